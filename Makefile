@@ -1,0 +1,51 @@
+PYTHON ?= python
+UV ?= uv
+BIN := $(shell $(PYTHON) -c "import sysconfig; print(sysconfig.get_path('scripts'))")
+
+.DEFAULT_GOAL := help
+.PHONY: help check format lint types imports spelling test scenario coverage bench docs exports lock
+
+help: ## what each word does
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  \1\t\2/'
+
+check: lint types imports spelling ## form, style, types, floors and spelling
+
+format: ## rewrite the sources in the house form
+	$(PYTHON) -m ruff format .
+	$(PYTHON) -m ruff check --fix .
+
+lint:
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m ruff check .
+
+types:
+	$(PYTHON) -m mypy
+
+imports:
+	$(BIN)/lint-imports --no-cache
+
+spelling:
+	$(PYTHON) -m codespell_lib
+
+test: ## every test
+	$(PYTHON) -m pytest
+
+scenario: ## only the client against the paper exchange, with faults
+	$(PYTHON) -m pytest tests/scenario
+
+coverage: ## every test, with the lines and branches no test reaches
+	$(PYTHON) -m coverage run -m pytest
+	$(PYTHON) -m coverage report
+
+bench: ## speed and memory, never part of the tests
+	$(PYTHON) -m benchmarks
+
+docs: ## every link and path the documents name leads somewhere
+	$(PYTHON) -m pytest tests/test_layout.py -k documents
+
+exports: ## write down the public names after a deliberate change
+	$(PYTHON) -c "import userstream; print(*sorted(getattr(userstream, '__all__', ())), sep='\n')" > tests/exports.txt
+
+lock: ## refresh the pinned versions and their hashes
+	$(UV) pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --upgrade \
+		--no-emit-index-url --no-header --quiet --output-file requirements/dev.txt
