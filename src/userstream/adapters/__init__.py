@@ -1,1 +1,1 @@
-
+"""Floor 6b: one technology a file."""

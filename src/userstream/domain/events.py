@@ -1,0 +1,301 @@
+"""The events: facts about an account, frozen, past tense, exact, keyword-only, with the venue's time in them.
+
+`Set` replaces a value, `Moved` adds to one. Amounts are Decimal in the venue's own order unit, times are integer milliseconds.
+An amount that the venue did not say is None, never 0. Field names are the public JSON vocabulary.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Final, TypeAlias
+
+import msgspec
+
+from userstream.domain.words import MarginType, OrderStatus, Origin, PositionSide, Side, Source, StreamState
+from userstream.kernel.ids import AccountId, ClientOrderId, Millis, OrderId, Symbol, VenueName
+
+NO_TIME: Final = Millis(0)
+
+
+class Fact(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, dict=True, tag_field="kind"):
+    """What all events carry.
+
+    event_time: the venue's time of the message (ms). received_time: ours. sequence: place in the account's journal, growing, unique;
+    0 before it has one. source: how we learned it. as_of: for REST answers the venue-clock time at which the request began.
+    """
+
+    account: AccountId = AccountId("")
+    venue: VenueName = VenueName("")
+    event_time: Millis = NO_TIME
+    received_time: Millis = NO_TIME
+    sequence: int = 0
+    source: Source = Source.STREAM
+    as_of: Millis = NO_TIME
+
+    def raw(self) -> bytes | None:
+        """The venue's own bytes this fact was read from: the frame or the REST body. None for facts of our own making."""
+        frame = self.__dict__.get("frame")
+        return frame if isinstance(frame, bytes) else None
+
+
+def stamp(fact: Fact, sequence: int, frame: bytes | None) -> None:
+    """Gives a fact its place and its bytes, once, before anybody else sees it."""
+    msgspec.structs.force_setattr(fact, "sequence", sequence)
+    if frame is not None:
+        fact.__dict__["frame"] = frame
+
+
+class OrderChanged(Fact, frozen=True, kw_only=True, tag="order_changed"):
+    """An order is now in this state. Conditional (algo) orders have `conditional=True`, ids of their own and, once triggered, the
+    id of the real order in `triggered_order_id`."""
+
+    symbol: Symbol
+    order_id: OrderId
+    client_order_id: ClientOrderId
+    side: Side
+    position_side: PositionSide = PositionSide.BOTH
+    order_type: str
+    original_type: str = ""
+    time_in_force: str = ""
+    status: OrderStatus
+    execution_type: str
+    price: Decimal
+    stop_price: Decimal | None = None
+    average_price: Decimal | None = None
+    quantity: Decimal
+    filled_quantity: Decimal
+    reduce_only: bool = False
+    post_only: bool = False
+    close_position: bool = False
+    origin: Origin = Origin.OWN
+    transaction_time: Millis
+    created_time: Millis = NO_TIME
+    good_till_time: Millis = NO_TIME
+    reason: str = ""
+    conditional: bool = False
+    triggered_order_id: OrderId = OrderId("")
+    activation_price: Decimal | None = None
+    callback_rate: Decimal | None = None
+    activated: bool | None = None
+    self_trade_prevention: str = ""
+    working_type: str = ""
+    amendment_id: str = ""
+
+
+class Filled(Fact, frozen=True, kw_only=True, tag="filled"):
+    """One execution. (symbol, trade_id) is its identity. fee, fee_asset, realized_pnl and position_side are None while unknown:
+    a fast message may bring the fill first and `FillCompleted` the rest. A fee paid is positive, a rebate negative."""
+
+    symbol: Symbol
+    order_id: OrderId
+    client_order_id: ClientOrderId = ClientOrderId("")
+    trade_id: str
+    side: Side
+    position_side: PositionSide | None = None
+    price: Decimal
+    quantity: Decimal
+    fee: Decimal | None = None
+    fee_asset: str | None = None
+    maker: bool | None = None
+    realized_pnl: Decimal | None = None
+    origin: Origin = Origin.OWN
+    transaction_time: Millis
+
+
+class FillCompleted(Fact, frozen=True, kw_only=True, tag="fill_completed"):
+    """The rest of a fill that was told before: the same identity, never a second execution."""
+
+    symbol: Symbol
+    order_id: OrderId
+    trade_id: str
+    position_side: PositionSide | None
+    fee: Decimal | None
+    fee_asset: str | None
+    maker: bool | None
+    realized_pnl: Decimal | None
+    transaction_time: Millis
+
+
+class BalanceSet(Fact, frozen=True, kw_only=True, tag="balance_set"):
+    """The wallet of one asset is now `total`. `available` and `cross_total` are None where the message does not say."""
+
+    asset: str
+    total: Decimal
+    cross_total: Decimal | None = None
+    available: Decimal | None = None
+    reason: str = ""
+    transaction_time: Millis
+
+
+class BalanceMoved(Fact, frozen=True, kw_only=True, tag="balance_moved"):
+    """The wallet of one asset changed by `delta` for a reason other than profit and trading fee (deposit, funding_fee, ...)."""
+
+    asset: str
+    delta: Decimal
+    reason: str
+    symbol: Symbol | None = None
+    movement_id: str = ""
+    transaction_time: Millis
+
+
+class PositionSet(Fact, frozen=True, kw_only=True, tag="position_set"):
+    """One leg is now `amount` (signed; short is negative)."""
+
+    symbol: Symbol
+    position_side: PositionSide
+    amount: Decimal
+    entry_price: Decimal
+    break_even_price: Decimal | None = None
+    unrealized_pnl: Decimal | None = None
+    realized_pnl: Decimal | None = None
+    margin_type: MarginType | None = None
+    isolated_wallet: Decimal | None = None
+    mark_price: Decimal | None = None
+    liquidation_price: Decimal | None = None
+    leverage: int | None = None
+    reason: str = ""
+    transaction_time: Millis
+
+
+class MarginCalled(Fact, frozen=True, kw_only=True, tag="margin_called"):
+    """The venue warns of liquidation: one event for each position at risk."""
+
+    symbol: Symbol
+    position_side: PositionSide
+    amount: Decimal
+    margin_type: MarginType
+    isolated_wallet: Decimal | None = None
+    mark_price: Decimal | None = None
+    unrealized_pnl: Decimal | None = None
+    maintenance_margin: Decimal | None = None
+    cross_wallet: Decimal | None = None
+    transaction_time: Millis
+
+
+class AccountConfigChanged(Fact, frozen=True, kw_only=True, tag="account_config_changed"):
+    """A setting changed. Only the fields that were told are not None; symbol is None for settings of the whole account."""
+
+    symbol: Symbol | None = None
+    leverage: int | None = None
+    margin_type: MarginType | None = None
+    hedge_mode: bool | None = None
+    multi_asset_mode: bool | None = None
+    can_trade: bool | None = None
+    transaction_time: Millis
+
+
+class OrderListChanged(Fact, frozen=True, kw_only=True, tag="order_list_changed"):
+    """A list of linked orders (OCO, OTO) changed."""
+
+    symbol: Symbol
+    order_list_id: str
+    status: str
+    order_ids: tuple[OrderId, ...] = ()
+    transaction_time: Millis
+
+
+class StrategyChanged(Fact, frozen=True, kw_only=True, tag="strategy_changed"):
+    """A strategy that runs at the venue (grid and the like) changed."""
+
+    strategy_id: str
+    strategy_type: str
+    status: str
+    symbol: Symbol
+    reason: str = ""
+    realized_pnl: Decimal | None = None
+    unmatched_average_price: Decimal | None = None
+    unmatched_quantity: Decimal | None = None
+    unmatched_fee: Decimal | None = None
+    matched_pnl: Decimal | None = None
+    transaction_time: Millis
+
+
+class TriggerRejected(Fact, frozen=True, kw_only=True, tag="trigger_rejected"):
+    """A conditional order was triggered and the venue refused the order it became."""
+
+    symbol: Symbol
+    order_id: OrderId
+    reason: str
+    transaction_time: Millis
+
+
+class StreamChanged(Fact, frozen=True, kw_only=True, tag="stream_changed"):
+    """The feed itself changed. `state` is the account's new state, `reason` one line for people."""
+
+    state: StreamState
+    reason: str
+    connection: int = 0
+
+
+class GapOpened(Fact, frozen=True, kw_only=True, tag="gap_opened"):
+    """From `since` (venue ms) on, events may be missing. A `GapRepaired` with the same `since` closes it."""
+
+    since: Millis
+    reason: str
+
+
+class GapRepaired(Fact, frozen=True, kw_only=True, tag="gap_repaired"):
+    """History between `since` and `until` was read from the venue; `fills` of them were new to us and came before this event."""
+
+    since: Millis
+    until: Millis
+    fills: int
+
+
+class SnapshotTaken(Fact, frozen=True, kw_only=True, tag="snapshot_taken"):
+    """One complete reading of the venue's books, whose answers came before this event. History is proven complete up to
+    `proven_until` (venue ms) if it is above 0."""
+
+    epoch: int
+    reason: str
+    started_time: Millis
+    proven_until: Millis
+    weight: int = 0
+
+
+class Mismatch(Fact, frozen=True, kw_only=True, tag="mismatch"):
+    """Two sources disagree for longer than the venue's lag allows. `subject` is what (position, order, balance, fills), `key` which."""
+
+    subject: str
+    key: str
+    ours: str
+    theirs: str
+    since: Millis
+    cause: str = ""
+    resolved: bool = False
+
+
+class Unrecognized(Fact, frozen=True, kw_only=True, tag="unrecognized"):
+    """Something the venue's documents did not promise: an event, a field, a word, or bytes that are no message. `name` is what,
+    `reason` why; the bytes are kept (`raw()`), here `sample` shows their beginning."""
+
+    name: str
+    reason: str
+    sample: str = ""
+
+
+Event: TypeAlias = (
+    OrderChanged
+    | Filled
+    | FillCompleted
+    | BalanceSet
+    | BalanceMoved
+    | PositionSet
+    | MarginCalled
+    | AccountConfigChanged
+    | OrderListChanged
+    | StrategyChanged
+    | TriggerRejected
+    | StreamChanged
+    | GapOpened
+    | GapRepaired
+    | SnapshotTaken
+    | Mismatch
+    | Unrecognized
+)
+
+
+def public_form(event: Event) -> dict[str, object]:
+    """The event as people and other programs see it: kind first, every field of the vocabulary present, None where unknown."""
+    fields = {name: getattr(event, name) for name in event.__struct_fields__ if name != "as_of"}
+    return {"kind": event.__struct_config__.tag, **fields}

@@ -1,0 +1,165 @@
+"""Floor 5: what the runtime needs from the outside world. Small protocols, nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from typing import Protocol
+
+import msgspec
+
+from userstream.domain.events import Event
+from userstream.kernel.ids import AccountId, Millis
+from userstream.kernel.secret import Secret
+from userstream.wire.request import HttpRequest, HttpResponse
+
+
+class Timer(Protocol):
+    def cancel(self) -> None: ...
+
+
+class Clock(Protocol):
+    """The only source of time, waiting, tasks and chance."""
+
+    def now(self) -> Millis:
+        """Milliseconds that never jump: for timers and durations."""
+
+    def wall(self) -> Millis:
+        """Milliseconds since 1970 (UTC) of this machine: for stamps and signatures only."""
+
+    def call_at(self, when: Millis, callback: Callable[[], None]) -> Timer:
+        """Calls back once at or after `when` (of `now`)."""
+
+    async def sleep(self, duration_ms: int) -> None: ...
+
+    def spawn(self, work: Coroutine[object, object, None], name: str) -> asyncio.Task[None]:
+        """Starts a task; the caller owns it."""
+
+    def chance(self) -> float:
+        """A number in [0, 1) for jitter."""
+
+
+class SocketEvents(Protocol):
+    """What a socket tells its owner, in order, on the event loop's own stack."""
+
+    def on_frame(self, frame: bytes) -> None:
+        """One whole text message."""
+
+    def on_odd_frame(self, frame: bytes, reason: str) -> None:
+        """A message that is no text (binary, compressed), cut to a sane size; the socket goes on where it can."""
+
+    def on_ping(self) -> None:
+        """A ping (already answered) or a pong."""
+
+    def on_closed(self, reason: str) -> None:
+        """The socket is gone; nothing follows. `reason` is one line for people without secrets."""
+
+
+class Socket(Protocol):
+    """An open WebSocket."""
+
+    def send(self, text: str) -> None: ...
+
+    def ping(self) -> None: ...
+
+    def pause(self) -> None:
+        """Stop reading: what the venue sends waits in the kernel's buffers."""
+
+    def resume(self) -> None: ...
+
+    def close(self) -> None:
+        """Ends it at once; `on_closed` follows."""
+
+
+class Transport(Protocol):
+    async def connect(self, url: Secret, events: SocketEvents, *, time_limit_ms: int) -> Socket:
+        """Opens a socket. Raises ConnectionError with one line for people, never with the address's secrets."""
+
+    async def close(self) -> None: ...
+
+
+class HttpClient(Protocol):
+    async def send(self, base_url: str, request: HttpRequest, *, time_limit_ms: int) -> HttpResponse:
+        """Never raises for trouble on the way: then `status` is 0 and `body` says what happened."""
+
+    async def close(self) -> None: ...
+
+
+class Record(msgspec.Struct, frozen=True, array_like=True):
+    """One append: the bytes that came in and what they meant. `sequence` is that of the first event, or the place of a record
+    without events (a duplicate, an answer that told nothing new). Records of an account grow in sequence."""
+
+    account: AccountId
+    sequence: int
+    received_time: Millis
+    connection: int
+    frame: bytes
+    events: tuple[Event, ...]
+
+
+class StoredRecord(msgspec.Struct, frozen=True, array_like=True):
+    """A record read back: `position` is its place among all accounts of the journal, for readers that save how far they came."""
+
+    position: int
+    record: Record
+
+
+class Journal(Protocol):
+    """Append-only, ordered per account. What `committed` reports survives a crash of process and machine."""
+
+    def append(self, record: Record) -> None:
+        """Hands over one record; never waits. Raises StoreError once the journal has failed for good."""
+
+    @property
+    def backlog(self) -> int:
+        """Records handed over and not yet committed."""
+
+    def watch(self, callback: Callable[[Sequence[Record]], None]) -> None:
+        """Calls back on the event loop after each commit, with the records that it made durable, in order."""
+
+    async def flush(self) -> None:
+        """Returns when all that was appended before is committed. Raises StoreError when it cannot be."""
+
+    async def last_sequence(self, account: AccountId) -> int:
+        """The highest sequence ever given out for the account, 0 if there is none."""
+
+    async def read(self, *, after: int, limit: int) -> list[StoredRecord]:
+        """Records of all accounts with a position above `after`."""
+
+    async def read_account(self, account: AccountId, *, after: int, limit: int) -> list[Record]:
+        """Records of one account whose last sequence is above `after`."""
+
+    async def save_checkpoint(self, account: AccountId, sequence: int, events: Sequence[Event]) -> None:
+        """Keeps events that rebuild the account's state as it was after `sequence`, so that a restart reads little."""
+
+    async def load_checkpoint(self, account: AccountId) -> tuple[int, tuple[Event, ...]]:
+        """The newest checkpoint: its sequence and events; (0, ()) if there is none."""
+
+    async def close(self) -> None:
+        """Commits what it holds, then ends."""
+
+
+class Projection(Protocol):
+    """Tables made from the journal: orders, fills, positions, balances, coverage. A batch and the reader's position are one
+    transaction; the same batch twice changes nothing."""
+
+    async def position(self, reader: str) -> int:
+        """How far the named reader has come, 0 if never."""
+
+    async def apply(self, reader: str, records: Sequence[StoredRecord]) -> None:
+        """Applies the events of a batch and saves its last position. Records at or below the saved position are ignored."""
+
+
+class StateReader(Protocol):
+    """Reads the tables, for commands and checks; also from another process."""
+
+    async def rows(self, table: str, account: AccountId | None = None, *, limit: int = 1000) -> list[dict[str, object]]: ...
+
+
+class Metrics(Protocol):
+    def count(self, name: str, amount: int = 1, labels: Mapping[str, str] | None = None) -> None: ...
+
+    def gauge(self, name: str, value: float, labels: Mapping[str, str] | None = None) -> None: ...
+
+
+Handler = Callable[[Event], Awaitable[None] | None]

@@ -1,0 +1,106 @@
+"""What recovery asks a venue, in words every venue understands; the venue's REST dialect turns a question into a call and the call's
+answer into events. Symbols, ids and times are the venue's own."""
+
+from __future__ import annotations
+
+from typing import Protocol, TypeAlias
+
+import msgspec
+
+from userstream.domain.events import Event
+from userstream.kernel.ids import Millis, OrderId, Symbol
+from userstream.wire.request import HttpRequest, HttpResponse
+
+
+class AskClock(msgspec.Struct, frozen=True, tag=True):
+    """The venue's time. The answer carries it in `Answer.venue_time`."""
+
+
+class AskBalances(msgspec.Struct, frozen=True, tag=True):
+    """All wallets: a complete list of `BalanceSet`."""
+
+
+class AskPositions(msgspec.Struct, frozen=True, tag=True):
+    """All legs: a complete list of `PositionSet`; a leg that is missing is flat."""
+
+
+class AskSettings(msgspec.Struct, frozen=True, tag=True):
+    """Modes and leverages: `AccountConfigChanged`."""
+
+
+class AskOpenOrders(msgspec.Struct, frozen=True, tag=True):
+    """All open orders of one kind: a complete list of `OrderChanged`."""
+
+    conditional: bool
+
+
+class AskOrder(msgspec.Struct, frozen=True, tag=True):
+    """One order by its id: one `OrderChanged`, or OrderNotFound."""
+
+    symbol: Symbol
+    order_id: OrderId
+    conditional: bool
+
+
+class AskOrders(msgspec.Struct, frozen=True, tag=True):
+    """Orders of all symbols (one symbol where the venue insists) made or changed since `since`: `OrderChanged`."""
+
+    since: Millis
+    until: Millis
+    symbol: Symbol | None = None
+    cursor: str = ""
+
+
+class AskFills(msgspec.Struct, frozen=True, tag=True):
+    """Fills of a symbol between two times: `Filled`. Where there are more pages, the answer carries the next question."""
+
+    symbol: Symbol
+    since: Millis
+    until: Millis
+    cursor: str = ""
+
+
+class AskOrderFills(msgspec.Struct, frozen=True, tag=True):
+    """All fills of one order: `Filled`."""
+
+    symbol: Symbol
+    order_id: OrderId
+
+
+class AskMovements(msgspec.Struct, frozen=True, tag=True):
+    """The cash history between two times. The answer names in `traded` every (symbol, trade id) it mentions, and carries
+    `BalanceMoved` for what is neither profit nor trading fee."""
+
+    since: Millis
+    until: Millis
+    cursor: str = ""
+
+
+Question: TypeAlias = (
+    AskClock | AskBalances | AskPositions | AskSettings | AskOpenOrders | AskOrder | AskOrders | AskFills | AskOrderFills | AskMovements
+)
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """What a venue's answer says. `more` are questions that must be answered too before this one is complete."""
+
+    events: tuple[Event, ...] = ()
+    more: tuple[Question, ...] = ()
+    traded: tuple[tuple[Symbol, str], ...] = ()
+    venue_time: Millis | None = None
+
+
+class RestDialect(Protocol):
+    """A venue's REST language for one account. Pure: `venue_now` is our estimate of the venue's clock, used in signatures."""
+
+    def request(self, question: Question, venue_now: Millis) -> HttpRequest:
+        """The call that asks it."""
+
+    def answer(self, question: Question, response: HttpResponse, as_of: Millis, received_time: Millis) -> Answer:
+        """Reads the answer; `as_of` is stamped on the events. Raises the error of `kernel.errors` that says how to react."""
+
+    def history_depth_ms(self) -> int:
+        """How far back fills can be asked (ms)."""
+
+    def asks_movements(self) -> bool:
+        """Whether the venue has a cash history that names traded symbols; without it only known symbols are covered."""

@@ -1,0 +1,60 @@
+"""What the rest of the program knows of a venue product: a table row, not a class to inherit from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+from userstream.kernel.ids import AccountId, Millis, VenueName
+from userstream.kernel.secret import Secret
+from userstream.wire.question import RestDialect
+from userstream.wire.session import Session
+
+
+class Credentials(msgspec.Struct, frozen=True, kw_only=True):
+    """An account's key. Without `api_secret` the stream can be read but nothing can be asked. `api_secret` is the HMAC secret, or
+    a private key in PEM (RSA PKCS#8 or Ed25519)."""
+
+    api_key: Secret
+    api_secret: Secret | None = None
+    passphrase: Secret | None = None
+
+
+class Endpoints(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a venue is: real, its test network, or a paper exchange. No trailing slash."""
+
+    rest_url: str
+    ws_url: str
+    ws_api_url: str = ""
+
+
+class AccountPlace(msgspec.Struct, frozen=True, kw_only=True):
+    """All a venue's factories need to speak for one account."""
+
+    account: AccountId
+    venue: VenueName
+    credentials: Credentials
+    endpoints: Endpoints
+    jitter_seed: int = 0
+    listen_key_keep_alive_ms: int = 25 * 60 * 1000
+    own_ping_ms: int = 20_000
+    silence_limit_ms: int = 45_000
+    rotate_after_ms: int = 23 * 3600 * 1000
+    events: tuple[str, ...] = ()
+    close_listen_key_on_stop: bool = False
+    connection_form: int = 0
+
+
+class VenueSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """One venue product: its name, its places, and how to make its session and its REST dialect."""
+
+    name: VenueName
+    title: str
+    real: Endpoints
+    test: Endpoints | None
+    weight_limit_per_minute: int
+    make_session: Callable[[AccountPlace, int, Millis], Session]
+    make_dialect: Callable[[AccountPlace], RestDialect]
+    raw_message_of: Callable[[object], dict[str, object]] | None = None
+    """A recovered fill in the shape of the venue's own stream message (classic surface)."""
