@@ -25,7 +25,9 @@ class AskPositions(msgspec.Struct, frozen=True, tag=True):
 
 
 class AskSettings(msgspec.Struct, frozen=True, tag=True):
-    """Modes and leverages: `AccountConfigChanged`."""
+    """Modes and leverages: `AccountConfigChanged`. Venues that keep them in two places answer the second by a follow-up question."""
+
+    symbol_settings: bool = False
 
 
 class AskOpenOrders(msgspec.Struct, frozen=True, tag=True):

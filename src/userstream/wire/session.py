@@ -68,6 +68,17 @@ class GiveUp(msgspec.Struct, frozen=True):
 Effect: TypeAlias = Connect | Send | Ping | Call | Emit | Opened | Reset | GiveUp
 
 
+class FrameDecoder(Protocol):
+    """Bytes of one frame to events: without a socket, a key or a past. What `userstream decode` and replay use."""
+
+    def decode(self, frame: bytes, received_time: Millis) -> tuple[Event, ...]:
+        """Never raises: what is no message becomes `Unrecognized`."""
+
+    @property
+    def drift(self) -> Mapping[str, int]:
+        """As in `Session`."""
+
+
 class Session(Protocol):
     """One socket's life. After `Reset` or `GiveUp` the driver still passes frames in until it closes the socket."""
 

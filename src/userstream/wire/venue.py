@@ -6,10 +6,11 @@ from collections.abc import Callable
 
 import msgspec
 
+from userstream.domain.events import Filled
 from userstream.kernel.ids import AccountId, Millis, VenueName
 from userstream.kernel.secret import Secret
 from userstream.wire.question import RestDialect
-from userstream.wire.session import Session
+from userstream.wire.session import FrameDecoder, Session
 
 
 class Credentials(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,5 +57,6 @@ class VenueSpec(msgspec.Struct, frozen=True, kw_only=True):
     weight_limit_per_minute: int
     make_session: Callable[[AccountPlace, int, Millis], Session]
     make_dialect: Callable[[AccountPlace], RestDialect]
-    raw_message_of: Callable[[object], dict[str, object]] | None = None
+    make_decoder: Callable[[AccountId], FrameDecoder]
+    raw_message_of: Callable[[Filled], dict[str, object]] | None = None
     """A recovered fill in the shape of the venue's own stream message (classic surface)."""
