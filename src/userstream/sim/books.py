@@ -6,7 +6,7 @@ Nothing here knows a venue's field names. Amounts are Decimal, times are integer
 from __future__ import annotations
 
 from decimal import Decimal
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from typing import NewType, TypeAlias
 
 import msgspec
@@ -55,6 +55,21 @@ class AlgoStatus(StrEnum):
     FINISHED = "finished"
     REJECTED = "rejected"
     EXPIRED = "expired"
+
+
+class ExpiryReason(IntEnum):
+    """Why an order ended without the owner's wish; the numbers are those of the table in Binance USD-M, 4.1.1."""
+
+    NONE = 0
+    SELF_TRADE = 1
+    IOC_REMAINDER = 2
+    IOC_SELF_TRADE = 3
+    REDUCE_ONLY = 4
+    LIQUIDATED = 5
+    DELISTED = 7
+    MARKET_REMAINDER = 9
+    FOK_NOT_FILLABLE = 10
+    POST_ONLY_WOULD_TAKE = 11
 
 
 class Instrument(msgspec.Struct, frozen=True, kw_only=True):
@@ -216,6 +231,66 @@ class AccountSettings(msgspec.Struct, kw_only=True):
     fee_tier: int = 0
     can_trade: bool = True
     updated_time: Millis = Millis(0)
+
+
+class Amendment(msgspec.Struct, frozen=True, kw_only=True):
+    """One accepted change of a resting order's price or quantity."""
+
+    amendment_id: int
+    account: str
+    symbol: str
+    order_id: int
+    client_order_id: str
+    price_before: Decimal
+    price_after: Decimal
+    quantity_before: Decimal
+    quantity_after: Decimal
+    count: int
+    modify_id: str = ""
+    time: Millis
+
+
+# --- Wishes: what an account asks for ---------------------------------------------------------------------------------
+
+
+class NewOrder(msgspec.Struct, frozen=True, kw_only=True):
+    """A wish for a plain order. An empty client_order_id lets the exchange make one; price is 0 for a market order or a price match."""
+
+    symbol: str
+    side: Side
+    position_side: PositionSide = PositionSide.BOTH
+    order_type: str = "limit"  # limit, market
+    time_in_force: str = "gtc"  # gtc, ioc, fok, gtx, gtd
+    quantity: Decimal
+    price: Decimal = ZERO
+    client_order_id: str = ""
+    reduce_only: bool = False
+    good_till_time: Millis = Millis(0)
+    self_trade_prevention: str = "expire_maker"  # none, expire_taker, expire_maker, expire_both
+    price_match: str = "none"  # none, opponent, opponent_5, opponent_10, opponent_20, queue, queue_5, queue_10, queue_20
+
+
+class NewAlgo(msgspec.Struct, frozen=True, kw_only=True):
+    """A wish for a conditional order. `callback_rate` is in percent; quantity is 0 with close_position."""
+
+    symbol: str
+    side: Side
+    position_side: PositionSide = PositionSide.BOTH
+    order_type: str  # stop, stop_market, take_profit, take_profit_market, trailing_stop_market
+    time_in_force: str = "gtc"
+    quantity: Decimal = ZERO
+    price: Decimal = ZERO
+    trigger_price: Decimal = ZERO
+    activation_price: Decimal = ZERO
+    callback_rate: Decimal = ZERO
+    client_algo_id: str = ""
+    working_type: str = "contract_price"  # contract_price, mark_price
+    close_position: bool = False
+    price_protect: bool = False
+    reduce_only: bool = False
+    good_till_time: Millis = Millis(0)
+    self_trade_prevention: str = "expire_maker"
+    price_match: str = "none"
 
 
 # --- Happenings: what the exchange tells an account, in the order it happened -----------------------------------------
