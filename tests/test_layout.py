@@ -139,7 +139,8 @@ def mirrors_of(source: Path) -> list[Path]:
 
 def has_source(test: Path) -> bool:
     """True of test_orders.py and of test_orders_cancel.py where orders.py or the folder orders stands at the mirrored place."""
-    folder = PACKAGE / test.parent.relative_to(UNIT_TESTS)
+    below = test.parent.relative_to(UNIT_TESTS)
+    folder = (ROOT / "tests" if below.parts[:1] == ("support",) else PACKAGE) / below
     words = test.stem.removeprefix("test_").split("_")
     stems = ["_".join(words[:count]) for count in range(1, len(words) + 1)]
     if stems[0] in ("init", folder.name) and (folder / "__init__.py").exists():
