@@ -25,6 +25,12 @@ SHELLS: Final[Mapping[str, str]] = MappingProxyType(
         "sim/server.py": "carries the paper exchange to a socket",
     }
 )
+# finding allowed in a file -> why
+ALLOWED: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "sim/keys.py imports random": "names the type of the seeded generator that comes in as an argument",
+    }
+)
 # these must be there and pure, whatever else the simulator grows
 HEART_OF_THE_SIMULATOR: Final = ("sim/engine.py", "sim/ledger.py", "sim/books.py")
 
@@ -219,12 +225,9 @@ def pure_files() -> Iterable[Path]:
 
 
 def test_the_pure_floors_are_deterministic() -> None:
-    found = [
-        f"{path.relative_to(ROOT).as_posix()}:{finding.line} {finding.rule}"
-        for path in pure_files()
-        for finding in findings(path.read_text("utf-8"))
-    ]
-    assert found == []
+    named = [(path.relative_to(PACKAGE).as_posix(), finding) for path in pure_files() for finding in findings(path.read_text("utf-8"))]
+    assert [f"{name}:{finding.line} {finding.rule}" for name, finding in named if f"{name} {finding.rule}" not in ALLOWED] == []
+    assert set(ALLOWED) <= {f"{name} {finding.rule}" for name, finding in named}, "an exception that is no longer needed"
 
 
 @pytest.mark.parametrize("place", [*PURE_FLOORS, *SHELLS, *HEART_OF_THE_SIMULATOR])
