@@ -1,0 +1,122 @@
+"""The account: what is true of it as far as we were told. Changed by `domain.fold.apply` alone."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Final, TypeAlias
+
+import msgspec
+
+from userstream.domain.checks import PositionWatch
+from userstream.domain.events import (
+    BalanceSet,
+    Event,
+    Filled,
+    OrderChanged,
+    PositionSet,
+)
+from userstream.domain.words import FINAL, MarginType, PositionSide, StreamState
+from userstream.kernel.amount import ZERO
+from userstream.kernel.ids import AccountId, Millis, OrderId, Symbol, VenueName
+
+OrderKey: TypeAlias = tuple[Symbol, OrderId, bool]
+"""Symbol, id, conditional: order ids are unique per symbol, and conditional orders have ids of their own."""
+
+PositionKey: TypeAlias = tuple[Symbol, PositionSide]
+
+NO_TIME: Final = Millis(0)
+RECENT_FILLS: Final = 500
+
+
+class Doubt(msgspec.Struct, frozen=True):
+    """Something that does not add up yet. subject: order (its fills are fewer than it says), position (its fills do not give it),
+    tie (two sockets tell different things of one instant), mode (a leg that the position mode forbids)."""
+
+    subject: str
+    symbol: Symbol
+    key: str
+
+
+class Movement(msgspec.Struct):
+    """A change of cash we know of; the stream tells it without an id, the history with one."""
+
+    asset: str
+    delta: Decimal
+    time: Millis
+    movement_id: str
+
+
+class Account:
+    """All that is true about one account as far as we were told. Only what is open or recent lives here; history is the journal's.
+
+    proven_until: venue time up to which history was read and found complete (0: never). gap_since: venue time from which events may
+    be missing (None: nothing missing). lag_ms: how old a REST answer may be at most.
+    """
+
+    def __init__(self, account: AccountId, venue: VenueName, *, lag_ms: int = 5_000) -> None:
+        self.id, self.venue, self.lag_ms = account, venue, lag_ms
+        self.state = StreamState.CONNECTING
+        self.orders: dict[OrderKey, OrderChanged] = {}
+        self.positions: dict[PositionKey, PositionSet] = {}
+        self.balances: dict[str, BalanceSet] = {}
+        self.available: dict[str, tuple[Decimal, Millis]] = {}
+        self.leverages: dict[Symbol, int] = {}
+        self.margin_types: dict[Symbol, MarginType] = {}
+        self.hedge_mode: bool | None = None
+        self.multi_asset_mode: bool | None = None
+        self.can_trade: bool | None = None
+        self.fills: dict[Symbol, dict[str, Filled]] = {}
+        self.recent_fills: deque[Filled] = deque(maxlen=RECENT_FILLS)
+        self.forgotten_before = NO_TIME
+        self.fill_sums: dict[tuple[Symbol, OrderId], Decimal] = {}
+        self.movements: list[Movement] = []
+        self.proven_until = NO_TIME
+        self.gap_since: Millis | None = None
+        self.epoch = 0
+        self.positions_known_since: Millis | None = None
+        self.doubts: dict[Doubt, None] = {}
+        self.duplicates = 0
+        self.config_times: dict[str, Millis] = {}
+        self.watches: dict[PositionKey, PositionWatch] = {}
+        self.lines: dict[PositionKey | str, int] = {}
+        self.seen_last: dict[tuple[str, str], Event] = {}
+
+    def open_orders(self) -> Iterator[OrderChanged]:
+        return (order for order in self.orders.values() if order.status not in FINAL)
+
+    @property
+    def is_exposed(self) -> bool:
+        """Whether a position or an order is open: such accounts are cared for first."""
+        return any(position.amount for position in self.positions.values()) or any(True for _ in self.open_orders())
+
+    def order_by_id(self, order_id: str) -> OrderChanged | None:
+        """The order with this id or client order id; the newest if several symbols use it."""
+        found: OrderChanged | None = None
+        for order in self.orders.values():
+            if order_id in (order.order_id, order.client_order_id):
+                found = order
+        return found
+
+    def symbols(self) -> set[Symbol]:
+        """Every symbol with an order, a fill or a leg in memory."""
+        return {key[0] for key in self.orders} | {key[0] for key in self.positions} | set(self.fills)
+
+    def watch_of(self, key: PositionKey) -> PositionWatch | None:
+        """The leg's checksum. Once all legs were read, one never heard of is known to have been flat."""
+        watch = self.watches.get(key)
+        if watch is None and self.positions_known_since is not None:
+            watch = self.start_watch(key, ZERO, self.positions_known_since)
+        return watch
+
+    def start_watch(self, key: PositionKey, amount: Decimal, time: Millis) -> PositionWatch:
+        watch = self.watches[key] = PositionWatch(amount, time)
+        return watch
+
+    def note_leg(self, key: PositionKey, watch: PositionWatch) -> None:
+        """Opens or closes the doubt about a leg."""
+        if watch.in_doubt:
+            self.doubts[Doubt("position", key[0], key[1])] = None
+        elif self.doubts:
+            self.doubts.pop(Doubt("position", key[0], key[1]), None)

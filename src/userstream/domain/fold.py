@@ -1,0 +1,155 @@
+"""Folding: `apply(account, event)`. The account is the join of all it was told: copies and disorder cannot hurt, the older copy loses.
+
+Nothing in this file may know a venue, wait, log or read a clock. The account is changed in place, because copying it for each event
+would cost the user; the answer is the event as it should be published: itself, the part of it that is new, or nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from userstream.domain.account import Account
+from userstream.domain.events import (
+    AccountConfigChanged,
+    BalanceMoved,
+    BalanceSet,
+    Event,
+    FillCompleted,
+    Filled,
+    GapOpened,
+    GapRepaired,
+    MarginCalled,
+    Mismatch,
+    OrderChanged,
+    OrderListChanged,
+    PositionSet,
+    SnapshotTaken,
+    StrategyChanged,
+    StreamChanged,
+    TriggerRejected,
+    Unrecognized,
+)
+from userstream.domain.fills import apply_completion, apply_fill
+from userstream.domain.orders import apply_order
+from userstream.domain.registers import apply_balance, apply_margin_call, apply_movement, apply_position, apply_settings, news_of
+from userstream.domain.words import FINAL
+from userstream.kernel.ids import Millis
+
+
+def apply(account: Account, event: Event, connection: int = 0) -> Event | None:
+    """Tells the account one fact. `connection` is the socket it came by (0: none). Returns what is new in it, or None."""
+    return FOLDS[type(event)](account, event, connection)
+
+
+def _apply_stream(account: Account, event: StreamChanged, connection: int) -> Event | None:
+    account.state = event.state
+    return event
+
+
+def _apply_gap(account: Account, event: GapOpened, connection: int) -> Event | None:
+    if account.gap_since is not None and account.gap_since <= event.since:
+        return None
+    account.gap_since = event.since
+    return event
+
+
+def _apply_repair(account: Account, event: GapRepaired, connection: int) -> Event | None:
+    account.gap_since = None
+    return event
+
+
+def _apply_snapshot(account: Account, event: SnapshotTaken, connection: int) -> Event | None:
+    account.epoch = max(account.epoch, event.epoch)
+    account.proven_until = max(account.proven_until, event.proven_until)
+    if account.positions_known_since is None:
+        account.positions_known_since = event.started_time
+    return event
+
+
+def _apply_always(account: Account, event: Event, connection: int) -> Event | None:
+    return event
+
+
+def _apply_rare(account: Account, event: OrderListChanged | StrategyChanged | TriggerRejected, connection: int) -> Event | None:
+    key = getattr(event, "order_list_id", "") or getattr(event, "strategy_id", "") or getattr(event, "order_id", "")
+    return news_of(account, event, key)
+
+
+FOLDS: Final[dict[type, Callable[..., Event | None]]] = {
+    OrderChanged: apply_order,
+    Filled: apply_fill,
+    FillCompleted: apply_completion,
+    BalanceSet: apply_balance,
+    BalanceMoved: apply_movement,
+    PositionSet: apply_position,
+    MarginCalled: apply_margin_call,
+    AccountConfigChanged: apply_settings,
+    OrderListChanged: _apply_rare,
+    StrategyChanged: _apply_rare,
+    TriggerRejected: _apply_rare,
+    StreamChanged: _apply_stream,
+    GapOpened: _apply_gap,
+    GapRepaired: _apply_repair,
+    SnapshotTaken: _apply_snapshot,
+    Mismatch: _apply_always,
+    Unrecognized: _apply_always,
+}
+
+
+def forget(account: Account, before: Millis) -> None:
+    """Drops what is finished and older than `before` (venue time), which must lie in proven history. Fills of open orders stay, because
+    their sum is the order's checksum."""
+    open_keys = {(order.symbol, order.order_id) for order in account.open_orders()}
+    for symbol, fills in list(account.fills.items()):
+        kept = {key: fill for key, fill in fills.items() if fill.transaction_time >= before or (symbol, fill.order_id) in open_keys}
+        account.fills[symbol] = kept
+        if not kept:
+            del account.fills[symbol]
+    for key in [key for key, order in account.orders.items() if order.status in FINAL and order.transaction_time < before]:
+        del account.orders[key]
+    living = open_keys | {(key[0], key[1]) for key in account.orders}
+    living |= {(symbol, fill.order_id) for symbol, fills in account.fills.items() for fill in fills.values()}
+    account.fill_sums = {key: total for key, total in account.fill_sums.items() if key in living}
+    account.movements = [movement for movement in account.movements if movement.time >= before]
+    account.forgotten_before = max(account.forgotten_before, before)
+
+
+def checkpoint_of(account: Account) -> tuple[Event, ...]:
+    """Events that rebuild the account by `apply`, oldest knowledge first: what a restart reads instead of all of history."""
+    snapshot = SnapshotTaken(
+        account=account.id,
+        venue=account.venue,
+        epoch=account.epoch,
+        reason="checkpoint",
+        started_time=account.positions_known_since or Millis(0),
+        proven_until=account.proven_until,
+    )
+    events: list[Event] = [snapshot] if account.positions_known_since is not None else []
+    events += [*account.positions.values(), *account.balances.values()]
+    events += [fill for fills in account.fills.values() for fill in fills.values()]
+    events += account.orders.values()
+    events += _settings_of(account)
+    if account.gap_since is not None:
+        events.append(GapOpened(account=account.id, venue=account.venue, since=account.gap_since, reason="checkpoint"))
+    return tuple(events)
+
+
+def _settings_of(account: Account) -> Iterable[Event]:
+    for symbol in sorted(account.leverages.keys() | account.margin_types.keys()):
+        yield AccountConfigChanged(
+            account=account.id,
+            venue=account.venue,
+            symbol=symbol,
+            leverage=account.leverages.get(symbol),
+            margin_type=account.margin_types.get(symbol),
+            transaction_time=Millis(0),
+        )
+    yield AccountConfigChanged(
+        account=account.id,
+        venue=account.venue,
+        hedge_mode=account.hedge_mode,
+        multi_asset_mode=account.multi_asset_mode,
+        can_trade=account.can_trade,
+        transaction_time=Millis(0),
+    )

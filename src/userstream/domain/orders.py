@@ -1,0 +1,73 @@
+"""Orders as a join: of two copies the older loses, a final state is never left."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Final
+
+from userstream.domain.account import Account, Doubt
+from userstream.domain.events import Event, OrderChanged
+from userstream.domain.words import FINAL, OrderStatus, Source
+from userstream.kernel.amount import ZERO
+from userstream.kernel.ids import Millis, OrderId, Symbol
+
+CONDITIONAL_RANK: Final = {OrderStatus.PENDING: 1, OrderStatus.TRIGGERED: 2}
+FINAL_RANK: Final = 3
+
+
+def order_age(order: OrderChanged) -> tuple[int, Decimal, Millis]:
+    """What "older" means for orders: how far the life has gone, how much is filled, the venue's time."""
+    if order.status in FINAL:
+        rank = FINAL_RANK
+    else:
+        rank = CONDITIONAL_RANK.get(order.status, 0) if order.conditional else 0
+    time = order.event_time if order.conditional and order.event_time else order.transaction_time
+    return (rank, order.filled_quantity, time)
+
+
+def same_order(one: OrderChanged, other: OrderChanged) -> bool:
+    """Whether two copies say the same to a user, whatever their times and sources. What one does not tell cannot differ."""
+    return (
+        one.status is other.status
+        and one.filled_quantity == other.filled_quantity
+        and one.quantity == other.quantity
+        and one.price == other.price
+        and one.triggered_order_id == other.triggered_order_id
+        and (one.activated == other.activated or None in (one.activated, other.activated))
+        and (one.stop_price == other.stop_price or None in (one.stop_price, other.stop_price))
+    )
+
+
+def apply_order(account: Account, event: OrderChanged, connection: int) -> Event | None:
+    key = (event.symbol, event.order_id, event.conditional)
+    known = account.orders.get(key)
+    if (known is None and _is_ghost(account, event)) or (known is not None and not is_news(known, event)):
+        account.duplicates += 1
+        return None
+    account.orders[key] = event
+    if not event.conditional:
+        check_order(account, event.symbol, event.order_id, event.filled_quantity)
+    return event
+
+
+def _is_ghost(account: Account, event: OrderChanged) -> bool:
+    """A late copy of an order that ended so long ago that it was forgotten; what is open is never forgotten."""
+    return event.transaction_time < account.forgotten_before and (event.source is Source.STREAM or event.status in FINAL)
+
+
+def is_news(known: OrderChanged, event: OrderChanged) -> bool:
+    """Whether `event` takes the place of `known`. At equal age the later arrival wins, but a REST copy never over the stream's word."""
+    known_age, age = order_age(known), order_age(event)
+    if age < known_age or same_order(known, event):
+        return False
+    if known.status in FINAL and (event.status is not known.status or event.filled_quantity == known.filled_quantity):
+        return False
+    return age > known_age or event.source is Source.STREAM or known.source is not Source.STREAM
+
+
+def check_order(account: Account, symbol: Symbol, order_id: OrderId, filled: Decimal) -> None:
+    """The venue's cumulative quantity is a running checksum over the order's fills."""
+    if account.fill_sums.get((symbol, order_id), ZERO) < filled:
+        account.doubts[Doubt("order", symbol, order_id)] = None
+    elif account.doubts:
+        account.doubts.pop(Doubt("order", symbol, order_id), None)
