@@ -76,7 +76,8 @@ class Account:
         self.gap_since: Millis | None = None
         self.epoch = 0
         self.positions_known_since: Millis | None = None
-        self.doubts: dict[Doubt, None] = {}
+        self.doubts: dict[Doubt, int] = {}
+        self.doubts_raised = 0
         self.duplicates = 0
         self.config_times: dict[str, Millis] = {}
         self.watches: dict[PositionKey, PositionWatch] = {}
@@ -114,9 +115,15 @@ class Account:
         watch = self.watches[key] = PositionWatch(amount, time)
         return watch
 
+    def doubt(self, subject: str, symbol: Symbol, key: str) -> None:
+        """Opens a doubt; its number tells one that stayed open from one that was settled and opened again."""
+        if (doubt := Doubt(subject, symbol, key)) not in self.doubts:
+            self.doubts_raised += 1
+            self.doubts[doubt] = self.doubts_raised
+
     def note_leg(self, key: PositionKey, watch: PositionWatch) -> None:
         """Opens or closes the doubt about a leg."""
         if watch.in_doubt:
-            self.doubts[Doubt("position", key[0], key[1])] = None
+            self.doubt("position", key[0], key[1])
         elif self.doubts:
             self.doubts.pop(Doubt("position", key[0], key[1]), None)

@@ -68,6 +68,6 @@ def is_news(known: OrderChanged, event: OrderChanged) -> bool:
 def check_order(account: Account, symbol: Symbol, order_id: OrderId, filled: Decimal) -> None:
     """The venue's cumulative quantity is a running checksum over the order's fills."""
     if account.fill_sums.get((symbol, order_id), ZERO) < filled:
-        account.doubts[Doubt("order", symbol, order_id)] = None
+        account.doubt("order", symbol, order_id)
     elif account.doubts:
         account.doubts.pop(Doubt("order", symbol, order_id), None)

@@ -29,11 +29,11 @@ def apply_position(account: Account, event: PositionSet, connection: int) -> Eve
     if event.margin_type is not None:
         account.margin_types[event.symbol] = event.margin_type
     if event.amount and account.hedge_mode is (event.position_side is PositionSide.BOTH):
-        account.doubts[Doubt("mode", event.symbol, event.position_side)] = None
+        account.doubt("mode", event.symbol, event.position_side)
     known = account.positions.get(key)
     verdict = _verdict(account, key, known, event, connection)
     if verdict == "tie":
-        account.doubts[Doubt("tie", event.symbol, event.position_side)] = None
+        account.doubt("tie", event.symbol, event.position_side)
     if verdict != "wins":
         return None
     account.positions[key] = event
@@ -70,7 +70,7 @@ def apply_balance(account: Account, event: BalanceSet, connection: int) -> Event
         account.available[event.asset] = (event.available, event.as_of or event.event_time)
     verdict = _verdict(account, event.asset, known, event, connection)
     if verdict == "tie":
-        account.doubts[Doubt("tie", Symbol(""), event.asset)] = None
+        account.doubt("tie", Symbol(""), event.asset)
     if verdict != "wins":
         return None
     account.balances[event.asset] = event

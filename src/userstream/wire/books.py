@@ -1,0 +1,418 @@
+"""When to read the venue's books and what the answers prove: rounds after a gap, confirming rounds, audits, doubts."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from userstream.domain.account import Account, Doubt
+from userstream.domain.events import (
+    BalanceSet,
+    Event,
+    Filled,
+    GapRepaired,
+    Mismatch,
+    PositionSet,
+    SnapshotTaken,
+    Unrecognized,
+)
+from userstream.domain.fold import apply, forget
+from userstream.domain.registers import empty_balance, flat_position
+from userstream.domain.words import Source
+from userstream.kernel.amount import ZERO
+from userstream.kernel.errors import (
+    AuthenticationError,
+    ClockSkewed,
+    DecodeError,
+    OrderNotFound,
+    RequestRefused,
+    RetryLater,
+    UserStreamError,
+)
+from userstream.kernel.ids import Millis, OrderId
+from userstream.wire.doubts import DISPUTED_AFTER, Doubts
+from userstream.wire.feed import NEVER, Wish
+from userstream.wire.inquiry import Inquiries, Inquiry
+from userstream.wire.pacing import Backoff, VenueClock, jitter
+from userstream.wire.question import Answer, AskClock, AskOrder, Question, RestDialect
+from userstream.wire.recovery import Policy, Round, absent_keys, questions_of
+from userstream.wire.request import HttpRequest, HttpResponse
+
+CLOCK_MS: Final = 600_000
+SUSPICION_PAUSE_MS: Final = 60_000
+MISSED_AFTER_MS: Final = 1_000
+NOT_FOUND_TRIES: Final = 3
+
+
+class Books:
+    """The account's dealings with the venue's REST. `is_proven`: history is complete beyond the moment the stream opened."""
+
+    def __init__(self, dialect: RestDialect, account: Account, clock: VenueClock, policy: Policy, *, seed: int) -> None:
+        self._dialect, self._account, self._clock, self._policy, self._seed = dialect, account, clock, policy, seed
+        self._inquiries = Inquiries(dialect, Backoff(seed=seed))
+        self._round: Round | None = None
+        self._again = ""
+        self._lit_at: Millis | None = None
+        self._lit_now = Millis(0)
+        self._confirm_at = NEVER
+        self._next_audit = NEVER
+        self._next_history = NEVER
+        self._next_poll = Millis(0)
+        self._next_clock = Millis(0)
+        self._settings_read = False
+        self._began = Millis(0)
+        self._repaired_fills = 0
+        self._doubts = Doubts(policy)
+        self._suspected = Millis(-SUSPICION_PAUSE_MS)
+        self.lit = False
+        self.polling = False
+        self.suspicion = ""
+        self.error: AuthenticationError | None = None
+        self.missed_by_stream = 0
+        self.recovered_fills = 0
+        self.rounds = 0
+        self.mismatches: dict[tuple[str, str], Mismatch] = {}
+
+    # --- what the machine asks ---
+
+    @property
+    def is_proven(self) -> bool:
+        return self._lit_at is not None and self._account.proven_until >= self._lit_at
+
+    @property
+    def watermark(self) -> Millis:
+        """Everything before it was read: proven, or older than our care."""
+        return self._account.proven_until or self._began
+
+    @property
+    def failing(self) -> bool:
+        return self._inquiries.failing
+
+    def start(self, now: Millis) -> None:
+        self._inquiries.ask([AskClock()], self._clock.at(now), urgent=True, for_round=False)
+        self._next_clock = Millis(now + CLOCK_MS)
+
+    def stream_opened(self, venue_now: Millis, now: Millis) -> None:
+        """A socket delivers after darkness: what lies before must be read, and read again once the venue's lag has passed."""
+        self._lit_at, self._lit_now = venue_now, now
+        self._confirm_at = NEVER
+        self._again = self._again or "the stream opened"
+
+    def take_wishes(self) -> list[Wish]:
+        wishes: list[Wish] = list(self._inquiries.wishes)
+        self._inquiries.wishes.clear()
+        return wishes
+
+    @property
+    def has_wishes(self) -> bool:
+        return bool(self._inquiries.wishes)
+
+    def prepare(self, ask: int, now: Millis) -> HttpRequest | None:
+        return self._inquiries.prepare(ask, now, self._clock.at(now))
+
+    def deadline(self) -> Millis:
+        times = [self._inquiries.deadline(), self._next_clock]
+        if self._round is None and self._clock.is_measured:
+            times.append(self._confirm_at)
+            times += [self._next_audit, self._next_history] if self.lit else []
+            times += [self._next_poll] if self.polling else []
+        return min(times)
+
+    def tick(self, now: Millis) -> None:
+        self._inquiries.tick(now, self._clock.at(now))
+        if self._next_clock <= now:
+            self.start(now)
+
+    # --- rounds ---
+
+    def care(self, now: Millis) -> None:
+        """Begins what is due."""
+        if self._round is not None or not self._clock.is_measured:
+            return
+        reason, full = self._due(now)
+        if reason:
+            self._begin(reason, full, now)
+
+    def _due(self, now: Millis) -> tuple[str, bool]:
+        if self._again and self.lit:
+            return self._again, True
+        if self._confirm_at <= now:
+            return "confirming", True
+        if self.lit and self._next_history <= now:
+            return "history", True
+        if self.lit and self._next_audit <= now:
+            return "audit", False
+        if self.polling and self._next_poll <= now:
+            return "polling", True
+        return "", False
+
+    def _begin(self, reason: str, full: bool, now: Millis) -> None:
+        venue_now = self._clock.at(now)
+        if not self._began:
+            self._began = Millis(venue_now - self._policy.backfill_ms)
+        self._again = ""
+        self._confirm_at = NEVER
+        self._next_poll = Millis(now + self._policy.poll_ms)
+        overlap = self._policy.overlap_ms if self._account.proven_until else 0
+        since = max(self.watermark - overlap, venue_now - self._dialect.history_depth_ms())
+        self._round = Round(
+            epoch=self._account.epoch + 1,
+            reason=reason,
+            full=full,
+            settings=full and (not self._settings_read or reason == "history"),
+            started=venue_now,
+            since=Millis(since),
+            movements=self._dialect.asks_movements(),
+        )
+        self._ask_round(now)
+
+    def _ask_round(self, now: Millis) -> None:
+        assert self._round is not None
+        questions = self._round.take_ready()
+        self._inquiries.ask(questions, self._clock.at(now), urgent=self._account.is_exposed, for_round=True)
+
+    def _end(self, now: Millis, wall: Millis) -> list[Event]:
+        finished = self._round
+        assert finished is not None
+        unknown = finished.unknown_trades(self._account) if finished.full else []
+        self._round = None
+        self._plan_audits(now, finished.full)
+        if unknown:
+            self._again = ""
+            self._confirm_at = Millis(now + self._policy.lag_ms)
+            return self._mismatch("fills", ".".join(unknown[0]), f"{len(unknown)} not known", "in the cash history", wall)
+        self.rounds += 1
+        self._settings_read = self._settings_read or finished.full
+        proven = Millis(finished.started - self._policy.lag_ms) if finished.full else self._account.proven_until
+        facts = self._settle_mismatches("fills", wall)
+        facts.append(self._snapshot(finished, proven, wall))
+        return self._applied(facts) + self._after_round(finished, now, wall)
+
+    def _after_round(self, finished: Round, now: Millis, wall: Millis) -> list[Event]:
+        if not finished.full:
+            return []
+        self._repaired_fills += finished.new_fills
+        forget(self._account, Millis(max(0, self._account.proven_until - 2 * self._policy.overlap_ms)))
+        if self._lit_at is None or not self.lit:
+            return []
+        if not self.is_proven:
+            self._confirm_at = Millis(max(now, self._lit_now + self._policy.lag_ms + self._policy.margin_ms))
+            return []
+        return self._repair_gap(wall)
+
+    def _repair_gap(self, wall: Millis) -> list[Event]:
+        since, fills = self._account.gap_since, self._repaired_fills
+        self._repaired_fills = 0
+        if since is None or self._lit_at is None:
+            return []
+        repaired = GapRepaired(
+            account=self._account.id,
+            venue=self._account.venue,
+            received_time=wall,
+            source=Source.SNAPSHOT,
+            since=since,
+            until=self._lit_at,
+            fills=fills,
+        )
+        return self._applied([repaired])
+
+    def _plan_audits(self, now: Millis, full: bool) -> None:
+        spread = 0.75 + 0.5 * jitter(self._seed, now)
+        self._next_audit = Millis(int(now + self._policy.audit_ms * spread))
+        if full:
+            self._next_history = Millis(int(now + self._policy.history_ms * spread))
+
+    def _snapshot(self, finished: Round, proven: Millis, wall: Millis) -> SnapshotTaken:
+        return SnapshotTaken(
+            account=self._account.id,
+            venue=self._account.venue,
+            received_time=wall,
+            source=Source.SNAPSHOT,
+            epoch=finished.epoch,
+            reason=finished.reason,
+            started_time=finished.started,
+            proven_until=proven,
+            weight=finished.weight,
+        )
+
+    # --- answers ---
+
+    def answered(self, ask: int, response: HttpResponse, now: Millis, wall: Millis) -> list[Event]:
+        inquiry = self._inquiries.find(ask)
+        if inquiry is None:
+            return []
+        try:
+            answer = self._dialect.answer(inquiry.question, response, inquiry.as_of, wall)
+        except UserStreamError as error:
+            return self._refused(inquiry, error, response, now, wall)
+        self._inquiries.done(inquiry)
+        if isinstance(inquiry.question, AskClock):
+            if answer.venue_time is not None:
+                self._clock.sample(inquiry.sent, now, answer.venue_time)
+            return []
+        return self._take(inquiry, answer, now, wall)
+
+    def _take(self, inquiry: Inquiry, answer: Answer, now: Millis, wall: Millis) -> list[Event]:
+        facts = self._learn(inquiry, answer, wall)
+        current = self._round
+        if not inquiry.for_round or current is None:
+            self._inquiries.ask(answer.more, self._clock.at(now), urgent=inquiry.urgent, for_round=False)
+            return facts
+        current.new_fills += sum(isinstance(fact, Filled) for fact in facts)
+        current.weight += self._dialect.request(inquiry.question, inquiry.as_of).weight
+        current.take(inquiry.question, answer, self._account)
+        self._ask_round(now)
+        if not current.full and any(_is_old(fact, inquiry.as_of - self._policy.lag_ms) for fact in facts):
+            self._again = "the audit found a difference"
+        return facts + (self._end(now, wall) if current.is_done else [])
+
+    def _learn(self, inquiry: Inquiry, answer: Answer, wall: Millis) -> list[Event]:
+        """Applies what was answered; what only REST told of a time when a socket was open was missed by the stream."""
+        facts = self._applied([*answer.events, *self._absent(inquiry, answer, wall)])
+        fills = [fact for fact in facts if isinstance(fact, Filled)]
+        self.recovered_fills += len(fills)
+        missed = [fill for fill in fills if self._was_missed(fill, inquiry.as_of)]
+        self.missed_by_stream += len(missed)
+        if missed and inquiry.as_of - self._suspected > SUSPICION_PAUSE_MS:
+            self._suspected = inquiry.as_of
+            self.suspicion = "the venue's history holds fills that the stream did not tell"
+        return facts
+
+    def _was_missed(self, fill: Filled, as_of: Millis) -> bool:
+        if not self.lit or self._lit_at is None:
+            return False
+        return self._lit_at + MISSED_AFTER_MS < fill.transaction_time < as_of - self._policy.lag_ms
+
+    def _absent(self, inquiry: Inquiry, answer: Answer, wall: Millis) -> list[Event]:
+        events: list[Event] = []
+        for known in absent_keys(self._account, answer, inquiry.question):
+            if isinstance(known, PositionSet):
+                events.append(flat_position(known, inquiry.as_of, self._policy.lag_ms, wall))
+            elif isinstance(known, BalanceSet):
+                events.append(empty_balance(known, inquiry.as_of, self._policy.lag_ms, wall))
+        return events
+
+    def _applied(self, events: list[Event]) -> list[Event]:
+        return [news for event in events if (news := apply(self._account, event)) is not None]
+
+    def _refused(self, inquiry: Inquiry, error: UserStreamError, response: HttpResponse, now: Millis, wall: Millis) -> list[Event]:
+        match error:
+            case AuthenticationError():
+                self.error = error
+                return []
+            case ClockSkewed():
+                self._clock.doubt()
+                self._inquiries.ask([AskClock()], self._clock.at(now), urgent=True, for_round=False)
+                self._inquiries.retry(inquiry, now, None)
+            case RetryLater():
+                self._inquiries.retry(inquiry, now, error.after_ms)
+            case OrderNotFound() if isinstance(inquiry.question, AskOrder):
+                return self._order_not_found(inquiry, inquiry.question, now, wall)
+            case DecodeError() | RequestRefused():
+                self._inquiries.retry(inquiry, now, 30_000)
+                return self._unreadable(inquiry.question, error, response, wall)
+            case _:
+                self._inquiries.retry(inquiry, now, None)
+        return []
+
+    def _unreadable(self, question: Question, error: UserStreamError, response: HttpResponse, wall: Millis) -> list[Event]:
+        return [
+            Unrecognized(
+                account=self._account.id,
+                venue=self._account.venue,
+                received_time=wall,
+                source=Source.SNAPSHOT,
+                name=f"answer {type(question).__name__}",
+                reason=str(error),
+                sample=response.body[:200].decode("utf-8", "backslashreplace"),
+            )
+        ]
+
+    def _order_not_found(self, inquiry: Inquiry, question: AskOrder, now: Millis, wall: Millis) -> list[Event]:
+        """History may lag, so the question is repeated; in the end the order stays as it is and the disagreement is shown."""
+        if inquiry.failures < NOT_FOUND_TRIES:
+            self._inquiries.retry(inquiry, now, self._policy.lag_ms)
+            return []
+        self._inquiries.done(inquiry)
+        facts = []
+        if (question.symbol, question.order_id, question.conditional) in self._account.orders:
+            facts = self._mismatch("order", f"{question.symbol}.{question.order_id}", "open", "not known to the venue", wall)
+        if self._round is not None:
+            self._round.close(question)
+            if self._round.is_done:
+                facts += self._end(now, wall)
+        return facts
+
+    # --- doubts and mismatches ---
+
+    def weigh_doubts(self, now: Millis, wall: Millis) -> list[Event]:
+        """Asks what settles the doubts that stayed open too long; called while there are any. Returns facts to publish."""
+        due, settled = self._doubts.weigh(self._account, now)
+        facts = [fact for doubt in settled for fact in self._settle_mismatch((doubt.subject, f"{doubt.symbol}.{doubt.key}"), wall)]
+        if not self._clock.is_measured:
+            return facts
+        venue_now = self._clock.at(now)
+        for doubt, tries in due:
+            history = Millis(self.watermark - self._policy.overlap_ms)
+            self._inquiries.ask(questions_of(doubt, history, venue_now), venue_now, urgent=True, for_round=False)
+            if doubt.subject == "mode":
+                del self._account.doubts[doubt]
+            elif tries == DISPUTED_AFTER:
+                facts += self._dispute(doubt, wall)
+        return facts
+
+    def _dispute(self, doubt: Doubt, wall: Millis) -> list[Event]:
+        """Asking did not help: the disagreement becomes visible, all of history is read again, and sums go on from the venue's word."""
+        self._again = self._again or f"{doubt.subject} {doubt.symbol} {doubt.key} does not add up"
+        watch = next((watch for key, watch in self._account.watches.items() if key == (doubt.symbol, doubt.key)), None)
+        if doubt.subject != "position" or watch is None:
+            sum_known = self._account.fill_sums.get((doubt.symbol, OrderId(doubt.key)), ZERO)
+            return self._mismatch(doubt.subject, f"{doubt.symbol}.{doubt.key}", f"fills of {sum_known}", "more", wall)
+        facts = self._mismatch("position", f"{doubt.symbol}.{doubt.key}", str(watch.expected), str(watch.told), wall)
+        watch.accept()
+        self._account.doubts.pop(doubt, None)
+        return facts
+
+    def _mismatch(self, subject: str, key: str, ours: str, theirs: str, wall: Millis) -> list[Event]:
+        if (subject, key) in self.mismatches:
+            return []
+        mismatch = Mismatch(
+            account=self._account.id,
+            venue=self._account.venue,
+            received_time=wall,
+            source=Source.SNAPSHOT,
+            subject=subject,
+            key=key,
+            ours=ours,
+            theirs=theirs,
+            since=wall,
+        )
+        self.mismatches[(subject, key)] = mismatch
+        return [mismatch]
+
+    def _settle_mismatches(self, subject: str, wall: Millis) -> list[Event]:
+        settled = [key for key in self.mismatches if key[0] == subject]
+        return [fact for key in settled for fact in self._settle_mismatch(key, wall)]
+
+    def _settle_mismatch(self, key: tuple[str, str], wall: Millis) -> list[Event]:
+        mismatch = self.mismatches.pop(key, None)
+        return [] if mismatch is None else [_resolved(mismatch, wall)]
+
+
+def _resolved(mismatch: Mismatch, wall: Millis) -> Mismatch:
+    return Mismatch(
+        account=mismatch.account,
+        venue=mismatch.venue,
+        received_time=wall,
+        source=Source.SNAPSHOT,
+        subject=mismatch.subject,
+        key=mismatch.key,
+        ours=mismatch.ours,
+        theirs=mismatch.theirs,
+        since=mismatch.since,
+        resolved=True,
+    )
+
+
+def _is_old(fact: Event, before: int) -> bool:
+    """Whether a register's new value is older than the venue's lag: then the stream should have told it."""
+    return isinstance(fact, PositionSet | BalanceSet) and fact.transaction_time < before

@@ -1,0 +1,267 @@
+"""One account's whole care, without I/O: sockets (feed), state (fold), books (recovery), and when to do what.
+
+The shell reports what happened with two clocks, `now` (milliseconds that never jump) and `wall` (the machine's time, for stamps), and
+carries out `wishes`. Every method that can publish returns the facts in order, each stamped with its place in the journal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+import msgspec
+
+from userstream.domain.account import Account
+from userstream.domain.events import Event, GapOpened, StreamChanged, stamp
+from userstream.domain.fold import apply, forget
+from userstream.domain.words import Source, StreamState
+from userstream.kernel.errors import UserStreamError
+from userstream.kernel.ids import Millis
+from userstream.wire.books import Books
+from userstream.wire.feed import NEVER, Fail, Feed, FeedPolicy, Wish
+from userstream.wire.pacing import VenueClock
+from userstream.wire.recovery import Policy
+from userstream.wire.request import HttpRequest, HttpResponse
+from userstream.wire.session import Emit
+from userstream.wire.venue import AccountPlace, VenueSpec
+
+RESTART_LEAP: Final = 1_000_000
+"""Sequences handed out before a crash and never committed are not given to other events afterwards."""
+
+DOUBT_TICK_MS: Final = 250
+
+
+class MachinePolicy(msgspec.Struct, frozen=True, kw_only=True):
+    feed: FeedPolicy = FeedPolicy()
+    books: Policy = Policy()
+    polling_after_failures: int = 5
+
+
+class Machine:
+    """The account's care. One machine for each account; not to be used from two threads."""
+
+    def __init__(self, spec: VenueSpec, place: AccountPlace, policy: MachinePolicy, *, now: Millis, wall: Millis) -> None:
+        self._place, self._policy = place, policy
+        self.account = Account(place.account, place.venue, lag_ms=policy.books.lag_ms)
+        self.clock = VenueClock(now, wall)
+        self.feed = Feed(
+            lambda number, form, at: spec.make_session(msgspec.structs.replace(place, connection_form=form), number, at), policy.feed
+        )
+        dialect = spec.make_dialect(place) if place.credentials.api_secret is not None else None
+        self.books = Books(dialect, self.account, self.clock, policy.books, seed=place.jitter_seed) if dialect is not None else None
+        self.sequence = 0
+        self.messages = 0
+        self.error: UserStreamError | None = None
+        self._facts: list[Event] = []
+        self._lines = self.feed.lines
+        self._was_lit = False
+        self._doubt_tick: Millis = NEVER
+        self._wall = wall
+
+    # --- beginning and end ---
+
+    def restore(self, events: Iterable[Event], last_sequence: int, last_heard: Millis | None) -> None:
+        """Takes up an earlier run: its events (checkpoint and journal), its last sequence and the venue time at which it last knew the
+        truth. Call before `start`."""
+        for event in events:
+            apply(self.account, event)
+        self.account.doubts.clear()
+        self.account.duplicates = 0
+        if self.account.proven_until:
+            forget(self.account, self._forgettable())
+        if last_sequence:
+            self.sequence = last_sequence + RESTART_LEAP
+        if last_heard is not None:
+            self._tell(self._gap(last_heard, "restart"))
+        self.account.state = StreamState.CONNECTING
+
+    def start(self, now: Millis, wall: Millis) -> tuple[Event, ...]:
+        self._wall = wall
+        self._tell(self._stream(StreamState.CONNECTING, "starting"))
+        self.feed.start(now)
+        if self.books is not None:
+            self.books.start(now)
+        return self._settle(now)
+
+    def stop(self, now: Millis, wall: Millis) -> tuple[Event, ...]:
+        self._wall = wall
+        self.feed.stop(now)
+        if self.account.state not in (StreamState.FAILED, StreamState.STOPPED):
+            self._tell(self._stream(StreamState.STOPPED, "stopped"))
+        return self._take_facts(None)
+
+    # --- what the shell reports ---
+
+    def frame(self, connection: int, frame: bytes, now: Millis, wall: Millis) -> tuple[Event, ...]:
+        """A frame arrived. The hot path: decode, fold, stamp."""
+        line = self._lines.get(connection)
+        if line is None:
+            return ()
+        line.frames += 1
+        self.messages += 1
+        self.feed.last_heard = now
+        self._wall = wall
+        account, facts = self.account, self._facts
+        settle = False
+        for effect in line.session.receive(frame, now, wall):
+            if type(effect) is Emit:
+                for event in effect.events:
+                    news = apply(account, event, connection)
+                    if news is not None:
+                        facts.append(news)
+            else:
+                settle = True
+                self.feed.carry(line, effect, now)
+        if account.doubts and self._doubt_tick == NEVER:
+            self._doubt_tick = Millis(now + DOUBT_TICK_MS)
+        return self._settle(now, frame) if settle else self._take_facts(frame)
+
+    def connected(self, connection: int, now: Millis, wall: Millis) -> tuple[Event, ...]:
+        self._wall = wall
+        self.feed.connected(connection, now)
+        return self._settle(now)
+
+    def pinged(self, connection: int, now: Millis, wall: Millis) -> tuple[Event, ...]:
+        self._wall = wall
+        self.feed.pinged(connection, now)
+        return self._settle(now)
+
+    def closed(self, connection: int, reason: str, now: Millis, wall: Millis) -> tuple[Event, ...]:
+        self._wall = wall
+        self.feed.closed(connection, reason, now)
+        return self._settle(now)
+
+    def session_response(self, connection: int, tag: str, response: HttpResponse, now: Millis, wall: Millis) -> tuple[Event, ...]:
+        self._wall = wall
+        self.feed.respond(connection, tag, response, now)
+        return self._settle(now)
+
+    def prepare(self, ask: int, now: Millis) -> HttpRequest | None:
+        """The call for a granted `Ask`, signed for this instant; None when it is no longer wanted."""
+        return self.books.prepare(ask, now) if self.books is not None else None
+
+    def answered(self, ask: int, response: HttpResponse, now: Millis, wall: Millis) -> tuple[Event, ...]:
+        self._wall = wall
+        if self.books is None:
+            return ()
+        self._facts += self.books.answered(ask, response, now, wall)
+        return self._settle(now, response.body)
+
+    def tick(self, now: Millis, wall: Millis) -> tuple[Event, ...]:
+        self._wall = wall
+        self.feed.tick(now)
+        if self.books is not None:
+            self.books.tick(now)
+        if self._doubt_tick <= now:
+            self._doubt_tick = Millis(now + DOUBT_TICK_MS) if self.account.doubts else NEVER
+            if self.books is not None:
+                self._facts += self.books.weigh_doubts(now, wall)
+        return self._settle(now)
+
+    def deadline(self) -> Millis:
+        if self.error is not None:
+            return NEVER
+        times = [self.feed.deadline(), self._doubt_tick]
+        if self.books is not None:
+            times.append(self.books.deadline())
+        return min(times)
+
+    def take_wishes(self) -> list[Wish]:
+        wishes, self.feed.wishes = self.feed.wishes, []
+        if self.books is not None:
+            wishes += self.books.take_wishes()
+        return wishes
+
+    @property
+    def has_wishes(self) -> bool:
+        return bool(self.feed.wishes) or (self.books is not None and self.books.has_wishes)
+
+    # --- inside ---
+
+    def _tell(self, event: Event) -> None:
+        news = apply(self.account, event)
+        if news is not None:
+            self._facts.append(news)
+
+    def _take_facts(self, frame: bytes | None) -> tuple[Event, ...]:
+        facts = self._facts
+        if not facts:
+            return ()
+        sequence = self.sequence
+        for event in facts:
+            sequence += 1
+            stamp(event, sequence, frame)
+        self.sequence = sequence
+        self._facts = []
+        return tuple(facts)
+
+    def _settle(self, now: Millis, frame: bytes | None = None) -> tuple[Event, ...]:
+        """After anything but plain events: light or darkness, rounds, the account's state."""
+        if self._failed(now):
+            return self._take_facts(frame)
+        self._note_light(now)
+        if self.books is not None:
+            self._care_for_books(now)
+        self._note_state()
+        return self._take_facts(frame)
+
+    def _failed(self, now: Millis) -> bool:
+        if self.books is not None and self.books.error is not None and self.error is None:
+            self.feed.wishes.append(Fail(self.books.error))
+        for wish in self.feed.wishes:
+            if isinstance(wish, Fail) and self.error is None:
+                self.error = wish.error
+                self.feed.stop(now)
+                self._tell(self._stream(StreamState.FAILED, str(wish.error)))
+        return self.error is not None
+
+    def _note_light(self, now: Millis) -> None:
+        lit = self.feed.is_lit
+        if lit and not self._was_lit and self.books is not None:
+            self.books.stream_opened(self.clock.at(now), now)
+        if self._was_lit and not lit:
+            self._tell(self._gap(self.clock.at(self.feed.last_heard), self.feed.reason))
+        self._was_lit = lit
+
+    def _care_for_books(self, now: Millis) -> None:
+        books = self.books
+        assert books is not None
+        if books.suspicion:
+            self.feed.suspect(books.suspicion, now)
+            books.suspicion = ""
+            self._note_light(now)
+        books.polling = not self._was_lit and self.feed.failures >= self._policy.polling_after_failures
+        books.lit = self._was_lit
+        books.care(now)
+
+    def _note_state(self) -> None:
+        state, reason = self._state()
+        if state is not self.account.state:
+            self._tell(self._stream(state, reason))
+
+    def _state(self) -> tuple[StreamState, str]:
+        if not self._was_lit:
+            if self.books is not None and self.books.polling:
+                return StreamState.POLLING, self.feed.reason
+            return (StreamState.STALE if self.feed.opened_count else StreamState.CONNECTING), self.feed.reason
+        if self.books is None:
+            return StreamState.LIVE, "stream only: without a secret nothing can be proven"
+        return (StreamState.LIVE, "proven") if self.books.is_proven else (StreamState.SYNCING, "reading the venue's books")
+
+    def _stream(self, state: StreamState, reason: str) -> StreamChanged:
+        line = self.feed.current
+        return StreamChanged(
+            account=self.account.id,
+            venue=self.account.venue,
+            received_time=self._wall,
+            source=Source.STREAM,
+            state=state,
+            reason=reason,
+            connection=line.connection if line is not None else 0,
+        )
+
+    def _gap(self, since: Millis, reason: str) -> GapOpened:
+        return GapOpened(account=self.account.id, venue=self.account.venue, received_time=self._wall, since=since, reason=reason)
+
+    def _forgettable(self) -> Millis:
+        return Millis(max(0, self.account.proven_until - 2 * self._policy.books.overlap_ms))

@@ -1,0 +1,107 @@
+"""How often to try and how much to ask: pure objects that are told the time."""
+
+from __future__ import annotations
+
+import zlib
+from typing import Final
+
+import msgspec
+
+from userstream.kernel.ids import Millis
+
+MINUTE_MS: Final = 60_000
+
+
+def jitter(seed: int, number: int) -> float:
+    """A number in [0, 1) that depends on its arguments alone: spreads many accounts over time, the same way in every replay."""
+    return zlib.crc32(f"{seed}:{number}".encode()) / 2**32
+
+
+class Backoff(msgspec.Struct, frozen=True, kw_only=True):
+    """Waiting times between tries: doubling, capped, with full jitter above the half so that many clients do not return at once."""
+
+    first_delay_ms: int = 1_000
+    max_delay_ms: int = 60_000
+    seed: int = 0
+
+    def delay_ms(self, failures: int) -> int:
+        """How long to wait after the given number of failures in a row (0: not at all)."""
+        if failures <= 0:
+            return 0
+        longest = min(self.max_delay_ms, self.first_delay_ms * 2 ** min(failures - 1, 30))
+        return int(longest / 2 + longest / 2 * jitter(self.seed, failures))
+
+
+class WeightBudget:
+    """The request weight of one address (IP) at one venue, in windows of a minute aligned to the venue's clock.
+
+    Promises: never grants more than `share` of the limit within a window, except that urgent asks may use the reserve up to the
+    limit's `urgent_share`; nothing while a ban or a pause is on. The venue's own count, when it reports one, overrules ours.
+    """
+
+    def __init__(self, limit: int, *, share: float = 0.8, urgent_share: float = 0.95) -> None:
+        self._limit, self._share, self._urgent_share = limit, share, urgent_share
+        self._window = -1
+        self._used = 0
+        self._closed_until = Millis(0)
+        self.highest = 0
+
+    @property
+    def used(self) -> int:
+        return self._used
+
+    def wait_ms(self, weight: int, urgent: bool, venue_now: Millis) -> int:
+        """0 and the weight is counted, or how long to wait before asking again."""
+        if venue_now < self._closed_until:
+            return self._closed_until - venue_now
+        self._roll(venue_now)
+        cap = self._limit * (self._urgent_share if urgent else self._share)
+        if self._used and self._used + weight > cap:
+            return MINUTE_MS - venue_now % MINUTE_MS + 1
+        self._used += weight
+        self.highest = max(self.highest, self._used)
+        return 0
+
+    def report(self, used: int, venue_now: Millis) -> None:
+        """The venue says how much of the current window is used, by us and by others behind the same address."""
+        self._roll(venue_now)
+        self._used = max(self._used, used)
+        self.highest = max(self.highest, self._used)
+
+    def close(self, until: Millis) -> None:
+        """The venue asked for silence (429, 418) until a venue time."""
+        self._closed_until = max(self._closed_until, until)
+
+    @property
+    def closed_until(self) -> Millis:
+        return self._closed_until
+
+    def _roll(self, venue_now: Millis) -> None:
+        window = venue_now // MINUTE_MS
+        if window != self._window:
+            self._window, self._used = window, 0
+
+
+class VenueClock:
+    """An estimate of the venue's clock from question and answer times on our own monotonic clock: of the last samples the one with the
+    shortest way counts. Jumps of this machine's wall clock do not touch it."""
+
+    def __init__(self, now: Millis, wall: Millis) -> None:
+        self._offset = wall - now
+        self._samples: list[tuple[int, int]] = []
+
+    def at(self, now: Millis) -> Millis:
+        return Millis(now + self._offset)
+
+    @property
+    def is_measured(self) -> bool:
+        return bool(self._samples)
+
+    def sample(self, asked: Millis, answered: Millis, venue_time: Millis) -> None:
+        way = answered - asked
+        self._samples = [*self._samples[-7:], (way, venue_time - (asked + answered) // 2)]
+        self._offset = min(self._samples)[1]
+
+    def doubt(self) -> None:
+        """The venue refused our time stamp: what was measured before no longer counts."""
+        self._samples = []
