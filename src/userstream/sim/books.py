@@ -118,7 +118,7 @@ class Order(msgspec.Struct, kw_only=True):
     price_match: str = "none"
     working_type: str = "contract_price"
     price_protect: bool = False
-    expiry_reason: int = 0  # the venue-neutral numbers of the USD-M table: 0 none, 1 stp, 2 ioc remainder, 4 reduce-only, 5 liquidated, 7 delisted, 9 market remainder, 10 fok, 11 post-only
+    expiry_reason: int = 0  # a number of ExpiryReason
     modify_id: str = ""
     amendments: int = 0
     created_time: Millis
@@ -313,7 +313,7 @@ class AccountHappened(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
     account: str
     time: Millis
-    reason: str  # order, funding_fee, deposit, withdraw, margin_transfer, margin_type_change, insurance_clear, adjustment, asset_transfer, ...
+    reason: str  # order, funding_fee, deposit, withdraw, margin_transfer, margin_type_change, insurance_clear, adjustment, ...
     balances: tuple[Balance, ...] = ()
     positions: tuple[Position, ...] = ()
     deltas: dict[str, Decimal] = {}

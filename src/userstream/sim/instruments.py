@@ -1,0 +1,95 @@
+"""The contracts of the paper exchange and the rules an order's numbers must keep (Binance USD-M, 6.3 and 6.4)."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+from typing import Final
+
+from userstream.sim.books import ZERO, Instrument, Refused, Side
+
+PRICE_BAND_UP: Final = Decimal("1.05")
+PRICE_BAND_DOWN: Final = Decimal("0.95")
+
+_CLIENT_ID: Final = re.compile(r"[.A-Z:/a-z0-9_-]{1,36}")
+_RESERVED_PREFIXES: Final = ("autoclose-", "adl_autoclose", "settlement_autoclose-", "delivery_autoclose-")
+
+
+def perpetual(base: str, quote: str, start_price: str, tick: str, step: str, max_quantity: str) -> Instrument:
+    """A linear contract with the usual limits: 5 quote units at least, a tenth of the largest limit order for market orders."""
+    largest = Decimal(max_quantity)
+    return Instrument(
+        symbol=base + quote,
+        base=base,
+        quote=quote,
+        margin_asset=quote,
+        tick_size=Decimal(tick),
+        step_size=Decimal(step),
+        min_quantity=Decimal(step),
+        max_quantity=largest,
+        max_market_quantity=(largest / 10 // Decimal(step)) * Decimal(step),
+        min_notional=Decimal(5),
+        start_price=Decimal(start_price),
+    )
+
+
+DEFAULT_INSTRUMENTS: Final = (
+    perpetual("BTC", "USDT", "81000", "0.1", "0.001", "1000"),
+    perpetual("ETH", "USDT", "2850", "0.01", "0.001", "10000"),
+    perpetual("BNB", "USDT", "910", "0.01", "0.01", "20000"),
+    perpetual("SOL", "USDT", "138", "0.01", "0.01", "100000"),
+    perpetual("XRP", "USDT", "2.15", "0.0001", "0.1", "10000000"),
+    perpetual("DOGE", "USDT", "0.15", "0.00001", "1", "50000000"),
+    perpetual("BTC", "USDC", "81000", "0.1", "0.001", "1000"),
+)
+
+
+def is_multiple(value: Decimal, unit: Decimal) -> bool:
+    return value % unit == ZERO
+
+
+def is_amount(value: Decimal) -> bool:
+    """Whether the value is a number at all, and of a size that exact arithmetic can carry."""
+    return value.is_finite() and abs(value) < Decimal(10) ** 15
+
+
+def check_price(instrument: Instrument, price: Decimal) -> None:
+    """The price is positive and a multiple of the tick, else Refused("bad_tick")."""
+    if not is_amount(price) or price <= ZERO or not is_multiple(price, instrument.tick_size):
+        raise Refused("bad_tick", f"price {price} is not a positive multiple of {instrument.tick_size}")
+
+
+def check_quantity(instrument: Instrument, quantity: Decimal, *, market: bool) -> None:
+    """The quantity is within the limits and a multiple of the step; the limit for market orders is smaller."""
+    largest = instrument.max_market_quantity if market else instrument.max_quantity
+    if not is_amount(quantity):
+        raise Refused("bad_step", "quantity is not a usable number")
+    if quantity < instrument.min_quantity:
+        raise Refused("quantity_too_small", f"quantity {quantity} is below {instrument.min_quantity}")
+    if quantity > largest:
+        raise Refused("quantity_too_large", f"quantity {quantity} is above {largest}")
+    if not is_multiple(quantity, instrument.step_size):
+        raise Refused("bad_step", f"quantity {quantity} is not a multiple of {instrument.step_size}")
+
+
+def check_notional(instrument: Instrument, price: Decimal, quantity: Decimal) -> None:
+    """The order is worth enough. Orders that only reduce are exempt and must not be checked."""
+    if price * quantity < instrument.min_notional:
+        raise Refused("min_notional", f"notional {price * quantity} is below {instrument.min_notional}")
+
+
+def price_limit(side: Side, mark_price: Decimal) -> Decimal:
+    """The worst price that an order of this side may pay: 5% beyond the mark price."""
+    return mark_price * (PRICE_BAND_UP if side is Side.BUY else PRICE_BAND_DOWN)
+
+
+def check_price_band(side: Side, price: Decimal, mark_price: Decimal) -> None:
+    limit = price_limit(side, mark_price)
+    if price > limit if side is Side.BUY else price < limit:
+        raise Refused("percent_price", f"price {price} is beyond {limit}")
+
+
+def check_client_id(client_id: str) -> None:
+    """Well-formed, at most 36 characters, and none of the prefixes that mark the exchange's own orders."""
+    if not _CLIENT_ID.fullmatch(client_id) or client_id.startswith(_RESERVED_PREFIXES):
+        raise Refused("bad_client_order_id", "client order id is malformed or reserved")

@@ -1,0 +1,231 @@
+"""One account's money and positions. Nothing here knows orders in a book, other accounts, prices of the market or a clock.
+
+Rounding, said once: every amount that enters a wallet (realised profit, fee, funding) and every average price is rounded
+half-even to 8 decimals. Quantities and quote quantities are exact. A wallet is always its opening amount plus the income lines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from decimal import ROUND_HALF_EVEN, Decimal
+from typing import Final
+
+import msgspec
+
+from userstream.sim.books import ZERO, Balance, Fill, Income, Instrument, Millis, Order, Position, PositionSide, Side
+
+MONEY_DIGITS: Final = Decimal("0.00000001")
+FIRST_TRANSACTION_ID: Final = 9_600_000_000_000
+
+
+def money(value: Decimal) -> Decimal:
+    """Round half-even to 8 decimals, the smallest amount of every asset."""
+    return value.quantize(MONEY_DIGITS, ROUND_HALF_EVEN)
+
+
+def signed(side: Side, quantity: Decimal) -> Decimal:
+    return quantity if side is Side.BUY else -quantity
+
+
+class Terms(msgspec.Struct):
+    """What an account has chosen for one symbol."""
+
+    leverage: int = 20
+    isolated: bool = False
+
+
+class Leg(msgspec.Struct, kw_only=True):
+    """One side of one symbol. It stays after it was closed, because its realised profit goes on accumulating."""
+
+    symbol: str
+    position_side: PositionSide
+    margin_asset: str
+    amount: Decimal = ZERO  # short is negative
+    entry_price: Decimal = ZERO
+    open_fees: Decimal = ZERO  # paid for what is still open, in the margin asset
+    realized_pnl: Decimal = ZERO
+    isolated_wallet: Decimal = ZERO
+    updated_time: Millis = Millis(0)
+
+    @property
+    def break_even_price(self) -> Decimal:
+        """The price at which closing would just pay back the fees of opening."""
+        if not self.amount:
+            return ZERO
+        return money(self.entry_price + self.open_fees / self.amount)
+
+
+class FeeTerms(msgspec.Struct, frozen=True):
+    """How a fee is charged: the rate on the quote quantity, and the asset with its price in the margin asset."""
+
+    rate: Decimal
+    asset: str
+    price: Decimal = Decimal(1)
+
+
+class Ledger:
+    """Wallets, legs and cash history of one account. Owned by the account; changed only through its methods."""
+
+    def __init__(self, account: str, balances: Mapping[str, Decimal], now: Millis) -> None:
+        self.account = account
+        self.balances = {
+            asset: Balance(account=account, asset=asset, wallet=amount, updated_time=now) for asset, amount in balances.items()
+        }
+        self.legs: dict[str, dict[PositionSide, Leg]] = {}
+        self.terms: dict[str, Terms] = {}
+        self.income: list[Income] = []
+
+    # --- reading ---
+
+    def terms_of(self, symbol: str) -> Terms:
+        return self.terms.setdefault(symbol, Terms())
+
+    def leg(self, instrument: Instrument, side: PositionSide) -> Leg:
+        legs = self.legs.setdefault(instrument.symbol, {})
+        if side not in legs:
+            legs[side] = Leg(symbol=instrument.symbol, position_side=side, margin_asset=instrument.margin_asset)
+        return legs[side]
+
+    def amount(self, symbol: str, side: PositionSide) -> Decimal:
+        leg = self.legs.get(symbol, {}).get(side)
+        return ZERO if leg is None else leg.amount
+
+    def open_legs(self) -> Iterator[Leg]:
+        for legs in self.legs.values():
+            for leg in legs.values():
+                if leg.amount:
+                    yield leg
+
+    def wallet(self, asset: str) -> Decimal:
+        balance = self.balances.get(asset)
+        return ZERO if balance is None else balance.wallet
+
+    def cross_wallet(self, asset: str) -> Decimal:
+        """The wallet without what isolated positions have set aside."""
+        return self.wallet(asset) - sum((leg.isolated_wallet for leg in self.open_legs() if leg.margin_asset == asset), ZERO)
+
+    # --- cash ---
+
+    def post(
+        self, income_type: str, asset: str, amount: Decimal, now: Millis, *, symbol: str = "", trade_id: str = "", info: str = ""
+    ) -> None:
+        """Add one line to the cash history and its amount to the wallet. Nothing else ever changes a wallet."""
+        balance = self.balances.setdefault(asset, Balance(account=self.account, asset=asset))
+        balance.wallet += amount
+        balance.updated_time = now
+        self.income.append(
+            Income(
+                account=self.account,
+                income_type=income_type,
+                amount=amount,
+                asset=asset,
+                symbol=symbol,
+                trade_id=trade_id,
+                info=info or income_type.upper(),
+                time=now,
+                transaction_id=FIRST_TRANSACTION_ID + len(self.income) + 1,
+            )
+        )
+
+    # --- executions ---
+
+    def trade(
+        self,
+        order: Order,
+        instrument: Instrument,
+        price: Decimal,
+        quantity: Decimal,
+        *,
+        trade_id: int,
+        maker: bool,
+        fee: FeeTerms,
+        now: Millis,
+    ) -> Fill:
+        """Book one execution of an order: position, realised profit and fee. Returns the fill."""
+        leg = self.leg(instrument, order.position_side)
+        realized = self._move(leg, signed(order.side, quantity), price, price * quantity * fee.rate)
+        leg.updated_time = now
+        charged = money(price * quantity * fee.rate / fee.price)
+        fill = Fill(
+            account=self.account,
+            symbol=order.symbol,
+            trade_id=trade_id,
+            order_id=order.order_id,
+            client_order_id=order.client_order_id,
+            side=order.side,
+            position_side=order.position_side,
+            price=price,
+            quantity=quantity,
+            quote_quantity=price * quantity,
+            fee=charged,
+            fee_asset=fee.asset,
+            realized_pnl=realized,
+            maker=maker,
+            time=now,
+        )
+        self._pay(fill, instrument.margin_asset)
+        return fill
+
+    def _pay(self, fill: Fill, margin_asset: str) -> None:
+        trade_id = str(fill.trade_id)
+        if fill.realized_pnl:
+            self.post("realized_pnl", margin_asset, fill.realized_pnl, fill.time, symbol=fill.symbol, trade_id=trade_id)
+        if fill.fee:
+            self.post("commission", fill.fee_asset, -fill.fee, fill.time, symbol=fill.symbol, trade_id=trade_id)
+
+    def _move(self, leg: Leg, change: Decimal, price: Decimal, fee: Decimal) -> Decimal:
+        """Close what the change closes, open the rest, and return the realised profit. The fee is shared by quantity."""
+        closing = min(abs(change), abs(leg.amount)) if leg.amount * change < ZERO else ZERO
+        realized = self._close(leg, closing, price) if closing else ZERO
+        opening = abs(change) - closing
+        if opening:
+            self._open(leg, opening if change > ZERO else -opening, price, money(fee * opening / abs(change)))
+        return realized
+
+    def _close(self, leg: Leg, closing: Decimal, price: Decimal) -> Decimal:
+        size = abs(leg.amount)
+        profit = closing * (price - leg.entry_price)
+        realized = money(profit if leg.amount > ZERO else -profit)
+        leg.realized_pnl += realized
+        if closing == size:
+            leg.amount = leg.entry_price = leg.open_fees = leg.isolated_wallet = ZERO
+            return realized
+        # An isolated position gives back the share of its margin that belonged to the closed part; profit and fee go
+        # through the cross wallet.
+        leg.isolated_wallet -= money(leg.isolated_wallet * closing / size)
+        leg.open_fees -= money(leg.open_fees * closing / size)
+        leg.amount -= closing if leg.amount > ZERO else -closing
+        return realized
+
+    def _open(self, leg: Leg, change: Decimal, price: Decimal, fee: Decimal) -> None:
+        cost = abs(leg.amount) * leg.entry_price + abs(change) * price
+        leg.amount += change
+        leg.entry_price = money(cost / abs(leg.amount))
+        leg.open_fees += fee
+        terms = self.terms_of(leg.symbol)
+        if terms.isolated:
+            leg.isolated_wallet += money(abs(change) * price / terms.leverage)
+
+    # --- snapshots ---
+
+    def position(self, leg: Leg, mark_price: Decimal, maintenance_rate: Decimal) -> Position:
+        """A copy of the leg as people see it at this mark price. The liquidation price is the caller's to fill in."""
+        terms = self.terms_of(leg.symbol)
+        notional = abs(leg.amount) * mark_price
+        return Position(
+            account=self.account,
+            symbol=leg.symbol,
+            position_side=leg.position_side,
+            amount=leg.amount,
+            entry_price=leg.entry_price,
+            break_even_price=leg.break_even_price,
+            realized_pnl=leg.realized_pnl,
+            unrealized_pnl=money(leg.amount * (mark_price - leg.entry_price)),
+            mark_price=mark_price,
+            margin_type="isolated" if terms.isolated else "cross",
+            isolated_wallet=leg.isolated_wallet,
+            leverage=terms.leverage,
+            initial_margin=money(notional / terms.leverage),
+            maintenance_margin=money(notional * maintenance_rate),
+            updated_time=leg.updated_time,
+        )

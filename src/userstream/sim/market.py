@@ -1,0 +1,144 @@
+"""The outside market: a seeded random walk per symbol and endless liquidity around it. The only file with randomness.
+
+Prices walk in whole ticks and in steps of 100 ms, so the path depends on the seed alone, never on who calls or how often.
+Amounts of money are never floats here: a float only decides by how many ticks the price moves.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from decimal import Decimal
+from typing import Final, TypeVar
+
+from userstream.sim.books import Instrument, Millis, Side
+from userstream.sim.engine import Level
+
+STEP_MS: Final = 100
+T = TypeVar("T")
+
+_STEP_VOLATILITY: Final = 8e-5  # largest relative move of one step; about 3% a day
+_PULL: Final = 5e-7  # share of the distance to the anchor that one step goes back
+_MARK_SHARE: Final = 1000  # the mark price is kept in thousandths of a tick
+_MARK_LAG: Final = 8
+_FIRST_LEVEL_NOTIONAL: Final = Decimal(300)
+_LEVEL_GROWTH: Final = Decimal("1.6")
+_FUNDING_UNIT: Final = Decimal("0.000001")
+
+
+class Dice:
+    """A named stream of draws: the same seed and name give the same draws for ever."""
+
+    def __init__(self, seed: int, name: str) -> None:
+        self._random = random.Random(f"{seed}:{name}")
+
+    def chance(self, probability: float) -> bool:
+        return self._random.random() < probability
+
+    def between(self, low: int, high: int) -> int:
+        """A whole number from low to high, both included."""
+        return self._random.randint(low, high)
+
+    def choose(self, options: Sequence[T]) -> T:
+        return options[int(self._random.random() * len(options))]
+
+    def weigh(self, options: Sequence[T], weights: Sequence[int]) -> T:
+        return self._random.choices(options, weights)[0]
+
+    def share(self) -> Decimal:
+        """A part of a whole, above 0 and below 1, in thousandths."""
+        return Decimal(self._random.randint(1, 999)) / 1000
+
+    def swing(self) -> float:
+        """Between -1 and 1, the middle more often than the ends."""
+        return self._random.random() + self._random.random() - 1.0
+
+
+def _mixed(*numbers: int) -> int:
+    """A well-spread number below 2**32 from small ones: noise that needs no state."""
+    value = 0x9E3779B9
+    for number in numbers:
+        value = ((value ^ number) * 0x85EBCA6B) & 0xFFFFFFFF
+        value ^= value >> 13
+    return value
+
+
+class Market:
+    """Prices of one symbol. `last` and `mark` are always positive; `last` is a multiple of the tick."""
+
+    def __init__(self, instrument: Instrument, seed: int) -> None:
+        self._instrument = instrument
+        self._tick = instrument.tick_size
+        self._walk = Dice(seed, f"walk:{instrument.symbol}")
+        self._funding = Dice(seed, f"funding:{instrument.symbol}")
+        self.dice = Dice(seed, f"crossings:{instrument.symbol}")
+        self._steps = 0
+        self._half_spread = 1
+        self._settle(max(int(instrument.start_price / self._tick), 2))
+
+    def _settle(self, ticks: int) -> None:
+        self._anchor = self._middle = ticks
+        self._mark_units = ticks * _MARK_SHARE
+        self._reach = max(1.2, ticks * _STEP_VOLATILITY)
+        self._publish()
+
+    def _publish(self) -> None:
+        self.last = self._tick * self._middle
+        self.mark = self._tick * self._mark_units / _MARK_SHARE
+        self.best_bid = self._tick * max(self._middle - self._half_spread, 1)
+        self.best_ask = self._tick * (self._middle + self._half_spread)
+
+    def step(self) -> None:
+        """One step of the walk. The mark price follows the middle slowly."""
+        self._steps += 1
+        move = round(self._walk.swing() * self._reach + (self._anchor - self._middle) * _PULL)
+        self._middle = max(self._middle + move, 2)
+        self._mark_units += (self._middle * _MARK_SHARE - self._mark_units) // _MARK_LAG
+        self._half_spread = 1 + _mixed(self._steps) % 2
+        self._publish()
+
+    def jump(self, price: Decimal) -> None:
+        """Last and mark price are this from now on, and the walk goes on from here."""
+        self._settle(max(int(price / self._tick), 2))
+
+    def best(self, side: Side) -> Decimal:
+        """The best outside price for somebody who trades on this side."""
+        return self.best_ask if side is Side.BUY else self.best_bid
+
+    def levels(self, side: Side) -> Iterator[Level]:
+        """What somebody who trades on this side can take, best price first, without end on the ask side."""
+        sign, salt = (1, 0) if side is Side.BUY else (-1, 1)
+        ticks = self._middle + sign * self._half_spread
+        notional, depth = _FIRST_LEVEL_NOTIONAL, 0
+        while ticks >= 1:
+            noise = _mixed(self._steps, depth, salt)
+            price = self._tick * ticks
+            yield Level(price, self._sized(notional * (50 + noise % 100) / 100 / price))
+            notional, depth = notional * _LEVEL_GROWTH, depth + 1
+            ticks += sign * (1 + (noise >> 8) % 3)
+
+    def _sized(self, quantity: Decimal) -> Decimal:
+        step = self._instrument.step_size
+        return max(quantity // step, Decimal(1)) * step
+
+    def depth_price(self, side: Side, depth: int) -> Decimal:
+        """The outside price at this place of the queue, 1 being the best."""
+        price = self.best(side)
+        for place, level in enumerate(self.levels(side), start=1):
+            price = level.price
+            if place >= depth:
+                break
+        return price
+
+    def trades_elsewhere(self) -> int:
+        """How many trades of strangers the tape saw in this step, so that trade ids have holes as on a real tape."""
+        return _mixed(self._steps, 7) % 4
+
+    def funding_rate(self) -> Decimal:
+        """Draw the rate of one funding, between -0.03% and 0.03%."""
+        return _FUNDING_UNIT * self._funding.between(-300, 300)
+
+
+def grid_after(time: Millis, interval_ms: int) -> Millis:
+    """The first moment after `time` that is a multiple of the interval."""
+    return Millis((time // interval_ms + 1) * interval_ms)

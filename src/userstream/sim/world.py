@@ -1,0 +1,185 @@
+"""What the parts of the exchange share: accounts, books, markets, counters, the exchange's time, deadlines and the news."""
+
+from __future__ import annotations
+
+import copy
+import heapq
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from decimal import Decimal
+from typing import Final
+
+from userstream.sim.books import (
+    AccountHappened,
+    AccountSettings,
+    Execution,
+    Fill,
+    Happening,
+    Instrument,
+    Millis,
+    Order,
+    OrderHappened,
+    Refused,
+)
+from userstream.sim.engine import Book
+from userstream.sim.ledger import FeeTerms, Ledger, Leg
+from userstream.sim.margin import balance, position
+from userstream.sim.market import Market
+from userstream.sim.records import Records
+
+FIRST_ORDER_ID: Final = 3_300_000_000
+FIRST_ALGO_ID: Final = 2_100_000
+FIRST_TRADE_ID: Final = 5_200_000
+FEE_DISCOUNT: Final = Decimal("0.9")  # for fees paid in another asset than the margin asset
+
+
+class Account:
+    """One account: its money, its paper and its settings. Owned by the world."""
+
+    def __init__(self, name: str, balances: Mapping[str, Decimal], now: Millis) -> None:
+        self.name = name
+        self.ledger = Ledger(name, balances, now)
+        self.records = Records()
+        self.settings = AccountSettings(updated_time=now)
+        self.fee_asset = ""  # empty: the margin asset
+        self.warned: set[str] = set()  # pools of margin that had their call; used for membership only
+        self.liquidated_until = Millis(0)
+
+
+class World:
+    """The one mutable state of the exchange. Its parts change it in turn, never at the same time."""
+
+    def __init__(self, instruments: Sequence[Instrument], seed: int, start_time: Millis) -> None:
+        self.seed = seed
+        self.now = start_time
+        self.instruments: dict[str, Instrument] = {instrument.symbol: instrument for instrument in instruments}
+        self.markets = {instrument.symbol: Market(instrument, seed) for instrument in instruments}
+        self.books = {instrument.symbol: Book() for instrument in instruments}
+        self.accounts: dict[str, Account] = {}
+        self.news: list[Happening] = []
+        self.holders: dict[str, dict[str, None]] = {symbol: {} for symbol in self.instruments}
+        self.touched: dict[str, None] = {}  # accounts whose margin must be looked at; dicts keep a fixed order, sets do not
+        self._deadlines: list[tuple[Millis, int, Callable[[], None]]] = []
+        self._deadline_count = 0
+        self._last_order_id = FIRST_ORDER_ID
+        self._last_algo_id = FIRST_ALGO_ID
+        self._last_trade_ids = dict.fromkeys(self.instruments, FIRST_TRADE_ID)
+
+    # --- who and what ---
+
+    def account(self, name: str) -> Account:
+        found = self.accounts.get(name)
+        if found is None:
+            raise Refused("unknown_account", "account does not exist")
+        return found
+
+    def instrument(self, symbol: str) -> Instrument:
+        found = self.instruments.get(symbol)
+        if found is None:
+            raise Refused("unknown_symbol", "symbol does not exist")
+        return found
+
+    def mark_price(self, symbol: str) -> Decimal:
+        return self.markets[symbol].mark
+
+    def asset_price(self, asset: str, quote: str) -> Decimal | None:
+        """What one unit of the asset costs, if a contract tells. Two quote assets that price nothing are worth the same."""
+        if asset == quote:
+            return Decimal(1)
+        direct, inverse = self.markets.get(asset + quote), self.markets.get(quote + asset)
+        if direct is not None:
+            return direct.mark
+        if inverse is not None:
+            return 1 / inverse.mark
+        quotes = {instrument.quote for instrument in self.instruments.values()}
+        return Decimal(1) if asset in quotes and quote in quotes else None
+
+    # --- counters ---
+
+    def next_order_id(self) -> int:
+        self._last_order_id += 1
+        return self._last_order_id
+
+    def next_algo_id(self) -> int:
+        self._last_algo_id += 1
+        return self._last_algo_id
+
+    def next_trade_id(self, symbol: str) -> int:
+        self._last_trade_ids[symbol] += 1
+        return self._last_trade_ids[symbol]
+
+    def skip_trade_ids(self, symbol: str, count: int) -> None:
+        self._last_trade_ids[symbol] += count
+
+    # --- deadlines ---
+
+    def at(self, time: Millis, act: Callable[[], None]) -> None:
+        """Have something done when the exchange's time reaches this moment; equal moments keep their order."""
+        self._deadline_count += 1
+        heapq.heappush(self._deadlines, (time, self._deadline_count, act))
+
+    @property
+    def next_deadline(self) -> Millis | None:
+        return self._deadlines[0][0] if self._deadlines else None
+
+    def pop_deadline(self) -> Callable[[], None]:
+        return heapq.heappop(self._deadlines)[2]
+
+    # --- fees and holders ---
+
+    def fee_terms(self, account: Account, instrument: Instrument, notional: Decimal, *, maker: bool) -> FeeTerms:
+        """How this fill is charged: in the account's fee asset with a discount while it lasts, else in the margin asset."""
+        rate = instrument.maker_fee if maker else instrument.taker_fee
+        price = self.asset_price(account.fee_asset, instrument.margin_asset) if account.fee_asset else None
+        if price is None or account.fee_asset == instrument.margin_asset:
+            return FeeTerms(rate, instrument.margin_asset)
+        discounted = rate * FEE_DISCOUNT
+        if account.ledger.wallet(account.fee_asset) < notional * discounted / price:
+            return FeeTerms(rate, instrument.margin_asset)
+        return FeeTerms(discounted, account.fee_asset, price)
+
+    def touch(self, account: Account, symbol: str = "") -> None:
+        """The account's margin changed; with a symbol, its position there as well."""
+        self.touched[account.name] = None
+        if not symbol:
+            return
+        if any(leg.amount for leg in account.ledger.legs.get(symbol, {}).values()):
+            self.holders[symbol][account.name] = None
+        else:
+            self.holders[symbol].pop(account.name, None)
+
+    # --- news ---
+
+    def tell_order(self, account: Account, order: Order, execution: Execution, fill: Fill | None = None) -> None:
+        notional = account.records.notional(order.symbol)
+        self.news.append(
+            OrderHappened(
+                account=account.name,
+                time=self.now,
+                execution=execution,
+                order=copy.copy(order),
+                fill=fill,
+                bid_notional=notional.bids,
+                ask_notional=notional.asks,
+            )
+        )
+
+    def tell_account(
+        self,
+        account: Account,
+        reason: str,
+        assets: Iterable[str],
+        legs: Iterable[Leg] = (),
+        deltas: Mapping[str, Decimal] | None = None,
+        symbol: str = "",
+    ) -> None:
+        self.news.append(
+            AccountHappened(
+                account=account.name,
+                time=self.now,
+                reason=reason,
+                balances=tuple(balance(account, asset, self) for asset in assets),
+                positions=tuple(position(account, leg, self) for leg in legs),
+                deltas=dict(deltas or {}),
+                symbol=symbol,
+            )
+        )
