@@ -1,0 +1,38 @@
+"""The order of an account's records, kept by every journal: each is above all that were handed over before it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from userstream.kernel.errors import StoreError
+from userstream.kernel.ids import AccountId
+from userstream.ports import Record
+
+
+def last_of(record: Record) -> int:
+    """The highest sequence of a record."""
+    return record.events[-1].sequence if record.events else record.sequence
+
+
+class Sequences:
+    """The highest sequence handed over for each account."""
+
+    def __init__(self, known: Mapping[AccountId, int] | None = None) -> None:
+        self._last = dict(known or {})
+
+    def take(self, record: Record) -> None:
+        """Notes a record. Raises StoreError, and notes nothing, for one that is not above all before it: written, it would say the
+        same thing twice or two things at one place."""
+        account, sequence = record.account, record.sequence
+        if sequence <= self._last.get(account, 0):
+            raise StoreError(f"account {account}: sequence {sequence} is not above {self._last.get(account, 0)}, which the journal has")
+        events = record.events
+        self._last[account] = events[-1].sequence if events else sequence
+
+    def last(self, account: AccountId) -> int:
+        """0 for an account without records."""
+        return self._last.get(account, 0)
+
+    def raise_to(self, account: AccountId, sequence: int) -> None:
+        """A checkpoint knows of a sequence whose record may be gone."""
+        self._last[account] = max(self.last(account), sequence)

@@ -1,0 +1,160 @@
+-- What a batch of events does to the tables. Each statement takes one JSON list of events, in the order of the journal, and is one step
+-- of the database. Fields that are left out of the JSON have their default.
+
+-- name: add_orders
+INSERT INTO orders (
+    account, venue, symbol, order_id, conditional, client_order_id, side, position_side, order_type, original_type, time_in_force,
+    status, execution_type, price, stop_price, average_price, quantity, filled_quantity, reduce_only, post_only, close_position,
+    origin, transaction_time, created_time, good_till_time, reason, triggered_order_id, activation_price, callback_rate, activated,
+    self_trade_prevention, working_type, amendment_id, event_time, received_time, source, sequence
+)
+SELECT
+    coalesce(value->>'account', ''), coalesce(value->>'venue', ''), coalesce(value->>'symbol', ''), coalesce(value->>'order_id', ''),
+    coalesce(value->>'conditional', 0), coalesce(value->>'client_order_id', ''), coalesce(value->>'side', ''),
+    coalesce(value->>'position_side', 'both'), coalesce(value->>'order_type', ''), coalesce(value->>'original_type', ''),
+    coalesce(value->>'time_in_force', ''), coalesce(value->>'status', ''), coalesce(value->>'execution_type', ''),
+    coalesce(value->>'price', ''), value->>'stop_price', value->>'average_price', coalesce(value->>'quantity', ''),
+    coalesce(value->>'filled_quantity', ''), coalesce(value->>'reduce_only', 0), coalesce(value->>'post_only', 0),
+    coalesce(value->>'close_position', 0), coalesce(value->>'origin', 'own'), coalesce(value->>'transaction_time', 0),
+    coalesce(value->>'created_time', 0), coalesce(value->>'good_till_time', 0), coalesce(value->>'reason', ''),
+    coalesce(value->>'triggered_order_id', ''), value->>'activation_price', value->>'callback_rate', value->>'activated',
+    coalesce(value->>'self_trade_prevention', ''), coalesce(value->>'working_type', ''), coalesce(value->>'amendment_id', ''),
+    coalesce(value->>'event_time', 0), coalesce(value->>'received_time', 0), coalesce(value->>'source', 'stream'),
+    coalesce(value->>'sequence', 0)
+FROM json_each(?) WHERE true
+ON CONFLICT (account, symbol, order_id, conditional) DO UPDATE SET
+    venue = excluded.venue, client_order_id = excluded.client_order_id, side = excluded.side, position_side = excluded.position_side,
+    order_type = excluded.order_type, original_type = excluded.original_type, time_in_force = excluded.time_in_force,
+    status = excluded.status, execution_type = excluded.execution_type, price = excluded.price, stop_price = excluded.stop_price,
+    average_price = excluded.average_price, quantity = excluded.quantity, filled_quantity = excluded.filled_quantity,
+    reduce_only = excluded.reduce_only, post_only = excluded.post_only, close_position = excluded.close_position,
+    origin = excluded.origin, transaction_time = excluded.transaction_time, created_time = excluded.created_time,
+    good_till_time = excluded.good_till_time, reason = excluded.reason, triggered_order_id = excluded.triggered_order_id,
+    activation_price = excluded.activation_price, callback_rate = excluded.callback_rate, activated = excluded.activated,
+    self_trade_prevention = excluded.self_trade_prevention, working_type = excluded.working_type, amendment_id = excluded.amendment_id,
+    event_time = excluded.event_time, received_time = excluded.received_time, source = excluded.source, sequence = excluded.sequence
+WHERE excluded.sequence > orders.sequence;
+
+-- name: add_fills
+INSERT INTO fills (
+    account, venue, symbol, trade_id, order_id, client_order_id, side, position_side, price, quantity, fee, fee_asset, maker,
+    realized_pnl, origin, transaction_time, event_time, received_time, source, sequence
+)
+SELECT
+    coalesce(value->>'account', ''), coalesce(value->>'venue', ''), coalesce(value->>'symbol', ''), coalesce(value->>'trade_id', ''),
+    coalesce(value->>'order_id', ''), CASE value->>'kind' WHEN 'filled' THEN coalesce(value->>'client_order_id', '') END,
+    value->>'side', value->>'position_side', value->>'price', value->>'quantity', value->>'fee', value->>'fee_asset', value->>'maker',
+    value->>'realized_pnl', CASE value->>'kind' WHEN 'filled' THEN coalesce(value->>'origin', 'own') END,
+    coalesce(value->>'transaction_time', 0), coalesce(value->>'event_time', 0), coalesce(value->>'received_time', 0),
+    coalesce(value->>'source', 'stream'), coalesce(value->>'sequence', 0)
+FROM json_each(?) WHERE true
+ON CONFLICT (account, venue, symbol, trade_id) DO UPDATE SET
+    client_order_id = coalesce(client_order_id, excluded.client_order_id), side = coalesce(side, excluded.side),
+    position_side = coalesce(position_side, excluded.position_side), price = coalesce(price, excluded.price),
+    quantity = coalesce(quantity, excluded.quantity), fee = coalesce(fee, excluded.fee),
+    fee_asset = coalesce(fee_asset, excluded.fee_asset), maker = coalesce(maker, excluded.maker),
+    realized_pnl = coalesce(realized_pnl, excluded.realized_pnl), origin = coalesce(origin, excluded.origin)
+WHERE (client_order_id IS NULL AND excluded.client_order_id IS NOT NULL) OR (side IS NULL AND excluded.side IS NOT NULL)
+   OR (position_side IS NULL AND excluded.position_side IS NOT NULL) OR (price IS NULL AND excluded.price IS NOT NULL)
+   OR (quantity IS NULL AND excluded.quantity IS NOT NULL) OR (fee IS NULL AND excluded.fee IS NOT NULL)
+   OR (fee_asset IS NULL AND excluded.fee_asset IS NOT NULL) OR (maker IS NULL AND excluded.maker IS NOT NULL)
+   OR (realized_pnl IS NULL AND excluded.realized_pnl IS NOT NULL) OR (origin IS NULL AND excluded.origin IS NOT NULL);
+
+-- name: add_positions
+INSERT INTO positions (
+    account, venue, symbol, position_side, amount, entry_price, break_even_price, unrealized_pnl, realized_pnl, margin_type,
+    isolated_wallet, mark_price, liquidation_price, leverage, reason, transaction_time, event_time, received_time, source, sequence
+)
+SELECT
+    coalesce(value->>'account', ''), coalesce(value->>'venue', ''), coalesce(value->>'symbol', ''),
+    coalesce(value->>'position_side', ''), coalesce(value->>'amount', ''), coalesce(value->>'entry_price', ''),
+    value->>'break_even_price', value->>'unrealized_pnl', value->>'realized_pnl', value->>'margin_type', value->>'isolated_wallet',
+    value->>'mark_price', value->>'liquidation_price', value->>'leverage', coalesce(value->>'reason', ''),
+    coalesce(value->>'transaction_time', 0), coalesce(value->>'event_time', 0), coalesce(value->>'received_time', 0),
+    coalesce(value->>'source', 'stream'), coalesce(value->>'sequence', 0)
+FROM json_each(?) WHERE true
+ON CONFLICT (account, symbol, position_side) DO UPDATE SET
+    venue = excluded.venue, amount = excluded.amount, entry_price = excluded.entry_price, break_even_price = excluded.break_even_price,
+    unrealized_pnl = excluded.unrealized_pnl, realized_pnl = excluded.realized_pnl, margin_type = excluded.margin_type,
+    isolated_wallet = excluded.isolated_wallet, mark_price = excluded.mark_price, liquidation_price = excluded.liquidation_price,
+    leverage = excluded.leverage, reason = excluded.reason, transaction_time = excluded.transaction_time,
+    event_time = excluded.event_time, received_time = excluded.received_time, source = excluded.source, sequence = excluded.sequence
+WHERE excluded.sequence > positions.sequence;
+
+-- name: add_balances
+INSERT INTO balances (
+    account, venue, asset, total, cross_total, available, reason, transaction_time, event_time, received_time, source, sequence
+)
+SELECT
+    coalesce(value->>'account', ''), coalesce(value->>'venue', ''), coalesce(value->>'asset', ''), coalesce(value->>'total', ''),
+    value->>'cross_total', value->>'available', coalesce(value->>'reason', ''), coalesce(value->>'transaction_time', 0),
+    coalesce(value->>'event_time', 0), coalesce(value->>'received_time', 0), coalesce(value->>'source', 'stream'),
+    coalesce(value->>'sequence', 0)
+FROM json_each(?) WHERE true
+ON CONFLICT (account, asset) DO UPDATE SET
+    venue = excluded.venue, total = excluded.total, cross_total = excluded.cross_total, available = excluded.available,
+    reason = excluded.reason, transaction_time = excluded.transaction_time, event_time = excluded.event_time,
+    received_time = excluded.received_time, source = excluded.source, sequence = excluded.sequence
+WHERE excluded.sequence > balances.sequence;
+
+-- name: add_movements
+INSERT INTO movements (
+    account, venue, movement, asset, delta, reason, symbol, movement_id, transaction_time, event_time, received_time, source, sequence
+)
+SELECT
+    coalesce(value->>'account', ''), coalesce(value->>'venue', ''),
+    coalesce(value->>'asset' || '|' || (value->>'reason') || '|' || nullif(value->>'movement_id', ''), '#' || coalesce(value->>'sequence', 0)),
+    coalesce(value->>'asset', ''), coalesce(value->>'delta', ''), coalesce(value->>'reason', ''), value->>'symbol',
+    coalesce(value->>'movement_id', ''), coalesce(value->>'transaction_time', 0), coalesce(value->>'event_time', 0),
+    coalesce(value->>'received_time', 0), coalesce(value->>'source', 'stream'), coalesce(value->>'sequence', 0)
+FROM json_each(?) WHERE true
+ON CONFLICT DO NOTHING;
+
+-- name: add_margin_calls
+INSERT INTO margin_calls (
+    account, venue, symbol, position_side, amount, margin_type, isolated_wallet, mark_price, unrealized_pnl, maintenance_margin,
+    cross_wallet, transaction_time, event_time, received_time, source, sequence
+)
+SELECT
+    coalesce(value->>'account', ''), coalesce(value->>'venue', ''), coalesce(value->>'symbol', ''),
+    coalesce(value->>'position_side', ''), coalesce(value->>'amount', ''), coalesce(value->>'margin_type', ''),
+    value->>'isolated_wallet', value->>'mark_price', value->>'unrealized_pnl', value->>'maintenance_margin', value->>'cross_wallet',
+    coalesce(value->>'transaction_time', 0), coalesce(value->>'event_time', 0), coalesce(value->>'received_time', 0),
+    coalesce(value->>'source', 'stream'), coalesce(value->>'sequence', 0)
+FROM json_each(?) WHERE true
+ON CONFLICT DO NOTHING;
+
+-- name: add_account_events
+INSERT INTO account_events (
+    account, venue, kind, data, event_time, received_time, source, sequence
+)
+SELECT
+    coalesce(value->>'account', ''), coalesce(value->>'venue', ''), coalesce(value->>'kind', ''), value,
+    coalesce(value->>'event_time', 0), coalesce(value->>'received_time', 0), coalesce(value->>'source', 'stream'),
+    coalesce(value->>'sequence', 0)
+FROM json_each(?) WHERE true
+ON CONFLICT DO NOTHING;
+
+-- name: read_position
+SELECT position FROM cursors WHERE reader = ?;
+
+-- name: save_position
+INSERT INTO cursors (reader, position) VALUES (?, ?)
+ON CONFLICT (reader) DO UPDATE SET position = excluded.position WHERE excluded.position > cursors.position;
+
+-- name: read_coverage
+SELECT since, until, state FROM coverage WHERE account = ? ORDER BY since;
+
+-- name: read_coverage_mark
+SELECT sequence FROM coverage_marks WHERE account = ?;
+
+-- name: clear_coverage
+DELETE FROM coverage WHERE account = ?;
+
+-- name: add_coverage
+INSERT INTO coverage (account, since, until, state)
+SELECT ?, value->>0, value->>1, value->>2 FROM json_each(?);
+
+-- name: save_coverage_mark
+INSERT INTO coverage_marks (account, sequence) VALUES (?, ?)
+ON CONFLICT (account) DO UPDATE SET sequence = excluded.sequence;

@@ -1,0 +1,188 @@
+"""What the tables are and which event goes where: the common part of every projection. Pure; says nothing about how rows are kept."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+from enum import Enum
+from types import MappingProxyType
+from typing import Final, TypeAlias, get_args
+
+import msgspec
+
+from userstream.domain.events import (
+    BalanceMoved,
+    BalanceSet,
+    Event,
+    FillCompleted,
+    Filled,
+    MarginCalled,
+    OrderChanged,
+    PositionSet,
+)
+from userstream.kernel.errors import nearest
+
+Value: TypeAlias = str | int | None
+Row: TypeAlias = dict[str, Value]
+
+
+class Table(msgspec.Struct, frozen=True):
+    """A table of the read side: its columns, what names a row, and how its rows are listed (`-` before a column: newest first)."""
+
+    columns: tuple[str, ...]
+    key: tuple[str, ...]
+    listing: tuple[str, ...]
+
+
+_STAMPS: Final = ("event_time", "received_time", "source", "sequence")
+_BY_AGE: Final = ("account", "-sequence")
+
+
+def _table(columns: str, *, key: str, listing: tuple[str, ...] = _BY_AGE, stamps: tuple[str, ...] = _STAMPS) -> Table:
+    return Table((*columns.split(), *stamps), tuple(key.split()), listing)
+
+
+TABLES: Final[Mapping[str, Table]] = MappingProxyType(
+    {
+        "orders": _table(
+            "account venue symbol order_id conditional client_order_id side position_side order_type original_type time_in_force status"
+            " execution_type price stop_price average_price quantity filled_quantity reduce_only post_only close_position origin"
+            " transaction_time created_time good_till_time reason triggered_order_id activation_price callback_rate activated"
+            " self_trade_prevention working_type amendment_id",
+            key="account symbol order_id conditional",
+        ),
+        "fills": _table(
+            "account venue symbol trade_id order_id client_order_id side position_side price quantity fee fee_asset maker realized_pnl"
+            " origin transaction_time",
+            key="account venue symbol trade_id",
+        ),
+        "positions": _table(
+            "account venue symbol position_side amount entry_price break_even_price unrealized_pnl realized_pnl margin_type"
+            " isolated_wallet mark_price liquidation_price leverage reason transaction_time",
+            key="account symbol position_side",
+            listing=("account", "symbol", "position_side"),
+        ),
+        "balances": _table(
+            "account venue asset total cross_total available reason transaction_time", key="account asset", listing=("account", "asset")
+        ),
+        "movements": _table("account venue movement asset delta reason symbol movement_id transaction_time", key="account movement"),
+        "margin_calls": _table(
+            "account venue symbol position_side amount margin_type isolated_wallet mark_price unrealized_pnl maintenance_margin"
+            " cross_wallet transaction_time",
+            key="account sequence",
+        ),
+        "account_events": _table("account venue kind data", key="account sequence"),
+        "coverage": _table("account since until state", key="account since", listing=("account", "-since"), stamps=()),
+        "cursors": _table("reader position", key="reader", listing=("reader",), stamps=()),
+        "checkpoints": _table("account sequence", key="account", listing=("account",), stamps=()),
+        "meta": _table("name value", key="name", listing=("name",), stamps=()),
+    }
+)
+
+# The newest of each key says all about it; older ones of the same batch need not be written.
+REGISTERS: Final = frozenset({"orders", "positions", "balances"})
+FILL_BLANKS: Final = (
+    "client_order_id", "side", "position_side", "price", "quantity", "fee", "fee_asset", "maker", "realized_pnl", "origin"
+)  # fmt: skip
+"""What a fill's first message may leave open; the first known value stays."""
+
+_HOMES: Final[Mapping[type, str]] = MappingProxyType(
+    {
+        OrderChanged: "orders",
+        Filled: "fills",
+        FillCompleted: "fills",
+        PositionSet: "positions",
+        BalanceSet: "balances",
+        BalanceMoved: "movements",
+        MarginCalled: "margin_calls",
+    }
+)
+
+
+def find_table(name: str) -> Table:
+    """Raises ValueError, with the nearest name, for a table that does not exist."""
+    if name not in TABLES:
+        raise ValueError(f"there is no table {name!r}; {nearest(name, TABLES)}")
+    return TABLES[name]
+
+
+def sort_into_tables(events: Iterable[Event]) -> dict[str, list[Event]]:
+    """The events of a batch by table, in order; of orders, positions and balances only the last of each key."""
+    lists: dict[str, list[Event]] = {}
+    registers: dict[str, dict[tuple[object, ...], Event]] = {}
+    for event in events:
+        home = _HOMES.get(type(event), "account_events")
+        if home in REGISTERS:
+            _keep_newest(registers.setdefault(home, {}), event)
+        else:
+            lists.setdefault(home, []).append(event)
+    return lists | {home: list(newest.values()) for home, newest in registers.items()}
+
+
+def _keep_newest(newest: dict[tuple[object, ...], Event], event: Event) -> None:
+    key = key_of(event)
+    known = newest.get(key)
+    if known is None or event.sequence > known.sequence:
+        newest[key] = event
+
+
+def key_of(event: Event) -> tuple[object, ...]:
+    """What an event of a register replaces."""
+    match event:
+        case OrderChanged():
+            return (event.account, event.symbol, event.order_id, event.conditional)
+        case PositionSet():
+            return (event.account, event.symbol, event.position_side)
+        case BalanceSet():
+            return (event.account, event.asset)
+        case _:
+            return (event.account, event.sequence)
+
+
+def row_of(table: str, event: Event) -> Row:
+    """The event as a row: words and amounts as text, flags 0 or 1, None where the message did not say."""
+    row = {column: plain(getattr(event, column, None)) for column in TABLES[table].columns}
+    if isinstance(event, BalanceMoved):
+        row["movement"] = f"{event.asset}|{event.reason}|{event.movement_id}" if event.movement_id else f"#{event.sequence}"
+    if table == "account_events":
+        row |= {"kind": str(event.__struct_config__.tag), "data": encode_events([event]).decode()[1:-1]}
+    return row
+
+
+def plain(value: object) -> Value:
+    """A field's value as it stands in a table. An amount keeps the digits it came with, without exponent."""
+    match value:
+        case None:
+            return None
+        case Decimal():
+            return format(value, "f")
+        case Enum():
+            return str(value.value)
+        case bool() | int():
+            return int(value)
+        case _:
+            return str(value)
+
+
+def _amount_fields() -> Iterable[str]:
+    for kind in get_args(Event):
+        for field in msgspec.structs.fields(kind):
+            if field.type is Decimal or Decimal in get_args(field.type):
+                yield field.encode_name
+
+
+_encoder: Final = msgspec.json.Encoder()
+_SCIENTIFIC: Final = re.compile(
+    rb'"(%s)":"(-?\d+(?:\.\d+)?E[+-]?\d+)"' % "|".join(sorted(set(_amount_fields()), key=len, reverse=True)).encode()
+)
+
+
+def encode_events(events: list[Event]) -> bytes:
+    """A JSON list of the events; amounts are plain digits, fields with their default are left out."""
+    data = _encoder.encode(events)
+    # Decimal writes small numbers and many zeros with an exponent. Keys stand between bare quotes, and quotes within a text are
+    # escaped, so that this cannot hit a text that merely looks like an amount.
+    if b"E-" in data or b"E+" in data:
+        data = _SCIENTIFIC.sub(lambda found: b'"%s":"%s"' % (found[1], format(Decimal(found[2].decode()), "f").encode()), data)
+    return data
