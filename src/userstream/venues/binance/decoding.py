@@ -1,0 +1,261 @@
+"""Frames of the private feed to events. One fast pass for what the documents promise; a slower, careful one for everything else.
+
+Nothing here raises: what is no message becomes `Unrecognized`, what is new is counted and told once, and the rest is decoded all
+the same.
+"""
+
+from __future__ import annotations
+
+from typing import Final, TypeAlias, assert_never
+
+import msgspec
+
+from userstream.domain.events import NO_TIME, Event, StreamChanged
+from userstream.domain.words import StreamState
+from userstream.kernel.errors import DecodeError
+from userstream.kernel.ids import AccountId, Millis, VenueName
+from userstream.venues.binance.account_facts import (
+    account_facts,
+    config_facts,
+    grid_facts,
+    margin_call_facts,
+    strategy_facts,
+)
+from userstream.venues.binance.amounts import unsound_paths
+from userstream.venues.binance.drift import Drift, short
+from userstream.venues.binance.messages import (
+    AccountConfigUpdate,
+    AccountUpdate,
+    AlgoUpdate,
+    AnyMessage,
+    ConditionalOrderTriggerReject,
+    Envelope,
+    GridUpdate,
+    ListenKeyExpired,
+    MarginCall,
+    OrderTradeUpdate,
+    ServerShutdown,
+    StrategyUpdate,
+    Time,
+    TradeLite,
+)
+from userstream.venues.binance.order_facts import algo_facts, order_facts, rejected_trigger_facts, trade_facts
+from userstream.venues.binance.reasons import reason_of
+from userstream.venues.binance.shapes import SHAPES, prune
+
+MOST_BYTES: Final = 1 << 20
+MOST_LEVELS: Final = 32
+MOST_TIME_DIGITS: Final = 15
+
+KEY_EXPIRED: Final = "listen key expired"
+SHUTDOWN: Final = "the venue announces that it closes this socket"
+
+
+class KeyExpired(msgspec.Struct, frozen=True):
+    """The venue says that the key of this socket is dead (Binance USD-M, 4.1.9)."""
+
+
+class ShutdownAnnounced(msgspec.Struct, frozen=True):
+    """The venue asks to open another connection now (Binance USD-M, 3.1)."""
+
+
+class ControlReply(msgspec.Struct, frozen=True):
+    """The answer to a control frame (Binance USD-M, 2.2). `refusal` is empty when the venue agreed."""
+
+    request_id: int | None
+    refusal: str
+
+
+Notice: TypeAlias = KeyExpired | ShutdownAnnounced | ControlReply
+"""What a frame says about the stream itself, beside or instead of events."""
+
+
+class _Refusal(msgspec.Struct, frozen=True):
+    code: int = 0
+    msg: str = ""
+
+
+class _Control(msgspec.Struct, frozen=True):
+    id: int | None = None
+    error: _Refusal | None = None
+
+
+_BARE: Final = msgspec.json.Decoder(AnyMessage).decode
+_WRAPPED: Final = msgspec.json.Decoder(Envelope).decode
+_TOP: Final = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_TEXT: Final = msgspec.json.Decoder(str).decode
+_TIME: Final = msgspec.json.Decoder(Time | str).decode
+_CONTROL: Final = msgspec.json.Decoder(_Control).decode
+_WRAPPED_START: Final = b'{"stream"'
+# UnicodeDecodeError is a ValueError and no error of msgspec.
+_TROUBLE: Final = (msgspec.MsgspecError, ValueError, RecursionError)
+_LEVELS: Final = bytes.maketrans(b"{}", b"[]")
+_NOT_BRACKETS: Final = bytes(set(range(256)) - set(b"[]{}"))
+
+
+class Decoder:
+    """Reads one account's frames. `notice` is what the last frame said about the stream; `drift` counts what is not documented."""
+
+    __slots__ = ("_drift", "notice")
+
+    def __init__(self, account: AccountId, venue: VenueName) -> None:
+        self._drift = Drift(account, venue)
+        self.notice: Notice | None = None
+
+    @property
+    def drift(self) -> dict[str, int]:
+        """How often each unknown thing was seen: 'event NAME', 'field EVENT.path', 'word EVENT.path=VALUE', 'bytes REASON'."""
+        return self._drift.counts
+
+    def decode(self, frame: bytes, received_time: Millis) -> tuple[Event, ...]:
+        """The events of one frame, in order: a fill before the order's new state. Bare and wrapped frames alike. Never raises.
+
+        received_time: our wall clock (ms), stamped on the events. An unknown event type, and bytes that are no message, give
+        `Unrecognized` each time; an unknown field or word gives it once, after the events it came with.
+        """
+        self.notice = None
+        drift = self._drift
+        if len(frame) > MOST_BYTES:
+            return (self._unreadable("longer than 1 MiB", frame, NO_TIME, received_time),)
+        try:
+            message = _WRAPPED(frame).data if frame.startswith(_WRAPPED_START) else _BARE(frame)
+        except _TROUBLE:
+            events = self._decode_carefully(frame, received_time)
+        else:
+            events = self._facts(message, frame, received_time)
+        return (*events, *self._told(frame, received_time)) if drift.news else events
+
+    def _facts(self, message: AnyMessage, frame: bytes, received_time: Millis) -> tuple[Event, ...]:
+        try:
+            return self._read(message, received_time)
+        except DecodeError as error:
+            name = str(message.__struct_config__.tag)
+            wrong = next(unsound_paths(message, name), "")
+            reason = f"field {wrong} is no finite number" if wrong else error.reason
+            return (self._unreadable(reason, frame, _time_of(message.event_time), received_time),)
+
+    def _read(self, message: AnyMessage, received_time: Millis) -> tuple[Event, ...]:
+        drift = self._drift
+        match message:  # the most frequent first
+            case OrderTradeUpdate():
+                return order_facts(drift, message, received_time)
+            case TradeLite():
+                return trade_facts(drift, message, received_time)
+            case AccountUpdate():
+                return account_facts(drift, message, received_time)
+            case AlgoUpdate():
+                return algo_facts(drift, message, received_time)
+            case MarginCall():
+                return margin_call_facts(drift, message, received_time)
+            case AccountConfigUpdate():
+                return config_facts(drift, message, received_time)
+            case GridUpdate():
+                return grid_facts(drift, message, received_time)
+            case StrategyUpdate():
+                return strategy_facts(drift, message, received_time)
+            case ConditionalOrderTriggerReject():
+                return rejected_trigger_facts(drift, message, received_time)
+            case ListenKeyExpired():
+                self.notice = KeyExpired()
+                return self._stream_changed(KEY_EXPIRED, _time_of(message.event_time), received_time)
+            case ServerShutdown():
+                self.notice = ShutdownAnnounced()
+                return self._stream_changed(SHUTDOWN, message.event_time, received_time)
+            case _:
+                assert_never(message)
+
+    def _decode_carefully(self, frame: bytes, received_time: Millis) -> tuple[Event, ...]:
+        if _has_more_levels(frame, MOST_LEVELS):
+            return (self._unreadable("nested too deeply", frame, NO_TIME, received_time),)
+        try:
+            top = _TOP(frame)
+            inner = self._unwrapped(top)
+            top = _TOP(inner) if inner is not None else top
+            return self._message(bytes(inner) if inner is not None else frame, top, frame, received_time)
+        except RecursionError:
+            return (self._unreadable("nested too deeply", frame, NO_TIME, received_time),)
+        except (msgspec.MsgspecError, ValueError) as error:
+            return (self._unreadable(reason_of(error), frame, NO_TIME, received_time),)
+
+    def _unwrapped(self, top: dict[str, msgspec.Raw]) -> msgspec.Raw | None:
+        if "e" in top or "data" not in top:
+            return None
+        for key in top:
+            if key not in ("stream", "data"):
+                self._drift.field(f"(envelope).{key}")
+        return top["data"]
+
+    def _message(self, text: bytes, top: dict[str, msgspec.Raw], frame: bytes, received_time: Millis) -> tuple[Event, ...]:
+        if "e" not in top:
+            return self._control(text, top, frame, received_time)
+        event_time = _event_time(top)
+        name = _TEXT(top["e"])
+        shape = SHAPES.get(name)
+        if shape is None:
+            label = short(f"event {name}")
+            self._drift.count(label)
+            return (self._drift.unrecognized(label, "an event the documents do not list", frame, event_time, received_time),)
+        pruned, unknown = prune(text, shape, name)
+        for path in unknown:
+            self._drift.field(path)
+        try:
+            message = _BARE(pruned)
+        except (msgspec.MsgspecError, ValueError) as error:
+            return (self._unreadable(f"{name}: {reason_of(error)}", frame, event_time, received_time),)
+        return self._facts(message, frame, received_time)
+
+    def _control(self, text: bytes, top: dict[str, msgspec.Raw], frame: bytes, received_time: Millis) -> tuple[Event, ...]:
+        if "id" not in top or not ("result" in top or "error" in top):
+            return (self._unreadable("no event name", frame, _event_time(top), received_time),)
+        reply = _CONTROL(text)
+        refusal = "" if reply.error is None else short(f"{reply.error.code}: {reply.error.msg}")
+        self.notice = ControlReply(reply.id, refusal)
+        if not refusal:
+            return ()
+        return (self._unreadable(f"a control frame was refused: {refusal}", frame, NO_TIME, received_time),)
+
+    def _told(self, frame: bytes, received_time: Millis) -> tuple[Event, ...]:
+        news, self._drift.news = self._drift.news, []
+        return tuple(self._drift.unrecognized(name, reason, frame, NO_TIME, received_time) for name, reason in news)
+
+    def _unreadable(self, reason: str, frame: bytes, event_time: Millis, received_time: Millis) -> Event:
+        reason = short(reason)
+        self._drift.count(f"bytes {reason}")
+        return self._drift.unrecognized("bytes", reason, frame, event_time, received_time)
+
+    def _stream_changed(self, reason: str, event_time: Millis, received_time: Millis) -> tuple[Event, ...]:
+        return (
+            StreamChanged(
+                account=self._drift.account,
+                venue=self._drift.venue,
+                event_time=event_time,
+                received_time=received_time,
+                state=StreamState.STALE,
+                reason=reason,
+            ),
+        )
+
+
+def _time_of(value: int | str) -> Millis:
+    if isinstance(value, int):
+        return Millis(value)
+    return Millis(int(value)) if value.isascii() and value.isdigit() and len(value) <= MOST_TIME_DIGITS else NO_TIME
+
+
+def _event_time(top: dict[str, msgspec.Raw]) -> Millis:
+    """The message's own time where it says one in any form, else none: for messages that cannot be read otherwise."""
+    try:
+        return _time_of(_TIME(top["E"])) if "E" in top else NO_TIME
+    except _TROUBLE:
+        return NO_TIME
+
+
+def _has_more_levels(frame: bytes, most: int) -> bool:
+    """Whether objects and lists are nested deeper than `most`. Time grows with the frame's length only; true JSON assumed."""
+    if frame.count(b"{") + frame.count(b"[") <= most:
+        return False
+    outside_text = b"".join(frame.replace(b"\\\\", b"").replace(b'\\"', b"").split(b'"')[::2])
+    brackets = outside_text.translate(_LEVELS, _NOT_BRACKETS)
+    for _ in range(most):
+        brackets = brackets.replace(b"[]", b"")
+    return b"[]" in brackets
