@@ -95,7 +95,11 @@ class Books:
         """A socket delivers after darkness: what lies before must be read, and read again once the venue's lag has passed."""
         self._lit_at, self._lit_now = venue_now, now
         self._confirm_at = NEVER
-        self._again = self._again or "the stream opened"
+        self.read_again("the stream opened")
+
+    def read_again(self, reason: str) -> None:
+        """Something may have been missed: a full round as soon as none is running."""
+        self._again = self._again or reason
 
     def take_wishes(self) -> list[Wish]:
         wishes: list[Wish] = list(self._inquiries.wishes)
@@ -362,7 +366,7 @@ class Books:
 
     def _dispute(self, doubt: Doubt, wall: Millis) -> list[Event]:
         """Asking did not help: the disagreement becomes visible, all of history is read again, and sums go on from the venue's word."""
-        self._again = self._again or f"{doubt.subject} {doubt.symbol} {doubt.key} does not add up"
+        self.read_again(f"{doubt.subject} {doubt.symbol} {doubt.key} does not add up")
         watch = next((watch for key, watch in self._account.watches.items() if key == (doubt.symbol, doubt.key)), None)
         if doubt.subject != "position" or watch is None:
             sum_known = self._account.fill_sums.get((doubt.symbol, OrderId(doubt.key)), ZERO)

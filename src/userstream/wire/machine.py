@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 
 from userstream.domain.account import Account
-from userstream.domain.events import Event, GapOpened, StreamChanged, stamp
+from userstream.domain.events import Event, GapOpened, StreamChanged, Unrecognized, stamp
 from userstream.domain.fold import apply, forget
 from userstream.domain.words import Source, StreamState
 from userstream.kernel.errors import UserStreamError
@@ -29,6 +29,9 @@ RESTART_LEAP: Final = 1_000_000
 """Sequences handed out before a crash and never committed are not given to other events afterwards."""
 
 DOUBT_TICK_MS: Final = 250
+
+UNREADABLE: Final = "bytes"
+"""The name under which decoders report bytes that are no message."""
 
 
 class MachinePolicy(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,12 +54,18 @@ class Machine:
         self.books = Books(dialect, self.account, self.clock, policy.books, seed=place.jitter_seed) if dialect is not None else None
         self.sequence = 0
         self.messages = 0
+        self.unrecognized = 0
         self.error: UserStreamError | None = None
         self._facts: list[Event] = []
         self._lines = self.feed.lines
         self._was_lit = False
-        self._doubt_tick: Millis = NEVER
+        self.doubt_tick: Millis = NEVER
         self._wall = wall
+
+    def claim_sequence(self) -> int:
+        """A place in the journal for bytes that told nothing new."""
+        self.sequence += 1
+        return self.sequence
 
     # --- beginning and end ---
 
@@ -109,12 +118,29 @@ class Machine:
                     news = apply(account, event, connection)
                     if news is not None:
                         facts.append(news)
+                        if type(news) is Unrecognized:
+                            settle = self._note_unrecognized(news) or settle
             else:
                 settle = True
                 self.feed.carry(line, effect, now)
-        if account.doubts and self._doubt_tick == NEVER:
-            self._doubt_tick = Millis(now + DOUBT_TICK_MS)
+        if account.doubts and self.doubt_tick == NEVER:
+            self.doubt_tick = Millis(now + DOUBT_TICK_MS)
         return self._settle(now, frame) if settle else self._take_facts(frame)
+
+    def odd_frame(self, connection: int, frame: bytes, reason: str, now: Millis, wall: Millis) -> tuple[Event, ...]:
+        """A message arrived that is no readable text: kept, counted, and the books are read, because it may have held an event."""
+        self._wall = wall
+        event = Unrecognized(
+            account=self.account.id,
+            venue=self.account.venue,
+            received_time=wall,
+            name=UNREADABLE,
+            reason=reason,
+            sample=frame[:100].hex(),
+        )
+        self._note_unrecognized(event)
+        self._tell(event)
+        return self._settle(now, frame)
 
     def connected(self, connection: int, now: Millis, wall: Millis) -> tuple[Event, ...]:
         self._wall = wall
@@ -152,8 +178,8 @@ class Machine:
         self.feed.tick(now)
         if self.books is not None:
             self.books.tick(now)
-        if self._doubt_tick <= now:
-            self._doubt_tick = Millis(now + DOUBT_TICK_MS) if self.account.doubts else NEVER
+        if self.doubt_tick <= now:
+            self.doubt_tick = Millis(now + DOUBT_TICK_MS) if self.account.doubts else NEVER
             if self.books is not None:
                 self._facts += self.books.weigh_doubts(now, wall)
         return self._settle(now)
@@ -161,7 +187,7 @@ class Machine:
     def deadline(self) -> Millis:
         if self.error is not None:
             return NEVER
-        times = [self.feed.deadline(), self._doubt_tick]
+        times = [self.feed.deadline(), self.doubt_tick]
         if self.books is not None:
             times.append(self.books.deadline())
         return min(times)
@@ -177,6 +203,14 @@ class Machine:
         return bool(self.feed.wishes) or (self.books is not None and self.books.has_wishes)
 
     # --- inside ---
+
+    def _note_unrecognized(self, event: Unrecognized) -> bool:
+        """Counts it; unreadable bytes may have held an event, so the books must be read. Returns whether that is so."""
+        self.unrecognized += 1
+        lost = event.name == UNREADABLE
+        if lost and self.books is not None:
+            self.books.read_again("a message could not be read")
+        return lost
 
     def _tell(self, event: Event) -> None:
         news = apply(self.account, event)

@@ -55,6 +55,7 @@ class VenueSpec(msgspec.Struct, frozen=True, kw_only=True):
     real: Endpoints
     test: Endpoints | None
     weight_limit_per_minute: int
+    used_weight_header: str = ""
     make_session: Callable[[AccountPlace, int, Millis], Session]
     make_dialect: Callable[[AccountPlace], RestDialect]
     make_decoder: Callable[[AccountId], FrameDecoder]

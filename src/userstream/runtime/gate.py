@@ -1,0 +1,85 @@
+"""The one door to a venue's REST: every account behind this address shares its weight budget, urgent questions first."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from typing import Final
+
+from userstream.kernel.ids import Millis
+from userstream.ports import Clock, HttpClient
+from userstream.wire.pacing import WeightBudget
+from userstream.wire.request import HttpRequest, HttpResponse
+
+TOO_MANY: Final = (429, 418)
+DEFAULT_PAUSE_MS: Final = 60_000
+
+
+class Gate:
+    """Grants weight in order of urgency, sends, and learns from every answer how much of the budget is used."""
+
+    def __init__(self, base_url: str, budget: WeightBudget, http: HttpClient, clock: Clock, *, used_weight_header: str = "") -> None:
+        self._base_url, self._budget, self._http, self._clock = base_url, budget, http, clock
+        self._header = used_weight_header
+        self._waiting: list[tuple[bool, int, int, asyncio.Future[None]]] = []
+        self._numbers = 0
+        self._waker: asyncio.Task[None] | None = None
+        self.venue_offset_ms = 0
+        self.requests = 0
+        self.refused = 0
+
+    @property
+    def budget(self) -> WeightBudget:
+        return self._budget
+
+    async def grant(self, weight: int, *, urgent: bool) -> None:
+        """Returns when the weight may be spent; it is counted then."""
+        if not self._waiting and self._budget.wait_ms(weight, urgent, self._venue_now()) == 0:
+            return
+        self._numbers += 1
+        granted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._waiting, (not urgent, self._numbers, weight, granted))
+        if self._waker is None or self._waker.done():
+            self._waker = self._clock.spawn(self._wake(), "gate")
+        await granted
+
+    async def send(self, request: HttpRequest, *, time_limit_ms: int) -> HttpResponse:
+        """Sends a call whose weight was granted."""
+        self.requests += 1
+        response = await self._http.send(self._base_url, request, time_limit_ms=time_limit_ms)
+        self._learn(response)
+        return response
+
+    async def close(self) -> None:
+        if self._waker is not None:
+            self._waker.cancel()
+        for _, _, _, granted in self._waiting:
+            granted.cancel()
+        self._waiting.clear()
+
+    async def _wake(self) -> None:
+        while self._waiting:
+            not_urgent, _, weight, granted = self._waiting[0]
+            if granted.done():
+                heapq.heappop(self._waiting)
+                continue
+            wait_ms = self._budget.wait_ms(weight, not not_urgent, self._venue_now())
+            if wait_ms:
+                await self._clock.sleep(min(wait_ms, 1_000))
+                continue
+            heapq.heappop(self._waiting)
+            granted.set_result(None)
+
+    def _learn(self, response: HttpResponse) -> None:
+        venue_now = self._venue_now()
+        used = response.headers.get(self._header, "") if self._header else ""
+        if used.isdecimal():
+            self._budget.report(int(used), venue_now)
+        if response.status in TOO_MANY:
+            self.refused += 1
+            after = response.headers.get("retry-after", "")
+            pause_ms = int(after) * 1_000 if after.isdecimal() else DEFAULT_PAUSE_MS
+            self._budget.close(Millis(venue_now + pause_ms))
+
+    def _venue_now(self) -> Millis:
+        return Millis(self._clock.wall() + self.venue_offset_ms)

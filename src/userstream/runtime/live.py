@@ -1,0 +1,247 @@
+"""LiveAccount: what a program holds of one running account. Reads never await; three ways to listen; waiters."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Iterator
+from typing import Literal, TypeVar, overload
+
+from userstream.domain.events import BalanceSet, Event, Fact, Filled, OrderChanged, PositionSet
+from userstream.domain.figures import Order
+from userstream.domain.words import StreamState
+from userstream.kernel.errors import ConnectionError
+from userstream.kernel.ids import AccountId, Millis, VenueName
+from userstream.ports import Clock, Handler, Journal
+from userstream.runtime.listeners import Ended, Reader
+from userstream.runtime.runner import AccountRunner
+from userstream.runtime.views import BalancesView, FillsView, Health, OrdersView, PositionsView
+
+Result = TypeVar("Result")
+HandlerType = TypeVar("HandlerType", bound=Handler)
+Delivery = Literal["lossless", "latest"]
+
+
+class LiveAccount:
+    """One account, kept current. Made by `connect`, `Fleet.add` or `paper`; never by hand."""
+
+    def __init__(self, runner: AccountRunner, clock: Clock, journal: Journal) -> None:
+        self._runner, self._clock, self._journal = runner, clock, journal
+        self.orders = OrdersView(runner.account)
+        self.positions = PositionsView(runner.account)
+        self.balances = BalancesView(runner.account)
+        self.fills = FillsView(runner.account)
+
+    @property
+    def id(self) -> AccountId:
+        return self._runner.account.id
+
+    @property
+    def venue(self) -> VenueName:
+        return self._runner.account.venue
+
+    @property
+    def state(self) -> StreamState:
+        return self._runner.account.state
+
+    @property
+    def sequence(self) -> int:
+        """The place of the newest event."""
+        return self._runner.machine.sequence
+
+    @property
+    def complete_since(self) -> Millis | None:
+        """Venue time (ms) since when every fill is known to be in; None while that is not proven or a gap is open."""
+        account = self._runner.account
+        if not account.proven_until or account.gap_since is not None:
+            return None
+        return account.positions_known_since
+
+    @property
+    def listen_key_in_use(self) -> str | None:
+        """The venue's key of the current socket, for the classic surface. A secret: do not print it."""
+        line = self._runner.machine.feed.current
+        key = line.session.listen_key if line is not None else None
+        return None if key is None else key.reveal()
+
+    @property
+    def health(self) -> Health:
+        machine, account = self._runner.machine, self._runner.account
+        books, feed = machine.books, machine.feed
+        mismatches = len(books.mismatches) if books is not None else 0
+        trouble = "" if self._runner.store_error is None else str(self._runner.store_error)
+        healthy = account.state is StreamState.LIVE and account.gap_since is None and not mismatches and not trouble
+        drift = dict(feed.drift)
+        for line in feed.lines.values():
+            for name, times in line.session.drift.items():
+                drift[name] = drift.get(name, 0) + times
+        return Health(
+            state=account.state,
+            is_healthy=healthy and books is not None,
+            reason=feed.reason if account.state is not StreamState.LIVE else "",
+            connections=sum(line.opened is not None for line in feed.lines.values()),
+            age_ms=self._clock.now() - feed.last_heard if feed.opened_count else None,
+            proven_until=account.proven_until,
+            gap_since=account.gap_since,
+            mismatches=mismatches,
+            reconnects=max(0, feed.opened_count - 1),
+            messages=machine.messages,
+            duplicates_dropped=account.duplicates,
+            fills_recovered=books.recovered_fills if books is not None else 0,
+            fills_missed_by_stream=books.missed_by_stream if books is not None else 0,
+            unrecognized=machine.unrecognized,
+            drift=drift,
+            journal_backlog=self._journal.backlog,
+            store_trouble=trouble,
+            handler_errors=self._runner.listeners.handler_errors,
+        )
+
+    # --- listening ---
+
+    async def events(
+        self, *, after: int | None = None, types: Collection[type[Fact]] | None = None, delivery: Delivery = "lossless"
+    ) -> AsyncIterator[Event]:
+        """Every event once, in order. `after`: go on behind this sequence (from the journal). `types`: only these kinds. `latest`:
+        of what waits, only the newest state of each order, position and balance; fills are never merged. Raises AuthenticationError
+        when the venue refuses the key for good; ends when the account is stopped."""
+        reader = self._runner.listeners.open_reader(after, types)
+        try:
+            while True:
+                for event in _merged(await reader.take()) if delivery == "latest" else await reader.take():
+                    yield event
+        except Ended:
+            return
+        finally:
+            self._runner.listeners.close_reader(reader)
+
+    @overload
+    def on(self, *types: type[Fact]) -> Callable[[HandlerType], HandlerType]: ...
+
+    @overload
+    def on(self, *types: type[Fact], handler: HandlerType) -> HandlerType: ...
+
+    def on(self, *types: type[Fact], handler: HandlerType | None = None) -> HandlerType | Callable[[HandlerType], HandlerType]:
+        """Calls a function, sync or async, for each event of these kinds (all, if none is named): as a decorator `@account.on(Filled)`."""
+
+        def attach(chosen: HandlerType) -> HandlerType:
+            self._runner.listeners.attach(chosen, types or None)
+            return chosen
+
+        return attach if handler is None else attach(handler)
+
+    def sync(self) -> SyncAccount:
+        """The same account for threads. Call it on the event loop, use it elsewhere."""
+        return SyncAccount(self, asyncio.get_running_loop())
+
+    # --- waiting ---
+
+    async def wait_ready(self, timeout: float | None = None) -> None:
+        """Returns when a socket delivers. Raises TimeoutError, or AuthenticationError when the key is refused."""
+        await self._wait_until(lambda: self._runner.machine.feed.is_lit, timeout)
+
+    async def wait_proven(self, timeout: float | None = None) -> None:
+        """Returns when the state is proven complete (with a key alone: when a socket delivers). Raises like `wait_ready`."""
+        await self._wait_until(lambda: self.state is StreamState.LIVE, timeout)
+
+    async def wait_for(self, order_id: str, *, final: bool = True, timeout: float | None = None) -> Order:
+        """Returns the order with this id or client order id once it is final (or, with `final=False`, once it is known)."""
+        await self._wait_until(lambda: (order := self.orders.get(order_id)) is not None and not (final and order.is_open), timeout)
+        return self.orders[order_id]
+
+    async def _wait_until(self, holds: Callable[[], bool], timeout: float | None) -> None:
+        reader = self._runner.listeners.open_reader(None, None)
+        try:
+            await self._in_time(self._watch(holds, reader), timeout)
+        finally:
+            self._runner.listeners.close_reader(reader)
+
+    async def _watch(self, holds: Callable[[], bool], reader: Reader) -> None:
+        while not holds():
+            if self._runner.failed is not None:
+                raise self._runner.failed
+            try:
+                await reader.take()
+            except Ended:
+                raise ConnectionError("the account was stopped") from None
+
+    async def _in_time(self, work: Coroutine[object, object, Result], timeout: float | None) -> Result:
+        if timeout is None:
+            return await work
+        task = asyncio.ensure_future(work)  # noqa: TID251 - raced against the clock's own sleep, so that tests can turn it
+        alarm = self._clock.spawn(self._clock.sleep(int(timeout * 1_000)), "time limit")
+        try:
+            await asyncio.wait({task, alarm}, return_when=asyncio.FIRST_COMPLETED)
+            if not task.done():
+                raise TimeoutError(f"{self.id}: still {self.state} after {timeout:g} s ({self._runner.machine.feed.reason})")
+            return task.result()
+        finally:
+            alarm.cancel()
+            task.cancel()
+
+    async def close(self) -> None:
+        """Stops the account. Safe to call twice."""
+        await self._runner.stop()
+
+    def __repr__(self) -> str:
+        health = self.health
+        age = "never heard" if health.age_ms is None else f"heard {health.age_ms / 1000:.1f} s ago"
+        return f"<account {self.id} on {self.venue}: {health.state}, {age}, {health.messages} messages>"
+
+
+class SyncAccount:
+    """A running account for another thread than the event loop's: the same reads, blocking iteration."""
+
+    def __init__(self, account: LiveAccount, loop: asyncio.AbstractEventLoop) -> None:
+        self._account, self._loop = account, loop
+        self.orders, self.positions = account.orders, account.positions
+        self.balances, self.fills = account.balances, account.fills
+
+    @property
+    def health(self) -> Health:
+        return self._account.health
+
+    def events(
+        self, *, after: int | None = None, types: Collection[type[Fact]] | None = None, delivery: Delivery = "lossless"
+    ) -> Iterator[Event]:
+        """As `LiveAccount.events`, blocking."""
+        source = self._account.events(after=after, types=types, delivery=delivery)
+        while True:
+            try:
+                yield self._wait(anext(source))
+            except StopAsyncIteration:
+                return
+
+    def wait_proven(self, timeout: float | None = None) -> None:
+        self._wait(self._account.wait_proven(timeout))
+
+    def wait_for(self, order_id: str, *, final: bool = True, timeout: float | None = None) -> Order:
+        return self._wait(self._account.wait_for(order_id, final=final, timeout=timeout))
+
+    def _wait(self, work: Awaitable[Result]) -> Result:
+        async def outcome() -> Result:
+            return await work
+
+        return asyncio.run_coroutine_threadsafe(outcome(), self._loop).result()
+
+
+def _merged(events: list[Event]) -> list[Event]:
+    """Of each order, position and balance only the newest; everything else whole and in order."""
+    kept: OrderedDict[object, Event] = OrderedDict()
+    for event in events:
+        key = _state_key(event)
+        kept.pop(key, None)
+        kept[key] = event
+    return list(kept.values())
+
+
+def _state_key(event: Event) -> object:
+    match event:
+        case OrderChanged():
+            return ("order", event.symbol, event.order_id, event.conditional)
+        case PositionSet():
+            return ("position", event.symbol, event.position_side)
+        case BalanceSet():
+            return ("balance", event.asset)
+        case Filled():
+            return ("fill", event.symbol, event.trade_id)
+    return ("event", event.sequence)

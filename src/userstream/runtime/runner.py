@@ -1,0 +1,288 @@
+"""AccountRunner: the owner of one account. Drives its machine with sockets, calls and a timer; hands every fact to the journal and to
+whoever listens. It decides nothing: what to do is the machine's business.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+from userstream.domain.events import Event
+from userstream.domain.fold import checkpoint_of
+from userstream.kernel.errors import ConnectionError, StoreError, UserStreamError
+from userstream.kernel.ids import AccountId, Millis
+from userstream.kernel.secret import Secret
+from userstream.ports import Clock, Journal, Record, Socket, Timer, Transport
+from userstream.runtime.gate import Gate
+from userstream.runtime.listeners import Listeners
+from userstream.wire.feed import Ask, Dial, Fail, Hang, SendPing, SendText, SessionCall, Wish
+from userstream.wire.machine import Machine
+from userstream.wire.request import HttpResponse
+
+DIAL_LIMIT_MS: Final = 10_000
+CALL_LIMIT_MS: Final = 10_000
+STOP_LIMIT_MS: Final = 1_500
+CHECKPOINT_MS: Final = 60_000
+BACKLOG_HIGH: Final = 200_000
+BACKLOG_LOW: Final = 50_000
+READ_BATCH: Final = 1_000
+BACKLOG_CHECK_EVERY: Final = 255
+
+
+class LineSocket:
+    """One socket's ear: passes what arrives to the runner with the connection's number, on the same stack."""
+
+    __slots__ = ("_connection", "_runner", "socket")
+
+    def __init__(self, runner: AccountRunner, connection: int) -> None:
+        self._runner, self._connection = runner, connection
+        self.socket: Socket | None = None
+
+    def on_frame(self, frame: bytes) -> None:
+        self._runner.take_frame(self._connection, frame)
+
+    def on_odd_frame(self, frame: bytes, reason: str) -> None:
+        self._runner.take_odd_frame(self._connection, frame, reason)
+
+    def on_ping(self) -> None:
+        self._runner.take_ping(self._connection)
+
+    def on_closed(self, reason: str) -> None:
+        self._runner.take_close(self._connection, reason)
+
+
+class AccountRunner:
+    """Runs one account from `start` to `stop`. `failed` holds the error that only a person can mend."""
+
+    def __init__(self, machine: Machine, *, clock: Clock, transport: Transport, gate: Gate, journal: Journal) -> None:
+        self.machine, self.account = machine, machine.account
+        self.listeners = Listeners(self.account.id, journal, clock, lambda: machine.sequence)
+        self._clock, self._transport, self._gate, self._journal = clock, transport, gate, journal
+        self._sockets: dict[int, LineSocket] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._timer: Timer | None = None
+        self._timer_due = Millis(0)
+        self._next_checkpoint = Millis(0)
+        self._paused = False
+        self._stopped = False
+        self.on_raw: Callable[[bytes, tuple[Event, ...]], None] | None = None
+        self.store_error: StoreError | None = None
+        self.started_time = clock.wall()
+
+    # --- life ---
+
+    async def start(self) -> None:
+        """Takes up what the journal knows of the account, then begins."""
+        await self._restore()
+        self._next_checkpoint = Millis(self._clock.now() + CHECKPOINT_MS)
+        now, wall = self._clock.now(), self._clock.wall()
+        self._publish(0, b"", self.machine.start(now, wall), wall)
+        self._carry_out()
+
+    async def stop(self) -> None:
+        """Closes the sockets, saves a checkpoint, and ends; bounded, safe to call twice."""
+        if self._stopped:
+            return
+        self._stopped = True
+        now, wall = self._clock.now(), self._clock.wall()
+        self._publish(0, b"", self.machine.stop(now, wall), wall)
+        farewells = self._carry_out()
+        if self._timer is not None:
+            self._timer.cancel()
+        if farewells:
+            await asyncio.wait(farewells, timeout=STOP_LIMIT_MS / 1_000)
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._save()
+        self.listeners.close()
+
+    async def _restore(self) -> None:
+        account = self.account.id
+        last_sequence = await self._journal.last_sequence(account)
+        if last_sequence == 0:
+            return
+        sequence, events = await self._journal.load_checkpoint(account)
+        known, heard = list(events), Millis(0)
+        while records := await self._journal.read_account(account, after=sequence, limit=READ_BATCH):
+            for record in records:
+                known += record.events
+                sequence = max(sequence, record.sequence + max(0, len(record.events) - 1))
+                heard = record.received_time
+                self.machine.feed.start_numbering(record.connection)
+        self.machine.restore(known, last_sequence, heard or self._last_word(known))
+
+    @staticmethod
+    def _last_word(events: list[Event]) -> Millis:
+        return max((event.received_time for event in events), default=Millis(0))
+
+    async def _save(self) -> None:
+        try:
+            await self._journal.flush()
+            await self._journal.save_checkpoint(self.account.id, self.machine.sequence, checkpoint_of(self.account))
+        except StoreError as error:
+            self.store_error = error
+
+    # --- what the sockets tell ---
+
+    def take_frame(self, connection: int, frame: bytes) -> None:
+        clock = self._clock
+        now, wall = clock.now(), clock.wall()
+        machine = self.machine
+        facts = machine.frame(connection, frame, now, wall)
+        self._publish(connection, frame, facts, wall)
+        if self.on_raw is not None:
+            self.on_raw(frame, facts)
+        if machine.has_wishes:
+            self._carry_out()
+        elif machine.doubt_tick < self._timer_due:
+            self._arm()
+        if machine.messages & BACKLOG_CHECK_EVERY == 0:
+            self._mind_backlog()
+
+    def take_odd_frame(self, connection: int, frame: bytes, reason: str) -> None:
+        now, wall = self._clock.now(), self._clock.wall()
+        self._publish(connection, frame, self.machine.odd_frame(connection, frame, reason, now, wall), wall)
+        self._carry_out()
+
+    def take_ping(self, connection: int) -> None:
+        now, wall = self._clock.now(), self._clock.wall()
+        self._publish(connection, b"", self.machine.pinged(connection, now, wall), wall)
+        self._carry_out()
+
+    def take_close(self, connection: int, reason: str) -> None:
+        self._sockets.pop(connection, None)
+        now, wall = self._clock.now(), self._clock.wall()
+        self._publish(connection, b"", self.machine.closed(connection, reason, now, wall), wall)
+        self._carry_out()
+
+    # --- facts ---
+
+    def _publish(self, connection: int, frame: bytes, facts: tuple[Event, ...], wall: Millis) -> None:
+        if not facts and not frame:
+            return
+        sequence = facts[0].sequence if facts else self.machine.claim_sequence()
+        try:
+            self._journal.append(Record(self.account.id, sequence, wall, connection, frame, facts))
+        except StoreError as error:
+            self.store_error = error
+        if facts:
+            self.listeners.publish(facts)
+
+    def _mind_backlog(self) -> None:
+        backlog = self._journal.backlog
+        if not self._paused and backlog > BACKLOG_HIGH:
+            self._paused = True
+            for line in self._sockets.values():
+                if line.socket is not None:
+                    line.socket.pause()
+            self._spawn(self._resume_later(), "resume")
+
+    async def _resume_later(self) -> None:
+        while self._journal.backlog > BACKLOG_LOW:
+            await self._clock.sleep(10)
+        self._paused = False
+        for line in self._sockets.values():
+            if line.socket is not None:
+                line.socket.resume()
+
+    # --- wishes ---
+
+    def _carry_out(self) -> list[asyncio.Task[None]]:
+        started = [task for wish in self.machine.take_wishes() if (task := self._carry_out_one(wish)) is not None]
+        if not self._stopped:
+            self._arm()
+        return started
+
+    def _carry_out_one(self, wish: Wish) -> asyncio.Task[None] | None:
+        match wish:
+            case Dial(connection, url, _):
+                return self._spawn(self._dial(connection, url), f"dial {connection}")
+            case Hang(connection):
+                line = self._sockets.pop(connection, None)
+                if line is not None and line.socket is not None:
+                    line.socket.close()
+            case SendText(connection, text):
+                if (line := self._sockets.get(connection)) is not None and line.socket is not None:
+                    line.socket.send(text.reveal())
+            case SendPing(connection):
+                if (line := self._sockets.get(connection)) is not None and line.socket is not None:
+                    line.socket.ping()
+            case SessionCall():
+                return self._spawn(self._call_for_session(wish), f"call {wish.tag}")
+            case Ask(number, weight, urgent):
+                return self._spawn(self._ask(number, weight, urgent), f"ask {number}")
+            case Fail(error):
+                self.listeners.fail(error)
+        return None
+
+    async def _dial(self, connection: int, url: Secret) -> None:
+        line = LineSocket(self, connection)
+        self._sockets[connection] = line
+        try:
+            socket = await self._transport.connect(url, line, time_limit_ms=DIAL_LIMIT_MS)
+        except ConnectionError as error:
+            self.take_close(connection, str(error))
+            return
+        if self._sockets.get(connection) is not line:
+            socket.close()
+            return
+        line.socket = socket
+        now, wall = self._clock.now(), self._clock.wall()
+        self._publish(connection, b"", self.machine.connected(connection, now, wall), wall)
+        self._carry_out()
+
+    async def _call_for_session(self, call: SessionCall) -> None:
+        await self._gate.grant(call.request.weight, urgent=True)
+        response = await self._gate.send(call.request, time_limit_ms=CALL_LIMIT_MS)
+        now, wall = self._clock.now(), self._clock.wall()
+        facts = self.machine.session_response(call.connection, call.tag, response, now, wall)
+        self._publish(call.connection, b"", facts, wall)
+        self._carry_out()
+
+    async def _ask(self, number: int, weight: int, urgent: bool) -> None:
+        await self._gate.grant(weight, urgent=urgent)
+        request = self.machine.prepare(number, self._clock.now())
+        if request is None:
+            return
+        response: HttpResponse = await self._gate.send(request, time_limit_ms=CALL_LIMIT_MS)
+        now, wall = self._clock.now(), self._clock.wall()
+        self._gate.venue_offset_ms = self.machine.clock.at(now) - wall
+        facts = self.machine.answered(number, response, now, wall)
+        self._publish(0, response.body if facts else b"", facts, wall)
+        self._carry_out()
+
+    # --- time ---
+
+    def _arm(self) -> None:
+        due = min(self.machine.deadline(), self._next_checkpoint)
+        if self._timer is not None:
+            if self._timer_due == due:
+                return
+            self._timer.cancel()
+        self._timer_due = due
+        self._timer = self._clock.call_at(due, self._tick)
+
+    def _tick(self) -> None:
+        self._timer = None
+        now, wall = self._clock.now(), self._clock.wall()
+        self._publish(0, b"", self.machine.tick(now, wall), wall)
+        if self._next_checkpoint <= now:
+            self._next_checkpoint = Millis(now + CHECKPOINT_MS)
+            self._spawn(self._save(), "checkpoint")
+        self._carry_out()
+
+    def _spawn(self, work: object, name: str) -> asyncio.Task[None]:
+        task = self._clock.spawn(work, f"{self.account.id}: {name}")  # type: ignore[arg-type]
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    @property
+    def failed(self) -> UserStreamError | None:
+        return self.machine.error
+
+    @property
+    def id(self) -> AccountId:
+        return self.account.id
