@@ -1,0 +1,114 @@
+"""The outside market: seeded, positive, on the grid, and endless."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from itertools import islice
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.support.paper import BTC, START
+from userstream.sim.books import Instrument, Millis, Side
+from userstream.sim.instruments import DEFAULT_INSTRUMENTS
+from userstream.sim.market import Dice, Market, grid_after
+
+CHEAP = DEFAULT_INSTRUMENTS[5]
+
+
+def walked(instrument: Instrument, seed: int, steps: int) -> list[tuple[Decimal, Decimal]]:
+    market = Market(instrument, seed)
+    path = []
+    for _ in range(steps):
+        market.step()
+        path.append((market.last, market.mark))
+    return path
+
+
+def test_the_seed_decides_the_path() -> None:
+    assert walked(BTC, 7, 200) == walked(BTC, 7, 200)
+    assert walked(BTC, 7, 200) != walked(BTC, 8, 200)
+
+
+def test_orders_do_not_bend_the_path() -> None:
+    market = Market(BTC, 7)
+    path = []
+    for step in range(50):
+        market.step()
+        list(islice(market.levels(Side.BUY if step % 2 else Side.SELL), 5))
+        market.dice.chance(0.5)
+        market.funding_rate()
+        path.append((market.last, market.mark))
+    assert path == walked(BTC, 7, 50)
+
+
+@pytest.mark.parametrize("instrument", DEFAULT_INSTRUMENTS, ids=lambda each: each.symbol)
+def test_prices_stay_on_the_grid_positive_and_near(instrument: Instrument) -> None:
+    path = walked(instrument, 3, 5000)
+    assert all(last > 0 and last % instrument.tick_size == 0 for last, _ in path)
+    assert len({last for last, _ in path}) > 20
+    assert all(abs(last / instrument.start_price - 1) < Decimal("0.2") for last, _ in path)
+    assert all(abs(mark / last - 1) < Decimal("0.01") for last, mark in path)
+
+
+@given(st.integers(0, 1000), st.integers(0, 30), st.sampled_from(Side))
+def test_levels_get_worse_and_hold_whole_steps(seed: int, steps: int, side: Side) -> None:
+    market = Market(BTC, seed)
+    for _ in range(steps):
+        market.step()
+    levels = list(islice(market.levels(side), 25))
+    prices = [level.price for level in levels]
+    assert prices[0] == market.best(side)
+    assert prices == sorted(set(prices), reverse=side is Side.SELL)
+    assert all(level.quantity > 0 and level.quantity % BTC.step_size == 0 for level in levels)
+    assert all(level.price % BTC.tick_size == 0 for level in levels)
+    assert sum(level.price * level.quantity for level in levels) > 1_000_000
+    assert market.best_bid < market.best_ask
+
+
+def test_the_bid_side_of_a_cheap_contract_ends_before_zero() -> None:
+    market = Market(CHEAP, 1)
+    market.jump(CHEAP.tick_size * 3)
+    assert all(level.price > 0 for level in market.levels(Side.SELL))
+    assert market.best_bid > 0
+
+
+def test_a_jump_moves_every_price_at_once() -> None:
+    market = Market(BTC, 1)
+    market.jump(Decimal("70000.1"))
+    assert (market.last, market.mark) == (Decimal("70000.1"), Decimal("70000.1"))
+    market.step()
+    assert abs(market.last - 70000) < 100
+
+
+def test_places_in_the_queue() -> None:
+    market = Market(BTC, 1)
+    prices = [level.price for level in islice(market.levels(Side.BUY), 20)]
+    assert market.depth_price(Side.BUY, 1) == prices[0] == market.best_ask
+    assert market.depth_price(Side.BUY, 20) == prices[19]
+
+
+def test_funding_rates_are_small_and_of_both_signs() -> None:
+    market = Market(BTC, 1)
+    rates = [market.funding_rate() for _ in range(50)]
+    assert all(abs(rate) <= Decimal("0.0003") for rate in rates)
+    assert min(rates) < 0 < max(rates)
+
+
+def test_dice_of_different_names_differ_and_keep_their_bounds() -> None:
+    one, same, other = Dice(1, "a"), Dice(1, "a"), Dice(1, "b")
+    draws = [one.between(1, 1000) for _ in range(20)]
+    assert draws == [same.between(1, 1000) for _ in range(20)]
+    assert draws != [other.between(1, 1000) for _ in range(20)]
+    assert all(0 < one.share() < 1 and -1 <= one.swing() <= 1 for _ in range(100))
+    assert {one.choose("xyz") for _ in range(100)} == set("xyz")
+    assert {one.weigh("xyz", (1, 0, 1)) for _ in range(100)} == {"x", "z"}
+
+
+@given(st.integers(0, 10**13), st.integers(1, 10**8))
+def test_the_grid_goes_on(time: int, interval_ms: int) -> None:
+    after = grid_after(Millis(time), interval_ms)
+    assert time < after <= time + interval_ms
+    assert after % interval_ms == 0
+    assert grid_after(START, 100) == START + 100
