@@ -134,9 +134,7 @@ class Clearing:
     def _cross_legs(self, account: Account, asset: str) -> list[Leg]:
         """The positions of one pool; in multi-assets mode all cross positions are one pool."""
         shared = account.settings.multi_assets
-        return [
-            leg for leg in account.ledger.open_legs() if (shared or leg.margin_asset == asset) and not self._is_isolated(account, leg)
-        ]
+        return [leg for leg in account.ledger.open_legs() if (shared or leg.margin_asset == asset) and not self._is_isolated(account, leg)]
 
     def _is_isolated(self, account: Account, leg: Leg) -> bool:
         return account.ledger.terms_of(leg.symbol).isolated

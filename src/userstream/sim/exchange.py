@@ -108,9 +108,7 @@ class Exchange:
         self._trading.amend(owner, order, quantity, price, modify_id)
         return copy.copy(order)
 
-    def cancel(
-        self, account: str, symbol: str, *, order_id: int | None = None, client_order_id: str | None = None, now: Millis
-    ) -> Order:
+    def cancel(self, account: str, symbol: str, *, order_id: int | None = None, client_order_id: str | None = None, now: Millis) -> Order:
         owner = self._enter(account, now)
         order = owner.records.open_order(symbol, order_id, client_order_id)
         self._trading.cancel(owner, order)
@@ -184,9 +182,7 @@ class Exchange:
         check_price(self._world.instrument(symbol), price)
         self._timeline.jump(symbol, price)
 
-    def liquidate(
-        self, account: str, symbol: str, position_side: PositionSide, now: Millis, quantity: Decimal | None = None
-    ) -> Order:
+    def liquidate(self, account: str, symbol: str, position_side: PositionSide, now: Millis, quantity: Decimal | None = None) -> Order:
         """The exchange takes the position over, whatever its margin. Refused("no_position") when there is none."""
         owner = self._enter(account, now)
         return copy.copy(self._clearing.liquidate(owner, self._leg(owner, symbol, position_side), quantity))

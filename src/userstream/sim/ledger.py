@@ -78,13 +78,15 @@ class Ledger:
     # --- reading ---
 
     def terms_of(self, symbol: str) -> Terms:
-        return self.terms.setdefault(symbol, Terms())
+        terms = self.terms.get(symbol)
+        if terms is None:
+            terms = self.terms[symbol] = Terms()
+        return terms
 
     def leg(self, instrument: Instrument, side: PositionSide) -> Leg:
-        legs = self.legs.setdefault(instrument.symbol, {})
-        if side not in legs:
-            legs[side] = Leg(symbol=instrument.symbol, position_side=side, margin_asset=instrument.margin_asset)
-        return legs[side]
+        """The leg, or a flat one that the ledger does not keep: reading must not change the order in which legs are gone through."""
+        known = self.legs.get(instrument.symbol, {}).get(side)
+        return known or Leg(symbol=instrument.symbol, position_side=side, margin_asset=instrument.margin_asset)
 
     def amount(self, symbol: str, side: PositionSide) -> Decimal:
         leg = self.legs.get(symbol, {}).get(side)
@@ -142,7 +144,7 @@ class Ledger:
         now: Millis,
     ) -> Fill:
         """Book one execution of an order: position, realised profit and fee. Returns the fill."""
-        leg = self.leg(instrument, order.position_side)
+        leg = self.legs.setdefault(order.symbol, {}).setdefault(order.position_side, self.leg(instrument, order.position_side))
         realized = self._move(leg, signed(order.side, quantity), price, price * quantity * fee.rate)
         leg.updated_time = now
         charged = money(price * quantity * fee.rate / fee.price)

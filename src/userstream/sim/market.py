@@ -15,7 +15,7 @@ from userstream.sim.books import Instrument, Millis, Side
 from userstream.sim.engine import Level
 
 STEP_MS: Final = 100
-T = TypeVar("T")
+OptionT = TypeVar("OptionT")
 
 _STEP_VOLATILITY: Final = 8e-5  # largest relative move of one step; about 3% a day
 _PULL: Final = 5e-7  # share of the distance to the anchor that one step goes back
@@ -39,10 +39,10 @@ class Dice:
         """A whole number from low to high, both included."""
         return self._random.randint(low, high)
 
-    def choose(self, options: Sequence[T]) -> T:
+    def choose(self, options: Sequence[OptionT]) -> OptionT:
         return options[int(self._random.random() * len(options))]
 
-    def weigh(self, options: Sequence[T], weights: Sequence[int]) -> T:
+    def weigh(self, options: Sequence[OptionT], weights: Sequence[int]) -> OptionT:
         return self._random.choices(options, weights)[0]
 
     def share(self) -> Decimal:

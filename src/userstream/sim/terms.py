@@ -54,7 +54,7 @@ def set_leverage(world: World, account: Account, symbol: str, leverage: int) -> 
     terms.leverage = leverage
     if leverage < before and available(account, instrument.margin_asset, world) < ZERO:
         terms.leverage = before
-        raise Refused("margin_insufficient", "margin is insufficient for this leverage")
+        raise Refused("leverage_insufficient_margin", "margin is insufficient for this leverage")
     world.news.append(LeverageHappened(account=account.name, time=world.now, symbol=symbol, leverage=leverage))
     return leverage
 
@@ -92,9 +92,9 @@ def add_isolated_margin(world: World, account: Account, symbol: str, side: Posit
     if not is_amount(amount) or not amount or money(amount) != amount:
         raise Refused("bad_amount", "amount must not be 0 and have at most 8 decimals")
     if not leg.amount or not terms.isolated:
-        raise Refused("no_isolated_position", "there is no isolated position")
+        raise Refused("not_isolated", "there is no isolated position")
     if amount > available(account, instrument.margin_asset, world):
-        raise Refused("margin_insufficient", "margin is insufficient")
+        raise Refused("insufficient_cross_margin", "the cross wallet has not that much to give")
     if -amount > _removable(world, leg, terms):
         raise Refused("insufficient_isolated_margin", "the position needs this margin")
     leg.isolated_wallet += amount
@@ -129,7 +129,7 @@ def set_multi_assets(world: World, account: Account, flag: bool) -> None:
     if flag and any(terms.isolated for terms in account.ledger.terms.values()):
         raise Refused("multi_assets_with_isolated", "multi-assets mode knows cross margin only")
     account.settings.multi_assets = flag
-    assets = {instrument.margin_asset for instrument in world.instruments.values()}
+    assets = dict.fromkeys(instrument.margin_asset for instrument in world.instruments.values())
     if not flag and any(available(account, asset, world) < ZERO for asset in assets):
         account.settings.multi_assets = True
         raise Refused("margin_insufficient", "margin is insufficient without the other assets")

@@ -16,9 +16,7 @@ from userstream.sim.world import Account, World
 class Timeline:
     """Moves the exchange's time. Whoever advances, and in whatever portions, the same things happen at the same times."""
 
-    def __init__(
-        self, world: World, trading: Trading, conditionals: Conditionals, clearing: Clearing, funding_interval_ms: int
-    ) -> None:
+    def __init__(self, world: World, trading: Trading, conditionals: Conditionals, clearing: Clearing, funding_interval_ms: int) -> None:
         self._world = world
         self._trading = trading
         self._conditionals = conditionals

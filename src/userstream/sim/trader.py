@@ -61,9 +61,7 @@ class Trader:
             action = "cancel"
         self._perform(action, account, instrument, orders, equity, dice)
 
-    def _perform(
-        self, action: str, account: Account, instrument: Instrument, orders: list[Order], equity: Decimal, dice: Dice
-    ) -> None:
+    def _perform(self, action: str, account: Account, instrument: Instrument, orders: list[Order], equity: Decimal, dice: Dice) -> None:
         if action == "cancel" and orders:
             self._trading.cancel(account, dice.choose(orders))
         elif action == "amend" and orders:

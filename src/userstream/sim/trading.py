@@ -121,9 +121,7 @@ class Trading:
         world.touch(account, order.symbol)
         world.tell_order(account, order, execution, fill)
         assets = dict.fromkeys((instrument.margin_asset, fee.asset))
-        world.tell_account(
-            account, "order", assets, [account.ledger.leg(instrument, order.position_side)], dict.fromkeys(assets, ZERO)
-        )
+        world.tell_account(account, "order", assets, [account.ledger.leg(instrument, order.position_side)], dict.fromkeys(assets, ZERO))
         if not is_open(order):
             self.on_ended(order)
         return fill
