@@ -47,6 +47,7 @@ MOST_BYTES: Final = 1 << 20
 MOST_LEVELS: Final = 32
 MOST_TIME_DIGITS: Final = 15
 
+REFUSED_CONTROL: Final = "event (control)"
 KEY_EXPIRED: Final = "listen key expired"
 SHUTDOWN: Final = "the venue announces that it closes this socket"
 
@@ -212,7 +213,8 @@ class Decoder:
         self.notice = ControlReply(reply.id, refusal)
         if not refusal:
             return ()
-        return (self._unreadable(f"a control frame was refused: {refusal}", frame, NO_TIME, received_time),)
+        self._drift.count(REFUSED_CONTROL)
+        return (self._drift.unrecognized(REFUSED_CONTROL, f"refused: {refusal}", frame, NO_TIME, received_time),)
 
     def _told(self, frame: bytes, received_time: Millis) -> tuple[Event, ...]:
         news, self._drift.news = self._drift.news, []

@@ -29,6 +29,8 @@ TEXT_LENGTH: Final = 200
 PAUSE_AFTER_LIMIT_MS: Final = 60_000
 PAUSE_AFTER_BAN_MS: Final = 120_000
 PAUSE_AFTER_FIREWALL_MS: Final = 60_000
+LONGEST_BAN_MS: Final = 3 * 24 * 3600 * 1000
+MOST_DIGITS: Final = 9
 
 _REFUSED: Final = (
     # state mismatch of subscriptions
@@ -143,9 +145,9 @@ def _reaction(response: HttpResponse, refusal: Refusal | None) -> type[UserStrea
 def _after_ms(response: HttpResponse, refusal: Refusal | None, venue_now: Millis | None) -> int | None:
     retry_after = response.headers.get("retry-after", "").strip()
     if retry_after.isascii() and retry_after.isdigit():
-        return int(retry_after) * 1000
+        return min(int(retry_after[:MOST_DIGITS]) * 1000, LONGEST_BAN_MS)
     if refusal is not None and venue_now is not None and (banned := _BANNED_UNTIL.search(refusal.text)):
-        return max(int(banned[1]) - venue_now, 0)
+        return min(max(int(banned[1]) - venue_now, 0), LONGEST_BAN_MS)
     return _PAUSES.get(response.status)
 
 

@@ -1,0 +1,274 @@
+"""One USD-M private stream: key, socket, keep-alive, silence, rotation (Binance USD-M, 2.1, 2.2, 3.1). Never awaits, reads no clock."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum, auto
+from typing import Final
+
+from userstream.domain.events import Event, StreamChanged, Unrecognized
+from userstream.kernel.errors import AuthenticationError, ListenKeyGone, RetryLater, UserStreamError
+from userstream.kernel.ids import Millis
+from userstream.kernel.secret import Secret
+from userstream.venues.binance import listen_key
+from userstream.venues.binance.decoding import KEY_EXPIRED, SHUTDOWN, ControlReply, Decoder, KeyExpired, Notice, ShutdownAnnounced
+from userstream.venues.binance.forms import SUBSCRIBE_ID, Form, connect, event_list, subscribe
+from userstream.wire.pacing import Backoff, jitter
+from userstream.wire.request import HttpResponse
+from userstream.wire.session import Call, Effect, Emit, GiveUp, Opened, Ping, Reset
+from userstream.wire.venue import AccountPlace
+
+CREATE: Final = "listen_key"
+EXTEND: Final = "keep_alive"
+GIVE_UP: Final = "listen_key_close"
+
+NEVER: Final = Millis(1 << 62)
+SUBSCRIBE_LIMIT_MS: Final = 10_000
+FIRST_RENEWAL_WAIT_MS: Final = 30_000
+LONGEST_RENEWAL_WAIT_MS: Final = 60_000
+LONGEST_ROTATION_JITTER_MS: Final = 30 * 60 * 1000
+ROTATION_JITTER_SHARE: Final = 46
+"""23 h / 46 = 30 min: shorter lives get shorter jitter."""
+
+
+class Phase(Enum):
+    """Where a session is in its one life; it never goes back."""
+
+    NEW = auto()
+    ASKING = auto()
+    WAITING = auto()
+    CONNECTING = auto()
+    SUBSCRIBING = auto()
+    OPEN = auto()
+    ENDED = auto()
+
+
+_WITH_SOCKET: Final = frozenset({Phase.SUBSCRIBING, Phase.OPEN})
+
+
+class FuturesSession:
+    """One socket's life, owned by one driver; see `wire.session.Session`.
+
+    Promises: `Reset` at most twice, first with `alive=True`, then with `alive=False` if the socket dies before its successor took over.
+    The listen key is in no reason, label or repr. `connection_form` of its place counts on without end: the forms are tried in turn.
+    """
+
+    def __init__(self, place: AccountPlace, connection: int, now: Millis) -> None:
+        """Raises SettingsError for a key no header can carry and for event names the venue does not have."""
+        self._place = place
+        self._connection = connection
+        self._form = Form(place.connection_form % len(Form))
+        self._events = event_list(place.events)
+        self._create = listen_key.create(place.credentials.api_key)
+        self._decoder = Decoder(place.account, place.venue)
+        self._phase = Phase.NEW
+        self._key: Secret | None = None
+        self._handing_over = False
+        self._backoff = Backoff(seed=place.jitter_seed + connection)
+        self._failures = 0
+        self._retry_at = NEVER
+        self._heard_at = now
+        self._ping_at = NEVER
+        self._subscribe_by = NEVER
+        self._rotate_at = NEVER
+        self._key_ends_at = NEVER
+        self._renew_at = NEVER
+        self._failed_renewals = 0
+
+    def __repr__(self) -> str:
+        return f"<FuturesSession of {self._place.account!r}, connection {self._connection}, {self._phase.name.lower()}>"
+
+    @property
+    def drift(self) -> Mapping[str, int]:
+        """As in `wire.session.Session`."""
+        return self._decoder.drift
+
+    @property
+    def listen_key(self) -> Secret | None:
+        """The key of this socket, None before the venue gave one."""
+        return self._key
+
+    def open(self, now: Millis) -> list[Effect]:
+        self._phase = Phase.ASKING
+        return [Call(CREATE, self._create)]
+
+    def connected(self, now: Millis) -> list[Effect]:
+        if self._phase is not Phase.CONNECTING or self._key is None:
+            return []
+        self._heard_at = now
+        self._ping_at = Millis(now + self._place.own_ping_ms)
+        self._rotate_at = Millis(now + self._life_ms())
+        if self._form is not Form.SUBSCRIBE:
+            return self._delivering()
+        self._phase = Phase.SUBSCRIBING
+        self._subscribe_by = Millis(now + SUBSCRIBE_LIMIT_MS)
+        return [subscribe(self._key)]
+
+    def _life_ms(self) -> int:
+        """How long the socket lives before it is replaced on purpose; spread, so that many accounts do not rotate at once."""
+        life = self._place.rotate_after_ms
+        most = min(life // ROTATION_JITTER_SHARE, LONGEST_ROTATION_JITTER_MS)
+        return life + int(most * jitter(self._place.jitter_seed, self._connection))
+
+    def _delivering(self) -> list[Effect]:
+        self._phase = Phase.OPEN
+        self._subscribe_by = NEVER
+        return [Opened()]
+
+    def receive(self, frame: bytes, now: Millis, received_time: Millis) -> list[Effect]:
+        self._heard_at = now
+        events = self._decoder.decode(frame, received_time)
+        notice = self._decoder.notice
+        if notice is None and self._phase is not Phase.SUBSCRIBING:
+            return [Emit(events)] if events else []
+        return self._receive_with_notice(events, notice)
+
+    def _receive_with_notice(self, events: tuple[Event, ...], notice: Notice | None) -> list[Effect]:
+        """The stream's own news, told by effects; whoever drives the session tells people of them."""
+        facts = tuple(event for event in events if not isinstance(event, StreamChanged))
+        effects: list[Effect] = []
+        if self._phase is Phase.SUBSCRIBING and any(not isinstance(event, Unrecognized) for event in facts):
+            effects += self._delivering()
+        if facts:
+            effects.append(Emit(facts))
+        match notice:
+            case ControlReply():
+                effects += self._subscribed(notice)
+            case KeyExpired():
+                effects += self._replace(KEY_EXPIRED, alive=False)
+            case ShutdownAnnounced():
+                effects += self._replace(SHUTDOWN, alive=True)
+            case None:
+                pass
+        return effects
+
+    def _subscribed(self, reply: ControlReply) -> list[Effect]:
+        if self._phase is not Phase.SUBSCRIBING or reply.request_id not in (SUBSCRIBE_ID, None):
+            return []
+        if reply.refusal:
+            return self._replace("subscription refused", alive=False)
+        return self._delivering()
+
+    def pinged(self, now: Millis) -> list[Effect]:
+        self._heard_at = now
+        return []
+
+    def respond(self, tag: str, response: HttpResponse, now: Millis) -> list[Effect]:
+        if tag == CREATE and self._phase is Phase.ASKING:
+            return self._created(response, now)
+        if tag == EXTEND and self._phase in _WITH_SOCKET:
+            return self._extended(response, now)
+        return []
+
+    def _created(self, response: HttpResponse, now: Millis) -> list[Effect]:
+        try:
+            key = self._read_key(response, self._create.label)
+            if key is None:
+                raise RetryLater(f"{self._create.label}: an answer without a key")
+        except AuthenticationError as error:
+            return self._give_up(error)
+        except UserStreamError as error:
+            self._failures += 1
+            self._phase = Phase.WAITING
+            self._retry_at = Millis(now + self._backoff.delay_ms(self._failures) + _advice_ms(error))
+            return []
+        self._key = key
+        self._phase = Phase.CONNECTING
+        self._key_lives(now)
+        return [connect(self._form, self._place.endpoints.ws_url, key, self._events)]
+
+    def _key_lives(self, now: Millis) -> None:
+        self._failed_renewals = 0
+        self._key_ends_at = Millis(now + listen_key.VALID_MS)
+        self._renew_at = Millis(now + self._place.listen_key_keep_alive_ms)
+
+    def _extended(self, response: HttpResponse, now: Millis) -> list[Effect]:
+        try:
+            key = self._read_key(response, "PUT listen key")
+        except ListenKeyGone:
+            return self._replace("listen key gone", alive=False)
+        except AuthenticationError as error:
+            return self._give_up(error)
+        except UserStreamError as error:
+            self._failed_renewals += 1
+            wait = min(FIRST_RENEWAL_WAIT_MS * self._failed_renewals, LONGEST_RENEWAL_WAIT_MS)
+            self._renew_at = Millis(now + max(wait, _advice_ms(error)))
+            return []
+        if key is not None and key != self._key:
+            self._renew_at = Millis(now + self._place.listen_key_keep_alive_ms)
+            return self._replace("listen key replaced by another process", alive=True)
+        self._key_lives(now)
+        return []
+
+    def _read_key(self, response: HttpResponse, label: str) -> Secret | None:
+        own = self._place.credentials.api_key
+        return listen_key.read_key(response, label, (own,) if self._key is None else (own, self._key))
+
+    def tick(self, now: Millis) -> list[Effect]:
+        if self._phase is Phase.WAITING and now >= self._retry_at:
+            return self.open(now)
+        if self._phase not in _WITH_SOCKET:
+            return []
+        if trouble := self._trouble(now):
+            return self._replace(trouble, alive=False)
+        return [*self._ping(now), *self._renew(now), *self._rotate(now)]
+
+    def _trouble(self, now: Millis) -> str:
+        """Why the socket cannot be trusted any more; empty if it can."""
+        if now - self._heard_at >= self._place.silence_limit_ms:
+            return "silent socket"
+        if now >= self._subscribe_by:
+            return "subscription unanswered"
+        return "listen key not extended for 60 minutes" if now >= self._key_ends_at else ""
+
+    def _next_ping(self) -> Millis:
+        return max(self._ping_at, Millis(self._heard_at + self._place.own_ping_ms))
+
+    def _ping(self, now: Millis) -> list[Effect]:
+        if now < self._next_ping():
+            return []
+        self._ping_at = Millis(now + self._place.own_ping_ms)
+        return [Ping()]
+
+    def _renew(self, now: Millis) -> list[Effect]:
+        if now < self._renew_at:
+            return []
+        self._renew_at = NEVER  # until the answer sets it
+        return [Call(EXTEND, listen_key.extend(self._place.credentials.api_key))]
+
+    def _rotate(self, now: Millis) -> list[Effect]:
+        if now < self._rotate_at:
+            return []
+        self._rotate_at = NEVER
+        return self._replace("24 h limit", alive=True)
+
+    def deadline(self) -> Millis:
+        if self._phase is Phase.WAITING:
+            return self._retry_at
+        if self._phase not in _WITH_SOCKET:
+            return NEVER
+        silence = Millis(self._heard_at + self._place.silence_limit_ms)
+        return min(silence, self._next_ping(), self._renew_at, self._rotate_at, self._subscribe_by, self._key_ends_at)
+
+    def close(self, now: Millis) -> list[Effect]:
+        self._phase = Phase.ENDED
+        if self._key is None or not self._place.close_listen_key_on_stop:
+            return []
+        return [Call(GIVE_UP, listen_key.give_up(self._place.credentials.api_key))]
+
+    def _replace(self, reason: str, *, alive: bool) -> list[Effect]:
+        if self._phase is Phase.ENDED or (alive and self._handing_over):
+            return []
+        if alive:
+            self._handing_over = True
+        else:
+            self._phase = Phase.ENDED
+        return [Reset(reason, alive)]
+
+    def _give_up(self, error: AuthenticationError) -> list[Effect]:
+        self._phase = Phase.ENDED
+        return [GiveUp(error)]
+
+
+def _advice_ms(error: UserStreamError) -> int:
+    return (error.after_ms or 0) if isinstance(error, RetryLater) else 0
