@@ -137,7 +137,7 @@ class MemoryProjection:
         """Rows of a table, newest first where it has an age. Raises ValueError for a table that does not exist."""
         form = find_table(table)
         found: list[dict[str, object]] = [
-            dict(row) for row in self._tables[table].values() if account is None or row.get("account") == account
+            dict(row) for row in self._tables[table].values() if account is None or row.get("account", account) == account
         ]
         for column in reversed(form.listing):
             found.sort(key=itemgetter(column.lstrip("-")), reverse=column.startswith("-"))

@@ -1,0 +1,60 @@
+-- Writing and reading the journal, its checkpoints, and making room.
+
+-- name: add_rows
+INSERT INTO journal (position, account, first_sequence, last_sequence, first_received, last_received, records, data) VALUES {rows};
+
+-- name: read_row_head
+SELECT account, first_sequence, records FROM journal WHERE position = ?;
+
+-- name: read_newest_position
+SELECT coalesce(max(position), 0) FROM journal;
+
+-- Jumps from account to account in the index, so that a long journal costs no more than a short one.
+-- name: read_accounts
+WITH RECURSIVE found (account) AS (
+    SELECT min(account) FROM journal
+    UNION ALL
+    SELECT (SELECT min(account) FROM journal WHERE account > found.account) FROM found WHERE found.account IS NOT NULL
+)
+SELECT account FROM found WHERE account IS NOT NULL
+UNION
+SELECT account FROM checkpoints
+ORDER BY account;
+
+-- name: read_last_sequence
+SELECT max(
+    coalesce((SELECT last_sequence FROM journal WHERE account = :account ORDER BY first_sequence DESC LIMIT 1), 0),
+    coalesce((SELECT sequence FROM checkpoints WHERE account = :account), 0)
+);
+
+-- name: read_after
+SELECT position, data FROM journal WHERE position > :row OR (position = :row AND records > :index + 1) ORDER BY position;
+
+-- name: read_account_after
+SELECT position, data FROM journal
+WHERE account = :account
+  AND first_sequence >= coalesce(
+      (SELECT max(first_sequence) FROM journal WHERE account = :account AND first_sequence <= :after), 0
+  )
+  AND last_sequence > :after
+ORDER BY first_sequence;
+
+-- name: save_checkpoint
+INSERT INTO checkpoints (account, sequence, data) VALUES (?, ?, ?)
+ON CONFLICT (account) DO UPDATE SET sequence = excluded.sequence, data = excluded.data WHERE excluded.sequence >= checkpoints.sequence;
+
+-- name: load_checkpoint
+SELECT sequence, data FROM checkpoints WHERE account = ?;
+
+-- Only what every reader has passed, a checkpoint of the account replaces, and is not the newest row (the next position is counted from it).
+-- name: find_removable
+SELECT position, length(data) FROM journal JOIN checkpoints USING (account)
+WHERE position < (SELECT max(position) FROM journal)
+  AND position < coalesce((SELECT min(position) >> 20 FROM cursors), (SELECT max(position) FROM journal))
+  AND last_sequence <= checkpoints.sequence
+  AND last_received < :older_than
+ORDER BY position
+LIMIT :most;
+
+-- name: remove_rows
+DELETE FROM journal WHERE position IN (SELECT value FROM json_each(?));

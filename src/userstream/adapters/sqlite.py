@@ -1,0 +1,205 @@
+"""The embedded store: journal, checkpoints and tables in one SQLite file, with one writing thread and a few reading ones."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sqlite3
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Final
+
+from userstream.adapters import sqlite_rows
+from userstream.adapters.file_lock import FileLock
+from userstream.adapters.sqlite_commits import Commits, SqliteSettings
+from userstream.adapters.sqlite_reader import SqliteReader
+from userstream.adapters.sqlite_retention import ANY_AGE, find_removable, remove_rows, used_bytes
+from userstream.adapters.sqlite_tables import TableBatch, prepare_batch, split_records, write_batch
+from userstream.domain.events import Event
+from userstream.kernel.errors import StoreError
+from userstream.kernel.ids import AccountId, Millis
+from userstream.ports import Clock, Record, StoredRecord, Timer
+
+DEFAULT_SETTINGS: Final = SqliteSettings()
+_DAY_MS: Final = 24 * 3600 * 1000
+_TRIM_EVERY_MS: Final = 3600 * 1000
+_MOST_EVENTS_OF_A_TURN: Final = 400
+
+
+def open_reader(path: Path) -> SqliteReader:
+    """A store for reading only, from any process, whether another one writes it or not. Raises StoreError, in one line."""
+    return SqliteReader(path)
+
+
+class SqliteStore:
+    """`Journal`, `Projection` and `StateReader` over one file. One process writes it, any number may read it.
+
+    What `watch` reports survives a crash of the process and of the machine. The tables follow the journal: a power cut may take back their
+    newest rows together with the reader's position, and the journal brings them again.
+    """
+
+    def __init__(self, path: Path, clock: Clock, settings: SqliteSettings, on_trouble: Callable[[StoreError | None], None] | None) -> None:
+        """Opens nothing: use `open`."""
+        self._path, self._clock, self._settings = path, clock, settings
+        self._lock = FileLock(path.with_name(f"{path.name}.lock"))
+        self._commits = Commits(path, clock, settings, on_trouble)
+        self._reader: SqliteReader
+        self._positions: dict[str, int] = {}
+        self._trim_timer: Timer | None = None
+        self._trim_task: asyncio.Task[None] | None = None
+        self._closed = False
+
+    @classmethod
+    async def open(
+        cls,
+        path: Path,
+        clock: Clock,
+        *,
+        settings: SqliteSettings = DEFAULT_SETTINGS,
+        on_trouble: Callable[[StoreError | None], None] | None = None,
+    ) -> SqliteStore:
+        """Opens or creates the store. `on_trouble` hears once when commits begin to fail, and None once they succeed again.
+
+        Raises StoreError, in one line for people: another process writes it, it is another program's file, no database, from a newer
+        version, or cannot be made or read.
+        """
+        store = cls(path, clock, settings, on_trouble)
+        await store._begin()
+        return store
+
+    async def __aenter__(self) -> SqliteStore:
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        await self.close()
+
+    async def _begin(self) -> None:
+        if not self._path.parent.is_dir():
+            raise StoreError(f"the folder {self._path.parent} does not exist: create it, or choose another path")
+        self._lock.take()
+        try:
+            await self._commits.open()
+            self._reader = await asyncio.to_thread(SqliteReader, self._path)
+        except BaseException:
+            await self._commits.stop()
+            self._lock.release()
+            raise
+        self._plan_trim()
+
+    async def close(self) -> None:
+        """Commits what it holds, then ends. Raises StoreError, once all is closed, if records could not be written. May be called twice."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._trim_timer is not None:
+            self._trim_timer.cancel()
+        if self._trim_task is not None:
+            self._trim_task.cancel()
+            await asyncio.wait([self._trim_task])
+        try:
+            await self._commits.stop()
+        finally:
+            await self._reader.close()
+            self._lock.release()
+
+    # ---- journal
+
+    def append(self, record: Record) -> None:
+        """As in `Journal`. Raises StoreError for a sequence that is not above the account's last, for a full backlog, after `close`."""
+        self._commits.append(record)
+
+    @property
+    def backlog(self) -> int:
+        return self._commits.backlog
+
+    @property
+    def trouble(self) -> StoreError | None:
+        """Why commits fail right now; None while all is well."""
+        return self._commits.trouble
+
+    def watch(self, callback: Callable[[Sequence[Record]], None]) -> None:
+        self._commits.watchers.add(callback)
+
+    def watch_stored(self, callback: Callable[[Sequence[StoredRecord]], None]) -> None:
+        """As `watch`, with the position of each record, in the order of `read`."""
+        self._commits.watchers.add_stored(callback)
+
+    async def flush(self) -> None:
+        """As in `Journal`. While commits fail it waits `flush_limit_ms` for them to succeed again."""
+        await self._commits.flush()
+
+    async def last_sequence(self, account: AccountId) -> int:
+        return self._commits.sequences.last(account)
+
+    async def read(self, *, after: int, limit: int) -> list[StoredRecord]:
+        return await self._reader.read(after=after, limit=limit)
+
+    async def read_account(self, account: AccountId, *, after: int, limit: int) -> list[Record]:
+        return await self._reader.read_account(account, after=after, limit=limit)
+
+    async def accounts(self) -> list[AccountId]:
+        """Every account that the journal knows."""
+        return await self._reader.accounts()
+
+    async def save_checkpoint(self, account: AccountId, sequence: int, events: Sequence[Event]) -> None:
+        """As in `Journal`; what was appended before is committed first, so that a checkpoint never knows more than the journal."""
+        await self.flush()
+        await self._commits.submit(lambda connection: sqlite_rows.save_checkpoint(connection, account, sequence, events))
+        self._commits.sequences.raise_to(account, sequence)
+
+    async def load_checkpoint(self, account: AccountId) -> tuple[int, tuple[Event, ...]]:
+        return await self._reader.load_checkpoint(account)
+
+    # ---- projection
+
+    async def position(self, reader: str) -> int:
+        if reader not in self._positions:
+            self._positions[reader] = await self._reader.position(reader)
+        return self._positions[reader]
+
+    async def apply(self, reader: str, records: Sequence[StoredRecord]) -> None:
+        """As in `Projection`, in turns of a few milliseconds: each turn is a transaction with a position of its own."""
+        reached = await self.position(reader)
+        fresh = [stored for stored in records if stored.position > reached]
+        for part in split_records(fresh, _MOST_EVENTS_OF_A_TURN):
+            batch = await self._reader.run(partial(prepare_batch, reader, self._positions[reader], part))
+            await self._commits.submit(partial(_write_tables, batch), durable=False)
+            self._positions[reader] = batch.reached
+
+    async def rows(self, table: str, account: AccountId | None = None, *, limit: int = 1000) -> list[dict[str, object]]:
+        """As in `StateReader`. Raises ValueError for a table that does not exist."""
+        return await self._reader.rows(table, account, limit=limit)
+
+    # ---- retention
+
+    async def trim(self, now: Millis) -> int:
+        """Removes rows of the journal that are too old at `now` (ms, our clock) or more than the file may hold, if every reader has passed
+        them and a checkpoint replaces them. Works in small turns between commits. Returns how many rows went."""
+        removed = 0
+        while found := await self._remove_some(now - self._settings.keep_days * _DAY_MS):
+            removed += found
+        while await self._reader.call(used_bytes) > self._settings.keep_bytes and (found := await self._remove_some(ANY_AGE)):
+            removed += found
+        return removed
+
+    async def _remove_some(self, older_than: int) -> int:
+        positions = await self._reader.call(lambda connection: find_removable(connection, older_than))
+        return await self._commits.submit(lambda connection: remove_rows(connection, positions)) if positions else 0
+
+    def _plan_trim(self) -> None:
+        self._trim_timer = self._clock.call_at(Millis(self._clock.now() + _TRIM_EVERY_MS), self._start_trim)
+
+    def _start_trim(self) -> None:
+        self._trim_task = self._clock.spawn(self._trim_in_time(), f"trim {self._path.name}")
+
+    async def _trim_in_time(self) -> None:
+        # A store in trouble says so on its own, and the next turn comes anyway.
+        with contextlib.suppress(StoreError):
+            await self.trim(self._clock.wall())
+        self._plan_trim()
+
+
+def _write_tables(batch: TableBatch, connection: sqlite3.Connection) -> None:
+    write_batch(connection, batch)

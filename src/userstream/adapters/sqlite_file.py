@@ -1,0 +1,163 @@
+"""The database file: whose it is, how new it is, how it is opened, and what its errors mean."""
+
+from __future__ import annotations
+
+import sqlite3
+from enum import Enum
+from pathlib import Path
+from typing import Final
+
+from userstream.adapters.sql import load_migrations, split_script
+from userstream.kernel.errors import StoreError
+
+APPLICATION_ID: Final = 0x75737472
+"""How the file says that it is ours ("ustr")."""
+OLDEST_SQLITE: Final = (3, 38)
+BUSY_LIMIT_MS: Final = 5_000
+_CACHED_STATEMENTS: Final = 512
+
+
+class Remedy(Enum):
+    """What can be done after an error of the database."""
+
+    RETRY = "retry"
+    REOPEN = "reopen"
+    NONE = "none"
+
+
+_REMEDIES: Final = {
+    sqlite3.SQLITE_FULL: Remedy.RETRY,
+    sqlite3.SQLITE_BUSY: Remedy.RETRY,
+    sqlite3.SQLITE_LOCKED: Remedy.RETRY,
+    # After a failed write or fsync nobody knows what the disk has; only reading the file afresh tells.
+    sqlite3.SQLITE_IOERR: Remedy.REOPEN,
+    sqlite3.SQLITE_CANTOPEN: Remedy.REOPEN,
+    sqlite3.SQLITE_READONLY: Remedy.REOPEN,
+    sqlite3.SQLITE_PERM: Remedy.REOPEN,
+    sqlite3.SQLITE_PROTOCOL: Remedy.REOPEN,
+    sqlite3.SQLITE_NOMEM: Remedy.REOPEN,
+    sqlite3.SQLITE_INTERRUPT: Remedy.RETRY,
+}
+
+
+def remedy_of(error: Exception) -> Remedy:
+    """NONE for what trying again cannot heal: a damaged file, a broken rule of the tables, a value that does not fit."""
+    code = getattr(error, "sqlite_errorcode", None)
+    return _REMEDIES.get(code & 0xFF, Remedy.NONE) if isinstance(code, int) else Remedy.NONE
+
+
+def store_error(error: Exception, path: Path) -> StoreError:
+    """The error of the database in our words; the text of the database stays in it."""
+    return StoreError(f"{path}: {error}")
+
+
+def check_sqlite_version(version: tuple[int, ...] = sqlite3.sqlite_version_info) -> None:
+    """Raises StoreError for a library that cannot read JSON as we need it."""
+    if version < OLDEST_SQLITE:
+        have, need = ".".join(map(str, version)), ".".join(map(str, OLDEST_SQLITE))
+        raise StoreError(f"the SQLite library of this Python is {have}; the store needs {need} or newer")
+
+
+def open_for_writing(path: Path, *, max_pages: int | None = None) -> sqlite3.Connection:
+    """Opens or creates the store and brings it to the newest form. Raises StoreError, in one line, for a file that is not ours."""
+    check_sqlite_version()
+    if not path.parent.is_dir():
+        raise StoreError(f"the folder {path.parent} does not exist: create it, or choose another path")
+    try:
+        connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=_CACHED_STATEMENTS)
+    except sqlite3.Error as error:
+        raise store_error(error, path) from None
+    try:
+        check_identity(connection, path)
+        _set_up(connection, path, max_pages)
+        migrate(connection, path, load_migrations())
+    except sqlite3.Error as error:
+        connection.close()
+        raise _explain(error, path) from None
+    except StoreError:
+        connection.close()
+        raise
+    return connection
+
+
+def open_for_reading(path: Path) -> sqlite3.Connection:
+    """A connection that cannot write; works while another process writes. Raises StoreError for what is no store of this version."""
+    check_sqlite_version()
+    if not path.exists():
+        raise StoreError(f"there is no store at {path}")
+    try:
+        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, check_same_thread=False)
+    except sqlite3.Error as error:
+        raise store_error(error, path) from None
+    try:
+        connection.execute(f"PRAGMA busy_timeout = {BUSY_LIMIT_MS}")
+        version = check_identity(connection, path)
+    except sqlite3.Error as error:
+        connection.close()
+        raise _explain(error, path) from None
+    except StoreError:
+        connection.close()
+        raise
+    if version < len(load_migrations()):
+        connection.close()
+        raise StoreError(f"{path} was written by an older version: run `userstream db migrate` first")
+    return connection
+
+
+def check_identity(connection: sqlite3.Connection, path: Path) -> int:
+    """The number of the file's form, 0 for a new file. Raises StoreError if it is another program's or from the future."""
+    owner, version = _number(connection, "application_id"), _number(connection, "user_version")
+    if owner == APPLICATION_ID:
+        if version > len(load_migrations()):
+            raise StoreError(f"{path} was written by a newer version of userstream (form {version}): update userstream")
+        return version
+    tables = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
+    if owner or tables:
+        raise StoreError(f"{path} is the database of another program: choose another path")
+    return 0
+
+
+def migrate(connection: sqlite3.Connection, path: Path, migrations: tuple[str, ...]) -> None:
+    """Runs the scripts that the file has not seen, each in a transaction of its own together with its number."""
+    for number, script in enumerate(migrations, 1):
+        if number <= _number(connection, "user_version"):
+            continue
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            for statement in split_script(script):
+                connection.execute(statement)
+            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            connection.execute(f"PRAGMA user_version = {number}")
+            connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            roll_back(connection)
+            raise StoreError(f"{path}: migration {number} failed and changed nothing: {error}") from error
+
+
+def roll_back(connection: sqlite3.Connection) -> None:
+    """Ends a transaction that failed, if the database has not ended it already."""
+    if connection.in_transaction:
+        connection.execute("ROLLBACK")
+
+
+def _set_up(connection: sqlite3.Connection, path: Path, max_pages: int | None) -> None:
+    connection.execute(f"PRAGMA busy_timeout = {BUSY_LIMIT_MS}")
+    [mode] = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+    if mode != "wal":
+        raise StoreError(f"{path}: this file system cannot hold a write-ahead log (it offers {mode}): choose a local disk")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA foreign_keys = ON")
+    # Old rows are venue messages, not secrets: overwriting them with zeros would double the cost of retention.
+    connection.execute("PRAGMA secure_delete = OFF")
+    if max_pages is not None:
+        connection.execute(f"PRAGMA max_page_count = {max_pages}")
+
+
+def _number(connection: sqlite3.Connection, name: str) -> int:
+    return int(connection.execute(f"PRAGMA {name}").fetchone()[0])
+
+
+def _explain(error: sqlite3.Error, path: Path) -> StoreError:
+    if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_NOTADB:
+        return StoreError(f"{path} is not a database: choose another path")
+    return store_error(error, path)

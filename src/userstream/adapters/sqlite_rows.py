@@ -1,0 +1,167 @@
+"""Records as rows of the journal and back. One row holds what one commit brought for one account; a record's position is the row's
+position times 2**20 plus its place within the row."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final, TypeAlias
+
+import msgspec
+
+from userstream.adapters.sequences import last_of
+from userstream.adapters.sql import load_queries
+from userstream.domain.events import Event, stamp
+from userstream.kernel.errors import StoreError
+from userstream.kernel.ids import AccountId
+from userstream.ports import Record, StoredRecord
+
+PLACE_BITS: Final = 20
+ROWS_OF_A_STATEMENT: Final = 64
+_PLACE_MASK: Final = (1 << PLACE_BITS) - 1
+_QUERIES: Final = load_queries("journal.sql")
+_Parameters: TypeAlias = tuple[int, str, int, int, int, int, int, bytes]
+
+_encoder: Final = msgspec.msgpack.Encoder()
+_records_decoder: Final = msgspec.msgpack.Decoder(list[Record])
+_events_decoder: Final = msgspec.msgpack.Decoder(tuple[Event, ...])
+
+
+class JournalRow(msgspec.Struct, frozen=True, gc=False):
+    """A row, and the records it was made of."""
+
+    position: int
+    account: AccountId
+    records: list[Record]
+    data: bytes
+
+    def parameters(self) -> _Parameters:
+        first, last = self.records[0], self.records[-1]
+        times = (first.received_time, last.received_time)
+        return (self.position, self.account, first.sequence, last_of(last), *times, len(self.records), self.data)
+
+    def place(self) -> Iterator[StoredRecord]:
+        begin = self.position << PLACE_BITS
+        return (StoredRecord(begin + place, record) for place, record in enumerate(self.records))
+
+
+class Batch(msgspec.Struct, frozen=True):
+    """What one commit makes durable: the records as they were handed over, and the rows they became."""
+
+    records: list[Record]
+    rows: list[JournalRow]
+
+    def place(self) -> list[StoredRecord]:
+        """The records in the order of their positions."""
+        return [stored for row in self.rows for stored in row.place()]
+
+
+def make_batch(records: list[Record], next_position: int) -> Batch:
+    """Rows for the records, one for each account, with positions from `next_position` on."""
+    accounts: dict[AccountId, list[Record]] = {}
+    for record in records:
+        group = accounts.get(record.account)
+        if group is None:
+            accounts[record.account] = [record]
+        else:
+            group.append(record)
+    rows = [
+        JournalRow(position, account, group, _encoder.encode(group))
+        for position, (account, group) in enumerate(accounts.items(), next_position)
+    ]
+    return Batch(records, rows)
+
+
+def insert_rows(connection: sqlite3.Connection, rows: Sequence[JournalRow]) -> None:
+    """Writes the rows in one transaction. Few rows are one statement: the interpreter lock is let go and taken back once, not per row."""
+    if len(rows) <= ROWS_OF_A_STATEMENT:
+        _insert(connection, rows)
+        return
+    connection.execute("BEGIN IMMEDIATE")
+    for begin in range(0, len(rows), ROWS_OF_A_STATEMENT):
+        _insert(connection, rows[begin : begin + ROWS_OF_A_STATEMENT])
+    connection.execute("COMMIT")
+
+
+def _insert(connection: sqlite3.Connection, rows: Sequence[JournalRow]) -> None:
+    if rows:
+        places = ", ".join(["(?, ?, ?, ?, ?, ?, ?, ?)"] * len(rows))
+        connection.execute(_QUERIES["add_rows"].format(rows=places), [value for row in rows for value in row.parameters()])
+
+
+def is_stored(connection: sqlite3.Connection, row: JournalRow) -> bool:
+    """Whether an earlier attempt, whose answer was lost, did write the row. Raises StoreError if something else stands in its place."""
+    found = connection.execute(_QUERIES["read_row_head"], (row.position,)).fetchone()
+    if found is None:
+        return False
+    if found != (row.account, row.records[0].sequence, len(row.records)):
+        raise StoreError(f"the journal holds another row at position {row.position}: another program has written to it")
+    return True
+
+
+def read_newest_position(connection: sqlite3.Connection) -> int:
+    return int(connection.execute(_QUERIES["read_newest_position"]).fetchone()[0])
+
+
+def read_last_sequence(connection: sqlite3.Connection, account: AccountId) -> int:
+    return int(connection.execute(_QUERIES["read_last_sequence"], {"account": account}).fetchone()[0])
+
+
+def read_last_sequences(connection: sqlite3.Connection) -> dict[AccountId, int]:
+    """The highest committed sequence of every account that the journal or a checkpoint knows."""
+    accounts = [AccountId(name) for (name,) in connection.execute(_QUERIES["read_accounts"]).fetchall()]
+    return {account: read_last_sequence(connection, account) for account in accounts}
+
+
+def read_after(connection: sqlite3.Connection, after: int, limit: int) -> list[StoredRecord]:
+    """At most `limit` records of all accounts with a position above `after`."""
+    parameters = {"row": after >> PLACE_BITS, "index": after & _PLACE_MASK}
+    found: list[StoredRecord] = []
+    for position, data in connection.execute(_QUERIES["read_after"], parameters):
+        begin = position << PLACE_BITS
+        found += [StoredRecord(begin + place, record) for place, record in enumerate(decode_row(position, data)) if begin + place > after]
+        if len(found) >= limit:
+            break
+    return found[:limit]
+
+
+def read_account_after(connection: sqlite3.Connection, account: AccountId, after: int, limit: int) -> list[Record]:
+    """At most `limit` records of an account whose last sequence is above `after`."""
+    found: list[Record] = []
+    for position, data in connection.execute(_QUERIES["read_account_after"], {"account": account, "after": after}):
+        found += [record for record in decode_row(position, data) if last_of(record) > after]
+        if len(found) >= limit:
+            break
+    return found[:limit]
+
+
+def decode_row(position: int, data: bytes) -> list[Record]:
+    """The records of a row, their events with their bytes attached. Raises StoreError for a row that this version cannot read."""
+    try:
+        records = _records_decoder.decode(data)
+    except msgspec.MsgspecError as error:
+        raise StoreError(f"row {position} of the journal cannot be read: {error}") from None
+    for record in records:
+        _attach(record.events, record.frame or None)
+    return records
+
+
+def _attach(events: Iterable[Event], frame: bytes | None) -> None:
+    for event in events:
+        stamp(event, event.sequence, frame)
+
+
+def save_checkpoint(connection: sqlite3.Connection, account: AccountId, sequence: int, events: Sequence[Event]) -> None:
+    """Replaces an older checkpoint of the account; a newer one stays."""
+    connection.execute(_QUERIES["save_checkpoint"], (account, sequence, _encoder.encode(tuple(events))))
+
+
+def load_checkpoint(connection: sqlite3.Connection, account: AccountId) -> tuple[int, tuple[Event, ...]]:
+    found = connection.execute(_QUERIES["load_checkpoint"], (account,)).fetchone()
+    if found is None:
+        return 0, ()
+    sequence, data = found
+    try:
+        return sequence, _events_decoder.decode(data)
+    except msgspec.MsgspecError as error:
+        raise StoreError(f"the checkpoint of account {account} cannot be read: {error}") from None
