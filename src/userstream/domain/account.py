@@ -85,7 +85,7 @@ class Account:
         self.seen_last: dict[tuple[str, str], Event] = {}
 
     def open_orders(self) -> Iterator[OrderChanged]:
-        return (order for order in self.orders.values() if order.status not in FINAL)
+        return (order for order in list(self.orders.values()) if order.status not in FINAL)
 
     @property
     def is_exposed(self) -> bool:

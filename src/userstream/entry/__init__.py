@@ -1,1 +1,1 @@
-
+"""Floor 7: the doors. The only floor that knows everything."""

@@ -20,8 +20,6 @@ from userstream.wire.feed import Ask, Dial, Fail, Hang, SendPing, SendText, Sess
 from userstream.wire.machine import Machine
 from userstream.wire.request import HttpResponse
 
-DIAL_LIMIT_MS: Final = 10_000
-CALL_LIMIT_MS: Final = 10_000
 STOP_LIMIT_MS: Final = 1_500
 CHECKPOINT_MS: Final = 60_000
 BACKLOG_HIGH: Final = 200_000
@@ -55,7 +53,9 @@ class LineSocket:
 class AccountRunner:
     """Runs one account from `start` to `stop`. `failed` holds the error that only a person can mend."""
 
-    def __init__(self, machine: Machine, *, clock: Clock, transport: Transport, gate: Gate, journal: Journal) -> None:
+    def __init__(
+        self, machine: Machine, *, clock: Clock, transport: Transport, gate: Gate, journal: Journal, dial_limit_ms: int, call_limit_ms: int
+    ) -> None:
         self.machine, self.account = machine, machine.account
         self.listeners = Listeners(self.account.id, journal, clock, lambda: machine.sequence)
         self._clock, self._transport, self._gate, self._journal = clock, transport, gate, journal
@@ -66,7 +66,8 @@ class AccountRunner:
         self._next_checkpoint = Millis(0)
         self._paused = False
         self._stopped = False
-        self.on_raw: Callable[[bytes, tuple[Event, ...]], None] | None = None
+        self._dial_limit_ms, self._call_limit_ms = dial_limit_ms, call_limit_ms
+        self.on_record: Callable[[Record], None] | None = None
         self.store_error: StoreError | None = None
         self.started_time = clock.wall()
 
@@ -132,8 +133,6 @@ class AccountRunner:
         machine = self.machine
         facts = machine.frame(connection, frame, now, wall)
         self._publish(connection, frame, facts, wall)
-        if self.on_raw is not None:
-            self.on_raw(frame, facts)
         if machine.has_wishes:
             self._carry_out()
         elif machine.doubt_tick < self._timer_due:
@@ -163,12 +162,15 @@ class AccountRunner:
         if not facts and not frame:
             return
         sequence = facts[0].sequence if facts else self.machine.claim_sequence()
+        record = Record(self.account.id, sequence, wall, connection, frame, facts)
         try:
-            self._journal.append(Record(self.account.id, sequence, wall, connection, frame, facts))
+            self._journal.append(record)
         except StoreError as error:
             self.store_error = error
         if facts:
             self.listeners.publish(facts)
+        if self.on_record is not None:
+            self.on_record(record)
 
     def _mind_backlog(self) -> None:
         backlog = self._journal.backlog
@@ -221,7 +223,7 @@ class AccountRunner:
         line = LineSocket(self, connection)
         self._sockets[connection] = line
         try:
-            socket = await self._transport.connect(url, line, time_limit_ms=DIAL_LIMIT_MS)
+            socket = await self._transport.connect(url, line, time_limit_ms=self._dial_limit_ms)
         except ConnectionError as error:
             self.take_close(connection, str(error))
             return
@@ -235,7 +237,7 @@ class AccountRunner:
 
     async def _call_for_session(self, call: SessionCall) -> None:
         await self._gate.grant(call.request.weight, urgent=True)
-        response = await self._gate.send(call.request, time_limit_ms=CALL_LIMIT_MS)
+        response = await self._gate.send(call.request, time_limit_ms=self._call_limit_ms)
         now, wall = self._clock.now(), self._clock.wall()
         facts = self.machine.session_response(call.connection, call.tag, response, now, wall)
         self._publish(call.connection, b"", facts, wall)
@@ -246,7 +248,7 @@ class AccountRunner:
         request = self.machine.prepare(number, self._clock.now())
         if request is None:
             return
-        response: HttpResponse = await self._gate.send(request, time_limit_ms=CALL_LIMIT_MS)
+        response: HttpResponse = await self._gate.send(request, time_limit_ms=self._call_limit_ms)
         now, wall = self._clock.now(), self._clock.wall()
         self._gate.venue_offset_ms = self.machine.clock.at(now) - wall
         facts = self.machine.answered(number, response, now, wall)

@@ -1,0 +1,5 @@
+"""The classic surface under its old name. Re-exports; nothing else."""
+
+from userstream import DEFAULT_USER_STREAM_CONFIG, BinanceClient, UserDataStreamAPI
+
+__all__ = ["DEFAULT_USER_STREAM_CONFIG", "BinanceClient", "UserDataStreamAPI"]

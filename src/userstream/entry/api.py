@@ -1,0 +1,134 @@
+"""The library's doors: `connect` for one account, `Fleet` for many."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from userstream.entry.bootstrap import AccountSettings, Application, credentials_of, start_application
+from userstream.kernel.errors import ConnectionError, UserStreamError
+from userstream.kernel.settings import RecoverySettings, StreamSettings
+from userstream.runtime.live import LiveAccount
+
+
+class Fleet:
+    """Many accounts in one process, with one store and one request budget for each venue.
+
+    `async with Fleet(store="desk.db") as fleet: await fleet.add("alice", "binance-usdm", api_key=..., api_secret=...)`.
+    `fleet["alice"]` is the same object that `add` returned. Leaving the block stops everything in order.
+    """
+
+    def __init__(self, *, store: str | Path | None = None, keep_days: int = 14) -> None:
+        self._store, self._keep_days = store, keep_days
+        self._application: Application | None = None
+
+    @property
+    def application(self) -> Application:
+        if self._application is None:
+            raise UserStreamError("the fleet is not running: use it as `async with Fleet(...) as fleet`")
+        return self._application
+
+    async def add(
+        self,
+        name: str,
+        venue: str,
+        *,
+        api_key: str,
+        api_secret: str | None = None,
+        passphrase: str | None = None,
+        rest_url: str | None = None,
+        ws_url: str | None = None,
+        ws_api_url: str | None = None,
+        recovery: RecoverySettings | None = None,
+        stream: StreamSettings | None = None,
+    ) -> LiveAccount:
+        """Starts an account and returns at once; `await account.wait_proven()` waits for its state. Raises SettingsError."""
+        return await self.application.add(
+            AccountSettings(
+                name=name,
+                venue=venue,
+                credentials=credentials_of(api_key, api_secret, passphrase),
+                rest_url=rest_url,
+                ws_url=ws_url,
+                ws_api_url=ws_api_url,
+                recovery=recovery or RecoverySettings(),
+                stream=stream or StreamSettings(),
+            )
+        )
+
+    async def remove(self, name: str) -> None:
+        """Stops an account without touching the others. Raises SettingsError when it is not running."""
+        await self.application.remove(name)
+
+    def __getitem__(self, name: str) -> LiveAccount:
+        return self.application.accounts[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.application.accounts
+
+    def __len__(self) -> int:
+        return len(self.application.accounts)
+
+    async def __aenter__(self) -> Self:
+        self._application = await start_application(self._store, keep_days=self._keep_days)
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._application is not None:
+            await self._application.stop()
+
+
+class connect:  # noqa: N801 - reads as a verb where it is used: `async with userstream.connect(...)`
+    """Runs one account: `async with userstream.connect("binance-usdm", api_key=..., api_secret=...) as account:` enters the block when
+    the account's state is proven (about `recovery.lag_s` after the socket opened), and stops the account at its end.
+
+    Without `api_secret` the stream is read and nothing can be proven. `store`: a database file for the journal, so that a restart goes
+    on where this run ended; None keeps the journal in memory. `timeout_s`: how long the beginning may take (None: for ever).
+    Raises SettingsError, StoreError, AuthenticationError, or ConnectionError when the time is over.
+    """
+
+    def __init__(
+        self,
+        venue: str,
+        *,
+        api_key: str,
+        api_secret: str | None = None,
+        passphrase: str | None = None,
+        account: str = "main",
+        store: str | Path | None = None,
+        rest_url: str | None = None,
+        ws_url: str | None = None,
+        ws_api_url: str | None = None,
+        recovery: RecoverySettings | None = None,
+        stream: StreamSettings | None = None,
+        timeout_s: float | None = 60.0,
+    ) -> None:
+        self._fleet = Fleet(store=store)
+        self._settings = AccountSettings(
+            name=account,
+            venue=venue,
+            credentials=credentials_of(api_key, api_secret, passphrase),
+            rest_url=rest_url,
+            ws_url=ws_url,
+            ws_api_url=ws_api_url,
+            recovery=recovery or RecoverySettings(),
+            stream=stream or StreamSettings(),
+        )
+        self._timeout_s = timeout_s
+
+    async def __aenter__(self) -> LiveAccount:
+        await self._fleet.__aenter__()
+        try:
+            account = await self._fleet.application.add(self._settings)
+            await account.wait_proven(self._timeout_s)
+        except TimeoutError as error:
+            await self._fleet.application.stop()
+            raise ConnectionError(str(error)) from None
+        except BaseException:
+            await self._fleet.application.stop()
+            raise
+        return account
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        await self._fleet.__aexit__(kind, error, trace)

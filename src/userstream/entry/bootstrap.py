@@ -1,0 +1,218 @@
+"""Puts the parts together: chooses adapters by the settings, starts them in order, stops them in the reverse order.
+
+Adapters are imported when they are needed, so that a program that only reads types pays for nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import zlib
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from userstream.kernel.errors import SettingsError
+from userstream.kernel.ids import AccountId
+from userstream.kernel.secret import Secret
+from userstream.kernel.settings import RecoverySettings, StreamSettings
+from userstream.ports import Clock, HttpClient, Journal, Record, Transport
+from userstream.runtime.gate import Gate
+from userstream.runtime.live import LiveAccount
+from userstream.runtime.runner import AccountRunner
+from userstream.venues import find_venue
+from userstream.wire.feed import FeedPolicy
+from userstream.wire.machine import Machine, MachinePolicy
+from userstream.wire.pacing import Backoff, WeightBudget
+from userstream.wire.recovery import Policy
+from userstream.wire.venue import AccountPlace, Credentials, Endpoints, VenueSpec
+
+if TYPE_CHECKING:
+    from userstream.adapters.sqlite import SqliteStore
+    from userstream.runtime.pump import Pump
+
+PROJECTOR = "tables"
+
+
+class AccountSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """One account to run. Endpoints left out are the venue's real ones, or those of the environment."""
+
+    name: str
+    venue: str
+    credentials: Credentials
+    rest_url: str | None = None
+    ws_url: str | None = None
+    ws_api_url: str | None = None
+    recovery: RecoverySettings = RecoverySettings()
+    stream: StreamSettings = StreamSettings()
+    events: tuple[str, ...] = ()
+
+
+class Application:
+    """All that one process runs: accounts, their shared sockets' and calls' machinery, the store."""
+
+    def __init__(self, clock: Clock, transport: Transport, http: HttpClient, journal: Journal) -> None:
+        self.clock, self.transport, self.http, self.journal = clock, transport, http, journal
+        self.store: SqliteStore | None = None
+        self.pump: Pump | None = None
+        self.accounts: dict[str, LiveAccount] = {}
+        self._runners: dict[str, AccountRunner] = {}
+        self._gates: dict[str, Gate] = {}
+        self._stack = AsyncExitStack()
+
+    async def add(self, settings: AccountSettings, *, on_record: Callable[[Record], None] | None = None) -> LiveAccount:
+        """Starts an account; returns at once, long before its state is proven. Raises SettingsError for a wrong name or setting."""
+        if not settings.name:
+            raise SettingsError("account name '' is empty: every account needs a name of its own")
+        if settings.name in self.accounts:
+            raise SettingsError(f"account {settings.name!r} is running already: names are unique, choose another")
+        spec = find_venue(settings.venue)
+        place = place_of(settings, spec)
+        machine = Machine(spec, place, policy_of(settings, place.jitter_seed), now=self.clock.now(), wall=self.clock.wall())
+        gate = self._gate(spec, place.endpoints.rest_url)
+        runner = AccountRunner(
+            machine,
+            clock=self.clock,
+            transport=self.transport,
+            gate=gate,
+            journal=self.journal,
+            dial_limit_ms=int(settings.stream.dial_limit_s * 1000),
+            call_limit_ms=int(settings.stream.call_limit_s * 1000),
+        )
+        runner.on_record = on_record
+        account = LiveAccount(runner, self.clock, self.journal)
+        self.accounts[settings.name] = account
+        self._runners[settings.name] = runner
+        await runner.start()
+        return account
+
+    async def remove(self, name: str) -> None:
+        """Stops an account; the others do not notice."""
+        runner = self._runners.pop(name, None)
+        if runner is None:
+            raise SettingsError(f"account {name!r} is not running")
+        await runner.stop()
+        del self.accounts[name]
+
+    def runner(self, name: str) -> AccountRunner:
+        return self._runners[name]
+
+    async def stop(self) -> None:
+        """Accounts first, then what they hand over to, then the store. Safe to call twice."""
+        for name in list(self._runners):
+            await self.remove(name)
+        for gate in self._gates.values():
+            await gate.close()
+        self._gates.clear()
+        await self._stack.aclose()
+
+    def _gate(self, spec: VenueSpec, rest_url: str) -> Gate:
+        if rest_url not in self._gates:
+            budget = WeightBudget(spec.weight_limit_per_minute)
+            self._gates[rest_url] = Gate(rest_url, budget, self.http, self.clock, used_weight_header=spec.used_weight_header)
+        return self._gates[rest_url]
+
+
+async def start_application(store: str | Path | None, *, keep_days: int = 14) -> Application:
+    """Builds and starts everything but accounts. `store`: a database file, or None to keep the journal in memory.
+    Raises StoreError when the file cannot be used."""
+    from userstream.adapters.clock import SystemClock
+    from userstream.adapters.http import AiohttpClient
+    from userstream.adapters.ws import PicowsTransport
+
+    clock = SystemClock()
+    stack = AsyncExitStack()
+    journal: Journal
+    sqlite: SqliteStore | None = None
+    if store is None:
+        from userstream.adapters.memory import MemoryJournal
+
+        journal = MemoryJournal()
+    else:
+        from userstream.adapters.sqlite import SqliteStore
+
+        journal = sqlite = await SqliteStore.open(Path(store), clock, keep_days=keep_days)
+    stack.push_async_callback(journal.close)
+    http, transport = AiohttpClient(), PicowsTransport()
+    stack.push_async_callback(http.close)
+    stack.push_async_callback(transport.close)
+    application = Application(clock, transport, http, journal)
+    application.store = sqlite
+    if sqlite is not None:
+        from userstream.runtime.pump import Pump
+
+        application.pump = Pump(sqlite, sqlite, PROJECTOR, clock=clock)
+        await application.pump.start()
+        stack.push_async_callback(application.pump.stop)
+    application._stack = stack
+    return application
+
+
+def place_of(settings: AccountSettings, spec: VenueSpec) -> AccountPlace:
+    """Everything a venue needs to speak for the account; endpoints from the settings, else the environment, else the real venue."""
+    stream = settings.stream
+    return AccountPlace(
+        account=AccountId(settings.name),
+        venue=spec.name,
+        credentials=settings.credentials,
+        endpoints=endpoints_of(settings, spec, os.environ),
+        jitter_seed=zlib.crc32(f"{spec.name}:{settings.name}".encode()),
+        listen_key_keep_alive_ms=int(stream.keep_alive_s * 1000),
+        own_ping_ms=int(stream.own_ping_s * 1000),
+        silence_limit_ms=int(stream.silence_s * 1000),
+        rotate_after_ms=int(stream.rotate_s * 1000),
+        events=settings.events,
+        close_listen_key_on_stop=stream.close_listen_key_on_stop,
+    )
+
+
+def endpoints_of(settings: AccountSettings, spec: VenueSpec, environment: Mapping[str, str]) -> Endpoints:
+    prefix = "USERSTREAM_" + spec.name.upper().replace("-", "_")
+
+    def choose(given: str | None, suffix: str, real: str) -> str:
+        return (given or environment.get(f"{prefix}_{suffix}") or real).rstrip("/")
+
+    return Endpoints(
+        rest_url=choose(settings.rest_url, "REST_URL", spec.real.rest_url),
+        ws_url=choose(settings.ws_url, "WS_URL", spec.real.ws_url),
+        ws_api_url=choose(settings.ws_api_url, "WS_API_URL", spec.real.ws_api_url),
+    )
+
+
+def policy_of(settings: AccountSettings, seed: int) -> MachinePolicy:
+    recovery, stream = settings.recovery, settings.stream
+    return MachinePolicy(
+        feed=FeedPolicy(
+            redundancy=stream.redundancy,
+            backoff=Backoff(
+                first_delay_ms=int(stream.first_delay_s * 1000),
+                max_delay_ms=int(stream.max_delay_s * 1000),
+                seed=seed,
+            ),
+        ),
+        books=Policy(
+            lag_ms=int(recovery.lag_s * 1000),
+            overlap_ms=int(recovery.overlap_s * 1000),
+            audit_ms=int(recovery.audit_s * 1000),
+            history_ms=int(recovery.history_s * 1000),
+            poll_ms=int(recovery.poll_s * 1000),
+            backfill_ms=int(recovery.backfill_s * 1000),
+        ),
+        polling_after_failures=stream.polling_after_failures,
+    )
+
+
+def credentials_of(api_key: str, api_secret: str | None, passphrase: str | None = None) -> Credentials:
+    """Wraps a key. Raises SettingsError for what cannot be a key: empty, or with blanks around it."""
+    for field, value in (("api_key", api_key), ("api_secret", api_secret)):
+        if value is not None and (not value.strip() or (value != value.strip() and "-----" not in value)):
+            raise SettingsError(f"{field} is empty or has blanks around it: copy it again from the venue's page")
+    if not api_key.isascii() or not api_key.isprintable():
+        raise SettingsError("api_key holds characters that no venue's key has: copy it again from the venue's page")
+    return Credentials(
+        api_key=Secret(api_key),
+        api_secret=None if api_secret is None else Secret(api_secret),
+        passphrase=None if passphrase is None else Secret(passphrase),
+    )

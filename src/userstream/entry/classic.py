@@ -1,0 +1,258 @@
+"""The classic surface: `UserDataStreamAPI` and `BinanceClient`. The handler gets the venue's own dictionaries; beneath runs the same care
+as everywhere else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final, TypeAlias
+
+import msgspec
+import structlog
+
+from userstream.domain.events import Filled
+from userstream.domain.words import Source, StreamState
+from userstream.entry.bootstrap import AccountSettings, Application, credentials_of, start_application
+from userstream.kernel.errors import AuthenticationError, ConnectionError, SettingsError, UserStreamError
+from userstream.kernel.ids import AccountId
+from userstream.kernel.settings import CLASSIC_DEFAULTS, ClassicConfig, RecoverySettings, StreamSettings, read_classic_config
+from userstream.ports import Record
+from userstream.runtime.live import LiveAccount
+from userstream.venues import find_venue
+from userstream.wire.venue import VenueSpec
+
+Message: TypeAlias = dict[str, object]
+MessageHandler: TypeAlias = Callable[..., None | Awaitable[None]]
+
+DEFAULT_USER_STREAM_CONFIG: Final[dict[str, float]] = dict(CLASSIC_DEFAULTS)
+STOP_LIMIT_S: Final = 1.9
+REMEMBERED_FRAMES: Final = 4_096
+READ_BATCH: Final = 1_000
+ACCOUNT: Final = AccountId("main")
+
+_log = structlog.get_logger("userstream.classic")
+
+
+class UserDataStreamAPI:
+    """One account's stream of raw messages. The handler, sync or async, gets one message at a time, in order, each once (with
+    `batch_size` above 1: a list of up to so many). A fill recovered by REST comes in the stream's shape with `"_source": "recovery"`.
+    """
+
+    def __init__(self, api_key: str, message_handler: MessageHandler, config: Mapping[str, object] | None = None) -> None:
+        """Raises SettingsError for a key or a config that cannot be right; nothing is opened yet."""
+        if not callable(message_handler):
+            raise SettingsError(f"message_handler is {type(message_handler).__name__}: it must be a function of one message")
+        self._config = read_classic_config(config or {})
+        self._credentials = credentials_of(api_key, self._config.api_secret)
+        self._handler = message_handler
+        self._application: Application | None = None
+        self._account: LiveAccount | None = None
+        self._delivery: asyncio.Task[None] | None = None
+        self._mailbox: Mailbox | None = None
+        self.handler_errors = 0
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether a socket delivers right now."""
+        return self._account is not None and self._account.health.connections > 0
+
+    @property
+    def listen_key(self) -> str | None:
+        """The venue's key of the running stream; None before the start, after the stop, and for venues without one. A secret."""
+        return None if self._account is None else self._account.listen_key_in_use
+
+    @property
+    def account(self) -> LiveAccount | None:
+        """The same account as typed events and state; None before the start."""
+        return self._account
+
+    async def start(self) -> None:
+        """Returns when the stream is open. Starting twice is harmless. Raises ConnectionError when the venue is not reached within
+        `connection_timeout`, AuthenticationError when it refuses the key, UserStreamError for anything else."""
+        if self._application is not None:
+            return
+        self._application = await start_application(None)
+        try:
+            await self._begin(self._application)
+        except TimeoutError as error:
+            await self.stop()
+            raise ConnectionError(str(error)) from None
+        except UserStreamError:
+            await self.stop()
+            raise
+        except Exception as error:
+            await self.stop()
+            raise UserStreamError(f"the stream could not start: {error}") from error
+
+    async def _begin(self, application: Application) -> None:
+        config, spec = self._config, find_venue(self._config.venue)
+        self._mailbox = Mailbox(spec, config.max_queue, lambda: application)
+        account = await application.add(self._settings(config), on_record=self._mailbox.put)
+        self._account = account
+        self._delivery = application.clock.spawn(self._deliver(self._mailbox), "classic delivery")
+        await account.wait_ready(config.connection_timeout)
+
+    def _settings(self, config: ClassicConfig) -> AccountSettings:
+        return AccountSettings(
+            name=ACCOUNT,
+            venue=config.venue,
+            credentials=self._credentials,
+            rest_url=config.rest_url,
+            ws_url=config.ws_url,
+            events=config.events,
+            recovery=RecoverySettings(
+                audit_s=max(1.0, config.health_check_interval),
+                history_s=max(1800.0, config.health_check_interval),
+                poll_s=max(1.0, min(30.0, config.health_check_interval)),
+            ),
+            stream=StreamSettings(
+                keep_alive_s=min(config.ping_interval, 3300),
+                first_delay_s=config.reconnect_delay,
+                max_delay_s=config.max_reconnect_delay,
+                polling_after_failures=config.max_reconnect_attempts,
+                close_listen_key_on_stop=config.close_listen_key_on_stop,
+                dial_limit_s=config.connection_timeout,
+                call_limit_s=config.request_timeout,
+            ),
+        )
+
+    async def stop(self) -> None:
+        """Closes everything within two seconds, whatever the network does. Idempotent."""
+        application, self._application = self._application, None
+        if application is None:
+            return
+        if self._delivery is not None:
+            self._delivery.cancel()
+        try:
+            async with asyncio.timeout(STOP_LIMIT_S):
+                await application.stop()
+        except TimeoutError:
+            _log.warning("stopping took too long", action="stop_cut_short")
+        self._account = None
+
+    # --- delivery ---
+
+    async def _deliver(self, mailbox: Mailbox) -> None:
+        size, age_s = self._config.batch_size, self._config.batch_age
+        while True:
+            if size == 1:
+                await self._hand_over(await mailbox.take())
+                continue
+            await self._hand_over(await mailbox.take_batch(size, age_s))
+
+    async def _hand_over(self, message: Message | list[Message]) -> None:
+        try:
+            waiting = self._handler(message)
+            if waiting is not None and inspect.isawaitable(waiting):
+                await waiting
+        except Exception:
+            self.handler_errors += 1
+            _log.exception("the message handler raised", action="handler_raised")
+
+    def __repr__(self) -> str:
+        state = self._account.state if self._account is not None else StreamState.STOPPED
+        return f"<UserDataStreamAPI {self._config.venue}: {state}>"
+
+
+class Mailbox:
+    """Raw messages on their way to a handler: a bounded queue; a handler that falls behind is served from the journal."""
+
+    def __init__(self, spec: VenueSpec, limit: int, application: Callable[[], Application]) -> None:
+        self._spec, self._limit, self._application = spec, limit, application
+        self._queue: deque[Record] = deque()
+        self._behind = False
+        self._after = 0
+        self._newest = 0
+        self._wake = asyncio.Event()
+        self._seen: dict[bytes, None] = {}
+        self._ready: deque[Message] = deque()
+
+    def put(self, record: Record) -> None:
+        self._newest = record.sequence
+        if not self._behind:
+            self._queue.append(record)
+            self._behind = len(self._queue) > self._limit
+        self._wake.set()
+
+    async def take(self) -> Message:
+        while not self._ready:
+            await self._fill()
+        return self._ready.popleft()
+
+    async def take_batch(self, size: int, age_s: float) -> list[Message]:
+        batch = [await self.take()]
+        try:
+            async with asyncio.timeout(age_s):
+                while len(batch) < size:
+                    batch.append(await self.take())
+        except TimeoutError:
+            pass  # the batch is old enough: it goes out as it is
+        return batch
+
+    async def _fill(self) -> None:
+        if self._queue:
+            while self._queue:
+                self._read(self._queue.popleft())
+        elif self._behind:
+            await self._catch_up()
+        else:
+            self._wake.clear()
+            await self._wake.wait()
+
+    async def _catch_up(self) -> None:
+        newest = self._newest
+        journal = self._application().journal
+        await journal.flush()
+        for record in await journal.read_account(ACCOUNT, after=self._after, limit=READ_BATCH):
+            if record.sequence > self._after:
+                self._read(record)
+        if self._after >= newest and self._newest == newest:
+            self._behind = False
+
+    def _read(self, record: Record) -> None:
+        self._after = max(self._after, record.sequence)
+        if record.connection and record.frame:
+            if not self._is_copy(record):
+                self._ready += _messages_of(record.frame)
+            return
+        make = self._spec.raw_message_of
+        if make is not None:
+            self._ready += [make(fact) for fact in record.events if isinstance(fact, Filled) and fact.source is not Source.STREAM]
+
+    def _is_copy(self, record: Record) -> bool:
+        """During an overlap of two sockets each frame comes twice."""
+        if record.frame in self._seen and not record.events:
+            return True
+        self._seen[record.frame] = None
+        if len(self._seen) > REMEMBERED_FRAMES:
+            del self._seen[next(iter(self._seen))]
+        return False
+
+
+def _messages_of(frame: bytes) -> list[Message]:
+    try:
+        message = msgspec.json.decode(frame)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return []
+    return [message] if isinstance(message, dict) else []
+
+
+class BinanceClient:
+    """The door of the classic surface. Holds nothing; may be made as often as you like."""
+
+    async def user_stream(
+        self, api_key: str, message_handler: MessageHandler, config: Mapping[str, object] | None = None
+    ) -> UserDataStreamAPI:
+        """Starts a stream and returns it. Raises as `UserDataStreamAPI.start`."""
+        stream = UserDataStreamAPI(api_key, message_handler, config)
+        await stream.start()
+        return stream
+
+    def __repr__(self) -> str:
+        return "<BinanceClient>"
+
+
+__all__ = ["DEFAULT_USER_STREAM_CONFIG", "AuthenticationError", "BinanceClient", "ConnectionError", "UserDataStreamAPI", "UserStreamError"]
