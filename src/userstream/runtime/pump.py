@@ -8,6 +8,7 @@ made again with the same batch; what was applied already is ignored by the proje
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Callable, Sequence
 from itertools import islice
@@ -15,11 +16,11 @@ from typing import Final, Protocol
 
 from userstream.kernel.errors import StoreError
 from userstream.kernel.ids import Millis
-from userstream.ports import Clock, Projection, StoredRecord, Timer
+from userstream.ports import Clock, Projection, StoredRecord
 
-_TAIL_BATCHES: Final = 8
-_FIRST_RETRY_MS: Final = 100
-_MAX_RETRY_MS: Final = 10_000
+TAIL_BATCHES: Final = 8
+FIRST_RETRY_MS: Final = 100
+MAX_RETRY_MS: Final = 10_000
 
 
 class PlacedJournal(Protocol):
@@ -53,30 +54,32 @@ class Pump:
         self._batch, self._interval_ms = batch, interval_ms
         self._on_trouble = on_trouble
         self._tail: deque[StoredRecord] = deque()
-        self._behind = True
+        self._behind, self._overflowed = True, False
         self._position: int | None = None
-        self._newest = 0
+        self._turn_began = Millis(0)
+        self._waiting = False
         self._wakeup = asyncio.Event()
         self._drains: list[asyncio.Future[None]] = []
         self._trouble: Exception | None = None
-        self._retry_ms = _FIRST_RETRY_MS
+        self._retry_ms = FIRST_RETRY_MS
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Goes on from the saved position. Needs a running event loop."""
+        """Goes on from the saved position. Needs a running event loop; a pump is started once."""
         if self._task is not None:
-            raise StoreError(f"the pump {self.name!r} runs already")
+            raise StoreError(f"the pump {self.name!r} was started already")
         self._journal.watch_stored(self._take)
         self._task = self._clock.spawn(self._run(), f"pump {self.name}")
 
     @property
     def position(self) -> int:
-        """How far the tables have come, 0 before the first look."""
+        """How far the tables have come; 0 before the first turn."""
         return self._position or 0
 
     @property
     def backlog(self) -> int:
-        """Committed records that are known and not yet applied; a pump that reads from the journal does not know how many follow."""
+        """Committed records that were handed over and are not applied yet. A pump that reads from the journal knows of more only when
+        it gets there."""
         return len(self._tail)
 
     @property
@@ -85,7 +88,7 @@ class Pump:
         return self._trouble
 
     async def drain(self) -> None:
-        """Returns when all that was committed so far is applied. Raises StoreError if the pump does not run, or is stopped meanwhile."""
+        """Returns when all that was committed so far is applied. Raises StoreError if the pump does not run, or ends before."""
         if self._task is None or self._task.done():
             raise StoreError(f"the pump {self.name!r} does not run")
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -94,29 +97,106 @@ class Pump:
         await done
 
     async def stop(self, *, limit_ms: int = 2_000) -> None:
-        """Applies what is committed, for at most `limit_ms`, then ends. What remains is applied after the next start."""
-        if self._task is None:
+        """Applies what is committed, for at most `limit_ms`, then ends. The next start goes on from there. May be called twice."""
+        if self._task is None or self._task.done():
             return
-        task = self._task
-        limit = self._clock.call_at(Millis(self._clock.now() + limit_ms), task.cancel)
+        limit = self._clock.call_at(Millis(self._clock.now() + limit_ms), self._cancel)
         try:
-            if not task.done():
+            # Past the limit the journal keeps what remains.
+            with contextlib.suppress(StoreError):
                 await self.drain()
-        except StoreError:
-            # The limit has passed, or the pump had ended: the journal keeps what remains.
-            pass
         finally:
             limit.cancel()
-            task.cancel()
-            await asyncio.wait([task])
+            self._cancel()
+            await asyncio.wait([self._task])
+
+    def _cancel(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
 
     def _take(self, records: Sequence[StoredRecord]) -> None:
-        self._newest = max(self._newest, records[-1].position)
-        if self._behind and self._position is not None:
-            # It will be read from the journal.
-            pass
+        if self._task is None or self._task.done():
+            return
         self._tail.extend(records)
-        if len(self._tail) > self._batch * _TAIL_BATCHES:
+        if len(self._tail) > self._batch * TAIL_BATCHES:
             self._tail.clear()
-            self._behind = True
-        self._wakeup.set()
+            self._behind = self._overflowed = True
+        if self._waiting or len(self._tail) >= self._batch:
+            self._wakeup.set()
+
+    async def _run(self) -> None:
+        try:
+            while True:
+                try:
+                    await self._turn()
+                except Exception as error:
+                    await self._rest_after(error)
+        finally:
+            for done in self._drains:
+                if not done.done():
+                    done.set_exception(StoreError(f"the pump {self.name!r} was stopped before all was applied"))
+
+    async def _turn(self) -> None:
+        self._turn_began = self._clock.now()
+        if self._position is None:
+            self._position = await self._projection.position(self.name)
+        records = await self._next_batch(self._position)
+        if records:
+            await self._projection.apply(self.name, records)
+            self._position = records[-1].position
+        self._recover()
+        await self._wait()
+
+    async def _next_batch(self, position: int) -> Sequence[StoredRecord]:
+        if not self._behind:
+            return list(islice(self._tail, self._batch))
+        self._overflowed = False
+        records = await self._journal.read(after=position, limit=self._batch)
+        # A short answer was all there was; what was committed since then has been handed over, unless it was too much to keep.
+        self._behind = len(records) >= self._batch or self._overflowed
+        return records
+
+    async def _wait(self) -> None:
+        """Until there is something to do: at once after a pause, later while turns follow each other."""
+        self._drop_applied()
+        if not self._behind and not self._tail:
+            self._finish_drains()
+            self._wakeup.clear()
+            self._waiting = True
+            await self._wakeup.wait()
+            self._waiting = False
+        due = Millis(self._turn_began + self._interval_ms)
+        timer = self._clock.call_at(due, self._wakeup.set)
+        while not (self._behind or self._drains or len(self._tail) >= self._batch or self._clock.now() >= due):
+            self._wakeup.clear()
+            await self._wakeup.wait()
+        timer.cancel()
+
+    def _drop_applied(self) -> None:
+        while self._tail and self._tail[0].position <= self.position:
+            self._tail.popleft()
+
+    def _finish_drains(self) -> None:
+        drains, self._drains = self._drains, []
+        for done in drains:
+            if not done.done():
+                done.set_result(None)
+
+    async def _rest_after(self, error: Exception) -> None:
+        # Part of the batch may be applied: only the projection knows how far it came, and the journal has the rest.
+        self._position, self._behind = None, True
+        if self._trouble is None:
+            self._tell(error)
+        self._trouble = error
+        pause_ms, self._retry_ms = self._retry_ms, min(self._retry_ms * 2, MAX_RETRY_MS)
+        await self._clock.sleep(pause_ms)
+
+    def _recover(self) -> None:
+        if self._trouble is not None:
+            self._trouble, self._retry_ms = None, FIRST_RETRY_MS
+            self._tell(None)
+
+    def _tell(self, error: Exception | None) -> None:
+        if self._on_trouble is not None:
+            # In a turn of its own: what it raises is not the pump's trouble.
+            asyncio.get_running_loop().call_soon(self._on_trouble, error)
