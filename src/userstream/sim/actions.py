@@ -1,0 +1,487 @@
+"""What the control interface and a fault script can do: one record for each action, and the reader that checks names.
+
+Pure. Amounts and seconds are decimals (text or JSON numbers), times in milliseconds are integers. `account` may be "*" (all accounts)
+where it has that default.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import types
+import typing
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+from enum import StrEnum
+from typing import Annotated, TypeAlias
+
+import msgspec
+
+from userstream.sim.books import ZERO, PositionSide, Side
+
+EVERYBODY = "*"
+Meta = msgspec.Meta
+
+
+class BadAction(Exception):
+    """The action or one of its fields is not known or not right. The text is for a person and names the nearest word."""
+
+
+class Action(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Something the world does to the paper exchange."""
+
+
+# --- the market and the accounts ---------------------------------------------------------------------------------------
+
+
+class Place(Action, frozen=True, kw_only=True):
+    """Place a plain order on behalf of an account."""
+
+    account: str
+    symbol: str
+    side: Side
+    quantity: Decimal
+    order_type: Annotated[str, Meta(description="limit, market")] = "limit"
+    price: Annotated[Decimal, Meta(description="0 for market")] = ZERO
+    time_in_force: Annotated[str, Meta(description="gtc, ioc, fok, gtx, gtd")] = "gtc"
+    position_side: PositionSide = PositionSide.BOTH
+    client_order_id: Annotated[str, Meta(description="empty: the exchange makes one")] = ""
+    reduce_only: bool = False
+    good_till_time: Annotated[int, Meta(description="ms, only with gtd")] = 0
+
+
+class Cancel(Action, frozen=True, kw_only=True):
+    """Cancel an order on behalf of an account, or all orders of the symbol when no id is given."""
+
+    account: str
+    symbol: str
+    order_id: int | None = None
+    client_order_id: str | None = None
+
+
+class FillOrder(Action, frozen=True, kw_only=True):
+    """A counter-order from outside takes (a part of) a resting order."""
+
+    account: str
+    symbol: str
+    order_id: int | None = None
+    client_order_id: str | None = None
+    quantity: Annotated[Decimal | None, Meta(description="null: all that is left")] = None
+    price: Annotated[Decimal | None, Meta(description="null: the order's own price")] = None
+
+
+class MovePrice(Action, frozen=True, kw_only=True):
+    """Mark and last price jump; crossed orders fill, triggers and margin checks follow."""
+
+    symbol: str
+    price: Decimal
+    venue: str = ""
+
+
+class Liquidate(Action, frozen=True, kw_only=True):
+    """The exchange closes (a part of) a position by force."""
+
+    account: str
+    symbol: str
+    position_side: PositionSide = PositionSide.BOTH
+    quantity: Annotated[Decimal | None, Meta(description="null: the whole position")] = None
+
+
+class Adl(Action, frozen=True, kw_only=True):
+    """Auto-deleveraging: the exchange closes (a part of) a winning position."""
+
+    account: str
+    symbol: str
+    position_side: PositionSide = PositionSide.BOTH
+    quantity: Decimal | None = None
+
+
+class Settle(Action, frozen=True, kw_only=True):
+    """Delist the symbol: all its positions are closed at the mark price."""
+
+    symbol: str
+    venue: str = ""
+
+
+class Fund(Action, frozen=True, kw_only=True):
+    """Pay funding on all open positions of the symbol. A positive rate is paid by longs."""
+
+    symbol: str
+    rate: Decimal
+    venue: str = ""
+
+
+class Transfer(Action, frozen=True, kw_only=True):
+    """Money comes into an account (positive) or leaves it (negative)."""
+
+    account: str
+    asset: str
+    amount: Decimal
+    reason: Annotated[str, Meta(description="empty: deposit or withdraw by the sign; also admin_deposit, auto_exchange, ...")] = ""
+
+
+class MarginCall(Action, frozen=True, kw_only=True):
+    """Send a margin call to the account now."""
+
+    account: str
+
+
+class Leverage(Action, frozen=True, kw_only=True):
+    """Change the leverage of a symbol."""
+
+    account: str
+    symbol: str
+    leverage: int
+
+
+class MarginType(Action, frozen=True, kw_only=True):
+    """Change the margin type of a symbol."""
+
+    account: str
+    symbol: str
+    margin_type: Annotated[str, Meta(description="cross, isolated")]
+
+
+class HedgeMode(Action, frozen=True, kw_only=True):
+    """Switch between one-way and hedge mode."""
+
+    account: str
+    on: bool = True
+
+
+class FeeAsset(Action, frozen=True, kw_only=True):
+    """Pay fees in another asset from now on."""
+
+    account: str
+    asset: Annotated[str, Meta(description="empty: the margin asset")] = ""
+
+
+# --- keys --------------------------------------------------------------------------------------------------------------
+
+
+class ExpireKey(Action, frozen=True, kw_only=True):
+    """The account's listen key expires now: the event is pushed, then the sockets of the key are silent."""
+
+    account: str
+
+
+class DeleteKey(Action, frozen=True, kw_only=True):
+    """The account's listen key is deleted: its sockets go silent and nobody is told."""
+
+    account: str
+
+
+class ReplaceKey(Action, frozen=True, kw_only=True):
+    """Another process replaces the listen key: the old one dies in silence, a new one lives."""
+
+    account: str
+
+
+class RevokeApiKey(Action, frozen=True, kw_only=True):
+    """The account's API keys stop working."""
+
+    account: str
+
+
+class RestoreApiKey(Action, frozen=True, kw_only=True):
+    """Revoked API keys work again."""
+
+    account: str
+
+
+# --- sockets -----------------------------------------------------------------------------------------------------------
+
+
+class Cut(Action, frozen=True, kw_only=True):
+    """Abort the TCP connections without a close frame."""
+
+    account: str = EVERYBODY
+
+
+class Close(Action, frozen=True, kw_only=True):
+    """Close the sockets with a close frame."""
+
+    account: str = EVERYBODY
+    code: int = 1001
+    reason: str = ""
+
+
+class Silence(Action, frozen=True, kw_only=True):
+    """The sockets stay open and say nothing: no frames, no pings, no pongs. Frames are held until the end, or lost."""
+
+    account: str = EVERYBODY
+    for_s: Annotated[Decimal | None, Meta(description="null: until resume")] = None
+    deaf: Annotated[bool, Meta(description="pings are answered, only events are withheld")] = False
+    lose: Annotated[bool, Meta(description="withheld frames are lost, not held")] = False
+    new_sockets: Annotated[bool, Meta(description="sockets opened meanwhile are silent as well")] = False
+
+
+class Resume(Action, frozen=True, kw_only=True):
+    """End silences; held frames are delivered in order."""
+
+    account: str = EVERYBODY
+
+
+class Delay(Action, frozen=True, kw_only=True):
+    """Deliver frames late, in order. 0 and 0 ends it."""
+
+    ms: int
+    jitter_ms: int = 0
+    account: str = EVERYBODY
+
+
+class FrameRule(Action, frozen=True, kw_only=True):
+    """Something done to the next `count` matching frames, or to each with a probability."""
+
+    account: str = EVERYBODY
+    event: Annotated[str, Meta(description="event name of the venue, * for all")] = EVERYBODY
+    count: Annotated[int | None, Meta(description="how many frames; null: 1, or without end when a probability or for_s is given")] = None
+    probability: Annotated[Decimal | None, Meta(description="0 to 1; null: each")] = None
+    for_s: Annotated[Decimal | None, Meta(description="null: without end")] = None
+
+    def __post_init__(self) -> None:
+        if self.count is not None and self.count < 1:
+            raise ValueError("count must be 1 or more")
+        if self.probability is not None and not 0 <= self.probability <= 1:
+            raise ValueError("probability must be between 0 and 1")
+
+
+class Drop(FrameRule, frozen=True, kw_only=True):
+    """Lose frames on their way: each socket draws by itself."""
+
+
+class Double(FrameRule, frozen=True, kw_only=True):
+    """Deliver frames twice."""
+
+
+class Reorder(FrameRule, frozen=True, kw_only=True):
+    """Deliver the next `count` frames in another order; with a probability: after the frame that follows."""
+
+
+class Omit(FrameRule, frozen=True, kw_only=True):
+    """The exchange never publishes the event: no socket gets it."""
+
+
+class Raw(Action, frozen=True, kw_only=True):
+    """Send a frame as it is. Exactly one of `text` and `hex`; `hex` makes a binary frame."""
+
+    account: str = EVERYBODY
+    text: str | None = None
+    hex: str | None = None
+
+    def __post_init__(self) -> None:
+        if (self.text is None) == (self.hex is None):
+            raise ValueError("give exactly one of text and hex")
+        if self.hex is not None:
+            bytes.fromhex(self.hex)
+
+
+class Oversize(Action, frozen=True, kw_only=True):
+    """Send a valid JSON text frame of about this size."""
+
+    account: str = EVERYBODY
+    size_bytes: Annotated[int, Meta(ge=1, le=64 * 1024 * 1024)] = 2 * 1024 * 1024
+
+
+class ShutdownNotice(Action, frozen=True, kw_only=True):
+    """Tell the sockets that the server will go down, and close them later if asked."""
+
+    account: str = EVERYBODY
+    close_after_s: Decimal | None = None
+
+
+class Event(Action, frozen=True, kw_only=True):
+    """Send one of the venue's rare events. `fields` overwrite those of a sensible sample."""
+
+    account: str
+    name: Annotated[str, Meta(description="for instance STRATEGY_UPDATE")]
+    fields: dict[str, str | int | bool] = {}
+
+
+class Clear(Action, frozen=True, kw_only=True):
+    """End all faults: silences, delays, frame rules, prepared answers, lags, skew, bans."""
+
+
+# --- REST, limits, the loop --------------------------------------------------------------------------------------------
+
+
+class Answer(Action, frozen=True, kw_only=True):
+    """Answer the next calls below a path with this instead. A WebSocket API call has the path of its socket, a slash and its method."""
+
+    path: Annotated[str, Meta(description="path prefix, for instance /fapi/v1/order")] = "/"
+    method: Annotated[str, Meta(description="GET, POST, ... or *")] = EVERYBODY
+    status: int = 503
+    body: Annotated[str, Meta(description="sent as it is")] = ""
+    headers: dict[str, str] = {}
+    count: Annotated[int, Meta(ge=1)] = 1
+    apply: Annotated[bool, Meta(description="do what was asked, then answer with this")] = False
+    abort: Annotated[bool, Meta(description="cut the connection instead of any answer")] = False
+
+
+class RestLag(Action, frozen=True, kw_only=True):
+    """REST reads show the books as of so long ago. 0 ends it."""
+
+    ms: Annotated[int, Meta(ge=0, le=30_000)]
+
+
+class Skew(Action, frozen=True, kw_only=True):
+    """The clock of the gateway (stated time, timestamp check, `E`) is ahead by so much; the books keep their time."""
+
+    ms: int
+
+
+class Ban(Action, frozen=True, kw_only=True):
+    """Ban the address. 0 lifts the ban."""
+
+    seconds: Annotated[int, Meta(ge=0)] = 120
+
+
+class Strict(Action, frozen=True, kw_only=True):
+    """Private sockets opened without a list of events stay silent."""
+
+    on: bool = True
+
+
+class Rate(Action, frozen=True, kw_only=True):
+    """Events per second over all accounts."""
+
+    events_per_s: Decimal
+
+    def __post_init__(self) -> None:
+        if self.events_per_s < 0:
+            raise ValueError("events_per_s must be 0 or more")
+
+
+class PauseTrading(Action, frozen=True, kw_only=True):
+    """The accounts stop trading; the market goes on."""
+
+
+class ResumeTrading(Action, frozen=True, kw_only=True):
+    """The accounts trade again."""
+
+
+ACTIONS: Mapping[str, type[Action]] = types.MappingProxyType(
+    {
+        "place": Place,
+        "cancel": Cancel,
+        "fill": FillOrder,
+        "move_price": MovePrice,
+        "liquidate": Liquidate,
+        "adl": Adl,
+        "settle": Settle,
+        "fund": Fund,
+        "transfer": Transfer,
+        "margin_call": MarginCall,
+        "leverage": Leverage,
+        "margin_type": MarginType,
+        "hedge_mode": HedgeMode,
+        "fee_asset": FeeAsset,
+        "expire_key": ExpireKey,
+        "delete_key": DeleteKey,
+        "replace_key": ReplaceKey,
+        "revoke_api_key": RevokeApiKey,
+        "restore_api_key": RestoreApiKey,
+        "cut": Cut,
+        "close": Close,
+        "silence": Silence,
+        "resume": Resume,
+        "delay": Delay,
+        "drop": Drop,
+        "double": Double,
+        "reorder": Reorder,
+        "omit": Omit,
+        "raw": Raw,
+        "oversize": Oversize,
+        "shutdown_notice": ShutdownNotice,
+        "event": Event,
+        "clear": Clear,
+        "answer": Answer,
+        "rest_lag": RestLag,
+        "skew": Skew,
+        "ban": Ban,
+        "strict": Strict,
+        "rate": Rate,
+        "pause_trading": PauseTrading,
+        "resume_trading": ResumeTrading,
+    }
+)
+FrameRules: TypeAlias = Drop | Double | Reorder | Omit
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """The most similar known word; there is always one."""
+    words = sorted(known)
+    found = difflib.get_close_matches(word, words, n=1, cutoff=0.0)
+    return found[0] if found else words[0]
+
+
+def parse_action(name: str, fields: Mapping[str, object]) -> Action:
+    """The action of this name with these fields.
+
+    Raises BadAction with the nearest valid word for an unknown name, and with the field for a wrong, missing or unknown field.
+    """
+    kind = ACTIONS.get(name)
+    if kind is None:
+        raise BadAction(f"unknown action {name!r}; the nearest is {nearest(name, ACTIONS)!r}")
+    for field in fields:
+        if field not in kind.__struct_fields__:
+            raise BadAction(_unknown_field(name, kind, field))
+    try:
+        return msgspec.convert(dict(fields), kind)
+    except msgspec.ValidationError as wrong:
+        raise BadAction(f"action {name!r}: {wrong}") from wrong
+
+
+def _unknown_field(name: str, kind: type[Action], field: str) -> str:
+    if not kind.__struct_fields__:
+        return f"action {name!r} has no fields, so {field!r} is unknown"
+    return f"action {name!r} has no field {field!r}; the nearest is {nearest(field, kind.__struct_fields__)!r}"
+
+
+class FieldNote(msgspec.Struct, frozen=True, kw_only=True):
+    """What a person must know of a field of an action."""
+
+    type: str
+    required: bool
+    default: str | int | bool | None
+    meaning: str
+
+
+class ActionNote(msgspec.Struct, frozen=True, kw_only=True):
+    """What a person must know of an action."""
+
+    meaning: str
+    fields: dict[str, FieldNote]
+
+
+def describe_actions() -> dict[str, ActionNote]:
+    """All actions with their fields, from the records themselves."""
+    return {name: ActionNote(meaning=inspect.getdoc(kind) or "", fields=_describe_fields(kind)) for name, kind in ACTIONS.items()}
+
+
+def _describe_fields(kind: type[Action]) -> dict[str, FieldNote]:
+    hints = typing.get_type_hints(kind, include_extras=True)
+    return {field.name: _describe_field(field, hints[field.name]) for field in msgspec.structs.fields(kind)}
+
+
+def _describe_field(field: msgspec.structs.FieldInfo, hint: object) -> FieldNote:
+    notes = typing.get_args(hint)[1:] if typing.get_origin(hint) is Annotated else ()
+    plain = typing.get_args(hint)[0] if notes else hint
+    default = field.default if field.default is not msgspec.NODEFAULT else None
+    return FieldNote(
+        type=_type_word(plain),
+        required=field.required,
+        default=default if isinstance(default, bool | int) or default is None else str(default),
+        meaning=" ".join(note.description or "" for note in notes if isinstance(note, Meta)).strip(),
+    )
+
+
+def _type_word(plain: object) -> str:
+    if isinstance(plain, types.UnionType):
+        return " or ".join(_type_word(part) for part in typing.get_args(plain))
+    if plain is types.NoneType:
+        return "null"
+    if isinstance(plain, type) and issubclass(plain, StrEnum):
+        return "one of " + ", ".join(member.value for member in plain)
+    words = {Decimal: "decimal", str: "text", int: "integer", bool: "true or false"}
+    return words.get(plain, "object") if isinstance(plain, type) else "object"

@@ -1,0 +1,176 @@
+"""How much an address and an account may ask for. Pure: time is an argument, windows are aligned to the clock.
+
+An address that goes on asking after it was told to slow down is banned, each time for longer ("Binance, limits", 3.2).
+"""
+
+from enum import StrEnum
+
+import msgspec
+
+from userstream.sim.books import Millis
+
+LOOPBACK = "127.0.0.1"
+MINUTE_MS = 60_000
+TEN_SECONDS_MS = 10_000
+
+
+class Verdict(StrEnum):
+    ALLOWED = "allowed"
+    SLOW_DOWN = "slow_down"  # HTTP 429
+    BANNED = "banned"  # HTTP 418
+
+
+class LimitSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Budgets of one address and of one account; the defaults are those of the futures venues."""
+
+    weight_per_minute: int = 2400
+    orders_per_10s: int = 300
+    orders_per_minute: int = 1200
+    strikes_before_ban: int = 10  # refused requests inside one minute that still get 429
+    first_ban_s: int = 120
+    longest_ban_s: int = 3 * 86_400
+    connects_per_5_minutes: int = 0  # 0: not limited, the figure of the futures venues is not confirmed
+
+
+class Window:
+    """A counter that starts anew at each full multiple of its length."""
+
+    def __init__(self, length_ms: int) -> None:
+        self.length_ms = length_ms
+        self._index = -1
+        self._count = 0
+
+    def add(self, amount: int, now: Millis) -> int:
+        """Add and return the sum inside the window that `now` lies in."""
+        index = now // self.length_ms
+        if index != self._index:
+            self._index, self._count = index, 0
+        self._count += amount
+        return self._count
+
+    def count(self, now: Millis) -> int:
+        return self.add(0, now)
+
+    def left_ms(self, now: Millis) -> int:
+        return self.length_ms - now % self.length_ms
+
+
+class Charge(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer to "may this address spend so much weight now?"."""
+
+    verdict: Verdict
+    used: int
+    retry_after_s: int = 0
+    banned_until: Millis = Millis(0)
+
+
+class AddressMeter:
+    """Weight, strikes and bans of one address."""
+
+    def __init__(self, settings: LimitSettings) -> None:
+        self._settings = settings
+        self._weight = Window(MINUTE_MS)
+        self._strikes = Window(MINUTE_MS)
+        self._connects = Window(5 * MINUTE_MS)
+        self._banned_until = Millis(0)
+        self._bans = 0
+        self.highest = 0
+
+    def charge(self, weight: int, now: Millis) -> Charge:
+        """Spend weight; above the budget nothing may be done and each further request is a strike."""
+        if now < self._banned_until:
+            return self._banned(now)
+        used = self._weight.add(weight, now)
+        self.highest = max(self.highest, used)
+        if used <= self._settings.weight_per_minute:
+            return Charge(verdict=Verdict.ALLOWED, used=used)
+        if self._strikes.add(1, now) > self._settings.strikes_before_ban:
+            self.ban(min(self._settings.first_ban_s << self._bans, self._settings.longest_ban_s), now)
+            return self._banned(now)
+        return Charge(verdict=Verdict.SLOW_DOWN, used=used, retry_after_s=-(-self._weight.left_ms(now) // 1000))
+
+    def ban(self, seconds: int, now: Millis) -> None:
+        """Refuse everything from this address for so long; 0 lifts the ban."""
+        self._banned_until = Millis(now + seconds * 1000)
+        self._bans += 1 if seconds else 0
+
+    def used(self, now: Millis) -> int:
+        return self._weight.count(now)
+
+    def may_connect(self, now: Millis) -> bool:
+        """Count one connection attempt."""
+        allowed = self._settings.connects_per_5_minutes
+        return self._connects.add(1, now) <= allowed or allowed == 0
+
+    def is_banned(self, now: Millis) -> bool:
+        return now < self._banned_until
+
+    def _banned(self, now: Millis) -> Charge:
+        left_s = -(-(self._banned_until - now) // 1000)
+        return Charge(verdict=Verdict.BANNED, used=self._weight.count(now), retry_after_s=left_s, banned_until=self._banned_until)
+
+
+class OrderUse(msgspec.Struct, frozen=True, kw_only=True):
+    """Orders counted in the running windows, after the last one was added."""
+
+    ten_seconds: int
+    minute: int
+    exceeded: str = ""  # "10s" or "1m" when the last one was too many
+
+
+class OrderMeter:
+    """Orders of one account."""
+
+    def __init__(self, settings: LimitSettings) -> None:
+        self._settings = settings
+        self._ten_seconds = Window(TEN_SECONDS_MS)
+        self._minute = Window(MINUTE_MS)
+
+    def add(self, ten_seconds: int, minute: int, now: Millis) -> OrderUse:
+        """Count; what is too many is not counted."""
+        short, long = self._ten_seconds.count(now) + ten_seconds, self._minute.count(now) + minute
+        if ten_seconds + minute > 0:
+            if short > self._settings.orders_per_10s:
+                return msgspec.structs.replace(self.use(now), exceeded="10s")
+            if long > self._settings.orders_per_minute:
+                return msgspec.structs.replace(self.use(now), exceeded="1m")
+        self._ten_seconds.add(ten_seconds, now)
+        self._minute.add(minute, now)
+        return OrderUse(ten_seconds=short, minute=long)
+
+    def use(self, now: Millis) -> OrderUse:
+        return OrderUse(ten_seconds=self._ten_seconds.count(now), minute=self._minute.count(now))
+
+
+class Limits:
+    """One weight budget for all venue products that share it, one order budget for each account."""
+
+    def __init__(self, settings: LimitSettings) -> None:
+        self.settings = settings
+        self._addresses: dict[str, AddressMeter] = {}
+        self._accounts: dict[str, OrderMeter] = {}
+        self.slowed = 0
+        self.banned = 0
+
+    def address(self, address: str) -> AddressMeter:
+        return self._addresses.setdefault(address, AddressMeter(self.settings))
+
+    def account(self, account: str) -> OrderMeter:
+        return self._accounts.setdefault(account, OrderMeter(self.settings))
+
+    def charge(self, address: str, weight: int, now: Millis) -> Charge:
+        """Spend weight of this address and keep count of refusals."""
+        charge = self.address(address).charge(weight, now)
+        self.slowed += charge.verdict is Verdict.SLOW_DOWN
+        self.banned += charge.verdict is Verdict.BANNED
+        return charge
+
+    def ban_all(self, seconds: int, now: Millis) -> None:
+        """Ban the loopback address, the only one that can ask, and whatever else was seen."""
+        for address in {LOOPBACK, *self._addresses}:
+            self.address(address).ban(seconds, now)
+
+    @property
+    def highest(self) -> int:
+        """The largest weight that any address asked for within one minute."""
+        return max((meter.highest for meter in self._addresses.values()), default=0)

@@ -1,0 +1,36 @@
+"""One venue's part of the paper exchange: its books, keys and limits. What a dialect works with."""
+
+import random
+
+from userstream.sim.books import Millis
+from userstream.sim.exchange import Exchange
+from userstream.sim.faults import FaultPlan
+from userstream.sim.history import Books, History
+from userstream.sim.keys import ApiKey, KeyRing, ListenKeys
+from userstream.sim.limits import Limits
+
+
+class Room:
+    """The books of one venue with everything that stands around them. The faults are those of the whole paper exchange."""
+
+    def __init__(self, venue: str, exchange: Exchange, limits: Limits, faults: FaultPlan, *, listen_key_life_ms: int, seed: int) -> None:
+        self.venue = venue
+        self.exchange = exchange
+        self.limits = limits
+        self.faults = faults
+        self.keys = KeyRing()
+        self.chance = random.Random(seed)
+        self.listen_keys = ListenKeys(listen_key_life_ms, random.Random(seed + 1))
+        self.history = History(exchange)
+
+    def books(self, now: Millis) -> Books:
+        """What a REST read sees now: the books, or the books of a while ago."""
+        lag_ms = self.faults.rest_lag_ms
+        return self.history.at(Millis(now - lag_ms)) if lag_ms and self.history.is_recording else self.exchange
+
+    def stated(self, now: Millis) -> Millis:
+        """The time that the gateway states and checks against."""
+        return Millis(now + self.faults.skew_ms)
+
+    def key_of(self, account: str) -> ApiKey | None:
+        return next(self.keys.of_account(account), None)

@@ -1,0 +1,110 @@
+"""What the paper exchange is told at its start, and what it tells about itself once it runs."""
+
+import math
+from collections.abc import Mapping
+from decimal import Decimal
+from types import MappingProxyType
+
+import msgspec
+
+from userstream.sim.faults import Script
+from userstream.sim.keys import KeyType, mask
+from userstream.sim.limits import LimitSettings
+
+DEFAULT_BALANCES: Mapping[str, Decimal] = MappingProxyType({"USDT": Decimal(100_000)})
+MOST_ACCOUNTS = 10_000
+
+
+class AccountSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One account of the paper exchange. Keys that are not given are made from the seed."""
+
+    account: str
+    venue: str = "binance-usdm"
+    balances: Mapping[str, Decimal] = msgspec.field(default_factory=lambda: DEFAULT_BALANCES)
+    key_type: KeyType = KeyType.HMAC
+    api_key: str = ""
+    api_secret: str = ""
+    passphrase: str = ""
+    can_trade: bool = True
+    can_withdraw: bool = False
+    ip_restricted: bool = True
+    trades: bool = True
+    """Takes part in the trading that `rate` asks for."""
+
+    def __repr__(self) -> str:
+        return f"AccountSpec(account={self.account!r}, venue={self.venue!r}, key_type={self.key_type.value!r})"
+
+    def __post_init__(self) -> None:
+        if not self.account or "/" in self.account or self.account == "*":
+            raise ValueError("an account needs a name without a slash, and not *")
+
+
+class SimulatorSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Everything the paper exchange can be told.
+
+    Port 0 takes a free one; `accounts` is a number of accounts for each venue, or the accounts themselves.
+    """
+
+    venues: tuple[str, ...] = ("binance-usdm",)
+    port: int = 0
+    accounts: int | tuple[AccountSpec, ...] = 1
+    seed: int = 0
+    rate: float = 0.0
+    """Events per second over all accounts; 0 is a quiet exchange."""
+    script: Script | None = None
+    strict: bool = False
+    """Private sockets opened without a list of events stay silent (one reading of the reports on Binance USD-M, 2.2)."""
+    listen_key_minutes: float = 60
+    ping_interval_s: float = 180
+    pong_deadline_s: float = 600
+    socket_life_s: float = 86_400
+    rest_lag_ms: int = 0
+    skew_ms: int = 0
+    tick_ms: int = 50
+    compress: bool = True
+    limits: LimitSettings = LimitSettings()
+
+    def __post_init__(self) -> None:
+        if not self.venues or len(set(self.venues)) != len(self.venues):
+            raise ValueError("give at least one venue, each once")
+        if not 0 <= self.port <= 65_535:
+            raise ValueError("port must be between 0 and 65535")
+        if isinstance(self.accounts, int) and not 0 <= self.accounts <= MOST_ACCOUNTS:
+            raise ValueError(f"accounts must be between 0 and {MOST_ACCOUNTS}")
+        if not (math.isfinite(self.rate) and self.rate >= 0):
+            raise ValueError("rate must be 0 or more events per second")
+        if min(self.listen_key_minutes, self.ping_interval_s, self.pong_deadline_s, self.socket_life_s, self.tick_ms) <= 0:
+            raise ValueError("listen_key_minutes, ping_interval_s, pong_deadline_s, socket_life_s and tick_ms must be above 0")
+
+
+class VenueListing(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a venue is served."""
+
+    rest_url: str
+    ws_url: str
+    ws_api_url: str
+
+
+class AccountListing(msgspec.Struct, frozen=True, kw_only=True):
+    """How to log in as an account. The repr hides the secrets; the JSON form shows them, it is the way to hand them over."""
+
+    account: str
+    venue: str
+    api_key: str
+    api_secret: str
+    passphrase: str
+
+    def __repr__(self) -> str:
+        return f"AccountListing(account={self.account!r}, venue={self.venue!r}, api_key={mask(self.api_key)!r})"
+
+
+class Listing(msgspec.Struct, frozen=True, kw_only=True):
+    """What the first line of `userstream simulate` says."""
+
+    venues: dict[str, VenueListing]
+    accounts: list[AccountListing]
+    control_url: str
+
+    def to_json(self) -> str:
+        """One line of JSON."""
+        return msgspec.json.encode(self).decode()

@@ -1,0 +1,114 @@
+"""What a venue's dialect and the server that carries it say to each other: values and protocols, no I/O.
+
+A dialect is called with a request and a time and answers at once; it never waits and never sees a socket.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol, TypeAlias
+
+import msgspec
+
+from userstream.sim.books import Happening, Instrument, Millis
+
+if TYPE_CHECKING:
+    from userstream.sim.room import Room
+
+Json: TypeAlias = bool | int | str | Sequence["Json"] | Mapping[str, "Json"] | None
+
+
+class Call(msgspec.Struct, frozen=True, kw_only=True):
+    """One HTTP request. `query` is the raw text after the question mark; header names are lower case."""
+
+    method: str
+    path: str
+    query: str = ""
+    body: bytes = b""
+    headers: Mapping[str, str] = {}
+    address: str = "127.0.0.1"
+
+
+class Reply(msgspec.Struct, frozen=True, kw_only=True):
+    """One HTTP answer."""
+
+    status: int = 200
+    body: bytes = b""
+    headers: Mapping[str, str] = {}
+
+
+class Frame(msgspec.Struct, frozen=True, kw_only=True):
+    """One event of one account as the venue writes it, before a socket wraps it.
+
+    `key` restricts it to the sockets of one listen key.
+    """
+
+    account: str
+    event: str
+    body: bytes
+    key: str = ""
+
+
+class Locations(msgspec.Struct, frozen=True, kw_only=True):
+    """Where clients find a venue."""
+
+    rest_url: str
+    ws_url: str
+    ws_api_url: str
+
+
+class SocketSession(Protocol):
+    """One open socket as the venue sees it."""
+
+    messages_per_second: int
+    """Incoming messages above which the venue cuts the socket; 0 where it does not count them."""
+    wants_close: bool
+    """True once the venue wants this socket closed after its last answer."""
+
+    @property
+    def accounts(self) -> frozenset[str]:
+        """Whose events this socket asked for, also when its key died meanwhile."""
+
+    def receive(self, text: str, now: Millis) -> list[bytes]:
+        """Answers to a text frame of the client."""
+
+    def wrap(self, frame: Frame) -> list[bytes]:
+        """The text frames this socket gets for an event; none when it is filtered out or its key is dead."""
+
+    def announce(self, body: bytes) -> bytes:
+        """A message of the server itself in the form of this socket."""
+
+
+class Dialect(Protocol):
+    """How one venue reads requests and writes answers and events."""
+
+    def serves(self, path: str) -> bool:
+        """True of every path that is this venue's."""
+
+    def answer(self, call: Call, now: Millis) -> Reply:
+        """Answer a request; a mistake of the client is a Reply, too."""
+
+    def open_socket(self, path: str, query: str, address: str, now: Millis) -> SocketSession | None:
+        """The session behind a socket path; None where the venue has no socket."""
+
+    def write(self, happenings: Sequence[Happening], now: Millis) -> list[Frame]:
+        """The events of these happenings in the order of publication."""
+
+    def tick(self, now: Millis) -> list[Frame]:
+        """What time alone brings, for instance expired listen keys."""
+
+    def locations(self, http_url: str, ws_url: str) -> Locations:
+        """Where clients find this venue on that server."""
+
+    def shutdown_notice(self, now: Millis) -> bytes:
+        """The message that the server will go down."""
+
+    def rare_event(self, account: str, name: str, fields: Mapping[str, str | int | bool], now: Millis) -> Frame:
+        """A sample of an event that the books never cause. Raises ValueError for a name the venue does not have."""
+
+
+class Venue(msgspec.Struct, frozen=True, kw_only=True):
+    """A venue that can be served: its contracts, the name of the weight budget it shares, and its dialect."""
+
+    name: str
+    instruments: tuple[Instrument, ...]
+    budget: str
+    open: "Callable[[Room], Dialect]"
