@@ -21,14 +21,7 @@ PURE_FLOORS: Final = ("kernel", "domain", "wire", "venues", "sim")
 SHELLS: Final[Mapping[str, str]] = MappingProxyType(
     {
         "sim/clock.py": "the clock of the paper exchange reads the time for all others",
-        "sim/market.py": "makes the tape of prices and trades from a seed",
         "sim/server.py": "carries the paper exchange to a socket",
-    }
-)
-# finding allowed in a file -> why
-ALLOWED: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        "sim/keys.py imports random": "names the type of the seeded generator that comes in as an argument",
     }
 )
 # these must be there and pure, whatever else the simulator grows
@@ -37,7 +30,7 @@ HEART_OF_THE_SIMULATOR: Final = ("sim/engine.py", "sim/ledger.py", "sim/books.py
 FORBIDDEN_MODULES: Final = frozenset(
     {
         *("asyncio", "concurrent", "contextvars", "queue", "selectors", "signal", "threading", "multiprocessing", "subprocess"),
-        *("time", "random", "secrets", "uuid"),
+        *("time", "secrets", "uuid"),
         *("os", "io", "pathlib", "shutil", "tempfile", "socket", "ssl", "sqlite3", "http", "logging", "warnings", "locale"),
         *("aiohttp", "picows", "prometheus_client", "structlog", "rich"),
     }
@@ -107,6 +100,20 @@ def impure_calls(tree: ast.AST) -> Iterator[Finding]:
                 yield Finding(node.lineno, f"calls {name}")
             case ast.Call(func=ast.Attribute(value=value, attr=name)) if name in CLOCK_READERS and last_name(value) in ("datetime", "date"):
                 yield Finding(node.lineno, f"reads the clock with {name}")
+            case _:
+                continue
+
+
+def chance(tree: ast.AST) -> Iterator[Finding]:
+    """A generator that comes in as an argument or has a seed is no chance; everything else of `random` is."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.ImportFrom(module="random"):
+                yield Finding(node.lineno, "takes names out of random")
+            case ast.Attribute(value=ast.Name(id="random"), attr=name) if name != "Random":
+                yield Finding(node.lineno, f"draws with random.{name}")
+            case ast.Call(func=ast.Attribute(value=ast.Name(id="random"), attr="Random"), args=[], keywords=[]):
+                yield Finding(node.lineno, "makes a generator without a seed")
             case _:
                 continue
 
@@ -216,7 +223,7 @@ def set_order(tree: ast.AST) -> Iterator[Finding]:
 
 def findings(source: str) -> list[Finding]:
     tree = ast.parse(source)
-    return sorted({*imports(tree), *awaiting(tree), *impure_calls(tree), *set_order(tree)})
+    return sorted({*imports(tree), *awaiting(tree), *impure_calls(tree), *chance(tree), *set_order(tree)})
 
 
 def pure_files() -> Iterable[Path]:
@@ -226,8 +233,7 @@ def pure_files() -> Iterable[Path]:
 
 def test_the_pure_floors_are_deterministic() -> None:
     named = [(path.relative_to(PACKAGE).as_posix(), finding) for path in pure_files() for finding in findings(path.read_text("utf-8"))]
-    assert [f"{name}:{finding.line} {finding.rule}" for name, finding in named if f"{name} {finding.rule}" not in ALLOWED] == []
-    assert set(ALLOWED) <= {f"{name} {finding.rule}" for name, finding in named}, "an exception that is no longer needed"
+    assert [f"{name}:{finding.line} {finding.rule}" for name, finding in named] == []
 
 
 @pytest.mark.parametrize("place", [*PURE_FLOORS, *SHELLS, *HEART_OF_THE_SIMULATOR])
@@ -243,7 +249,10 @@ BAD: Final = {
     "import time": "imports time",
     "from time import monotonic_ns": "imports time",
     "import os.path": "imports os.path",
-    "def f():\n    import random": "imports random",
+    "def f():\n    import secrets": "imports secrets",
+    "import random\npick = random.choice(symbols)": "draws with random.choice",
+    "from random import shuffle": "takes names out of random",
+    "dice = random.Random()": "makes a generator without a seed",
     "async def f(): pass": "awaits",
     "key = hash(order)": "calls hash",
     "key = id(order)": "calls id",
@@ -279,6 +288,7 @@ GOOD: Final = (
     "SIDES = {'buy'}\ndef f(SIDES: list[str]):\n    return [side for side in SIDES]",
     "left = total - fee\nfor part in parts: pass",
     "reader.now(5)",
+    "import random\ndef f(chance: random.Random) -> float:\n    return random.Random(chance.random()).random()",
     "class A:\n    def __hash__(self):\n        return hash(self.key)",
 )
 
