@@ -37,6 +37,8 @@ WITHOUT_MIRROR: Final[Mapping[str, str]] = MappingProxyType(
         "sim/books.py": "records without behaviour; the engine and the ledger are tested with them",
     }
 )
+# path below src/userstream -> the tests, below tests, that hold it together with its neighbours
+TESTED_TOGETHER: Final[Mapping[str, str]] = MappingProxyType({})
 # path below tests/unit -> why no source file has its name
 TEST_WITHOUT_SOURCE: Final[Mapping[str, str]] = MappingProxyType({})
 # folders whose files speak to a person at a terminal
@@ -167,7 +169,7 @@ def test_every_public_name_says_what_it_promises() -> None:
 
 def test_every_source_file_has_a_test_file_at_the_mirrored_place() -> None:
     large = [path for path in own_files("src/userstream") if lines_of_code(path.read_text(encoding="utf-8")) > LINES_WITHOUT_A_TEST_FILE]
-    listed = [path for path in large if path.relative_to(PACKAGE).as_posix() not in WITHOUT_MIRROR]
+    listed = [path for path in large if path.relative_to(PACKAGE).as_posix() not in {*WITHOUT_MIRROR, *TESTED_TOGETHER}]
     missing = [below_root(mirrors_of(path)[-1]) for path in listed if not any(mirror.exists() for mirror in mirrors_of(path))]
     assert missing == []
 
@@ -197,7 +199,10 @@ def test_every_exception_is_still_needed_and_has_its_reason() -> None:
     files = {below_root(path): path for path in own_files(*OWN_PYTHON_FOLDERS)}
     assert {name for name in LONGER_FILES if name not in files} == set()
     assert {name for name in LONGER_FUNCTIONS if name.split("::")[0] not in files} == set()
-    assert {name for name in WITHOUT_MIRROR if any(mirror.exists() for mirror in mirrors_of(PACKAGE / name))} == set()
+    for table in (WITHOUT_MIRROR, TESTED_TOGETHER):
+        assert {name for name in table if not (PACKAGE / name).exists()} == set()
+        assert {name for name in table if any(mirror.exists() for mirror in mirrors_of(PACKAGE / name))} == set()
+    assert {name for name in TESTED_TOGETHER.values() if not (ROOT / "tests" / name).exists()} == set()
     for table in (LONGER_FILES, LONGER_FUNCTIONS, WITHOUT_MIRROR, TEST_WITHOUT_SOURCE):
         assert all(len(reason.split()) >= 4 for reason in table.values())
 
