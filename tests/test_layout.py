@@ -4,7 +4,9 @@ import ast
 import inspect
 import io
 import re
+import sys
 import tokenize
+import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -41,6 +43,8 @@ WITHOUT_MIRROR: Final[Mapping[str, str]] = MappingProxyType(
 TESTED_TOGETHER: Final[Mapping[str, str]] = MappingProxyType({})
 # path below tests/unit -> why no source file has its name
 TEST_WITHOUT_SOURCE: Final[Mapping[str, str]] = MappingProxyType({})
+# package -> the declared dependency whose public signatures name it
+CARRIED_BY: Final[Mapping[str, str]] = MappingProxyType({"multidict": "aiohttp", "yarl": "aiohttp"})
 # folders whose files speak to a person at a terminal
 PRINTING_FOLDERS: Final = ("src/userstream/entry/cli",)
 # what a test may not do, and what it does instead
@@ -251,6 +255,34 @@ def test_the_lock_names_versions_and_hashes_and_no_address() -> None:
     assert len(pinned) == len(set(pinned)) == len(re.findall(r"^[^\s#]", lock, flags=re.MULTILINE))
     assert lock.count("--hash=sha256:") >= len(pinned)
     assert "uv.lock" in (ROOT / ".gitignore").read_text(encoding="utf-8").split()
+
+
+def third_party_imports(tree: ast.AST) -> set[str]:
+    """The packages a file imports that are neither ours nor the standard library's."""
+    named: set[str] = set()
+    for node in ast.walk(tree):
+        match node:
+            case ast.Import(names=names):
+                named |= {alias.name.split(".")[0] for alias in names}
+            case ast.ImportFrom(module=str(module), level=0):
+                named.add(module.split(".")[0])
+            case _:
+                continue
+    return named - sys.stdlib_module_names - {"userstream", "binance_futures_async", "__future__"}
+
+
+def test_every_imported_package_is_a_declared_dependency_and_the_other_way_round() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    optional = [line for lines in project.get("optional-dependencies", {}).values() for line in lines]
+    needed = {package_name(line) for line in project["dependencies"]}
+    allowed = needed | {package_name(line) for line in optional} | {name for name, carrier in CARRIED_BY.items() if carrier in needed}
+    imported = {name for path in own_files("src") for name in third_party_imports(tree_of(path))}
+    assert imported - allowed == set(), "imported, but in no list of pyproject.toml"
+    assert needed - imported == set(), "asked of every user, but imported nowhere"
+
+
+def package_name(requirement: str) -> str:
+    return re.split(r"[^\w-]", requirement)[0].replace("-", "_")
 
 
 def documents() -> list[Path]:
