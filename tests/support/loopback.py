@@ -55,6 +55,10 @@ class Peer:
         """Ends the connection without a closing frame."""
         self._writer.transport.abort()
 
+    def finish(self) -> None:
+        """Ends the connection after what was written has gone out."""
+        self._writer.close()
+
     async def read_request(self) -> None:
         self.request = await self._reader.readuntil(b"\r\n\r\n")
 
