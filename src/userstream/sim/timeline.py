@@ -58,6 +58,7 @@ class Timeline:
         self._world.markets[symbol].jump(price)
         self._trading.cross(symbol, in_parts=False)
         self._conditionals.watch(symbol)
+        self._world.touched.update(self._world.holders[symbol])
         self._clearing.look_at_margins()
 
     def set_countdown(self, account: Account, symbol: str, countdown_ms: int) -> None:

@@ -82,7 +82,7 @@ class World:
         return self.markets[symbol].mark
 
     def asset_price(self, asset: str, quote: str) -> Decimal | None:
-        """What one unit of the asset costs, if a contract tells. Two quote assets that price nothing are worth the same."""
+        """What one unit of the asset costs, if a contract tells. Quote assets that price each other nowhere are worth the same."""
         if asset == quote:
             return Decimal(1)
         direct, inverse = self.markets.get(asset + quote), self.markets.get(quote + asset)
@@ -90,8 +90,12 @@ class World:
             return direct.mark
         if inverse is not None:
             return 1 / inverse.mark
-        quotes = {instrument.quote for instrument in self.instruments.values()}
-        return Decimal(1) if asset in quotes and quote in quotes else None
+        quotes = dict.fromkeys(instrument.quote for instrument in self.instruments.values())
+        if quote not in quotes:
+            return None
+        if asset in quotes:
+            return Decimal(1)
+        return next((self.markets[asset + other].mark for other in quotes if asset + other in self.markets), None)
 
     # --- counters ---
 
