@@ -1,1 +1,31 @@
+"""Floor 4: the venues, one folder each, and their registry. Pure; venues do not know each other."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+from userstream.kernel.errors import SettingsError, nearest
+from userstream.kernel.ids import VenueName
+from userstream.venues import binance
+from userstream.wire.venue import VenueSpec
+
+REGISTRY: Final[Mapping[VenueName, VenueSpec]] = MappingProxyType({spec.name: spec for spec in (binance.USDM,)})
+"""Every venue product that can be connected."""
+
+PLANNED: Final = frozenset(
+    {"binance-spot", "binance-coinm", "binance-margin", "bitfinex", "bybit", "okx", "kucoin-spot", "kucoin-futures"} - REGISTRY.keys()
+)
+"""Names that are fixed for products this version cannot speak yet."""
+
+
+def find_venue(name: str) -> VenueSpec:
+    """The venue product of that name. Raises SettingsError: with what can be connected for a product that is not built yet, with the
+    nearest name for one nobody has heard of."""
+    spec = REGISTRY.get(VenueName(name))
+    if spec is not None:
+        return spec
+    if name in PLANNED:
+        raise SettingsError(f"venue {name!r} is not built yet; this version can connect: {', '.join(sorted(REGISTRY))}")
+    raise SettingsError(f"venue {name!r} is not known; {nearest(name, {*REGISTRY, *PLANNED})}")

@@ -1,1 +1,41 @@
+"""Binance: the private feeds and REST languages of its products. Pure; knows no other venue."""
 
+from __future__ import annotations
+
+from typing import Final
+
+from userstream.kernel.ids import AccountId, VenueName
+from userstream.venues.binance.decoding import Decoder
+from userstream.venues.binance.futures import FuturesSession
+from userstream.venues.binance.raw_messages import raw_message_of
+from userstream.venues.binance.rest import FuturesDialect
+from userstream.wire.venue import Endpoints, VenueSpec
+
+USDM_NAME: Final = VenueName("binance-usdm")
+
+
+def _usdm_decoder(account: AccountId) -> Decoder:
+    return Decoder(account, USDM_NAME)
+
+
+# Binance USD-M, 1 and 1.1. The test network's limits are wider; the real ones hold there too.
+USDM: Final = VenueSpec(
+    name=USDM_NAME,
+    title="Binance USD-M futures",
+    real=Endpoints(
+        rest_url="https://fapi.binance.com",
+        ws_url="wss://fstream.binance.com",
+        ws_api_url="wss://ws-fapi.binance.com/ws-fapi/v1",
+    ),
+    test=Endpoints(
+        rest_url="https://testnet.binancefuture.com",
+        ws_url="wss://fstream.binancefuture.com",
+        ws_api_url="wss://testnet.binancefuture.com/ws-fapi/v1",
+    ),
+    weight_limit_per_minute=2_400,
+    used_weight_header="x-mbx-used-weight-1m",
+    make_session=FuturesSession,
+    make_dialect=FuturesDialect,
+    make_decoder=_usdm_decoder,
+    raw_message_of=raw_message_of,
+)

@@ -85,6 +85,7 @@ class _Body(msgspec.Struct, frozen=True):
 
 
 _BODY: Final = msgspec.json.Decoder(_Body).decode
+_KEYS: Final = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
 class Refusal(msgspec.Struct, frozen=True):
@@ -102,6 +103,14 @@ def refusal_of(body: bytes) -> Refusal | None:
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return None
     return Refusal(code, found.msg) if code < 0 else None
+
+
+def is_keyless_error(body: bytes) -> bool:
+    """Whether it is an error body without a code, such as {"239999": "..."}: seen during maintenance, it passes (Binance USD-M, 1.3)."""
+    try:
+        return any(key.isdigit() for key in _KEYS(body))
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return False
 
 
 def is_success(response: HttpResponse) -> bool:

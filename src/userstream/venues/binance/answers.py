@@ -1,0 +1,262 @@
+"""REST answers to facts (Binance USD-M, 6.1, 6.5). What is read is pure; a missing or broken field is named, with its call."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Final, TypedDict, TypeVar
+
+import msgspec
+
+from userstream.domain.events import AccountConfigChanged, BalanceMoved, BalanceSet, Filled, OrderChanged, PositionSet
+from userstream.domain.words import MarginType, OrderStatus, Origin, PositionSide, Side, Source
+from userstream.kernel.amount import ZERO, parse_amount
+from userstream.kernel.errors import DecodeError, RetryLater
+from userstream.kernel.ids import AccountId, Millis, OrderId, VenueName
+from userstream.venues.binance.amounts import unsound_paths
+from userstream.venues.binance.drift import Drift
+from userstream.venues.binance.errors import is_keyless_error
+from userstream.venues.binance.order_facts import algo_status
+from userstream.venues.binance.reasons import reason_of
+from userstream.venues.binance.rows import (
+    AccountConfigRow,
+    AlgoRow,
+    BalanceRow,
+    IncomeRow,
+    OrderRow,
+    PositionRow,
+    Row,
+    SymbolConfigRow,
+    TradeRow,
+)
+from userstream.venues.binance.words import (
+    INCOME_TYPES,
+    MARGIN_TYPES,
+    ORDER_TYPES,
+    POSITION_SIDES,
+    POST_ONLY,
+    SELF_TRADE_PREVENTIONS,
+    SIDES,
+    STATUS_ORIGINS,
+    STATUSES,
+    TIMES_IN_FORCE,
+    TRAILING,
+    WORKING_TYPES,
+    origin_of,
+)
+
+SNAPSHOT_EXECUTION: Final = "snapshot"
+"""The execution type of an order that was read, not told: no single execution brought it about."""
+
+RowKind = TypeVar("RowKind", bound=Row)
+
+_LIST: Final = msgspec.json.Decoder(list[msgspec.Raw]).decode
+
+
+def read_row(body: bytes | msgspec.Raw, kind: type[RowKind], label: str) -> RowKind:
+    """One object of an answer. Raises DecodeError that names the field and the call; RetryLater where the body is not the venue's."""
+    try:
+        row = msgspec.json.decode(body, type=kind)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise _unreadable(bytes(body), error, label) from None
+    for path in unsound_paths(row, label):
+        raise DecodeError(f"{label}: field {path.removeprefix(label + '.')} is no finite number")
+    return row
+
+
+def read_rows(body: bytes, kind: type[RowKind], label: str) -> list[RowKind]:
+    """A list of objects; raises as `read_row` does."""
+    try:
+        found = _LIST(body)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise _unreadable(body, error, label) from None
+    return [read_row(row, kind, label) for row in found]
+
+
+def _unreadable(body: bytes, error: Exception, label: str) -> DecodeError | RetryLater:
+    if not isinstance(error, msgspec.ValidationError) or is_keyless_error(body):
+        return RetryLater(f"{label}: an answer that is not the venue's own ({reason_of(error)})")
+    return DecodeError(f"{label}: {reason_of(error)}")
+
+
+class Stamp(TypedDict):
+    """What all facts of an answer carry. The venue's time of a fact that was read is the time of what it tells."""
+
+    account: AccountId
+    venue: VenueName
+    event_time: Millis
+    received_time: Millis
+    source: Source
+    as_of: Millis
+
+
+class Reading:
+    """Makes the facts of one answer. `label` is the call; unknown words are counted under it."""
+
+    __slots__ = ("_drift", "_label", "_received_time", "as_of")
+
+    def __init__(self, drift: Drift, label: str, as_of: Millis, received_time: Millis) -> None:
+        self._drift, self._label, self.as_of, self._received_time = drift, label, as_of, received_time
+
+    def _stamp(self, event_time: Millis) -> Stamp:
+        return {
+            "account": self._drift.account,
+            "venue": self._drift.venue,
+            "event_time": event_time,
+            "received_time": self._received_time,
+            "source": Source.SNAPSHOT,
+            "as_of": self.as_of,
+        }
+
+    def _side(self, word: str) -> Side:
+        return SIDES.get(word) or self._drift.word(f"{self._label}.side", word, Side.UNKNOWN)
+
+    def _position_side(self, word: str) -> PositionSide:
+        return POSITION_SIDES.get(word) or self._drift.word(f"{self._label}.positionSide", word, PositionSide.UNKNOWN)
+
+    def _text(self, table: dict[str, str], name: str, word: str) -> str:
+        return table.get(word) or self._drift.text(f"{self._label}.{name}", word)
+
+    def balance(self, row: BalanceRow) -> BalanceSet:
+        return BalanceSet(
+            **self._stamp(row.update_time),
+            asset=row.asset,
+            total=row.balance,
+            cross_total=row.cross_wallet,
+            available=row.available,
+            transaction_time=row.update_time,
+        )
+
+    def position(self, row: PositionRow) -> PositionSet:
+        """Margin type and leverage are not told here (Binance USD-M, 6.1)."""
+        return PositionSet(
+            **self._stamp(row.update_time),
+            symbol=row.symbol,
+            position_side=self._position_side(row.position_side),
+            amount=row.amount,
+            entry_price=row.entry_price,
+            break_even_price=row.break_even_price,
+            unrealized_pnl=row.unrealized_pnl,
+            isolated_wallet=row.isolated_wallet,
+            mark_price=row.mark_price,
+            liquidation_price=row.liquidation_price,
+            transaction_time=row.update_time,
+        )
+
+    def account_config(self, row: AccountConfigRow) -> AccountConfigChanged:
+        return AccountConfigChanged(
+            **self._stamp(self.as_of),
+            hedge_mode=row.hedge_mode,
+            multi_asset_mode=row.multi_asset_mode,
+            can_trade=row.can_trade,
+            transaction_time=self.as_of,
+        )
+
+    def symbol_config(self, row: SymbolConfigRow) -> AccountConfigChanged:
+        return AccountConfigChanged(
+            **self._stamp(self.as_of),
+            symbol=row.symbol,
+            leverage=row.leverage,
+            margin_type=MARGIN_TYPES.get(row.margin_type)
+            or self._drift.word(f"{self._label}.marginType", row.margin_type, MarginType.UNKNOWN),
+            transaction_time=self.as_of,
+        )
+
+    def order(self, row: OrderRow) -> OrderChanged:
+        origin = origin_of(row.client_order_id)
+        return OrderChanged(
+            **self._stamp(row.update_time),
+            symbol=row.symbol,
+            order_id=OrderId(str(row.order_id)),
+            client_order_id=row.client_order_id,
+            side=self._side(row.side),
+            position_side=self._position_side(row.position_side),
+            order_type=self._text(ORDER_TYPES, "type", row.order_type),
+            original_type=self._text(ORDER_TYPES, "origType", row.original_type),
+            time_in_force=self._text(TIMES_IN_FORCE, "timeInForce", row.time_in_force),
+            status=STATUSES.get(row.status) or self._drift.word(f"{self._label}.status", row.status, OrderStatus.UNKNOWN),
+            execution_type=SNAPSHOT_EXECUTION,
+            price=row.price,
+            stop_price=None if row.order_type == TRAILING else row.stop_price,
+            average_price=row.average_price,
+            quantity=row.quantity,
+            filled_quantity=row.filled_quantity,
+            reduce_only=row.reduce_only,
+            post_only=row.time_in_force in POST_ONLY,
+            close_position=row.close_position,
+            origin=STATUS_ORIGINS.get(row.status, origin) if origin is Origin.OWN else origin,
+            transaction_time=row.update_time,
+            created_time=row.created_time,
+            good_till_time=row.good_till_time,
+            activation_price=row.activation_price,
+            callback_rate=row.callback_rate,
+            self_trade_prevention=self._text(SELF_TRADE_PREVENTIONS, "selfTradePreventionMode", row.self_trade_prevention),
+            working_type=self._text(WORKING_TYPES, "workingType", row.working_type),
+        )
+
+    def conditional_order(self, row: AlgoRow) -> OrderChanged:
+        triggered = "" if row.actual_order_id in (None, 0, "0") else str(row.actual_order_id)
+        filled = self._amount("actualQty", row.actual_quantity) or ZERO
+        return OrderChanged(
+            **self._stamp(row.update_time),
+            symbol=row.symbol,
+            order_id=OrderId(str(row.algo_id)),
+            client_order_id=row.client_algo_id,
+            side=self._side(row.side),
+            position_side=self._position_side(row.position_side),
+            order_type=self._text(ORDER_TYPES, "orderType", row.order_type),
+            time_in_force=self._text(TIMES_IN_FORCE, "timeInForce", row.time_in_force),
+            status=algo_status(self._drift, f"{self._label}.algoStatus", row.status, row.quantity, filled),
+            execution_type=SNAPSHOT_EXECUTION,
+            price=row.price,
+            stop_price=row.trigger_price,
+            average_price=self._amount("actualPrice", row.actual_price) if triggered else None,
+            quantity=row.quantity,
+            filled_quantity=filled,
+            reduce_only=row.reduce_only,
+            post_only=row.time_in_force in POST_ONLY,
+            close_position=row.close_position,
+            origin=origin_of(row.client_algo_id),
+            transaction_time=row.update_time,
+            created_time=row.created_time,
+            good_till_time=row.good_till_time,
+            conditional=True,
+            triggered_order_id=OrderId(triggered),
+            self_trade_prevention=self._text(SELF_TRADE_PREVENTIONS, "selfTradePreventionMode", row.self_trade_prevention),
+            working_type=self._text(WORKING_TYPES, "workingType", row.working_type),
+        )
+
+    def _amount(self, name: str, text: str | None) -> Decimal | None:
+        try:
+            return parse_amount(text) if text else None
+        except ValueError:
+            raise DecodeError(f"{self._label}: field {name} is no finite number") from None
+
+    def fill(self, row: TradeRow) -> Filled:
+        """The trade history does not tell client order ids (Binance USD-M, 6.1)."""
+        return Filled(
+            **self._stamp(row.time),
+            symbol=row.symbol,
+            order_id=OrderId(str(row.order_id)),
+            trade_id=str(row.trade_id),
+            side=self._side(row.side),
+            position_side=self._position_side(row.position_side),
+            price=row.price,
+            quantity=row.quantity,
+            fee=row.fee,
+            fee_asset=None if row.fee is None else row.fee_asset,
+            maker=row.maker,
+            realized_pnl=row.realized_pnl,
+            transaction_time=row.time,
+        )
+
+    def movement(self, row: IncomeRow) -> BalanceMoved:
+        """The id is unique: the venue's own one is so for its type only."""
+        return BalanceMoved(
+            **self._stamp(row.time),
+            asset=row.asset,
+            delta=row.income,
+            reason=self._text(INCOME_TYPES, "incomeType", row.income_type),
+            symbol=row.symbol or None,
+            movement_id=f"{row.income_type}:{row.transfer_id}",
+            transaction_time=row.time,
+        )
