@@ -132,10 +132,11 @@ async def start_application(store: str | Path | None, *, keep_days: int = 14) ->
         journal = MemoryJournal()
     else:
         from userstream.adapters.sqlite import SqliteStore
+        from userstream.adapters.sqlite_commits import SqliteSettings
 
-        journal = sqlite = await SqliteStore.open(Path(store), clock, keep_days=keep_days)
+        journal = sqlite = await SqliteStore.open(Path(store), clock, settings=SqliteSettings(keep_days=keep_days))
     stack.push_async_callback(journal.close)
-    http, transport = AiohttpClient(), PicowsTransport()
+    http, transport = AiohttpClient(), PicowsTransport(clock)
     stack.push_async_callback(http.close)
     stack.push_async_callback(transport.close)
     application = Application(clock, transport, http, journal)
@@ -144,7 +145,7 @@ async def start_application(store: str | Path | None, *, keep_days: int = 14) ->
         from userstream.runtime.pump import Pump
 
         application.pump = Pump(sqlite, sqlite, PROJECTOR, clock=clock)
-        await application.pump.start()
+        application.pump.start()
         stack.push_async_callback(application.pump.stop)
     application._stack = stack
     return application

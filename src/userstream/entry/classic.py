@@ -25,7 +25,7 @@ from userstream.venues import find_venue
 from userstream.wire.venue import VenueSpec
 
 Message: TypeAlias = dict[str, object]
-MessageHandler: TypeAlias = Callable[..., None | Awaitable[None]]
+MessageHandler: TypeAlias = Callable[..., Awaitable[None] | None]
 
 DEFAULT_USER_STREAM_CONFIG: Final[dict[str, float]] = dict(CLASSIC_DEFAULTS)
 STOP_LIMIT_S: Final = 1.9

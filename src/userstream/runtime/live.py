@@ -33,6 +33,11 @@ class LiveAccount:
         self.fills = FillsView(runner.account)
 
     @property
+    def parts(self) -> tuple[AccountRunner, Clock, Journal]:
+        """What it is made of, for another face of the same account."""
+        return self._runner, self._clock, self._journal
+
+    @property
     def id(self) -> AccountId:
         return self._runner.account.id
 

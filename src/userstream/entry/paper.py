@@ -1,0 +1,163 @@
+"""`userstream.paper`: an account at a paper exchange of its own, in this process. The account object is the one that `connect` gives."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from userstream.entry.api import connect
+from userstream.kernel.errors import PaperExchangeError, SettingsError
+from userstream.kernel.settings import RecoverySettings, StreamSettings
+from userstream.runtime.live import LiveAccount
+
+if TYPE_CHECKING:
+    from userstream.sim.server import PaperExchangeServer
+
+Json = dict[str, object]
+
+PAPER_RECOVERY = RecoverySettings(lag_s=0.2, overlap_s=1.0, audit_s=10.0, history_s=60.0, poll_s=5.0)
+"""The paper exchange's REST does not lag unless it is told to."""
+
+
+class PaperExchange:
+    """The other side of a paper account: the world that trades with it and does things to it."""
+
+    def __init__(self, server: PaperExchangeServer, account: str) -> None:
+        self._server, self._account = server, account
+
+    @property
+    def control_url(self) -> str:
+        """The HTTP form of everything here, for other programs."""
+        return self._server.listing.control_url
+
+    async def act(self, action: str, **fields: object) -> object:
+        """Carries out any action of the control interface (`GET control_url` lists them); `account` is this account unless given.
+        Raises PaperExchangeError with the exchange's reason."""
+        return self._ask("POST", f"/control/{action}", fields).get("result")
+
+    async def place(
+        self,
+        symbol: str,
+        side: str,
+        quantity: Decimal | str | int,
+        price: Decimal | str | int | None = None,
+        *,
+        client_order_id: str = "",
+        time_in_force: str = "gtc",
+    ) -> Json:
+        """Places an order for the account: a limit order, or without a price a market order. Returns the order in the books."""
+        kind = {"order_type": "market"} if price is None else {"order_type": "limit", "price": str(price), "time_in_force": time_in_force}
+        placed = await self._of_account("place", symbol=symbol, side=side, quantity=str(quantity), client_order_id=client_order_id, **kind)
+        return placed if isinstance(placed, dict) else {}
+
+    async def cancel(self, symbol: str, client_order_id: str) -> None:
+        await self._of_account("cancel", symbol=symbol, client_order_id=client_order_id)
+
+    async def fill(self, symbol: str, client_order_id: str, quantity: Decimal | str | None = None) -> None:
+        """Somebody takes the resting order, or so much of it."""
+        amount = {} if quantity is None else {"quantity": str(quantity)}
+        await self._of_account("fill", symbol=symbol, client_order_id=client_order_id, **amount)
+
+    async def move_price(self, symbol: str, price: Decimal | str | int) -> None:
+        """The market jumps."""
+        await self.act("move_price", symbol=symbol, price=str(price))
+
+    async def cut(self) -> None:
+        """Tears the account's sockets off."""
+        await self._of_account("cut")
+
+    def truth(self) -> Json:
+        """The exchange's own books of the account: orders, fills, balances, positions, income."""
+        return self._ask("GET", f"/control/truth/{self._account}", {})
+
+    async def _of_account(self, action: str, **fields: object) -> object:
+        return await self.act(action, account=self._account, **fields)
+
+    def _ask(self, method: str, path: str, fields: Json) -> Json:
+        from userstream.sim.venue import Call
+
+        body = msgspec.json.encode(fields) if fields else b""
+        reply = self._server.control.answer(Call(method=method, path=path, body=body))
+        answer = msgspec.json.decode(reply.body, type=Json)
+        if reply.status != 200:
+            raise PaperExchangeError(str(answer.get("error", reply.status)))
+        return answer
+
+
+class PaperAccount(LiveAccount):
+    """A live account whose exchange is at hand."""
+
+    def __init__(self, account: LiveAccount, exchange: PaperExchange) -> None:
+        super().__init__(*account.parts)
+        self.exchange = exchange
+
+
+class paper:  # noqa: N801 - reads as a verb where it is used: `async with userstream.paper(...)`
+    """Runs an account at a paper exchange: `async with userstream.paper("binance-usdm", balances={"USDT": 10_000}) as account:`.
+
+    `account.exchange` is the other side: place and fill orders, move prices, cut sockets, read the books. `rate`: events a second of
+    random trading by the account (0: quiet). `store`: a database file, as in `connect`. Raises SettingsError for what cannot be.
+    """
+
+    def __init__(
+        self,
+        venue: str = "binance-usdm",
+        *,
+        balances: Mapping[str, Decimal | str | int] | None = None,
+        account: str = "paper",
+        rate: float = 0.0,
+        seed: int = 0,
+        store: str | Path | None = None,
+        recovery: RecoverySettings = PAPER_RECOVERY,
+        stream: StreamSettings | None = None,
+    ) -> None:
+        self._venue, self._account, self._rate, self._seed = venue, account, rate, seed
+        self._balances = {asset: Decimal(str(amount)) for asset, amount in (balances or {"USDT": 10_000}).items()}
+        self._store, self._recovery, self._stream = store, recovery, stream
+        self._server: PaperExchangeServer | None = None
+        self._connection: connect | None = None
+
+    async def __aenter__(self) -> PaperAccount:
+        self._server = server = self._make_server()
+        listing = await server.start()
+        places, key = listing.venues[self._venue], listing.accounts[0]
+        self._connection = connect(
+            self._venue,
+            api_key=key.api_key,
+            api_secret=key.api_secret,
+            passphrase=key.passphrase or None,
+            account=self._account,
+            store=self._store,
+            rest_url=places.rest_url,
+            ws_url=places.ws_url,
+            ws_api_url=places.ws_api_url,
+            recovery=self._recovery,
+            stream=self._stream,
+        )
+        try:
+            account = await self._connection.__aenter__()
+        except BaseException:
+            await server.stop()
+            raise
+        return PaperAccount(account, PaperExchange(server, self._account))
+
+    def _make_server(self) -> PaperExchangeServer:
+        from userstream.sim.server import PaperExchangeServer
+        from userstream.sim.settings import AccountSpec, SimulatorSettings
+
+        try:
+            spec = AccountSpec(account=self._account, venue=self._venue, balances=self._balances)
+            return PaperExchangeServer(SimulatorSettings(venues=(self._venue,), accounts=(spec,), rate=self._rate, seed=self._seed))
+        except ValueError as error:
+            raise SettingsError(str(error)) from None
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._connection is not None:
+            await self._connection.__aexit__(kind, error, trace)
+        if self._server is not None:
+            await self._server.stop()

@@ -1,0 +1,79 @@
+"""The records of what can be done, their reader, and the notes about them."""
+
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from userstream.sim.actions import ACTIONS, BadAction, Drop, Place, Raw, describe_actions, nearest, parse_action
+from userstream.sim.books import Side
+
+
+def test_amounts_come_as_text_or_as_numbers_and_stay_exact() -> None:
+    action = parse_action("place", {"account": "a", "symbol": "B", "side": "sell", "quantity": "0.10", "price": Decimal("81000.1")})
+    assert action == Place(account="a", symbol="B", side=Side.SELL, quantity=Decimal("0.10"), price=Decimal("81000.1"))
+
+
+@pytest.mark.parametrize(
+    ("name", "fields", "words"),
+    [
+        ("sillence", {}, ["'sillence'", "'silence'"]),
+        ("movePrice", {}, ["'move_price'"]),
+        ("silence", {"fors": 1}, ["'fors'", "'for_s'"]),
+        ("place", {"account": "a", "symbl": "B"}, ["'symbl'", "'symbol'"]),
+        ("cut", {"account": 3}, ["'cut'", "$.account"]),
+        ("place", {"account": "a", "symbol": "B", "quantity": "1", "side": "buye"}, ["'place'", "$.side"]),
+        ("transfer", {"account": "a", "asset": "USDT"}, ["amount"]),
+        ("pause_trading", {"now": True}, ["no fields", "'now'"]),
+        ("drop", {"probability": 2}, ["between 0 and 1"]),
+        ("drop", {"count": 0}, ["count"]),
+        ("rate", {"events_per_s": -1}, ["events_per_s"]),
+        ("rest_lag", {"ms": 40_000}, ["30000"]),
+        ("raw", {}, ["text and hex"]),
+        ("raw", {"text": "a", "hex": "00"}, ["text and hex"]),
+        ("raw", {"hex": "0g"}, ["hex"]),
+    ],
+)
+def test_a_mistake_is_named_with_the_nearest_word(name: str, fields: dict[str, object], words: list[str]) -> None:
+    with pytest.raises(BadAction) as raised:
+        parse_action(name, fields)
+    assert all(word in str(raised.value) for word in words), str(raised.value)
+
+
+@given(st.text(max_size=30), st.dictionaries(st.text(max_size=10), st.none() | st.booleans() | st.integers() | st.text(), max_size=3))
+def test_whatever_is_sent_only_a_bad_action_is_raised(name: str, fields: dict[str, object]) -> None:
+    for each in (name, *ACTIONS):
+        try:
+            assert isinstance(parse_action(each, fields), ACTIONS[each])
+        except BadAction as wrong:
+            assert str(wrong)
+
+
+def test_the_notes_cover_every_action_and_every_field() -> None:
+    notes = describe_actions()
+    assert set(notes) == set(ACTIONS)
+    for name, note in notes.items():
+        assert note.meaning.endswith("."), name
+        assert set(note.fields) == set(ACTIONS[name].__struct_fields__)
+        assert all(field.type for field in note.fields.values())
+
+
+def test_a_note_tells_type_need_default_and_meaning() -> None:
+    notes = describe_actions()
+    assert notes["place"].fields["side"].type == "one of buy, sell"
+    assert notes["place"].fields["side"].required
+    assert notes["silence"].fields["for_s"].type == "decimal or null"
+    assert notes["silence"].fields["account"].default == "*"
+    assert notes["answer"].fields["headers"].type == "object"
+    assert notes["drop"].fields["probability"].meaning == "0 to 1; null: each"
+
+
+def test_defaults_of_rules_are_one_frame_of_any_event_of_everybody() -> None:
+    assert parse_action("drop", {}) == Drop(account="*", event="*")
+    assert parse_action("raw", {"text": "{}"}) == Raw(text="{}")
+
+
+def test_there_is_always_a_nearest_word() -> None:
+    assert nearest("", ["b", "a"]) == "a"
+    assert nearest("cutt", ACTIONS) == "cut"
