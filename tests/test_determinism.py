@@ -21,6 +21,7 @@ PURE_FLOORS: Final = ("kernel", "domain", "wire", "venues", "sim")
 SHELLS: Final[Mapping[str, str]] = MappingProxyType(
     {
         "sim/clock.py": "the clock of the paper exchange reads the time for all others",
+        "sim/connection.py": "one open socket; awaits what it says",
         "sim/server.py": "carries the paper exchange to a socket",
     }
 )

@@ -8,6 +8,7 @@ import sys
 import tokenize
 import tomllib
 from collections.abc import Iterator, Mapping
+from fnmatch import fnmatch
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
@@ -35,6 +36,7 @@ LONGER_FUNCTIONS: Final[Mapping[str, str]] = MappingProxyType({})
 # path below src/userstream -> why it has no test file of its own
 WITHOUT_MIRROR: Final[Mapping[str, str]] = MappingProxyType(
     {
+        "__init__.py": "public names only; the export tests of this file hold them",
         "ports.py": "Protocols only; the suites in tests/contract hold every implementation to them",
         "sim/books.py": "records without behaviour; the engine and the ledger are tested with them",
     }
@@ -298,6 +300,18 @@ def links_of(text: str) -> list[str]:
 def test_every_link_in_the_documents_leads_to_a_file() -> None:
     links = [(path, target) for path in documents() for target in links_of(path.read_text(encoding="utf-8"))]
     assert [f"{below_root(path)}: {target}" for path, target in links if not (path.parent / target).exists()] == []
+
+
+def names_in_the_tree() -> list[str]:
+    return re.findall(r"[\w*]+\.py\b", (ROOT / "docs" / "where-things-are.md").read_text(encoding="utf-8"))
+
+
+def test_the_tree_in_the_documents_names_every_source_file_and_no_other() -> None:
+    named = names_in_the_tree()
+    present = [path.name for path in own_files("src", "tests") if path.name != "__init__.py"]
+    source = {below_root(path) for path in own_files("src") if not any(fnmatch(path.name, name) for name in named)}
+    assert {name for name in source if not name.endswith(("/__init__.py", "/__main__.py"))} == set()
+    assert {name for name in named if name != "__init__.py" and not any(fnmatch(file, name) for file in present)} == set()
 
 
 def test_every_path_the_documents_name_exists() -> None:

@@ -78,7 +78,7 @@ class Round:
         for conditional in (False, True):
             self._want(AskOpenOrders(conditional=conditional))
         self._want(AskOrders(since=self.since, until=self.started))
-        if movements:
+        if movements and self.since + EDGE_MS < self.started:
             self._want(AskMovements(since=Millis(self.since + EDGE_MS), until=self.started))
 
     def _want(self, question: Question) -> None:
