@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 
 from userstream.sim.actions import (
+    ACTIONS,
     EVERYBODY,
     Action,
     Answer,
@@ -284,19 +285,20 @@ def _parse(raw: bytes) -> object:
 def _parse_step(number: int, entry: object) -> tuple[Step, Action]:
     if not isinstance(entry, Mapping) or not isinstance(name := entry.get("action"), str):
         raise ScriptError(f"script entry {number}: needs an action, a word")
-    when = {field: value for field, value in entry.items() if field in Step.__struct_fields__}
-    fields = {field: value for field, value in entry.items() if field not in when and field != "action"}
     try:
+        _check_fields(name, entry)
+        when = {field: value for field, value in entry.items() if field in Step.__struct_fields__}
+        fields = {field: value for field, value in entry.items() if field not in when and field != "action"}
         return msgspec.convert(when, Step), parse_action(name, fields)
     except (BadAction, msgspec.ValidationError) as wrong:
-        raise ScriptError(f"script entry {number}: {_with_times(str(wrong), fields)}") from wrong
+        raise ScriptError(f"script entry {number}: {wrong}") from wrong
 
 
-def _with_times(text: str, fields: Mapping[str, object]) -> str:
-    """A mistyped time is more likely than a mistyped field of the action: name it as well."""
-    hints = [
-        f"{field!r} could be {nearest(field, Step.__struct_fields__)!r}"
-        for field in fields
-        if field.endswith("_s") or field.startswith("at")
-    ]
-    return text + (f" ({', '.join(hints)})" if hints and "no field" in text else "")
+def _check_fields(name: str, entry: Mapping[str, object]) -> None:
+    """A field is one of the action or one of the times; the nearest word is looked for among both."""
+    if name not in ACTIONS:
+        return
+    known = {"action", *Step.__struct_fields__, *ACTIONS[name].__struct_fields__}
+    for field in entry:
+        if field not in known:
+            raise BadAction(f"action {name!r} has no field {field!r}; the nearest is {nearest(field, known)!r}")

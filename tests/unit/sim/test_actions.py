@@ -75,5 +75,5 @@ def test_defaults_of_rules_are_one_frame_of_any_event_of_everybody() -> None:
 
 
 def test_there_is_always_a_nearest_word() -> None:
-    assert nearest("", ["b", "a"]) == "a"
+    assert nearest("", ["b", "a"]) in ("a", "b")
     assert nearest("cutt", ACTIONS) == "cut"

@@ -182,7 +182,7 @@ def test_a_wrong_script_names_the_entry_and_the_nearest_word(raw: bytes, words: 
 
 
 def test_a_script_that_cannot_be_read_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ScriptError, match="missing.json"):
+    with pytest.raises(ScriptError, match=r"missing\.json"):
         load_script(tmp_path / "missing.json")
 
 
