@@ -78,11 +78,13 @@ class Clearing:
     def look_at_margins(self) -> None:
         """Call or liquidate where due: accounts that changed, and holders of symbols whose mark price has moved enough."""
         world = self._world
-        for symbol, market in world.markets.items():
-            seen = self._looked_at[symbol]
-            if abs(market.mark - seen) > seen * UNMOVED_SHARE:
-                self._looked_at[symbol] = market.mark
-                world.touched.update(world.holders[symbol])
+        for symbol, holders in world.holders.items():
+            if not holders:
+                continue
+            mark, seen = world.mark_price(symbol), self._looked_at[symbol]
+            if abs(mark - seen) > seen * UNMOVED_SHARE:
+                self._looked_at[symbol] = mark
+                world.touched.update(holders)
         while world.touched:
             name = next(iter(world.touched))
             del world.touched[name]
@@ -90,13 +92,18 @@ class Clearing:
 
     def _look_at(self, account: Account) -> None:
         legs = list(account.ledger.open_legs())
-        crossed = dict.fromkeys(leg.margin_asset for leg in legs if not self._is_isolated(account, leg))
-        account.warned.intersection_update([*crossed, *(_pool_name(leg) for leg in legs if self._is_isolated(account, leg))])
-        for asset in crossed:
+        pools = self._cross_pools(account, legs)
+        account.warned.intersection_update([*pools, *(_pool_name(leg) for leg in legs if self._is_isolated(account, leg))])
+        for asset in pools:
             self._judge(account, asset, cross_health(account, asset, self._world), self._cross_legs(account, asset))
         for leg in legs:
-            if leg.amount and self._is_isolated(account, leg):
+            if self._is_isolated(account, leg):
                 self._judge(account, _pool_name(leg), isolated_health(leg, self._world), [leg])
+
+    def _cross_pools(self, account: Account, legs: list[Leg]) -> list[str]:
+        """The margin assets that back cross positions; in multi-assets mode they are one pool, named by the first."""
+        assets = list(dict.fromkeys(leg.margin_asset for leg in legs if not self._is_isolated(account, leg)))
+        return assets[:1] if account.settings.multi_assets else assets
 
     def _judge(self, account: Account, pool: str, health: Health, legs: list[Leg]) -> None:
         if health.ratio >= 1:
@@ -114,7 +121,7 @@ class Clearing:
         legs = list(account.ledger.open_legs())
         if not legs:
             raise Refused("no_position", "the account has no position")
-        for asset in dict.fromkeys(leg.margin_asset for leg in legs if not self._is_isolated(account, leg)):
+        for asset in self._cross_pools(account, legs):
             self._call(account, self._cross_legs(account, asset))
         for leg in legs:
             if self._is_isolated(account, leg):

@@ -132,6 +132,10 @@ class Book:
     def side(self, side: Side) -> BookSide:
         return self._sides[side]
 
+    @property
+    def is_empty(self) -> bool:
+        return self._sides[Side.BUY].best_price is None and self._sides[Side.SELL].best_price is None
+
     def insert(self, order: Order) -> None:
         self._sides[order.side].insert(order)
 

@@ -160,6 +160,10 @@ class Exchange:
     def set_multi_assets(self, account: str, flag: bool, now: Millis) -> None:
         terms.set_multi_assets(self._world, self._enter(account, now), flag)
 
+    def set_can_trade(self, account: str, flag: bool, now: Millis) -> None:
+        """Lock the account for new orders and amendments (Refused("trading_disabled")), or unlock it."""
+        terms.set_can_trade(self._world, self._enter(account, now), flag)
+
     def convert_fee_asset(self, account: str, asset: str) -> None:
         """Pay fees in this asset, with a discount, while it lasts; an empty name means the margin asset."""
         terms.set_fee_asset(self._world, self._world.account(account), asset)

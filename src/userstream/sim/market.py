@@ -73,6 +73,7 @@ class Market:
         self._funding = Dice(seed, f"funding:{instrument.symbol}")
         self.dice = Dice(seed, f"crossings:{instrument.symbol}")
         self._steps = 0
+        self._noise = 0
         self._half_spread = 1
         self._settle(max(int(instrument.start_price / self._tick), 2))
 
@@ -80,13 +81,24 @@ class Market:
         self._anchor = self._middle = ticks
         self._mark_units = ticks * _MARK_SHARE
         self._reach = max(1.2, ticks * _STEP_VOLATILITY)
-        self._publish()
 
-    def _publish(self) -> None:
-        self.last = self._tick * self._middle
-        self.mark = self._tick * self._mark_units / _MARK_SHARE
-        self.best_bid = self._tick * max(self._middle - self._half_spread, 1)
-        self.best_ask = self._tick * (self._middle + self._half_spread)
+    # Prices are made when asked for: most steps of most symbols interest nobody.
+
+    @property
+    def last(self) -> Decimal:
+        return self._tick * self._middle
+
+    @property
+    def mark(self) -> Decimal:
+        return self._tick * self._mark_units / _MARK_SHARE
+
+    @property
+    def best_bid(self) -> Decimal:
+        return self._tick * max(self._middle - self._half_spread, 1)
+
+    @property
+    def best_ask(self) -> Decimal:
+        return self._tick * (self._middle + self._half_spread)
 
     def step(self) -> None:
         """One step of the walk. The mark price follows the middle slowly."""
@@ -94,12 +106,14 @@ class Market:
         move = round(self._walk.swing() * self._reach + (self._anchor - self._middle) * _PULL)
         self._middle = max(self._middle + move, 2)
         self._mark_units += (self._middle * _MARK_SHARE - self._mark_units) // _MARK_LAG
-        self._half_spread = 1 + _mixed(self._steps) % 2
-        self._publish()
+        self._noise = _mixed(self._steps)
+        self._half_spread = 1 + self._noise % 2
 
-    def jump(self, price: Decimal) -> None:
-        """Last and mark price are this from now on, and the walk goes on from here."""
+    def jump(self, price: Decimal, mark: Decimal | None = None) -> None:
+        """The last price, and the mark price unless it is given apart, are this from now on; the walk goes on from here."""
         self._settle(max(int(price / self._tick), 2))
+        if mark is not None:
+            self._mark_units = int(mark / self._tick * _MARK_SHARE)
 
     def best(self, side: Side) -> Decimal:
         """The best outside price for somebody who trades on this side."""
@@ -132,7 +146,7 @@ class Market:
 
     def trades_elsewhere(self) -> int:
         """How many trades of strangers the tape saw in this step, so that trade ids have holes as on a real tape."""
-        return _mixed(self._steps, 7) % 4
+        return (self._noise >> 8) % 4
 
     def funding_rate(self) -> Decimal:
         """Draw the rate of one funding, between -0.03% and 0.03%."""

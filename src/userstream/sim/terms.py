@@ -138,6 +138,12 @@ def set_multi_assets(world: World, account: Account, flag: bool) -> None:
     world.news.append(AssetModeHappened(account=account.name, time=world.now, multi_assets=flag))
 
 
+def set_can_trade(world: World, account: Account, flag: bool) -> None:
+    """Whether the exchange lets the account trade. Cancelling stays possible; no news is sent."""
+    account.settings.can_trade = flag
+    account.settings.updated_time = world.now
+
+
 def set_fee_asset(world: World, account: Account, asset: str) -> None:
     """Fees are paid in this asset while it lasts; empty means the margin asset."""
     if asset and not any(world.asset_price(asset, each.margin_asset) for each in world.instruments.values()):

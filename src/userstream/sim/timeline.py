@@ -48,8 +48,9 @@ class Timeline:
         for symbol, market in world.markets.items():
             market.step()
             world.skip_trade_ids(symbol, market.trades_elsewhere())
-        for symbol in world.markets:
-            self._trading.cross(symbol, in_parts=True)
+        for symbol, book in world.books.items():
+            if not book.is_empty:
+                self._trading.cross(symbol, in_parts=True)
             self._conditionals.watch(symbol)
         self._clearing.look_at_margins()
 

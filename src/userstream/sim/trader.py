@@ -122,8 +122,6 @@ class Trader:
     # --- changing and being filled ---
 
     def _amend(self, account: Account, instrument: Instrument, order: Order, dice: Dice) -> None:
-        if order.order_type != "limit":
-            return
         price = self._price_near(instrument, order.side, dice, taking=False)
         quantity = order.quantity
         if not is_reducing(order) and dice.chance(0.3):

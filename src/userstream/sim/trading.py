@@ -187,8 +187,6 @@ class Trading:
     def _check_amendment(self, account: Account, order: Order, quantity: Decimal, price: Decimal) -> None:
         world, instrument = self._world, self._world.instruments[order.symbol]
         check_may_trade(account, world.now)
-        if order.order_type != "limit":
-            raise Refused("amend_not_limit", "only limit orders can be amended")
         if quantity == order.quantity and price == order.price:
             raise Refused("amend_no_change", "price and quantity are as before")
         if order.amendments >= MAX_AMENDMENTS:

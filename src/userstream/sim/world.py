@@ -49,6 +49,8 @@ class World:
     """The one mutable state of the exchange. Its parts change it in turn, never at the same time."""
 
     def __init__(self, instruments: Sequence[Instrument], seed: int, start_time: Millis) -> None:
+        if not instruments:
+            raise ValueError("an exchange needs at least one instrument")
         self.seed = seed
         self.now = start_time
         self.instruments: dict[str, Instrument] = {instrument.symbol: instrument for instrument in instruments}

@@ -183,10 +183,10 @@ def test_price_protection_holds_a_trigger_back_while_the_prices_are_torn() -> No
     protected = conditionals.place(account, stop_loss(price_protect=True))
     bare = conditionals.place(account, stop_loss(client_algo_id="bare"))
     market = world.markets["BTCUSDT"]
-    market.last, market.mark = Decimal(75000), Decimal(80000)
+    market.jump(Decimal(75000), mark=Decimal(80000))
     conditionals.watch("BTCUSDT")
     assert (protected.status, bare.status) == (AlgoStatus.NEW, AlgoStatus.FINISHED)
-    market.mark = Decimal(76000)
+    market.jump(Decimal(75000), mark=Decimal(76000))
     conditionals.watch("BTCUSDT")
     assert protected.status is AlgoStatus.FINISHED
 

@@ -128,6 +128,19 @@ def test_an_isolated_position_has_a_call_of_its_own() -> None:
     assert [call.cross_wallet for call in calls(exchange.drain())] == [None]
 
 
+def test_shared_assets_are_one_pool_with_one_call() -> None:
+    exchange = open_exchange(usdt="10000")
+    exchange.transfer("alice", "USDC", Decimal(1000), START)
+    exchange.set_multi_assets("alice", True, START)
+    hold(exchange, "alice", "1")
+    hold(exchange, "alice", "0.001", symbol="BTCUSDC")
+    exchange.margin_call("alice", START)
+    [call] = calls(exchange.drain())
+    assert [position.symbol for position in call.positions] == ["BTCUSDT", "BTCUSDC"]
+    exchange.move_price("BTCUSDT", Decimal(69360), START)
+    assert len(calls(exchange.drain())) == 1
+
+
 def test_without_a_position_there_is_nothing_to_call() -> None:
     assert refusal(partial(open_exchange().margin_call, "alice", START)) == "no_position"
 

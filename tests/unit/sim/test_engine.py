@@ -140,6 +140,7 @@ def test_the_book_is_sorted_by_price_and_age_and_forgets_what_is_discarded(
     kept = [each for each in orders if each.order_id not in gone]
     bids = sorted((each for each in kept if each.side is Side.BUY), key=lambda each: (-each.price, each.order_id))
     asks = sorted((each for each in kept if each.side is Side.SELL), key=lambda each: (each.price, each.order_id))
+    assert book.is_empty == (not kept)
     for side, expected in ((Side.BUY, bids), (Side.SELL, asks)):
         assert [each.order_id for each in book.side(side)] == [each.order_id for each in expected]
         assert book.side(side).front() is (expected[0] if expected else None)

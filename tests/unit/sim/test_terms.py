@@ -201,3 +201,17 @@ def test_fees_in_another_asset_while_it_lasts() -> None:
     assert refusal(partial(exchange.convert_fee_asset, "alice", "XYZ")) == "unknown_asset"
     exchange.convert_fee_asset("alice", "")
     assert exchange.fee_asset("alice") == ""
+
+
+def test_a_locked_account_can_only_cancel() -> None:
+    exchange = open_exchange()
+    order = exchange.place("alice", limit("buy", "1", "70000"), START)
+    exchange.set_can_trade("alice", False, later(1))
+    assert not exchange.settings("alice").can_trade
+    wish = limit("buy", "1", "70000")
+    assert refusal(partial(exchange.place, "alice", wish, later(1))) == "trading_disabled"
+    act = partial(exchange.amend, "alice", "BTCUSDT", order_id=order.order_id, quantity=Decimal(2), price=None, now=later(1))
+    assert refusal(act) == "trading_disabled"
+    exchange.cancel("alice", "BTCUSDT", order_id=order.order_id, now=later(1))
+    exchange.set_can_trade("alice", True, later(2))
+    exchange.place("alice", wish, later(2))

@@ -26,6 +26,7 @@ from tests.support.paper import (
 from userstream.sim.books import ExpiryReason, Millis, OrderStatus, PositionSide, Side
 from userstream.sim.exchange import Exchange
 from userstream.sim.instruments import perpetual
+from userstream.sim.trading import MAX_AMENDMENTS
 
 
 def test_a_resting_order_is_told_once_and_changes_no_money() -> None:
@@ -225,6 +226,18 @@ def test_refused_amendments(quantity: str | None, price: str | None, side: str |
     assert refusal(act) == rule
     assert exchange.drain() == []
     assert exchange.open_orders("alice") == [order]
+
+
+def test_an_order_is_not_amended_for_ever() -> None:
+    exchange = open_exchange()
+    order = exchange.place("alice", limit("buy", "1", "79000"), START)
+    change = partial(exchange.amend, "alice", "BTCUSDT", order_id=order.order_id, price=None, now=START)
+    for count in range(MAX_AMENDMENTS):
+        change(quantity=Decimal(2 if count % 2 else 3))
+    exchange.drain()
+    assert refusal(partial(change, quantity=Decimal(1))) == "too_many_amendments"
+    numbers = [made.amendment_id for made in exchange.amendments("alice", "BTCUSDT", order.order_id)]
+    assert len(set(numbers)) == MAX_AMENDMENTS
 
 
 def test_the_outside_fills_in_parts_as_maker() -> None:

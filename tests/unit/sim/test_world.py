@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -22,6 +23,11 @@ def world() -> World:
 def test_what_does_not_exist() -> None:
     assert refusal(lambda: world().account("bob")) == "unknown_account"
     assert refusal(lambda: world().instrument("XYZUSDT")) == "unknown_symbol"
+
+
+def test_an_exchange_without_contracts_is_a_mistake() -> None:
+    with pytest.raises(ValueError, match="at least one"):
+        World((), 1, START)
 
 
 def test_ids_grow_and_trade_ids_have_holes() -> None:
