@@ -38,7 +38,7 @@ coverage: ## every test, with the lines and branches no test reaches
 	$(PYTHON) -m coverage report
 
 bench: ## speed and memory, never part of the tests
-	$(PYTHON) -m benchmarks
+	$(PYTHON) -m benchmarks.pipeline
 
 docs: ## every link and path the documents name leads somewhere
 	$(PYTHON) -m pytest tests/test_layout.py -k documents
