@@ -163,10 +163,7 @@ def _formatter(*, as_json: bool, colours: bool) -> structlog.stdlib.ProcessorFor
 
 
 class _Handler(logging.StreamHandler[TextIO]):
-    """Cleans the finished line once more; when it cannot write, it says so without the entry, which may hold anything."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        return REDACTOR.clean(super().format(record))
+    """When it cannot write, it says so without the entry: the standard handler would print the raw record."""
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the name is the base's
         try:
@@ -189,8 +186,11 @@ def hide_secrets(logger: WrappedLogger, method: str, entry: EventDict) -> EventD
 
 def _clean_value(value: object, *, lines: bool = False) -> object:
     match value:
-        case bool() | int() | float() | None:
+        case bool() | None:
             return value
+        case int() | float():
+            # a passphrase may be all digits
+            return value if REDACTOR.clean(str(value)) == str(value) else _MASK
         case str():
             text = REDACTOR.clean(value)
             return "\n".join(map(_visible, text.split("\n"))) if lines else _visible(text)

@@ -232,6 +232,15 @@ def _visible_part(spelling: str) -> str:
     return spelling[len(spelling) // 4 : -len(spelling) // 4] if len(spelling) > 8 else spelling
 
 
+def test_a_secret_of_digits_is_hidden_as_a_number_too() -> None:
+    register_secret("9988776655")
+    stream = configured()
+    logger().info("x", action="x", count=9988776655, total=0.9988776655, size=99)
+    forget_secret("9988776655")
+    [entry] = json_lines(stream)
+    assert (entry["count"], entry["total"], entry["size"]) == ("***", "***", 99)
+
+
 @given(st.text(min_size=4, max_size=60), st.text(max_size=20), st.text(max_size=20))
 def test_a_registered_text_is_in_no_cleaned_text(secret: str, before: str, after: str) -> None:
     redactor = Redactor()
