@@ -98,7 +98,6 @@ UNAUTHORIZED: Final = frozenset({-2014, -2015})
 RULES: Final[Mapping[str, int]] = MappingProxyType(
     {
         "amend_no_change": -5027,
-        "amend_not_limit": -5025,
         "amend_side_mismatch": -1117,
         "bad_amount": -4055,
         "bad_callback_rate": -1130,
