@@ -89,9 +89,7 @@ async def _serve(framed: list[bytes], times: memoryview, path: Path) -> None:
 
     server = await ws_create_server(listen, "127.0.0.1", 0)
     ws_port = server.sockets[0].getsockname()[1]
-    print(
-        json.dumps({"rest_url": f"http://127.0.0.1:{rest_port}", "ws_url": f"ws://127.0.0.1:{ws_port}", "times": str(path)}), flush=True
-    )
+    print(json.dumps({"rest_url": f"http://127.0.0.1:{rest_port}", "ws_url": f"ws://127.0.0.1:{ws_port}", "times": str(path)}), flush=True)
     sent = 0
     while line := (await asyncio.to_thread(sys.stdin.readline)).split():
         rate, count = int(line[1]), int(line[2])

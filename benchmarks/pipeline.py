@@ -72,7 +72,7 @@ class Probe:
         self._place: dict[int, int] = {}
 
     def on_record(self, record: Record) -> None:
-        if not record.connection:
+        if not record.frame or not record.connection or self.frames == len(self.taken):
             return
         self.taken[self.frames] = time.monotonic_ns()
         self._place[record.sequence] = self.frames

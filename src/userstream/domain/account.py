@@ -39,6 +39,14 @@ class Doubt(msgspec.Struct, frozen=True):
     key: str
 
 
+class Instant(msgspec.Struct):
+    """Several values of one register in one millisecond, in the order of their making, and how far each socket has told them."""
+
+    time: Millis
+    told: list[PositionSet | BalanceSet]
+    reached: dict[int, int]
+
+
 class Movement(msgspec.Struct):
     """A change of cash we know of; the stream tells it without an id, the history with one."""
 
@@ -82,6 +90,7 @@ class Account:
         self.config_times: dict[str, Millis] = {}
         self.watches: dict[PositionKey, PositionWatch] = {}
         self.lines: dict[PositionKey | str, int] = {}
+        self.instants: dict[PositionKey | str, Instant] = {}
         self.seen_last: dict[tuple[str, str], Event] = {}
 
     def open_orders(self) -> Iterator[OrderChanged]:
@@ -108,11 +117,11 @@ class Account:
         """The leg's checksum. Once all legs were read, one never heard of is known to have been flat."""
         watch = self.watches.get(key)
         if watch is None and self.positions_known_since is not None:
-            watch = self.start_watch(key, ZERO, self.positions_known_since)
+            watch = self.start_watch(key, ZERO, self.positions_known_since, exact=True)
         return watch
 
-    def start_watch(self, key: PositionKey, amount: Decimal, time: Millis) -> PositionWatch:
-        watch = self.watches[key] = PositionWatch(amount, time)
+    def start_watch(self, key: PositionKey, amount: Decimal, time: Millis, *, exact: bool = False) -> PositionWatch:
+        watch = self.watches[key] = PositionWatch(amount, time, exact=exact)
         return watch
 
     def doubt(self, subject: str, symbol: Symbol, key: str) -> None:

@@ -115,6 +115,13 @@ def forget(account: Account, before: Millis) -> None:
     account.forgotten_before = max(account.forgotten_before, before)
 
 
+def newest_time(account: Account) -> Millis:
+    """The venue time of the newest order or fill in memory, 0 without any."""
+    orders, fills = account.orders, account.recent_fills
+    newest_order = next(reversed(orders.values())).transaction_time if orders else Millis(0)
+    return max(newest_order, fills[-1].transaction_time if fills else Millis(0))
+
+
 def checkpoint_of(account: Account) -> tuple[Event, ...]:
     """Events that rebuild the account by `apply`, oldest knowledge first: what a restart reads instead of all of history."""
     snapshot = SnapshotTaken(

@@ -1,7 +1,7 @@
 """Positions, balances and settings: values that replace each other, guarded by the venue's time.
 
-Newer wins. At equal time the later arrival on the same socket wins (one socket delivers in order); from another socket it is a tie that
-REST must settle. A REST answer wins over an older time, and over any time that lies further back than its own lag allows.
+Newer wins. Within one millisecond a socket tells the values in the order of their making: what another socket told before is a copy, what
+follows the newest known value is newer, and anything else is a tie that REST must settle. A REST answer wins over an older time, and over any time that lies further back than its own lag allows.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import msgspec
 
-from userstream.domain.account import Account, Doubt, Movement
+from userstream.domain.account import Account, Doubt, Instant, Movement
 from userstream.domain.events import AccountConfigChanged, BalanceMoved, BalanceSet, Event, MarginCalled, PositionSet
 from userstream.domain.words import PositionSide, Source
 from userstream.kernel.amount import ZERO
@@ -92,9 +92,23 @@ def _verdict(account: Account, key: tuple[Symbol, PositionSide] | str, known: Re
         return "wins" if event.as_of > known.transaction_time + account.lag_ms else "loses"
     if event.transaction_time < known.transaction_time:
         return "loses"
-    if known.source is not Source.STREAM or account.lines.get(key) == connection:
-        return "wins"
-    return "loses" if _says_the_same(known, event) else "tie"
+    return "wins" if known.source is not Source.STREAM else _place_in_instant(account, key, known, event, connection)
+
+
+def _place_in_instant(account: Account, key: tuple[Symbol, PositionSide] | str, known: Register, event: Register, connection: int) -> str:
+    instant = account.instants.get(key)
+    if instant is None or instant.time != known.transaction_time:
+        instant = account.instants[key] = Instant(known.transaction_time, [known], {account.lines.get(key, 0): 0})
+    reached = instant.reached.get(connection, -1)
+    for place in range(reached + 1, len(instant.told)):
+        if _says_the_same(instant.told[place], event):
+            instant.reached[connection] = place
+            return "loses"
+    if reached != len(instant.told) - 1:
+        return "tie"
+    instant.told.append(event)
+    instant.reached[connection] = reached + 1
+    return "wins"
 
 
 def _says_the_same(known: PositionSet | BalanceSet, event: PositionSet | BalanceSet) -> bool:

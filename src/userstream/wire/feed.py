@@ -73,7 +73,7 @@ Wish: TypeAlias = Dial | Hang | SendText | SendPing | SessionCall | Ask | Fail
 class Line:
     """One socket's place in the feed."""
 
-    __slots__ = ("connection", "dialing_since", "frames", "frames_at_succession", "opened", "retiring_at", "session")
+    __slots__ = ("connection", "dialing_since", "frames", "frames_at_succession", "opened", "retiring_at", "session", "succeeded")
 
     def __init__(self, connection: int, session: Session, now: Millis) -> None:
         self.connection, self.session = connection, session
@@ -82,6 +82,7 @@ class Line:
         self.frames = 0
         self.frames_at_succession = 0
         self.dialing_since = now
+        self.succeeded = False
 
 
 class FeedPolicy(msgspec.Struct, frozen=True, kw_only=True):
@@ -215,7 +216,8 @@ class Feed:
             self.lit_since = now
         for other in self.lines.values():
             other.frames_at_succession = other.frames
-            if other.retiring_at is not None:
+            if other.retiring_at is not None and not other.succeeded:
+                other.succeeded = True
                 other.retiring_at = Millis(now + self._policy.drain_ms)
 
     def _replace(self, line: Line, reason: str, *, alive: bool, now: Millis) -> None:

@@ -13,7 +13,7 @@ import msgspec
 
 from userstream.domain.account import Account
 from userstream.domain.events import Event, GapOpened, StreamChanged, Unrecognized, stamp
-from userstream.domain.fold import apply, forget
+from userstream.domain.fold import apply, forget, newest_time
 from userstream.domain.words import Source, StreamState
 from userstream.kernel.errors import UserStreamError
 from userstream.kernel.ids import Millis
@@ -29,6 +29,10 @@ RESTART_LEAP: Final = 1_000_000
 """Sequences handed out before a crash and never committed are not given to other events afterwards."""
 
 DOUBT_TICK_MS: Final = 250
+
+FORGET_MS: Final = 60_000
+UNPROVEN_MEMORY_MS: Final = 900_000
+"""Without a secret nothing is ever proven: what ended longer ago than this (venue time) leaves memory all the same."""
 
 UNREADABLE: Final = "bytes"
 """The name under which decoders report bytes that are no message."""
@@ -61,6 +65,7 @@ class Machine:
         self._was_lit = False
         self.doubt_tick: Millis = NEVER
         self._wall = wall
+        self._next_forget = NEVER if self.books is not None else Millis(now + FORGET_MS)
 
     def claim_sequence(self) -> int:
         """A place in the journal for bytes that told nothing new."""
@@ -178,6 +183,9 @@ class Machine:
         self.feed.tick(now)
         if self.books is not None:
             self.books.tick(now)
+        elif self._next_forget <= now:
+            self._next_forget = Millis(now + FORGET_MS)
+            forget(self.account, Millis(max(0, newest_time(self.account) - UNPROVEN_MEMORY_MS)))
         if self.doubt_tick <= now:
             self.doubt_tick = Millis(now + DOUBT_TICK_MS) if self.account.doubts else NEVER
             if self.books is not None:
@@ -187,7 +195,7 @@ class Machine:
     def deadline(self) -> Millis:
         if self.error is not None:
             return NEVER
-        times = [self.feed.deadline(), self.doubt_tick]
+        times = [self.feed.deadline(), self.doubt_tick, self._next_forget]
         if self.books is not None:
             times.append(self.books.deadline())
         return min(times)

@@ -1,0 +1,166 @@
+"""A desk for scenarios: a paper exchange with one account and a fleet that runs it, on real sockets, with everything compared at the end."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from userstream import Event, Filled, Fleet, LiveAccount, OrderChanged, RecoverySettings, StreamSettings
+from userstream.entry.bootstrap import Application
+from userstream.sim.server import PaperExchangeServer
+from userstream.sim.settings import AccountSpec, SimulatorSettings
+from userstream.sim.venue import Call
+
+VENUE: Final = "binance-usdm"
+NAME: Final = "desk"
+QUICK: Final = RecoverySettings(lag_s=0.15, overlap_s=1.0, audit_s=1.0, history_s=60.0, poll_s=1.0)
+SHORT_PINGS: Final = StreamSettings(own_ping_s=0.2, silence_s=0.6, first_delay_s=0.05, max_delay_s=0.4)
+LONG_S: Final = 20.0
+CLOSED: Final = {"filled", "canceled", "expired", "expired_in_match", "rejected"}
+
+
+class Desk:
+    """One account, its exchange, and every event it was told."""
+
+    def __init__(self, server: PaperExchangeServer, fleet: Fleet, account: LiveAccount) -> None:
+        self.server, self.fleet, self.account = server, fleet, account
+        self.events: list[Event] = []
+        account.on(handler=self.events.append)
+        self._orders = 0
+
+    @property
+    def application(self) -> Application:
+        return self.fleet.application
+
+    def act(self, action: str, **fields: object) -> Any:
+        """Carries out an action of the control interface; the account is ours unless given or meaningless."""
+        reply = self.server.control.answer(Call(method="POST", path=f"/control/{action}", body=msgspec.json.encode(fields)))
+        answer = msgspec.json.decode(reply.body)
+        assert reply.status == 200, answer
+        return answer["result"]
+
+    def place(self, symbol: str = "BTCUSDT", side: str = "buy", quantity: str = "0.010", price: str = "60000") -> str:
+        """A resting limit order; returns its client order id."""
+        self._orders += 1
+        name = f"order-{self._orders}"
+        fields = {"symbol": symbol, "side": side, "quantity": quantity, "price": price, "client_order_id": name}
+        self.act("place", account=NAME, **fields)
+        return name
+
+    def trade(self, symbol: str = "BTCUSDT", side: str = "buy", quantity: str = "0.010") -> None:
+        """A market order: filled at once, perhaps in parts."""
+        self.act("place", account=NAME, symbol=symbol, side=side, quantity=quantity, order_type="market")
+
+    def fill(self, name: str, symbol: str = "BTCUSDT", quantity: str | None = None) -> None:
+        part = {} if quantity is None else {"quantity": quantity}
+        self.act("fill", account=NAME, symbol=symbol, client_order_id=name, **part)
+
+    def truth(self) -> Any:
+        return self.server.control.truth(NAME)
+
+    def requests(self, path: str) -> int:
+        return sum(times for name, times in self.server.control.requests.items() if path in name)
+
+    async def until(self, holds: Callable[[], bool], what: str) -> None:
+        """Waits, with the loop running, until something holds."""
+        for _ in range(int(LONG_S * 200)):
+            if holds():
+                return
+            await self.application.clock.sleep(5)
+        raise AssertionError(f"never came: {what}; {self.account!r}; {self.account.health}; differences {self.differences()}")
+
+    async def until_same(self) -> None:
+        """Waits until the account is live and equals the exchange's books; then the store must too."""
+        await self.until(lambda: self.account.health.is_healthy and not self.differences(), "equality with the exchange")
+        assert self.doubles() == []
+
+    def kinds(self) -> Counter[str]:
+        return Counter(str(event.__struct_config__.tag) for event in self.events)
+
+    def doubles(self) -> list[tuple[str, str]]:
+        """Fills that a listener was told more than once."""
+        told = Counter((str(event.symbol), event.trade_id) for event in self.events if isinstance(event, Filled))
+        return [key for key, times in told.items() if times > 1]
+
+    def differences(self) -> list[str]:
+        """What memory says otherwise than the exchange's books, in words."""
+        truth = self.truth()
+        return [*self._fills(truth), *self._orders_of(truth), *self._positions(truth), *self._balances(truth)]
+
+    def _fills(self, truth: Any) -> list[str]:
+        ours = {(fill.symbol, fill.trade_id): fill for event in self.events if isinstance(event, Filled) for fill in [event]}
+        theirs = {(row["symbol"], str(row["trade_id"])): row for row in truth["fills"]}
+        wrong = [f"fill {key} missing" for key in theirs.keys() - ours.keys()] + [
+            f"fill {key} invented" for key in ours.keys() - theirs.keys()
+        ]
+        for key in ours.keys() & theirs.keys():
+            if (ours[key].quantity, ours[key].price) != (Decimal(theirs[key]["quantity"]), Decimal(theirs[key]["price"])):
+                wrong.append(f"fill {key} differs")
+        return wrong
+
+    def _orders_of(self, truth: Any) -> list[str]:
+        wrong = []
+        told = {event.order_id: event for event in self.events if isinstance(event, OrderChanged) and not event.conditional}
+        for row in truth["orders"]:
+            order = told.get(str(row["order_id"]))
+            status = "expired" if row["status"] == "expired_in_match" else row["status"]
+            if order is None:
+                wrong.append(f"order {row['order_id']} unknown")
+            elif (order.status.value, order.filled_quantity) != (status, Decimal(row["filled_quantity"])):
+                wrong.append(f"order {row['order_id']} is {order.status} {order.filled_quantity}, truth {status} {row['filled_quantity']}")
+        return wrong
+
+    def _positions(self, truth: Any) -> list[str]:
+        theirs = {(row["symbol"], row["position_side"]): Decimal(row["amount"]) for row in truth["positions"] if Decimal(row["amount"])}
+        ours = {(leg.symbol, leg.position_side.value): leg.amount for leg in self.account.positions.open()}
+        return [] if ours == theirs else [f"positions {ours}, truth {theirs}"]
+
+    def _balances(self, truth: Any) -> list[str]:
+        theirs = {row["asset"]: Decimal(row["wallet"]) for row in truth["balances"] if Decimal(row["wallet"])}
+        ours = {balance.asset: balance.total for balance in self.account.balances if balance.total}
+        return [] if ours == theirs else [f"balances {ours}, truth {theirs}"]
+
+
+@asynccontextmanager
+async def open_desk(
+    *,
+    store: Path | None = None,
+    recovery: RecoverySettings = QUICK,
+    stream: StreamSettings = SHORT_PINGS,
+    server: PaperExchangeServer | None = None,
+    balances: dict[str, Decimal] | None = None,
+    proven: bool = True,
+    **simulator: Any,
+) -> AsyncIterator[Desk]:
+    """A running desk. `server`: an exchange that lives on after the desk (for restarts)."""
+    own = server is None
+    if server is None:
+        spec = AccountSpec(account=NAME, balances=balances or {"USDT": Decimal(100_000), "BNB": Decimal(10)})
+        server = PaperExchangeServer(SimulatorSettings(accounts=(spec,), **simulator))
+        await server.start()
+    try:
+        async with Fleet(store=store) as fleet:
+            place, key = server.listing.venues[VENUE], server.listing.accounts[0]
+            account = await fleet.add(
+                NAME,
+                VENUE,
+                api_key=key.api_key,
+                api_secret=key.api_secret,
+                rest_url=place.rest_url,
+                ws_url=place.ws_url,
+                recovery=recovery,
+                stream=stream,
+            )
+            desk = Desk(server, fleet, account)
+            if proven:
+                await account.wait_proven(LONG_S)
+            yield desk
+    finally:
+        if own:
+            await server.stop()
