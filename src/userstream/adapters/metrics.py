@@ -1,0 +1,175 @@
+"""Numbers for Prometheus. The table says all there is to count; whoever counts names a line of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import Final, Literal, NamedTuple
+
+import structlog
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Metric, ProcessCollector, generate_latest
+
+from userstream.kernel.errors import SettingsError, nearest
+
+CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
+"""The media type of what `render` returns."""
+
+_PREFIX: Final = "userstream_"
+_OF_ACCOUNT: Final = ("venue", "account")
+_log = structlog.stdlib.get_logger("userstream.metrics")
+
+Kind = Literal["counter", "gauge"]
+
+
+class Line(NamedTuple):
+    """One line of the table: `name` as the `Metrics` port takes it; Prometheus sees it with `userstream_` in front."""
+
+    name: str
+    kind: Kind
+    help: str
+    labels: tuple[str, ...] = ()
+
+
+TABLE: Final[Mapping[str, Line]] = MappingProxyType(
+    {
+        line.name: line
+        for line in (
+            Line("active_connections", "gauge", "Open sockets.", _OF_ACCOUNT),
+            Line("accounts", "gauge", "Accounts by state of their feed.", ("venue", "state")),
+            Line("reconnects_total", "counter", "Sockets that were replaced after trouble.", _OF_ACCOUNT),
+            Line("connect_failures_total", "counter", "Attempts to open a socket that failed.", _OF_ACCOUNT),
+            Line("messages_received_total", "counter", "Messages that came over sockets.", _OF_ACCOUNT),
+            Line("odd_frames_total", "counter", "Frames that are no text message.", _OF_ACCOUNT),
+            Line("order_updates_total", "counter", "Changes of orders.", _OF_ACCOUNT),
+            Line("position_updates_total", "counter", "Changes of positions.", _OF_ACCOUNT),
+            Line("balance_updates_total", "counter", "Changes of balances.", _OF_ACCOUNT),
+            Line("margin_calls_total", "counter", "Margin calls.", _OF_ACCOUNT),
+            Line("account_config_updates_total", "counter", "Changes of leverage, margin type and position mode.", _OF_ACCOUNT),
+            Line("fills_total", "counter", "Fills, however they became known.", _OF_ACCOUNT),
+            Line("fills_recovered_total", "counter", "Fills that the stream did not bring and recovery did.", _OF_ACCOUNT),
+            Line("duplicates_dropped_total", "counter", "Events that told nothing new.", _OF_ACCOUNT),
+            Line("unrecognized_total", "counter", "Messages, fields and words that the venue's documents do not know.", _OF_ACCOUNT),
+            Line("mismatches_total", "counter", "Differences found between stream, snapshot and arithmetic.", _OF_ACCOUNT),
+            Line("open_mismatches", "gauge", "Differences that are not resolved.", _OF_ACCOUNT),
+            Line("gaps_total", "counter", "Intervals in which events may have been missed.", _OF_ACCOUNT),
+            Line("gap_seconds", "gauge", "Age of the oldest gap that is not repaired; 0 without one.", _OF_ACCOUNT),
+            Line("staleness_seconds", "gauge", "Time since the venue's last sign of life.", _OF_ACCOUNT),
+            Line("unproven_seconds", "gauge", "Time since the last moment up to which the feed is proven complete.", _OF_ACCOUNT),
+            Line("polls_total", "counter", "Snapshots taken because the stream was away.", _OF_ACCOUNT),
+            Line("clock_skew_seconds", "gauge", "How far the venue's clock is ahead of this machine's.", ("venue",)),
+            Line("rest_weight_used", "gauge", "Weight of requests that the venue counts in its current interval.", ("budget",)),
+            Line("rest_weight_limit", "gauge", "Weight of requests that the venue allows in an interval.", ("budget",)),
+            Line("rest_requests_total", "counter", "HTTP calls by status; 0 where no answer came.", ("request", "status")),
+            Line("rest_waits_total", "counter", "HTTP calls that waited for the budget.", ("budget",)),
+            Line("journal_backlog", "gauge", "Records handed to the journal and not yet durable."),
+            Line("journal_records_total", "counter", "Records made durable."),
+            Line("journal_failed", "gauge", "1 when the journal cannot keep records any more."),
+            Line("queue_depth", "gauge", "Items waiting in a queue.", ("queue",)),
+            Line("stage_latency_seconds", "gauge", "Time from one stage of a message's way to the next, latest.", ("stage",)),
+            Line("handler_errors_total", "counter", "Exceptions out of handlers.", ("account",)),
+            Line("handler_drops_total", "counter", "Events that a slow handler did not get and was told so.", ("account",)),
+            Line("sink_lag", "gauge", "Records of the journal that a sink has not taken yet.", ("sink",)),
+            Line("sink_errors_total", "counter", "Batches that a sink refused.", ("sink",)),
+            Line("risk_actions_total", "counter", "Actions of the risk engine; dry runs too.", ("account", "action", "outcome")),
+            Line("breaker_state", "gauge", "Circuit breaker: 0 closed, 1 half-open, 2 open.", ("account",)),
+            Line("alerts_total", "counter", "Notifications by outcome.", ("outcome",)),
+            Line("task_failures_total", "counter", "Tasks that ended with an exception."),
+            Line("loop_stall_seconds", "gauge", "The longest recent stall of the event loop."),
+            Line("unknown_metrics_total", "counter", "Numbers reported under a name or a label that is not in the table."),
+        )
+    }
+)
+
+
+class NullMetrics:
+    """Counts nothing."""
+
+    def count(self, name: str, amount: int = 1, labels: Mapping[str, str] | None = None) -> None:
+        return
+
+    def gauge(self, name: str, value: float, labels: Mapping[str, str] | None = None) -> None:
+        return
+
+
+class PrometheusMetrics:
+    """Keeps the numbers of `TABLE` in a registry of its own. A label that is left out is empty.
+
+    A name, kind or label that is not in the table raises SettingsError if `strict`; else it is logged once and counted, because a
+    wrong name must not end a feed.
+    """
+
+    def __init__(self, *, strict: bool = False) -> None:
+        self._strict = strict
+        self._registry = CollectorRegistry()
+        ProcessCollector(registry=self._registry)
+        self._counters = {
+            line.name: Counter(*_declared(line), registry=self._registry) for line in TABLE.values() if line.kind == "counter"
+        }
+        self._gauges = {line.name: Gauge(*_declared(line), registry=self._registry) for line in TABLE.values() if line.kind == "gauge"}
+        self._known_problems: set[str] = set()
+
+    def count(self, name: str, amount: int = 1, labels: Mapping[str, str] | None = None) -> None:
+        """Adds `amount` (not negative) to a counter."""
+        if (problem := _problem(name, "counter", labels or {}, amount)) is not None:
+            self._complain(problem)
+            return
+        counter, values = self._counters[name], _values(TABLE[name], labels or {})
+        (counter.labels(*values) if values else counter).inc(amount)
+
+    def gauge(self, name: str, value: float, labels: Mapping[str, str] | None = None) -> None:
+        """Sets a gauge."""
+        if (problem := _problem(name, "gauge", labels or {})) is not None:
+            self._complain(problem)
+            return
+        gauge, values = self._gauges[name], _values(TABLE[name], labels or {})
+        (gauge.labels(*values) if values else gauge).set(value)
+
+    def forget_account(self, account: str) -> None:
+        """Drops all numbers of an account that was removed: the last staleness of a feed that is no more would raise alarms for ever."""
+        for metric in (*self._counters.values(), *self._gauges.values()):
+            kept = [sample.labels for family in metric.collect() for sample in family.samples if sample.labels.get("account") == account]
+            for found in {tuple(labels.values()) for labels in kept}:
+                metric.remove(*found)
+
+    def render(self) -> bytes:
+        """The text that Prometheus reads; its media type is `CONTENT_TYPE`."""
+        return generate_latest(_Rendered(self._registry))
+
+    def _complain(self, problem: str) -> None:
+        if self._strict:
+            raise SettingsError(problem)
+        self._counters["unknown_metrics_total"].inc()
+        if problem not in self._known_problems:
+            self._known_problems.add(problem)
+            _log.error("a number was not counted", action="metric_refused", reason=problem)
+
+
+class _Rendered:
+    """A registry without the time of creation of each counter, which doubles the text and which nobody reads."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._registry = registry
+
+    def collect(self) -> Iterable[Metric]:
+        for family in self._registry.collect():
+            family.samples = [sample for sample in family.samples if not sample.name.endswith("_created")]
+            yield family
+
+
+def _declared(line: Line) -> tuple[str, str, tuple[str, ...]]:
+    return _PREFIX + line.name, line.help, line.labels
+
+
+def _values(line: Line, labels: Mapping[str, str]) -> tuple[str, ...]:
+    return tuple(labels.get(label, "") for label in line.labels)
+
+
+def _problem(name: str, kind: Kind, labels: Mapping[str, str], amount: int = 0) -> str | None:
+    line = TABLE.get(name)
+    if line is None:
+        return f"metric {name!r}: {nearest(name, TABLE)}"
+    if line.kind != kind:
+        return f"metric {name!r} is a {line.kind}, not a {kind}"
+    if foreign := sorted(set(labels) - set(line.labels)):
+        return f"metric {name!r} has no label {foreign[0]!r}; it has: {', '.join(line.labels) or 'none'}"
+    return f"metric {name!r} cannot go back" if amount < 0 else None
