@@ -5,7 +5,7 @@ from __future__ import annotations
 from userstream.domain.account import Account, Doubt
 from userstream.domain.events import Event, FillCompleted, Filled
 from userstream.domain.orders import check_order
-from userstream.domain.words import Side
+from userstream.domain.words import Side, Source
 from userstream.kernel.amount import ZERO
 
 
@@ -32,10 +32,10 @@ def _add(account: Account, fills: dict[str, Filled], event: Filled) -> Event | N
     account.recent_fills.append(event)
     key = (event.symbol, event.order_id)
     account.fill_sums[key] = account.fill_sums.get(key, ZERO) + event.quantity
-    if account.doubts:
+    if account.doubts or event.fee is None or event.source is not Source.STREAM:
+        # a stream's complete fill comes in one frame with its order, which is compared then
         order = account.orders.get((event.symbol, event.order_id, False))
-        if order is not None:
-            check_order(account, event.symbol, event.order_id, order.filled_quantity)
+        check_order(account, event.symbol, event.order_id, None if order is None else order.filled_quantity)
     _move_leg(account, event)
     return event
 

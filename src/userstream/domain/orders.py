@@ -65,9 +65,9 @@ def is_news(known: OrderChanged, event: OrderChanged) -> bool:
     return age > known_age or event.source is Source.STREAM or known.source is not Source.STREAM
 
 
-def check_order(account: Account, symbol: Symbol, order_id: OrderId, filled: Decimal) -> None:
-    """The venue's cumulative quantity is a running checksum over the order's fills."""
-    if account.fill_sums.get((symbol, order_id), ZERO) < filled:
+def check_order(account: Account, symbol: Symbol, order_id: OrderId, filled: Decimal | None) -> None:
+    """The venue's cumulative quantity is a running checksum over the order's fills; None: fills of an order we know nothing of."""
+    if account.fill_sums.get((symbol, order_id), ZERO) != filled:
         account.doubt("order", symbol, order_id)
     elif account.doubts:
         account.doubts.pop(Doubt("order", symbol, order_id), None)

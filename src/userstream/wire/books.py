@@ -357,7 +357,7 @@ class Books:
         venue_now = self._clock.at(now)
         for doubt, tries in due:
             history = Millis(self.watermark - self._policy.overlap_ms)
-            self._inquiries.ask(questions_of(doubt, history, venue_now), venue_now, urgent=True, for_round=False)
+            self._inquiries.ask(questions_of(self._account, doubt, history, venue_now), venue_now, urgent=True, for_round=False)
             if doubt.subject == "mode":
                 del self._account.doubts[doubt]
             elif tries == DISPUTED_AFTER:

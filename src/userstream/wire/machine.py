@@ -245,6 +245,8 @@ class Machine:
         if self.books is not None:
             self._care_for_books(now)
         self._note_state()
+        if self.account.doubts and self.doubt_tick == NEVER:
+            self.doubt_tick = Millis(now + DOUBT_TICK_MS)
         return self._take_facts(frame)
 
     def _failed(self, now: Millis) -> bool:

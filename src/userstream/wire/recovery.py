@@ -13,6 +13,7 @@ import msgspec
 
 from userstream.domain.account import Account, Doubt
 from userstream.domain.events import BalanceSet, Filled, OrderChanged, PositionSet
+from userstream.kernel.amount import ZERO
 from userstream.kernel.ids import Millis, OrderId, Symbol
 from userstream.wire.question import (
     Answer,
@@ -141,7 +142,7 @@ class Round:
                 self._want_history(symbol)
         self._ask_missing_orders(account)
         if not any(isinstance(question, AskFills) for question in self._open):
-            self._ask_short_orders(account)
+            self._ask_doubtful_orders(account)
 
     def _want_history(self, symbol: Symbol) -> None:
         if symbol not in self._histories:
@@ -158,10 +159,10 @@ class Round:
             if (order.symbol, order.order_id) not in self._listed[order.conditional] and order.transaction_time <= self.started:
                 self._want(AskOrder(symbol=order.symbol, order_id=order.order_id, conditional=order.conditional))
 
-    def _ask_short_orders(self, account: Account) -> None:
+    def _ask_doubtful_orders(self, account: Account) -> None:
         for doubt in list(account.doubts):
             if doubt.subject == "order":
-                self._want(AskOrderFills(symbol=doubt.symbol, order_id=OrderId(doubt.key)))
+                self._want(_question_of_order(account, doubt.symbol, OrderId(doubt.key)))
 
     def unknown_trades(self, account: Account) -> list[tuple[Symbol, str]]:
         """Trades that the cash history names and no fill explains: history is not complete while there is one."""
@@ -176,17 +177,25 @@ def _is_active(account: Account, symbol: Symbol, since: Millis) -> bool:
     return any(fill.transaction_time >= since for fill in account.fills.get(symbol, {}).values())
 
 
-def questions_of(doubt: Doubt, since: Millis, until: Millis) -> list[Question]:
+def questions_of(account: Account, doubt: Doubt, since: Millis, until: Millis) -> list[Question]:
     """What settles a doubt with the fewest calls."""
     match doubt.subject:
         case "order":
-            return [AskOrderFills(symbol=doubt.symbol, order_id=OrderId(doubt.key))]
+            return [_question_of_order(account, doubt.symbol, OrderId(doubt.key))]
         case "position":
             return [AskFills(symbol=doubt.symbol, since=since, until=until), AskPositions()]
         case "tie":
             return [AskPositions() if doubt.symbol else AskBalances()]
         case _:
             return [AskSettings(), AskPositions()]
+
+
+def _question_of_order(account: Account, symbol: Symbol, order_id: OrderId) -> Question:
+    """Fewer fills than the order says: ask the fills. More, or no order at all: ask the order."""
+    order = account.orders.get((symbol, order_id, False))
+    if order is not None and account.fill_sums.get((symbol, order_id), ZERO) < order.filled_quantity:
+        return AskOrderFills(symbol=symbol, order_id=order_id)
+    return AskOrder(symbol=symbol, order_id=order_id, conditional=False)
 
 
 def absent_keys(account: Account, answer: Answer, question: Question) -> list[PositionSet | BalanceSet]:
