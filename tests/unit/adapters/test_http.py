@@ -310,7 +310,7 @@ async def test_an_address_that_is_not_safe_is_a_wrong_setting(url: str) -> None:
 async def test_no_trouble_shows_a_secret(caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
     caplog.set_level(1)
     for name in ("aiohttp", "aiohttp.client", "asyncio"):
-        logging.getLogger(name).setLevel(1)
+        caplog.set_level(1, logger=name)
     logging.getLogger("userstream.control").warning("positive control %s", CANARY)
     request = call(headers=(("X-KEY", Secret(CANARY)),), body=Secret(CANARY), method="POST")
     bodies = [b""]
