@@ -129,18 +129,18 @@ class MemoryProjection:
         events = [event for stored in fresh for event in stored.record.events]
         for table, batch in sort_into_tables(events).items():
             for event in batch:
-                self._put(table, row_of(table, event))
+                self._put(table, dict(zip(TABLES[table].columns, row_of(table, event), strict=True)))
         self._extend_coverage(events)
         self._tables["cursors"][(reader,)] = {"reader": reader, "position": fresh[-1].position}
 
     async def rows(self, table: str, account: AccountId | None = None, *, limit: int = 1000) -> list[dict[str, object]]:
         """Rows of a table, newest first where it has an age. Raises ValueError for a table that does not exist."""
         form = find_table(table)
-        found: list[dict[str, object]] = [
-            dict(row) for row in self._tables[table].values() if account is None or row.get("account", account) == account
-        ]
+        newest_first = reversed(self._tables[table].values())
+        found: list[dict[str, object]] = [dict(row) for row in newest_first if account is None or row.get("account", account) == account]
         for column in reversed(form.listing):
-            found.sort(key=itemgetter(column.lstrip("-")), reverse=column.startswith("-"))
+            if column != "-rowid":
+                found.sort(key=itemgetter(column.lstrip("-")), reverse=column.startswith("-"))
         return found[:limit]
 
     def _put(self, table: str, row: Row) -> None:

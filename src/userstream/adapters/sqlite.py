@@ -25,7 +25,7 @@ from userstream.ports import Clock, Record, StoredRecord, Timer
 DEFAULT_SETTINGS: Final = SqliteSettings()
 _DAY_MS: Final = 24 * 3600 * 1000
 _TRIM_EVERY_MS: Final = 3600 * 1000
-_MOST_EVENTS_OF_A_TURN: Final = 400
+_MOST_EVENTS_OF_A_TURN: Final = 200
 
 
 def open_reader(path: Path) -> SqliteReader:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from enum import Enum
 from pathlib import Path
 from typing import Final
@@ -14,7 +15,8 @@ APPLICATION_ID: Final = 0x75737472
 """How the file says that it is ours ("ustr")."""
 OLDEST_SQLITE: Final = (3, 38)
 BUSY_LIMIT_MS: Final = 5_000
-_CACHED_STATEMENTS: Final = 512
+ROWS_OF_STATEMENTS: Final = (64, 16, 4, 1)
+_CACHED_STATEMENTS: Final = 256
 
 
 class Remedy(Enum):
@@ -132,6 +134,17 @@ def migrate(connection: sqlite3.Connection, path: Path, migrations: tuple[str, .
         except sqlite3.Error as error:
             roll_back(connection)
             raise StoreError(f"{path}: migration {number} failed and changed nothing: {error}") from error
+
+
+def insert_many(connection: sqlite3.Connection, query: str, rows: Sequence[tuple[str | int | bytes | None, ...]]) -> None:
+    """Runs an INSERT whose text holds `{rows}` with many rows a statement. Few sizes of statement, so that all stay prepared."""
+    begin = 0
+    for size in ROWS_OF_STATEMENTS:
+        while len(rows) - begin >= size:
+            part = rows[begin : begin + size]
+            place = f"({', '.join('?' * len(part[0]))})"
+            connection.execute(query.format(rows=", ".join([place] * size)), [value for row in part for value in row])
+            begin += size
 
 
 def roll_back(connection: sqlite3.Connection) -> None:

@@ -10,7 +10,8 @@ import msgspec
 
 from userstream.adapters.coverage import COVERAGE_EVENTS, Coverage, CoverageState, Span, fold_coverage
 from userstream.adapters.sql import load_queries
-from userstream.adapters.tables import Value, encode_events, find_table, sort_into_tables
+from userstream.adapters.sqlite_file import insert_many
+from userstream.adapters.tables import Value, find_table, row_of, sort_into_tables
 from userstream.domain.events import Event
 from userstream.kernel.errors import StoreError
 from userstream.kernel.ids import AccountId
@@ -26,7 +27,7 @@ class TableBatch(msgspec.Struct, frozen=True):
     reader: str
     base: int
     reached: int
-    lists: Mapping[str, bytes]
+    rows: Mapping[str, Sequence[tuple[Value, ...]]]
     coverage: Mapping[AccountId, Sequence[Event]]
 
 
@@ -45,8 +46,8 @@ def split_records(records: Sequence[StoredRecord], most_events: int) -> Iterator
 def prepare_batch(reader: str, base: int, records: Sequence[StoredRecord]) -> TableBatch:
     """The work that needs no database, so that it can be done elsewhere."""
     events = [event for stored in records for event in stored.record.events]
-    lists = {table: encode_events(batch) for table, batch in sort_into_tables(events).items()}
-    return TableBatch(reader, base, records[-1].position, lists, _coverage_events(events))
+    rows = {table: [row_of(table, event) for event in batch] for table, batch in sort_into_tables(events).items()}
+    return TableBatch(reader, base, records[-1].position, rows, _coverage_events(events))
 
 
 def _coverage_events(events: Iterable[Event]) -> dict[AccountId, list[Event]]:
@@ -61,8 +62,8 @@ def write_batch(connection: sqlite3.Connection, batch: TableBatch) -> None:
     """To be called within a transaction: rows and the reader's position belong together."""
     if read_position(connection, batch.reader) != batch.base:
         raise StoreError(f"the reader {batch.reader!r} has been moved by somebody else")
-    for table, data in batch.lists.items():
-        connection.execute(_QUERIES[f"add_{table}"], (data.decode(),))
+    for table, rows in batch.rows.items():
+        insert_many(connection, _QUERIES[f"add_{table}"], rows)
     for account, events in batch.coverage.items():
         _extend_coverage(connection, account, events)
     connection.execute(_QUERIES["save_position"], (batch.reader, batch.reached))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from enum import Enum
+from functools import cache
+from operator import attrgetter
 from types import MappingProxyType
 from typing import Final, TypeAlias, get_args
 
@@ -28,7 +30,8 @@ Row: TypeAlias = dict[str, Value]
 
 
 class Table(msgspec.Struct, frozen=True):
-    """A table of the read side: its columns, what names a row, and how its rows are listed (`-` before a column: newest first)."""
+    """A table of the read side: its columns, what names a row, and how its rows are listed. `-` before a column turns its order round;
+    `rowid` is the order in which the rows came to be."""
 
     columns: tuple[str, ...]
     key: tuple[str, ...]
@@ -36,10 +39,10 @@ class Table(msgspec.Struct, frozen=True):
 
 
 _STAMPS: Final = ("event_time", "received_time", "source", "sequence")
-_BY_AGE: Final = ("account", "-sequence")
+_NEWEST_FIRST: Final = ("account", "-rowid")
 
 
-def _table(columns: str, *, key: str, listing: tuple[str, ...] = _BY_AGE, stamps: tuple[str, ...] = _STAMPS) -> Table:
+def _table(columns: str, *, key: str, listing: tuple[str, ...] = _NEWEST_FIRST, stamps: tuple[str, ...] = _STAMPS) -> Table:
     return Table((*columns.split(), *stamps), tuple(key.split()), listing)
 
 
@@ -140,29 +143,81 @@ def key_of(event: Event) -> tuple[object, ...]:
             return (event.account, event.sequence)
 
 
-def row_of(table: str, event: Event) -> Row:
-    """The event as a row: words and amounts as text, flags 0 or 1, None where the message did not say."""
-    row = {column: plain(getattr(event, column, None)) for column in TABLES[table].columns}
-    if isinstance(event, BalanceMoved):
-        row["movement"] = f"{event.asset}|{event.reason}|{event.movement_id}" if event.movement_id else f"#{event.sequence}"
-    if table == "account_events":
-        row |= {"kind": str(event.__struct_config__.tag), "data": encode_events([event]).decode()[1:-1]}
-    return row
+def row_of(table: str, event: Event) -> tuple[Value, ...]:
+    """The event as a row, in the order of the table's columns: words and amounts as text, amounts with the digits they came with and
+    without exponent, flags 0 or 1, None where the message did not say."""
+    return _extractor(table, type(event))(event)
 
 
-def plain(value: object) -> Value:
-    """A field's value as it stands in a table. An amount keeps the digits it came with, without exponent."""
-    match value:
-        case None:
-            return None
-        case Decimal():
-            return format(value, "f")
-        case Enum():
-            return str(value.value)
-        case bool() | int():
-            return int(value)
-        case _:
-            return str(value)
+@cache
+def _extractor(table: str, kind: type[Event]) -> Callable[[Event], tuple[Value, ...]]:
+    """How a kind of event becomes a row; found out once, because a busy account makes thousands of rows a second."""
+    columns = TABLES[table].columns
+    types = {field.encode_name: field.type for field in msgspec.structs.fields(kind)}
+    read = attrgetter(*(column for column in columns if column in types))
+    told = [place for place, column in enumerate(columns) if column in types]
+    changed = [(place, change) for place, column in enumerate(columns) if (change := _change_of(types.get(column))) is not None]
+    made = [(place, make) for place, column in enumerate(columns) if (make := _MADE.get((table, column))) is not None]
+
+    def extract(event: Event) -> tuple[Value, ...]:
+        row: list[Value] = list(read(event))
+        if len(told) < len(columns):
+            values, row = row, [None] * len(columns)
+            for place, value in zip(told, values, strict=True):
+                row[place] = value
+        for place, change in changed:
+            value = row[place]
+            if value is not None:
+                row[place] = change(value)
+        for place, make in made:
+            row[place] = make(event)
+        return tuple(row)
+
+    return extract
+
+
+def _change_of(field_type: object) -> Callable[[object], Value] | None:
+    for one in get_args(field_type) or (field_type,):
+        if one is Decimal:
+            return plain_amount
+        if one is bool:
+            return _flag
+        if isinstance(one, type) and issubclass(one, Enum):
+            return str
+    return None
+
+
+def plain_amount(amount: object) -> str:
+    """The digits the amount came with; small numbers and many zeros without the exponent that Decimal gives them."""
+    text = str(amount)
+    return format(Decimal(text), "f") if "E" in text else text
+
+
+def _flag(value: object) -> int:
+    return 1 if value else 0
+
+
+def _movement_name(event: Event) -> str:
+    if isinstance(event, BalanceMoved) and event.movement_id:
+        return f"{event.asset}|{event.reason}|{event.movement_id}"
+    return f"#{event.sequence}"
+
+
+def _kind_name(event: Event) -> str:
+    return str(event.__struct_config__.tag)
+
+
+def _json_text(event: Event) -> str:
+    return encode_event(event).decode()
+
+
+_MADE: Final[Mapping[tuple[str, str], Callable[[Event], str]]] = MappingProxyType(
+    {
+        ("movements", "movement"): _movement_name,
+        ("account_events", "kind"): _kind_name,
+        ("account_events", "data"): _json_text,
+    }
+)
 
 
 def _amount_fields() -> Iterable[str]:
@@ -178,11 +233,10 @@ _SCIENTIFIC: Final = re.compile(
 )
 
 
-def encode_events(events: list[Event]) -> bytes:
-    """A JSON list of the events; amounts are plain digits, fields with their default are left out."""
-    data = _encoder.encode(events)
-    # Decimal writes small numbers and many zeros with an exponent. Keys stand between bare quotes, and quotes within a text are
-    # escaped, so that this cannot hit a text that merely looks like an amount.
+def encode_event(event: Event) -> bytes:
+    """The event as JSON: amounts as plain digits, fields with their default left out."""
+    data = _encoder.encode(event)
+    # Keys stand between bare quotes, and quotes within a text are escaped: a text that merely looks like an amount is not hit.
     if b"E-" in data or b"E+" in data:
-        data = _SCIENTIFIC.sub(lambda found: b'"%s":"%s"' % (found[1], format(Decimal(found[2].decode()), "f").encode()), data)
+        data = _SCIENTIFIC.sub(lambda found: b'"%s":"%s"' % (found[1], plain_amount(found[2].decode()).encode()), data)
     return data

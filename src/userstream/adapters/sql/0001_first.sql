@@ -31,6 +31,8 @@ CREATE TABLE meta (
     value TEXT NOT NULL
 ) STRICT;
 
+-- Tables that grow keep their rows in the order of arrival (rowid): new rows of all accounts lie together, and newest-first needs no
+-- index of its own. An order keeps the place of its first message.
 CREATE TABLE orders (
     account TEXT NOT NULL,
     venue TEXT NOT NULL,
@@ -70,9 +72,7 @@ CREATE TABLE orders (
     source TEXT NOT NULL,
     sequence INTEGER NOT NULL,
     PRIMARY KEY (account, symbol, order_id, conditional)
-) STRICT, WITHOUT ROWID;
-
-CREATE INDEX orders_newest ON orders (account, sequence);
+) STRICT;
 
 -- A fill is known by its trade id. What one message left open (fee, profit) another fills in; a known value never changes.
 CREATE TABLE fills (
@@ -97,10 +97,7 @@ CREATE TABLE fills (
     source TEXT NOT NULL,
     sequence INTEGER NOT NULL,
     PRIMARY KEY (account, venue, symbol, trade_id)
-) STRICT, WITHOUT ROWID;
-
-CREATE INDEX fills_newest ON fills (account, sequence);
-CREATE INDEX fills_by_order ON fills (account, symbol, order_id);
+) STRICT;
 
 CREATE TABLE positions (
     account TEXT NOT NULL,
@@ -158,9 +155,7 @@ CREATE TABLE movements (
     source TEXT NOT NULL,
     sequence INTEGER NOT NULL,
     PRIMARY KEY (account, movement)
-) STRICT, WITHOUT ROWID;
-
-CREATE INDEX movements_newest ON movements (account, sequence);
+) STRICT;
 
 CREATE TABLE margin_calls (
     account TEXT NOT NULL,
@@ -180,7 +175,7 @@ CREATE TABLE margin_calls (
     source TEXT NOT NULL,
     sequence INTEGER NOT NULL,
     PRIMARY KEY (account, sequence)
-) STRICT, WITHOUT ROWID;
+) STRICT;
 
 -- What happened to the account that is no order, fill, balance or position: feed, gaps, settings, mismatches, unknown messages.
 CREATE TABLE account_events (
@@ -193,7 +188,7 @@ CREATE TABLE account_events (
     source TEXT NOT NULL,
     sequence INTEGER NOT NULL,
     PRIMARY KEY (account, sequence)
-) STRICT, WITHOUT ROWID;
+) STRICT;
 
 -- The completeness certificate: spans of venue time [since, until) that do not overlap; until is NULL while a span is growing.
 CREATE TABLE coverage (

@@ -1,5 +1,5 @@
--- What a batch of events does to the tables. Each statement takes one JSON list of events, in the order of the journal, and is one step
--- of the database. Fields that are left out of the JSON have their default.
+-- What a batch of events does to the tables. Each statement takes many rows at once, in the order of the journal, and is one step of the
+-- database: the interpreter lock is let go and taken back once a statement, not once a row.
 
 -- name: add_orders
 INSERT INTO orders (
@@ -8,20 +8,7 @@ INSERT INTO orders (
     origin, transaction_time, created_time, good_till_time, reason, triggered_order_id, activation_price, callback_rate, activated,
     self_trade_prevention, working_type, amendment_id, event_time, received_time, source, sequence
 )
-SELECT
-    coalesce(value->>'account', ''), coalesce(value->>'venue', ''), coalesce(value->>'symbol', ''), coalesce(value->>'order_id', ''),
-    coalesce(value->>'conditional', 0), coalesce(value->>'client_order_id', ''), coalesce(value->>'side', ''),
-    coalesce(value->>'position_side', 'both'), coalesce(value->>'order_type', ''), coalesce(value->>'original_type', ''),
-    coalesce(value->>'time_in_force', ''), coalesce(value->>'status', ''), coalesce(value->>'execution_type', ''),
-    coalesce(value->>'price', ''), value->>'stop_price', value->>'average_price', coalesce(value->>'quantity', ''),
-    coalesce(value->>'filled_quantity', ''), coalesce(value->>'reduce_only', 0), coalesce(value->>'post_only', 0),
-    coalesce(value->>'close_position', 0), coalesce(value->>'origin', 'own'), coalesce(value->>'transaction_time', 0),
-    coalesce(value->>'created_time', 0), coalesce(value->>'good_till_time', 0), coalesce(value->>'reason', ''),
-    coalesce(value->>'triggered_order_id', ''), value->>'activation_price', value->>'callback_rate', value->>'activated',
-    coalesce(value->>'self_trade_prevention', ''), coalesce(value->>'working_type', ''), coalesce(value->>'amendment_id', ''),
-    coalesce(value->>'event_time', 0), coalesce(value->>'received_time', 0), coalesce(value->>'source', 'stream'),
-    coalesce(value->>'sequence', 0)
-FROM json_each(?) WHERE true
+VALUES {rows}
 ON CONFLICT (account, symbol, order_id, conditional) DO UPDATE SET
     venue = excluded.venue, client_order_id = excluded.client_order_id, side = excluded.side, position_side = excluded.position_side,
     order_type = excluded.order_type, original_type = excluded.original_type, time_in_force = excluded.time_in_force,
@@ -40,14 +27,7 @@ INSERT INTO fills (
     account, venue, symbol, trade_id, order_id, client_order_id, side, position_side, price, quantity, fee, fee_asset, maker,
     realized_pnl, origin, transaction_time, event_time, received_time, source, sequence
 )
-SELECT
-    coalesce(value->>'account', ''), coalesce(value->>'venue', ''), coalesce(value->>'symbol', ''), coalesce(value->>'trade_id', ''),
-    coalesce(value->>'order_id', ''), CASE value->>'kind' WHEN 'filled' THEN coalesce(value->>'client_order_id', '') END,
-    value->>'side', value->>'position_side', value->>'price', value->>'quantity', value->>'fee', value->>'fee_asset', value->>'maker',
-    value->>'realized_pnl', CASE value->>'kind' WHEN 'filled' THEN coalesce(value->>'origin', 'own') END,
-    coalesce(value->>'transaction_time', 0), coalesce(value->>'event_time', 0), coalesce(value->>'received_time', 0),
-    coalesce(value->>'source', 'stream'), coalesce(value->>'sequence', 0)
-FROM json_each(?) WHERE true
+VALUES {rows}
 ON CONFLICT (account, venue, symbol, trade_id) DO UPDATE SET
     client_order_id = coalesce(client_order_id, excluded.client_order_id), side = coalesce(side, excluded.side),
     position_side = coalesce(position_side, excluded.position_side), price = coalesce(price, excluded.price),
@@ -65,14 +45,7 @@ INSERT INTO positions (
     account, venue, symbol, position_side, amount, entry_price, break_even_price, unrealized_pnl, realized_pnl, margin_type,
     isolated_wallet, mark_price, liquidation_price, leverage, reason, transaction_time, event_time, received_time, source, sequence
 )
-SELECT
-    coalesce(value->>'account', ''), coalesce(value->>'venue', ''), coalesce(value->>'symbol', ''),
-    coalesce(value->>'position_side', ''), coalesce(value->>'amount', ''), coalesce(value->>'entry_price', ''),
-    value->>'break_even_price', value->>'unrealized_pnl', value->>'realized_pnl', value->>'margin_type', value->>'isolated_wallet',
-    value->>'mark_price', value->>'liquidation_price', value->>'leverage', coalesce(value->>'reason', ''),
-    coalesce(value->>'transaction_time', 0), coalesce(value->>'event_time', 0), coalesce(value->>'received_time', 0),
-    coalesce(value->>'source', 'stream'), coalesce(value->>'sequence', 0)
-FROM json_each(?) WHERE true
+VALUES {rows}
 ON CONFLICT (account, symbol, position_side) DO UPDATE SET
     venue = excluded.venue, amount = excluded.amount, entry_price = excluded.entry_price, break_even_price = excluded.break_even_price,
     unrealized_pnl = excluded.unrealized_pnl, realized_pnl = excluded.realized_pnl, margin_type = excluded.margin_type,
@@ -85,12 +58,7 @@ WHERE excluded.sequence > positions.sequence;
 INSERT INTO balances (
     account, venue, asset, total, cross_total, available, reason, transaction_time, event_time, received_time, source, sequence
 )
-SELECT
-    coalesce(value->>'account', ''), coalesce(value->>'venue', ''), coalesce(value->>'asset', ''), coalesce(value->>'total', ''),
-    value->>'cross_total', value->>'available', coalesce(value->>'reason', ''), coalesce(value->>'transaction_time', 0),
-    coalesce(value->>'event_time', 0), coalesce(value->>'received_time', 0), coalesce(value->>'source', 'stream'),
-    coalesce(value->>'sequence', 0)
-FROM json_each(?) WHERE true
+VALUES {rows}
 ON CONFLICT (account, asset) DO UPDATE SET
     venue = excluded.venue, total = excluded.total, cross_total = excluded.cross_total, available = excluded.available,
     reason = excluded.reason, transaction_time = excluded.transaction_time, event_time = excluded.event_time,
@@ -101,13 +69,7 @@ WHERE excluded.sequence > balances.sequence;
 INSERT INTO movements (
     account, venue, movement, asset, delta, reason, symbol, movement_id, transaction_time, event_time, received_time, source, sequence
 )
-SELECT
-    coalesce(value->>'account', ''), coalesce(value->>'venue', ''),
-    coalesce(value->>'asset' || '|' || (value->>'reason') || '|' || nullif(value->>'movement_id', ''), '#' || coalesce(value->>'sequence', 0)),
-    coalesce(value->>'asset', ''), coalesce(value->>'delta', ''), coalesce(value->>'reason', ''), value->>'symbol',
-    coalesce(value->>'movement_id', ''), coalesce(value->>'transaction_time', 0), coalesce(value->>'event_time', 0),
-    coalesce(value->>'received_time', 0), coalesce(value->>'source', 'stream'), coalesce(value->>'sequence', 0)
-FROM json_each(?) WHERE true
+VALUES {rows}
 ON CONFLICT DO NOTHING;
 
 -- name: add_margin_calls
@@ -115,24 +77,12 @@ INSERT INTO margin_calls (
     account, venue, symbol, position_side, amount, margin_type, isolated_wallet, mark_price, unrealized_pnl, maintenance_margin,
     cross_wallet, transaction_time, event_time, received_time, source, sequence
 )
-SELECT
-    coalesce(value->>'account', ''), coalesce(value->>'venue', ''), coalesce(value->>'symbol', ''),
-    coalesce(value->>'position_side', ''), coalesce(value->>'amount', ''), coalesce(value->>'margin_type', ''),
-    value->>'isolated_wallet', value->>'mark_price', value->>'unrealized_pnl', value->>'maintenance_margin', value->>'cross_wallet',
-    coalesce(value->>'transaction_time', 0), coalesce(value->>'event_time', 0), coalesce(value->>'received_time', 0),
-    coalesce(value->>'source', 'stream'), coalesce(value->>'sequence', 0)
-FROM json_each(?) WHERE true
+VALUES {rows}
 ON CONFLICT DO NOTHING;
 
 -- name: add_account_events
-INSERT INTO account_events (
-    account, venue, kind, data, event_time, received_time, source, sequence
-)
-SELECT
-    coalesce(value->>'account', ''), coalesce(value->>'venue', ''), coalesce(value->>'kind', ''), value,
-    coalesce(value->>'event_time', 0), coalesce(value->>'received_time', 0), coalesce(value->>'source', 'stream'),
-    coalesce(value->>'sequence', 0)
-FROM json_each(?) WHERE true
+INSERT INTO account_events (account, venue, kind, data, event_time, received_time, source, sequence)
+VALUES {rows}
 ON CONFLICT DO NOTHING;
 
 -- name: read_position
