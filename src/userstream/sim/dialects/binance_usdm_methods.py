@@ -94,7 +94,7 @@ class MethodSession:
     def receive(self, text: str, now: Millis) -> list[bytes]:
         try:
             request = msgspec.json.decode(text, type=MethodRequest)
-            parameters = Parameters({name: plain_text(bytes(value)) for name, value in request.params.items()})
+            parameters = Parameters({name: plain_text(bytes(value)) for name, value in request.params.items() if bytes(value) != b"null"})
         except msgspec.DecodeError:
             return [self._failure(None, VenueError(-1135, "Invalid JSON Request"), now)]
         prepared = self._room.faults.answer_for("WS", f"{SOCKET_PATH}/{request.method}")
