@@ -90,6 +90,8 @@ def _follow_stream(pieces: list[_Piece], state: StreamState, when: int) -> list[
 
 
 def _repair(pieces: list[_Piece], since: int, until: int) -> list[_Piece]:
+    if until <= since:
+        return pieces
     begun = pieces[-1][0] if pieces and pieces[-1][2] is CoverageState.KNOWN_GAP else None
     repaired = _paint(pieces, since, until, CoverageState.REPAIRED)
     if begun is None or not since <= begun < until:

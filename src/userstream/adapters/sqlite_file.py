@@ -60,13 +60,17 @@ def check_sqlite_version(version: tuple[int, ...] = sqlite3.sqlite_version_info)
         raise StoreError(f"the SQLite library of this Python is {have}; the store needs {need} or newer")
 
 
-def open_for_writing(path: Path, *, max_pages: int | None = None) -> sqlite3.Connection:
+def open_for_writing(
+    path: Path, *, max_pages: int | None = None, factory: type[sqlite3.Connection] = sqlite3.Connection
+) -> sqlite3.Connection:
     """Opens or creates the store and brings it to the newest form. Raises StoreError, in one line, for a file that is not ours."""
     check_sqlite_version()
     if not path.parent.is_dir():
         raise StoreError(f"the folder {path.parent} does not exist: create it, or choose another path")
     try:
-        connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=_CACHED_STATEMENTS)
+        connection = sqlite3.connect(
+            path, isolation_level=None, check_same_thread=False, cached_statements=_CACHED_STATEMENTS, factory=factory
+        )
     except sqlite3.Error as error:
         raise store_error(error, path) from None
     try:

@@ -1,0 +1,195 @@
+"""Whose file it is, and what its errors mean."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from userstream.adapters.file_lock import FileLock
+from userstream.adapters.sql import load_migrations
+from userstream.adapters.sqlite_file import (
+    APPLICATION_ID,
+    Remedy,
+    check_sqlite_version,
+    insert_many,
+    migrate,
+    open_for_reading,
+    open_for_writing,
+    remedy_of,
+)
+from userstream.kernel.errors import StoreError
+
+
+def number(connection: sqlite3.Connection, name: str) -> object:
+    return connection.execute(f"PRAGMA {name}").fetchone()[0]
+
+
+def test_a_new_file_says_whose_it_is_and_is_safe(tmp_path: Path) -> None:
+    with closing(open_for_writing(tmp_path / "a.db")) as connection:
+        assert number(connection, "application_id") == APPLICATION_ID
+        assert number(connection, "user_version") == len(load_migrations())
+        assert (number(connection, "journal_mode"), number(connection, "synchronous"), number(connection, "foreign_keys")) == ("wal", 2, 1)
+        assert number(connection, "busy_timeout") == 5_000
+
+
+def test_an_empty_file_is_a_new_store(tmp_path: Path) -> None:
+    (tmp_path / "a.db").touch()
+    open_for_writing(tmp_path / "a.db").close()
+    open_for_reading(tmp_path / "a.db").close()
+
+
+@pytest.mark.parametrize("opener", [open_for_writing, open_for_reading])
+def test_another_programs_database_is_left_alone(tmp_path: Path, opener: object) -> None:
+    path = tmp_path / "theirs.db"
+    with closing(sqlite3.connect(path)) as theirs:
+        theirs.execute("CREATE TABLE recipes (name)")
+    before = path.read_bytes()
+    with pytest.raises(StoreError, match=r"theirs\.db is the database of another program: choose another path"):
+        opener(path)  # type: ignore[operator]
+    assert path.read_bytes() == before
+    assert [file.name for file in tmp_path.iterdir()] == ["theirs.db"]
+
+
+def test_another_programs_mark_is_respected_even_without_tables(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "a.db")) as theirs:
+        theirs.execute("PRAGMA application_id = 77")
+    with pytest.raises(StoreError, match="another program"):
+        open_for_writing(tmp_path / "a.db")
+
+
+@pytest.mark.parametrize("opener", [open_for_writing, open_for_reading])
+def test_a_file_from_the_future_is_not_touched(tmp_path: Path, opener: object) -> None:
+    with closing(open_for_writing(tmp_path / "a.db")) as connection:
+        connection.execute("PRAGMA user_version = 99")
+    with pytest.raises(StoreError, match=r"newer version of userstream \(form 99\): update userstream"):
+        opener(tmp_path / "a.db")  # type: ignore[operator]
+
+
+def test_a_file_from_the_past_is_brought_up_by_the_writer_only(tmp_path: Path) -> None:
+    with closing(open_for_writing(tmp_path / "a.db")) as connection:
+        connection.execute("PRAGMA user_version = 0")
+    with pytest.raises(StoreError, match="older version"):
+        open_for_reading(tmp_path / "a.db")
+
+
+@pytest.mark.parametrize("opener", [open_for_writing, open_for_reading])
+def test_what_is_no_database_is_called_so(tmp_path: Path, opener: object) -> None:
+    (tmp_path / "notes.txt").write_text("buy low, sell high\n" * 100)
+    with pytest.raises(StoreError, match=r"notes\.txt is not a database: choose another path"):
+        opener(tmp_path / "notes.txt")  # type: ignore[operator]
+
+
+def test_a_folder_is_no_store(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="unable to open database file"):
+        open_for_writing(tmp_path)
+
+
+def test_a_missing_folder_is_named(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match=r"the folder .*nowhere does not exist: create it, or choose another path"):
+        open_for_writing(tmp_path / "nowhere" / "a.db")
+
+
+def test_a_reader_makes_no_file(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="there is no store at"):
+        open_for_reading(tmp_path / "a.db")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_reader_cannot_write(tmp_path: Path) -> None:
+    open_for_writing(tmp_path / "a.db").close()
+    with closing(open_for_reading(tmp_path / "a.db")) as connection, pytest.raises(sqlite3.OperationalError, match="readonly"):
+        connection.execute("DELETE FROM journal")
+
+
+def test_migrations_run_once_and_in_order(tmp_path: Path) -> None:
+    path = tmp_path / "a.db"
+    scripts = (*load_migrations(), "ALTER TABLE meta ADD COLUMN note TEXT;", "INSERT INTO meta VALUES ('a', 'b', 'c');")
+    with closing(open_for_writing(path)) as connection:
+        migrate(connection, path, scripts)
+        migrate(connection, path, scripts)
+        assert connection.execute("SELECT * FROM meta").fetchall() == [("a", "b", "c")]
+        assert number(connection, "user_version") == len(scripts)
+
+
+def test_a_migration_that_fails_changes_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "a.db"
+    scripts = (*load_migrations(), "CREATE TABLE half (x);\nCREATE TABLE half (x);")
+    with closing(open_for_writing(path)) as connection:
+        with pytest.raises(StoreError, match="failed and changed nothing"):
+            migrate(connection, path, scripts)
+        assert connection.execute("SELECT count(*) FROM sqlite_schema WHERE name = 'half'").fetchone() == (0,)
+        assert number(connection, "user_version") == len(load_migrations())
+
+
+def test_an_old_library_is_named_with_its_version() -> None:
+    check_sqlite_version((3, 38, 0))
+    with pytest.raises(StoreError, match=r"is 3\.37\.2; the store needs 3\.38 or newer"):
+        check_sqlite_version((3, 37, 2))
+
+
+@pytest.mark.parametrize(
+    ("code", "remedy"),
+    [
+        (sqlite3.SQLITE_FULL, Remedy.RETRY),
+        (sqlite3.SQLITE_BUSY_SNAPSHOT, Remedy.RETRY),
+        (sqlite3.SQLITE_IOERR_FSYNC, Remedy.REOPEN),
+        (sqlite3.SQLITE_IOERR_WRITE, Remedy.REOPEN),
+        (sqlite3.SQLITE_READONLY, Remedy.REOPEN),
+        (sqlite3.SQLITE_CORRUPT, Remedy.NONE),
+        (sqlite3.SQLITE_CONSTRAINT_UNIQUE, Remedy.NONE),
+    ],
+)
+def test_each_error_has_its_remedy(code: int, remedy: Remedy) -> None:
+    error = sqlite3.OperationalError("words")
+    error.sqlite_errorcode = code
+    assert remedy_of(error) is remedy
+
+
+def test_an_error_that_is_not_the_databases_has_no_remedy() -> None:
+    assert remedy_of(OverflowError("too large")) is Remedy.NONE
+
+
+@pytest.mark.parametrize("count", [0, 1, 5, 64, 65, 150])
+def test_many_rows_of_any_number_arrive_in_order(tmp_path: Path, count: int) -> None:
+    with closing(open_for_writing(tmp_path / "a.db")) as connection:
+        insert_many(connection, "INSERT INTO meta (name, value) VALUES {rows}", [(str(place), "v") for place in range(count)])
+        assert [name for (name,) in connection.execute("SELECT name FROM meta ORDER BY rowid")] == [str(place) for place in range(count)]
+
+
+def test_one_lock_at_a_time_and_again_after_release(tmp_path: Path) -> None:
+    first, second = FileLock(tmp_path / "a.db.lock"), FileLock(tmp_path / "a.db.lock")
+    first.take()
+    with pytest.raises(StoreError, match=r"a\.db is in use by process \d+: stop it, or choose another path"):
+        second.take()
+    first.release()
+    first.release()
+    second.take()
+    second.release()
+
+
+def test_a_lock_ends_with_its_process(tmp_path: Path) -> None:
+    script = (
+        "import sys; from pathlib import Path; from userstream.adapters.file_lock import FileLock;"
+        "FileLock(Path(sys.argv[1])).take(); print('taken', flush=True); sys.stdin.read()"
+    )
+    command = [sys.executable, "-c", script, str(tmp_path / "a.db.lock")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == "taken\n"
+        with pytest.raises(StoreError, match=f"in use by process {child.pid}:"):
+            FileLock(tmp_path / "a.db.lock").take()
+        child.kill()
+    lock = FileLock(tmp_path / "a.db.lock")
+    lock.take()
+    lock.release()
+
+
+def test_a_lock_that_cannot_be_made_says_why(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreError, match=r"cannot write .*: Not a directory"):
+        FileLock(tmp_path / "file" / "a.db.lock").take()
