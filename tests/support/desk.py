@@ -13,6 +13,7 @@ import msgspec
 
 from userstream import Event, Filled, Fleet, LiveAccount, OrderChanged, RecoverySettings, StreamSettings
 from userstream.entry.bootstrap import Application
+from userstream.sim.limits import LimitSettings
 from userstream.sim.server import PaperExchangeServer
 from userstream.sim.settings import AccountSpec, SimulatorSettings
 from userstream.sim.venue import Call
@@ -22,7 +23,8 @@ NAME: Final = "desk"
 QUICK: Final = RecoverySettings(lag_s=0.15, overlap_s=1.0, audit_s=1.0, history_s=60.0, poll_s=1.0)
 SHORT_PINGS: Final = StreamSettings(own_ping_s=0.2, silence_s=0.6, first_delay_s=0.05, max_delay_s=0.4)
 LONG_S: Final = 20.0
-CLOSED: Final = {"filled", "canceled", "expired", "expired_in_match", "rejected"}
+WIDE: Final = LimitSettings(weight_per_minute=1_000_000)
+"""Scenarios read the books more often in a minute than an account does in an hour."""
 
 
 class Desk:
@@ -83,9 +85,9 @@ class Desk:
     def kinds(self) -> Counter[str]:
         return Counter(str(event.__struct_config__.tag) for event in self.events)
 
-    def doubles(self) -> list[tuple[str, str]]:
+    def doubles(self) -> list[tuple[str, str, str]]:
         """Fills that a listener was told more than once."""
-        told = Counter((str(event.symbol), event.trade_id) for event in self.events if isinstance(event, Filled))
+        told = Counter((str(event.symbol), event.trade_id, str(event.order_id)) for event in self.events if isinstance(event, Filled))
         return [key for key, times in told.items() if times > 1]
 
     def differences(self) -> list[str]:
@@ -94,8 +96,8 @@ class Desk:
         return [*self._fills(truth), *self._orders_of(truth), *self._positions(truth), *self._balances(truth)]
 
     def _fills(self, truth: Any) -> list[str]:
-        ours = {(fill.symbol, fill.trade_id): fill for event in self.events if isinstance(event, Filled) for fill in [event]}
-        theirs = {(row["symbol"], str(row["trade_id"])): row for row in truth["fills"]}
+        ours = {(event.symbol, event.trade_id, event.order_id): event for event in self.events if isinstance(event, Filled)}
+        theirs = {(row["symbol"], str(row["trade_id"]), str(row["order_id"])): row for row in truth["fills"]}
         wrong = [f"fill {key} missing" for key in theirs.keys() - ours.keys()] + [
             f"fill {key} invented" for key in ours.keys() - theirs.keys()
         ]
@@ -142,10 +144,10 @@ async def open_desk(
     own = server is None
     if server is None:
         spec = AccountSpec(account=NAME, balances=balances or {"USDT": Decimal(100_000), "BNB": Decimal(10)})
-        server = PaperExchangeServer(SimulatorSettings(accounts=(spec,), **simulator))
+        server = PaperExchangeServer(SimulatorSettings(accounts=(spec,), limits=WIDE, **simulator))
         await server.start()
     try:
-        async with Fleet(store=store) as fleet:
+        async with Fleet(store=store, weight_limit=1_000_000) as fleet:
             place, key = server.listing.venues[VENUE], server.listing.accounts[0]
             account = await fleet.add(
                 NAME,

@@ -58,7 +58,7 @@ TABLES: Final[Mapping[str, Table]] = MappingProxyType(
         "fills": _table(
             "account venue symbol trade_id order_id client_order_id side position_side price quantity fee fee_asset maker realized_pnl"
             " origin transaction_time",
-            key="account venue symbol trade_id",
+            key="account venue symbol trade_id order_id",
         ),
         "positions": _table(
             "account venue symbol position_side amount entry_price break_even_price unrealized_pnl realized_pnl margin_type"

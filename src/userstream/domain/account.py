@@ -24,6 +24,9 @@ from userstream.kernel.ids import AccountId, Millis, OrderId, Symbol, VenueName
 OrderKey: TypeAlias = tuple[Symbol, OrderId, bool]
 """Symbol, id, conditional: order ids are unique per symbol, and conditional orders have ids of their own."""
 
+FillKey: TypeAlias = tuple[str, OrderId]
+"""Trade id and order id, within a symbol: an account that trades with itself has one trade id on two of its orders."""
+
 PositionKey: TypeAlias = tuple[Symbol, PositionSide]
 
 NO_TIME: Final = Millis(0)
@@ -75,7 +78,7 @@ class Account:
         self.hedge_mode: bool | None = None
         self.multi_asset_mode: bool | None = None
         self.can_trade: bool | None = None
-        self.fills: dict[Symbol, dict[str, Filled]] = {}
+        self.fills: dict[Symbol, dict[FillKey, Filled]] = {}
         self.recent_fills: deque[Filled] = deque(maxlen=RECENT_FILLS)
         self.forgotten_before = NO_TIME
         self.fill_sums: dict[tuple[Symbol, OrderId], Decimal] = {}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from userstream.domain.account import Account, Doubt
+import msgspec
+
+from userstream.domain.account import Account, Doubt, FillKey
 from userstream.domain.events import Event, FillCompleted, Filled
 from userstream.domain.orders import check_order
 from userstream.domain.words import Side, Source
@@ -13,25 +15,26 @@ def apply_fill(account: Account, event: Filled, connection: int) -> Event | None
     fills = account.fills.get(event.symbol)
     if fills is None:
         fills = account.fills[event.symbol] = {}
-    known = fills.get(event.trade_id)
+    key = (event.trade_id, event.order_id)
+    known = fills.get(key)
     if known is None:
-        return _add(account, fills, event)
+        return _add(account, fills, key, event)
     if known.fee is not None or event.fee is None:
         account.duplicates += 1
         return None
-    fills[event.trade_id] = event
+    fills[key] = event
     _move_leg(account, event)
     return completion_of(event)
 
 
-def _add(account: Account, fills: dict[str, Filled], event: Filled) -> Event | None:
+def _add(account: Account, fills: dict[FillKey, Filled], key: FillKey, event: Filled) -> Event | None:
     if event.transaction_time < account.forgotten_before and Doubt("order", event.symbol, event.order_id) not in account.doubts:
         account.duplicates += 1  # history was proven complete that far back: it was known before it was forgotten
         return None
-    fills[event.trade_id] = event
+    fills[key] = event
     account.recent_fills.append(event)
-    key = (event.symbol, event.order_id)
-    account.fill_sums[key] = account.fill_sums.get(key, ZERO) + event.quantity
+    order_key = (event.symbol, event.order_id)
+    account.fill_sums[order_key] = account.fill_sums.get(order_key, ZERO) + event.quantity
     if account.doubts or event.fee is None or event.source is not Source.STREAM:
         # a stream's complete fill comes in one frame with its order, which is compared then
         order = account.orders.get((event.symbol, event.order_id, False))
@@ -54,32 +57,12 @@ def _move_leg(account: Account, event: Filled) -> None:
 
 def apply_completion(account: Account, event: FillCompleted, connection: int) -> Event | None:
     """Only replay brings completions: the fold itself makes them from the second copy of a fill."""
-    known = account.fills.get(event.symbol, {}).get(event.trade_id)
+    key = (event.trade_id, event.order_id)
+    known = account.fills.get(event.symbol, {}).get(key)
     if known is None or known.fee is not None:
         return None
-    merged = Filled(
-        account=known.account,
-        venue=known.venue,
-        event_time=known.event_time,
-        received_time=known.received_time,
-        sequence=known.sequence,
-        source=known.source,
-        symbol=known.symbol,
-        order_id=known.order_id,
-        client_order_id=known.client_order_id,
-        trade_id=known.trade_id,
-        side=known.side,
-        position_side=event.position_side,
-        price=known.price,
-        quantity=known.quantity,
-        fee=event.fee,
-        fee_asset=event.fee_asset,
-        maker=event.maker,
-        realized_pnl=event.realized_pnl,
-        origin=known.origin,
-        transaction_time=known.transaction_time,
-    )
-    account.fills[event.symbol][event.trade_id] = merged
+    learned = {name: getattr(event, name) for name in ("position_side", "fee", "fee_asset", "maker", "realized_pnl")}
+    merged = account.fills[event.symbol][key] = msgspec.structs.replace(known, **learned)
     _move_leg(account, merged)
     return event
 

@@ -16,11 +16,12 @@ class Fleet:
     """Many accounts in one process, with one store and one request budget for each venue.
 
     `async with Fleet(store="desk.db") as fleet: await fleet.add("alice", "binance-usdm", api_key=..., api_secret=...)`.
-    `fleet["alice"]` is the same object that `add` returned. Leaving the block stops everything in order.
+    `fleet["alice"]` is the same object that `add` returned. Leaving the block stops everything in order. `weight_limit`: the request
+    weight a minute that this process may count on at each venue, where others share its address (None: the venue's whole limit).
     """
 
-    def __init__(self, *, store: str | Path | None = None, keep_days: int = 14) -> None:
-        self._store, self._keep_days = store, keep_days
+    def __init__(self, *, store: str | Path | None = None, keep_days: int = 14, weight_limit: int | None = None) -> None:
+        self._store, self._keep_days, self._weight_limit = store, keep_days, weight_limit
         self._application: Application | None = None
 
     @property
@@ -71,7 +72,7 @@ class Fleet:
         return len(self.application.accounts)
 
     async def __aenter__(self) -> Self:
-        self._application = await start_application(self._store, keep_days=self._keep_days)
+        self._application = await start_application(self._store, keep_days=self._keep_days, weight_limit=self._weight_limit)
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:

@@ -57,6 +57,7 @@ class Application:
         self.clock, self.transport, self.http, self.journal = clock, transport, http, journal
         self.store: SqliteStore | None = None
         self.pump: Pump | None = None
+        self.weight_limit: int | None = None
         self.accounts: dict[str, LiveAccount] = {}
         self._runners: dict[str, AccountRunner] = {}
         self._gates: dict[str, Gate] = {}
@@ -70,6 +71,7 @@ class Application:
             raise SettingsError(f"account {settings.name!r} is running already: names are unique, choose another")
         spec = find_venue(settings.venue)
         place = place_of(settings, spec)
+        guard_secrets(place.credentials)
         machine = Machine(spec, place, policy_of(settings, place.jitter_seed), now=self.clock.now(), wall=self.clock.wall())
         gate = self._gate(spec, place.endpoints.rest_url)
         runner = AccountRunner(
@@ -110,18 +112,21 @@ class Application:
 
     def _gate(self, spec: VenueSpec, rest_url: str) -> Gate:
         if rest_url not in self._gates:
-            budget = WeightBudget(spec.weight_limit_per_minute)
+            budget = WeightBudget(self.weight_limit or spec.weight_limit_per_minute)
             self._gates[rest_url] = Gate(rest_url, budget, self.http, self.clock, used_weight_header=spec.used_weight_header)
         return self._gates[rest_url]
 
 
-async def start_application(store: str | Path | None, *, keep_days: int = 14) -> Application:
-    """Builds and starts everything but accounts. `store`: a database file, or None to keep the journal in memory.
+async def start_application(store: str | Path | None, *, keep_days: int = 14, weight_limit: int | None = None) -> Application:
+    """Builds and starts everything but accounts. `store`: a database file, or None to keep the journal in memory. `weight_limit`: the
+    request weight a minute that this process may count on at each venue (None: the venue's whole limit).
     Raises StoreError when the file cannot be used."""
     from userstream.adapters.clock import SystemClock
     from userstream.adapters.http import AiohttpClient
+    from userstream.adapters.logs import configure_library_logs
     from userstream.adapters.ws import PicowsTransport
 
+    configure_library_logs()
     clock = SystemClock()
     stack = AsyncExitStack()
     journal: Journal
@@ -140,7 +145,7 @@ async def start_application(store: str | Path | None, *, keep_days: int = 14) ->
     stack.push_async_callback(http.close)
     stack.push_async_callback(transport.close)
     application = Application(clock, transport, http, journal)
-    application.store = sqlite
+    application.store, application.weight_limit = sqlite, weight_limit
     if sqlite is not None:
         from userstream.runtime.pump import Pump
 
@@ -149,6 +154,15 @@ async def start_application(store: str | Path | None, *, keep_days: int = 14) ->
         stack.push_async_callback(application.pump.stop)
     application._stack = stack
     return application
+
+
+def guard_secrets(credentials: Credentials) -> None:
+    """No log shows them from now on."""
+    from userstream.adapters.logs import register_secret
+
+    for secret in (credentials.api_key, credentials.api_secret, credentials.passphrase):
+        if secret is not None and secret:
+            register_secret(secret)
 
 
 def place_of(settings: AccountSettings, spec: VenueSpec) -> AccountPlace:

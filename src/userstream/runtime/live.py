@@ -248,5 +248,5 @@ def _state_key(event: Event) -> object:
         case BalanceSet():
             return ("balance", event.asset)
         case Filled():
-            return ("fill", event.symbol, event.trade_id)
+            return ("fill", event.symbol, event.trade_id, event.order_id)
     return ("event", event.sequence)

@@ -66,8 +66,7 @@ class Records:
     def close(self, order: Order) -> None:
         """The order has ended: it is history now."""
         self.open_by_symbol[order.symbol].pop(order.order_id, None)
-        if self._open_client_ids.get(order.client_order_id) == order.order_id:
-            del self._open_client_ids[order.client_order_id]
+        self._open_client_ids.pop(order.client_order_id, None)
         self._reducing.get((order.symbol, order.position_side), {}).pop(order.order_id, None)
         self.weigh(order)
 

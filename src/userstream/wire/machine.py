@@ -63,6 +63,7 @@ class Machine:
         self._facts: list[Event] = []
         self._lines = self.feed.lines
         self._was_lit = False
+        self._stopped = False
         self.doubt_tick: Millis = NEVER
         self._wall = wall
         self._next_forget = NEVER if self.books is not None else Millis(now + FORGET_MS)
@@ -98,7 +99,7 @@ class Machine:
         return self._settle(now)
 
     def stop(self, now: Millis, wall: Millis) -> tuple[Event, ...]:
-        self._wall = wall
+        self._wall, self._stopped = wall, True
         self.feed.stop(now)
         if self.account.state not in (StreamState.FAILED, StreamState.STOPPED):
             self._tell(self._stream(StreamState.STOPPED, "stopped"))
@@ -239,7 +240,7 @@ class Machine:
 
     def _settle(self, now: Millis, frame: bytes | None = None) -> tuple[Event, ...]:
         """After anything but plain events: light or darkness, rounds, the account's state."""
-        if self._failed(now):
+        if self._stopped or self._failed(now):
             return self._take_facts(frame)
         self._note_light(now)
         if self.books is not None:

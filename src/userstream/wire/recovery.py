@@ -166,7 +166,8 @@ class Round:
 
     def unknown_trades(self, account: Account) -> list[tuple[Symbol, str]]:
         """Trades that the cash history names and no fill explains: history is not complete while there is one."""
-        return sorted(key for key in self._traded if key[1] not in account.fills.get(key[0], {}))
+        known = {(symbol, key[0]) for symbol, fills in account.fills.items() for key in fills}
+        return sorted(self._traded - known)
 
 
 def _is_active(account: Account, symbol: Symbol, since: Millis) -> bool:

@@ -74,7 +74,7 @@ CREATE TABLE orders (
     PRIMARY KEY (account, symbol, order_id, conditional)
 ) STRICT;
 
--- A fill is known by its trade id. What one message left open (fee, profit) another fills in; a known value never changes.
+-- A fill is known by its trade id and its order (an account can trade with itself). What one message left open (fee, profit) another fills in; a known value never changes.
 CREATE TABLE fills (
     account TEXT NOT NULL,
     venue TEXT NOT NULL,
@@ -96,7 +96,7 @@ CREATE TABLE fills (
     received_time INTEGER NOT NULL,
     source TEXT NOT NULL,
     sequence INTEGER NOT NULL,
-    PRIMARY KEY (account, venue, symbol, trade_id)
+    PRIMARY KEY (account, venue, symbol, trade_id, order_id)
 ) STRICT;
 
 CREATE TABLE positions (

@@ -28,7 +28,7 @@ INSERT INTO fills (
     realized_pnl, origin, transaction_time, event_time, received_time, source, sequence
 )
 VALUES {rows}
-ON CONFLICT (account, venue, symbol, trade_id) DO UPDATE SET
+ON CONFLICT (account, venue, symbol, trade_id, order_id) DO UPDATE SET
     client_order_id = coalesce(client_order_id, excluded.client_order_id), side = coalesce(side, excluded.side),
     position_side = coalesce(position_side, excluded.position_side), price = coalesce(price, excluded.price),
     quantity = coalesce(quantity, excluded.quantity), fee = coalesce(fee, excluded.fee),
