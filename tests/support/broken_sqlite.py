@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from userstream.adapters.sqlite_file import open_for_writing
 
@@ -55,11 +55,11 @@ class Breakage:
         breakage = self
 
         class BrokenConnection(sqlite3.Connection):
-            def execute(self, sql: str, parameters: Iterable[object] = (), /) -> sqlite3.Cursor:
+            def execute(self, sql: str, *parameters: Any) -> sqlite3.Cursor:
                 struck = breakage.strikes(sql)
                 if struck and not breakage.after:
                     raise error_of(breakage.code)
-                cursor = super().execute(sql, parameters)  # type: ignore[arg-type]
+                cursor = super().execute(sql, *parameters)
                 if struck:
                     raise error_of(breakage.code)
                 return cursor

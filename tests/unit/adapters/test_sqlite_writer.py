@@ -1,0 +1,257 @@
+"""The writing thread: order, turns, and a database that fails at any statement."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from tests.support.broken_sqlite import Breakage
+from tests.support.events import filled
+from tests.support.records import record, row_of_records
+from userstream.adapters.sqlite_file import open_for_reading, open_for_writing
+from userstream.adapters.sqlite_rows import Batch, read_after
+from userstream.adapters.sqlite_writer import SqliteWriter
+from userstream.kernel.errors import StoreError
+from userstream.ports import Record, StoredRecord
+
+
+class Owner:
+    """Notes what it hears; retries at once, at most so many times."""
+
+    def __init__(self, patience: int = 50) -> None:
+        self.records: deque[Record] = deque()
+        self.batches: list[Batch] = []
+        self.troubles: list[tuple[str, bool]] = []
+        self.patience = patience
+        self.writer: SqliteWriter
+
+    def on_committed(self, batch: Batch) -> None:
+        self.batches.append(batch)
+
+    def on_trouble(self, error: StoreError, *, final: bool) -> None:
+        self.troubles.append((str(error), final))
+        if not final and len(self.troubles) <= self.patience:
+            self.writer.retry()
+
+    @property
+    def committed(self) -> list[Record]:
+        return [one for batch in self.batches for one in batch.records]
+
+    def hand_over(self, records: Sequence[Record]) -> None:
+        for one in records:
+            self.records.append(one)
+            if self.writer.resting:
+                self.writer.wake()
+
+
+async def start(path: Path, owner: Owner, connect: Callable[[], sqlite3.Connection] | None = None) -> SqliteWriter:
+    owner.writer = SqliteWriter(path, owner.records, owner, connect or partial(open_for_writing, path))
+    await owner.writer.open()
+    return owner.writer
+
+
+async def until(reached: Callable[[], bool]) -> None:
+    for _ in range(10_000):
+        if reached():
+            return
+        await asyncio.sleep(0.001)
+    raise AssertionError("never reached")
+
+
+def read_all(path: Path) -> list[StoredRecord]:
+    with closing(open_for_reading(path)) as connection:
+        return read_after(connection, 0, 1_000_000)
+
+
+def mixed(count: int) -> list[Record]:
+    pairs = zip(row_of_records(count), row_of_records(count, account="bob"), strict=True)
+    return [one for pair in pairs for one in pair]
+
+
+async def test_everything_handed_over_is_written_in_order_and_told_once(tmp_path: Path) -> None:
+    owner = Owner()
+    writer = await start(tmp_path / "a.db", owner)
+    owner.hand_over(mixed(3_000))
+    await until(lambda: len(owner.committed) == 6_000)
+    assert await writer.stop() == 0
+    assert owner.committed == mixed(3_000)
+    assert read_all(tmp_path / "a.db") == [stored for batch in owner.batches for stored in batch.place()]
+
+
+async def test_more_accounts_than_one_statement_holds(tmp_path: Path) -> None:
+    owner = Owner()
+    writer = await start(tmp_path / "a.db", owner)
+    owner.hand_over([record(filled(), account=f"account {number}") for number in range(200)])
+    await until(lambda: len(owner.committed) == 200)
+    assert await writer.stop() == 0
+    assert len(read_all(tmp_path / "a.db")) == 200
+
+
+async def test_jobs_take_turns_with_commits(tmp_path: Path) -> None:
+    owner = Owner()
+    writer = await start(tmp_path / "a.db", owner)
+    seen: list[int] = []
+
+    def count(connection: sqlite3.Connection) -> int:
+        [(number,)] = connection.execute("SELECT coalesce(sum(records), 0) FROM journal").fetchall()
+        seen.append(number)
+        return int(number)
+
+    owner.hand_over(row_of_records(10))
+    answers = [writer.submit(count, durable=bool(place % 2)) for place in range(4)]
+    owner.hand_over(row_of_records(10, first=11))
+    assert await asyncio.gather(*answers) == seen
+    assert seen[0] >= 10
+    await writer.stop()
+    assert len(read_all(tmp_path / "a.db")) == 20
+
+
+async def test_a_job_that_fails_is_taken_back_and_harms_nobody(tmp_path: Path) -> None:
+    owner = Owner()
+    writer = await start(tmp_path / "a.db", owner)
+
+    def spoil(connection: sqlite3.Connection) -> None:
+        connection.execute("INSERT INTO meta VALUES ('a', 'b')")
+        raise ValueError("a mistake")
+
+    with pytest.raises(ValueError, match="a mistake"):
+        await writer.submit(spoil)
+    with pytest.raises(StoreError, match="no such table: nowhere"):
+        await writer.submit(lambda connection: connection.execute("DELETE FROM nowhere").rowcount)
+    owner.hand_over(row_of_records(1))
+    found = await writer.submit(lambda connection: connection.execute("SELECT * FROM meta").fetchall())
+    assert found == []
+    await writer.stop()
+    assert (len(read_all(tmp_path / "a.db")), owner.troubles) == (1, [])
+
+
+async def test_after_stop_no_job_is_taken(tmp_path: Path) -> None:
+    owner = Owner()
+    writer = await start(tmp_path / "a.db", owner)
+    await writer.stop()
+    with pytest.raises(StoreError, match="closed"):
+        await writer.submit(lambda connection: None)
+
+
+async def test_positions_go_on_after_a_restart(tmp_path: Path) -> None:
+    for first in (1, 6, 11):
+        owner = Owner()
+        writer = await start(tmp_path / "a.db", owner)
+        owner.hand_over(row_of_records(5, first=first))
+        await writer.stop()
+    found = read_all(tmp_path / "a.db")
+    assert [stored.record.sequence for stored in found] == list(range(1, 16))
+    assert [stored.position for stored in found] == sorted({stored.position for stored in found})
+
+
+async def test_a_file_that_cannot_be_opened_is_told_by_open(tmp_path: Path) -> None:
+    (tmp_path / "a.db").write_bytes(b"no database at all" * 100)
+    owner = Owner()
+    with pytest.raises(StoreError, match="is not a database"):
+        await start(tmp_path / "a.db", owner)
+    assert await owner.writer.stop() == 0
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before its work", "after its work"])
+@pytest.mark.parametrize("code", [sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_BUSY], ids=["full", "io error", "busy"])
+async def test_whichever_statement_fails_nothing_is_lost_or_doubled(tmp_path: Path, code: int, after: bool) -> None:
+    """Fails the first statement, then the second, and so on, until a run needs no failing one any more."""
+    for first in range(1, 60):
+        breakage = Breakage(code, first=first, after=after)
+        await survive(tmp_path / f"{first}.db", breakage)
+        if breakage.hits == 0:
+            assert first > 5
+            return
+    raise AssertionError("a run that should be quiet was not")
+
+
+async def survive(path: Path, breakage: Breakage) -> None:
+    owner, written = Owner(), mixed(70)
+    writer = await start(path, owner, breakage.connect(path))
+    breakage.arm()
+    for part in (written[:50], written[50:60], written[60:]):
+        owner.hand_over(part)
+        await until(lambda: not owner.records)
+        # A job may be the one that fails; its caller hears of it and may ask again.
+        await asyncio.wait([writer.submit(lambda connection: connection.execute("DELETE FROM meta").rowcount, durable=False)])
+    await until(lambda: len(owner.committed) == len(written))
+    breakage.mend()
+    assert await writer.stop() == 0
+    assert owner.committed == written
+    assert [stored for batch in owner.batches for stored in batch.place()] == read_all(path)
+
+
+@pytest.mark.parametrize("times", [2, 5, 9])
+async def test_a_disk_that_fails_again_and_again_keeps_what_is_held(tmp_path: Path, times: int) -> None:
+    path, owner = tmp_path / "a.db", Owner()
+    breakage = Breakage(sqlite3.SQLITE_IOERR, times=times)
+    writer = await start(path, owner, breakage.connect(path))
+    breakage.arm()
+    owner.hand_over(mixed(200))
+    await until(lambda: len(owner.committed) == 400)
+    await writer.stop()
+    assert owner.committed == mixed(200)
+    assert [stored.record.sequence for stored in read_all(path) if stored.record.account == "bob"] == list(range(1, 201))
+
+
+async def test_what_cannot_heal_ends_the_journal_and_counts_what_is_lost(tmp_path: Path) -> None:
+    path, owner = tmp_path / "a.db", Owner()
+    breakage = Breakage(sqlite3.SQLITE_CORRUPT, only="INSERT INTO journal")
+    writer = await start(path, owner, breakage.connect(path))
+    breakage.arm()
+    owner.hand_over(row_of_records(3))
+    await until(lambda: bool(owner.troubles))
+    assert owner.troubles == [(f"{path}: database disk image is malformed", True)]
+    owner.hand_over(row_of_records(2, first=4))
+    assert await writer.stop() == 5
+
+
+async def test_a_record_that_cannot_be_encoded_ends_the_journal_and_stays_counted(tmp_path: Path) -> None:
+    owner = Owner()
+    writer = await start(tmp_path / "a.db", owner)
+    owner.hand_over([*row_of_records(2), record(filled(), sequence=1 << 70)])
+    await until(lambda: bool(owner.troubles))
+    assert owner.troubles[0][1]
+    assert await writer.stop() + len(owner.committed) == 3
+
+
+async def test_rows_of_somebody_else_at_our_place_are_never_taken_for_ours(tmp_path: Path) -> None:
+    path, owner = tmp_path / "a.db", Owner()
+    breakage = Breakage(sqlite3.SQLITE_BUSY, only="INSERT INTO journal")
+    writer = await start(path, owner, breakage.connect(path))
+    with closing(open_for_writing(path)) as intruder:
+        intruder.execute("INSERT INTO journal VALUES (1, 'mallory', 1, 1, 0, 0, 1, x'90')")
+    breakage.arm()
+    owner.hand_over(row_of_records(1))
+    await until(lambda: len(owner.troubles) == 2)
+    assert owner.troubles[1] == ("the journal holds another row at position 1: another program has written to it", True)
+    assert await writer.stop() == 1
+
+
+async def test_stop_tries_once_more_and_says_what_is_lost(tmp_path: Path) -> None:
+    path, owner = tmp_path / "a.db", Owner(patience=0)
+    breakage = Breakage(sqlite3.SQLITE_FULL, times=2, only="INSERT INTO journal")
+    writer = await start(path, owner, breakage.connect(path))
+    breakage.arm()
+    owner.hand_over(row_of_records(4))
+    await until(lambda: bool(owner.troubles))
+    assert await writer.stop() == 4
+    assert len(owner.troubles) == 2
+
+
+async def test_stop_saves_what_can_be_saved(tmp_path: Path) -> None:
+    path, owner = tmp_path / "a.db", Owner(patience=0)
+    breakage = Breakage(sqlite3.SQLITE_FULL, only="INSERT INTO journal")
+    writer = await start(path, owner, breakage.connect(path))
+    breakage.arm()
+    owner.hand_over(row_of_records(4))
+    await until(lambda: bool(owner.troubles))
+    assert await writer.stop() == 0
+    assert len(read_all(path)) == 4
