@@ -108,6 +108,11 @@ class History:
         place = bisect_right(moments, cutoff, key=lambda moment: moment.time)
         return moments[max(0, place - 1)]
 
+    def changed(self, account: str, symbol: str | None) -> list[Order]:
+        """The orders of the account that have versions, each in its newest one."""
+        newest = (versions[-1] for versions in self._orders.values())
+        return [order for order in newest if order.account == account and symbol in (None, order.symbol)]
+
     def version(self, order: Order, cutoff: Millis) -> Order | None:
         """The order as it was; None while it did not exist."""
         known = [version for version in self._orders.get(order.order_id, ()) if version.updated_time <= cutoff]
@@ -148,17 +153,23 @@ class LaggedBooks:
         return version
 
     def open_orders(self, account: str, symbol: str | None = None) -> Sequence[Order]:
-        return [order for order in self.orders(account, symbol) if order.status in OPEN_STATUSES]
+        # Only what is open now, and what changed since, can have been open then: the long past needs no look.
+        candidates = {order.order_id: order for order in self._history.changed(account, symbol)}
+        candidates |= {order.order_id: order for order in self._books.open_orders(account, symbol)}
+        versions = (self._history.version(order, self._cutoff) for _, order in sorted(candidates.items()))
+        return [version for version in versions if version is not None and version.status in OPEN_STATUSES]
 
     def orders(self, account: str, symbol: str | None = None) -> Sequence[Order]:
         versions = (self._history.version(order, self._cutoff) for order in self._books.orders(account, symbol))
         return [version for version in versions if version is not None]
 
     def fills(self, account: str, symbol: str | None = None) -> Sequence[Fill]:
-        return [fill for fill in self._books.fills(account, symbol) if fill.time <= self._cutoff]
+        fills = self._books.fills(account, symbol)
+        return fills[: bisect_right(fills, self._cutoff, key=lambda fill: fill.time)]
 
     def income(self, account: str) -> Sequence[Income]:
-        return [income for income in self._books.income(account) if income.time <= self._cutoff]
+        lines = self._books.income(account)
+        return lines[: bisect_right(lines, self._cutoff, key=lambda line: line.time)]
 
     def positions(self, account: str, *, all: bool = False) -> Sequence[Position]:
         moment = self._history.moment(account, self._cutoff)

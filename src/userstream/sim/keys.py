@@ -70,7 +70,7 @@ def _pem(private: Ed25519PrivateKey | rsa.RSAPrivateKey) -> str:
 
 
 def verify(key: ApiKey, payload: bytes, signature: str) -> bool:
-    """True when `signature` is this key's signature of exactly these bytes ("Binance, signing", 3.4).
+    """True when `signature` is this key's signature of exactly these bytes (Binance USD-M, 3.4).
 
     HMAC signatures are hexadecimal in either case, RSA (PKCS 1 v1.5, SHA-256) and Ed25519 signatures are base64.
     """
@@ -141,7 +141,7 @@ class ListenKey(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ListenKeys:
-    """One living listen key for each account ("Binance, listenKey", 2.1)."""
+    """One living listen key for each account (Binance USD-M, 2.1)."""
 
     def __init__(self, life_ms: int, chance: random.Random) -> None:
         self._life_ms = life_ms

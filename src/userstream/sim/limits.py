@@ -1,6 +1,6 @@
 """How much an address and an account may ask for. Pure: time is an argument, windows are aligned to the clock.
 
-An address that goes on asking after it was told to slow down is banned, each time for longer ("Binance, limits", 3.2).
+An address that goes on asking after it was told to slow down is banned, each time for longer (Binance USD-M, 3.2).
 """
 
 from enum import StrEnum

@@ -8,12 +8,13 @@ from decimal import Decimal
 
 from aiohttp import web
 
-from userstream.sim.actions import Answer, BadAction
+from userstream.sim.actions import EVERYBODY, Answer, BadAction
 from userstream.sim.books import Millis, Refused
 from userstream.sim.clock import ExchangeClock, SystemClock, pause, spawn
 from userstream.sim.connection import GOING_AWAY, Connection, LifeSettings
 from userstream.sim.control import PREFIX, Control
-from userstream.sim.house import Hall, House, UnknownAccount
+from userstream.sim.faults import ScriptError
+from userstream.sim.house import Hall, House
 from userstream.sim.lanes import Kind, Lane, Parcel
 from userstream.sim.performing import perform
 from userstream.sim.settings import AccountSpec, Listing, SimulatorSettings, VenueListing
@@ -25,6 +26,8 @@ HOST = "127.0.0.1"
 BUSY_RATE = 200.0
 BUSY_TICK_MS = 10
 STOP_WITHIN_S = 1.0
+GOODBYE_WITHIN_S = 0.25
+GOODBYE_LOOKS = 25
 LARGEST_BODY = 1024 * 1024
 log = logging.getLogger(__name__)
 
@@ -41,7 +44,7 @@ class PaperExchangeServer:
     """A whole paper exchange in this process, reachable only from this machine.
 
     `start` opens the port and returns where everything is; `stop` ends all sockets within about a second. Owned by whoever starts it;
-    `async with` does both. Raises PortInUse, and ValueError for settings that cannot be.
+    `async with` does both. Raises PortInUse, and ValueError for settings or a script that cannot be.
     """
 
     def __init__(self, settings: SimulatorSettings | None = None, *, clock: ExchangeClock | None = None) -> None:
@@ -49,6 +52,7 @@ class PaperExchangeServer:
         self._clock = clock or SystemClock()
         self.house = House(self.settings, self._clock, self)
         self.control = Control(self.house)
+        self._check_script()
         self._connections: dict[Lane, Connection] = {}
         self._runner: web.AppRunner | None = None
         self._loop_task: asyncio.Task[None] | None = None
@@ -99,11 +103,18 @@ class PaperExchangeServer:
             connection.lane.resume()
             connection.close(GOING_AWAY, "the paper exchange stops")
         if self._runner is not None:
-            await pause(0)
+            await self._say_goodbye()
             for connection in list(self._connections.values()):
                 connection.abort()
             await self._runner.cleanup()
             self._runner = None
+
+    async def _say_goodbye(self) -> None:
+        """Give the clients a moment to answer the close frame, then go without it."""
+        for _ in range(GOODBYE_LOOKS):
+            if not self._connections:
+                return
+            await pause(GOODBYE_WITHIN_S / GOODBYE_LOOKS)
 
     @property
     def port(self) -> int:
@@ -145,6 +156,13 @@ class PaperExchangeServer:
             busy = self.house.pace.events_per_s >= BUSY_RATE
             await pause((min(self.settings.tick_ms, BUSY_TICK_MS) if busy else self.settings.tick_ms) / 1000)
 
+    def _check_script(self) -> None:
+        """A script that names an account nobody has is a mistake of its writer, not a fault to be played."""
+        for number, (_, action) in enumerate(self.settings.script.steps if self.settings.script else (), start=1):
+            account = getattr(action, "account", EVERYBODY)
+            if account not in (EVERYBODY, *self.house.accounts):
+                raise ScriptError(f"script entry {number}: there is no account {account!r}; there are {', '.join(self.house.accounts)}")
+
     def _follow_script(self, now: Millis) -> None:
         if self.settings.script is None:
             return
@@ -154,7 +172,7 @@ class PaperExchangeServer:
         for action in due:
             try:
                 perform(action, self.house, now)
-            except (BadAction, Refused, UnknownAccount) as wrong:
+            except (BadAction, Refused) as wrong:
                 log.warning("script action %s was not carried out: %s", type(action).__name__, wrong)
 
     # --- doors ---------------------------------------------------------------------------------------------------------

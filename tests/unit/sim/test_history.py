@@ -152,7 +152,17 @@ def read(desk: Desk) -> object:
     orders = [order for order in books.orders(desk.account) if order.status is not OrderStatus.REJECTED]
     balances = [(each.asset, each.wallet) for each in books.balances(desk.account)]
     positions = [(each.symbol, each.amount, each.entry_price) for each in books.positions(desk.account)]
-    return plain([orders, books.fills(desk.account), books.income(desk.account), balances, positions])
+    return plain(
+        [
+            orders,
+            books.open_orders(desk.account),
+            books.open_orders(desk.account, "ETHUSDT"),
+            books.fills(desk.account),
+            books.income(desk.account),
+            balances,
+            positions,
+        ]
+    )
 
 
 def test_the_lag_is_bounded_by_what_is_kept() -> None:

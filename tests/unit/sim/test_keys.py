@@ -29,7 +29,7 @@ def private_sign(pem: str, payload: bytes) -> str:
     return base64.b64encode(private.sign(payload)).decode()
 
 
-# The vectors of the venue's documents ("Binance, signing", 3.4).
+# The vectors of the venue's documents (Binance USD-M, 3.4).
 VECTORS = [
     (
         "2b5eb11e18796d12d88f13dc27dbbd02c2cc51ff7059765ed9821957d82bb4d9",

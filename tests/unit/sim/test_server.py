@@ -15,7 +15,7 @@ import msgspec
 import pytest
 
 from tests.unit.sim.kit import HandClock
-from userstream.sim.faults import load_script
+from userstream.sim.faults import ScriptError, load_script
 from userstream.sim.server import AccountSpec, Listing, PaperExchangeServer, PortInUse, SimulatorSettings
 
 WITHIN_S = 5.0
@@ -139,8 +139,9 @@ async def test_a_server_starts_once_and_stops_as_often_as_one_likes() -> None:
 async def test_stopping_ends_open_sockets() -> None:
     async with open_client() as client:
         socket = await client.connect()
-        await client.server.stop()
-        assert (await end_of(socket)).type in (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED)
+        stopping = asyncio.create_task(client.server.stop())
+        assert (await end_of(socket)).data == 1001
+        await stopping
 
 
 async def test_unknown_paths_are_404() -> None:
@@ -364,7 +365,7 @@ async def test_a_script_is_carried_out_at_its_times_and_a_failing_step_does_not_
     steps = [
         {"at_s": 0, "action": "skew", "ms": 7},
         {"at_s": 2, "action": "margin_call", "account": "paper-1"},
-        {"at_s": 2, "action": "cut", "account": "nobody"},
+        {"at_s": 2, "action": "place", "account": "paper-1", "symbol": "NONE", "side": "buy", "quantity": 1},
         {"every_s": 1, "until_s": 3, "action": "transfer", "account": "paper-1", "asset": "USDT", "amount": "1"},
     ]
     path = tmp_path / "script.json"
@@ -376,6 +377,12 @@ async def test_a_script_is_carried_out_at_its_times_and_a_failing_step_does_not_
             client.turn(1000)
         [balance] = client.server.house.hall_of("paper-1").room.exchange.balances("paper-1")
         assert balance.wallet == Decimal(100_003)
+
+
+def test_a_script_for_an_account_nobody_has_is_refused_at_once() -> None:
+    script = load_script(b'[{"at_s": 1, "action": "cut"}, {"at_s": 2, "action": "cut", "account": "nobody"}]')
+    with pytest.raises(ScriptError, match=r"entry 2.*'nobody'.*paper-1"):
+        PaperExchangeServer(SimulatorSettings(script=script))
 
 
 async def test_the_trading_loop_runs_by_itself() -> None:

@@ -105,7 +105,7 @@ def get_old_account(request: Request) -> Json:
     settings = request.books.settings(request.account)
     return {
         "feeTier": settings.fee_tier,
-        "feeBurn": False,
+        "feeBurn": bool(request.exchange.fee_asset(request.account)),
         "canTrade": settings.can_trade,
         "canDeposit": True,
         "canWithdraw": True,
@@ -269,6 +269,11 @@ def get_adl(request: Request) -> Json:
     return [{"symbol": name, "adlQuantile": sides} for name, sides in ranks.items()]
 
 
+def get_fee_burn(request: Request) -> Json:
+    """Whether fees are paid in the venue's own coin."""
+    return {"feeBurn": bool(request.exchange.fee_asset(request.account))}
+
+
 def get_order_rates(request: Request) -> Json:
     settings = request.room.limits.settings
     return [
@@ -307,6 +312,7 @@ ENDPOINTS = (
     Endpoint(method="GET", path="/fapi/v1/accountConfig", handler=get_account_config, weight=5),
     Endpoint(method="GET", path="/fapi/v1/positionSide/dual", handler=get_position_mode, weight=30),
     Endpoint(method="GET", path="/fapi/v1/multiAssetsMargin", handler=get_asset_mode, weight=30),
+    Endpoint(method="GET", path="/fapi/v1/feeBurn", handler=get_fee_burn, weight=30),
     Endpoint(method="GET", path="/fapi/v1/leverageBracket", handler=get_brackets),
     Endpoint(method="GET", path="/fapi/v1/commissionRate", handler=get_fees, weight=20),
     Endpoint(method="GET", path="/fapi/v1/adlQuantile", handler=get_adl, weight=5),

@@ -19,6 +19,7 @@ from userstream.sim.venue import Json
 
 DONE: dict[str, Json] = {"code": 200, "msg": "success"}
 MARGIN_CHANGES = {"1": 1, "2": -1}  # add, take away
+FEE_COIN = "BNB"
 TRAILING = "trailing_stop_market"
 
 
@@ -120,6 +121,14 @@ def set_asset_mode(request: Request) -> Json:
     return DONE
 
 
+def set_fee_burn(request: Request) -> Json:
+    wanted = request.parameters.maybe_flag("feeBurn")
+    if wanted is None:
+        raise missing("feeBurn")
+    request.exchange.convert_fee_asset(request.account, FEE_COIN if wanted else "")
+    return DONE
+
+
 PATH = "/fapi/v1/"
 TRADE = Security.TRADE
 ENDPOINTS = (
@@ -131,4 +140,5 @@ ENDPOINTS = (
     Endpoint(method="POST", path=PATH + "positionMargin", handler=change_position_margin, security=TRADE),
     Endpoint(method="POST", path=PATH + "positionSide/dual", handler=set_position_mode, security=TRADE),
     Endpoint(method="POST", path=PATH + "multiAssetsMargin", handler=set_asset_mode, security=TRADE),
+    Endpoint(method="POST", path=PATH + "feeBurn", handler=set_fee_burn, security=TRADE),
 )

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.unit.sim.kit import START, Answered, Desk, open_desk
+from tests.unit.sim.kit import START, Answered, Desk, open_desk, rich
 
 
 def place(desk: Desk, **changes: object) -> Answered:
@@ -140,3 +140,16 @@ def test_modes_change_once_and_not_while_anything_is_open() -> None:
     assert desk.call("POST", "/fapi/v1/multiAssetsMargin").code == -1102
     assert desk.call("POST", "/fapi/v1/multiAssetsMargin", multiAssetsMargin="true").status == 200
     assert desk.call("POST", "/fapi/v1/marginType", symbol="ETHUSDT", marginType="ISOLATED").code == -4168
+
+
+def test_fees_in_the_coin_of_the_venue() -> None:
+    desk = open_desk(accounts=(rich(),))
+    assert desk.get("/fapi/v1/feeBurn").body == {"feeBurn": False}
+    assert desk.call("POST", "/fapi/v1/feeBurn").code == -1102
+    desk.call("POST", "/fapi/v1/feeBurn", feeBurn="true")
+    assert desk.get("/fapi/v1/feeBurn").body == {"feeBurn": True}
+    desk.market()
+    assert desk.get("/fapi/v1/userTrades", symbol="BTCUSDT").rows[0]["commissionAsset"] == "BNB"
+    desk.call("POST", "/fapi/v1/feeBurn", feeBurn="false")
+    desk.market()
+    assert desk.get("/fapi/v1/userTrades", symbol="BTCUSDT").rows[-1]["commissionAsset"] == "USDT"
