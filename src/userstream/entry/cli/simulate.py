@@ -7,6 +7,7 @@ import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+import msgspec
 from cyclopts import Parameter
 
 from userstream.entry.cli.output import say
@@ -61,9 +62,9 @@ def _specs(venues: tuple[str, ...], count: int, api_key: str | None, api_secret:
 
     if api_key is None and api_secret is None:
         return count
-    names = [(f"paper-{number}", venue) for number, venue in enumerate((v for v in venues for _ in range(count)), start=1)]
-    fixed = {"api_key": api_key or "", "api_secret": api_secret or ""}
-    return tuple(AccountSpec(account=name, venue=v, **(fixed if place == 0 else {})) for place, (name, v) in enumerate(names))
+    names = [(f"paper-{number}", venue) for number, venue in enumerate((venue for venue in venues for _ in range(count)), start=1)]
+    first, *others = [AccountSpec(account=name, venue=venue) for name, venue in names]
+    return (msgspec.structs.replace(first, api_key=api_key or "", api_secret=api_secret or ""), *others)
 
 
 async def _serve(settings: SimulatorSettings) -> int:

@@ -1,0 +1,167 @@
+"""`userstream demo`: a paper exchange, accounts that trade there, and the service that follows them, in one process."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import msgspec
+from cyclopts import Parameter
+
+from userstream.entry.cli.output import say
+from userstream.kernel.errors import PaperExchangeError, SettingsError
+
+if TYPE_CHECKING:
+    from userstream.entry.comparison import Comparison
+    from userstream.entry.show import Show
+    from userstream.sim.faults import Script
+
+MOST_ACCOUNTS = 200
+FRAME_MS = 250
+REPORT_MS = 5_000
+
+
+def demo(
+    *,
+    accounts: int = 3,
+    seconds: Annotated[float | None, Parameter(help="How long to trade; without it, until Ctrl-C.")] = None,
+    headless: Annotated[bool, Parameter(negative="", help="Plain lines instead of a live table.")] = False,
+    rate: Annotated[float, Parameter(help="Events a second over all accounts.")] = 40.0,
+    seed: int = 7,
+    port: Annotated[int, Parameter(help="Of the paper exchange; 0 takes a free one.")] = 0,
+    store: Annotated[Path | None, Parameter(help="Keep the database here; without it, it is deleted at the end.")] = None,
+    script: Annotated[Path | None, Parameter(help="A file of faults instead of the demo's own.")] = None,
+    json: Annotated[bool, Parameter(negative="", help="Print the summary as one JSON object.")] = False,
+) -> int:
+    """Watch real protocol traffic become correct account state, while sockets are cut and silenced.
+
+    At the end the store is compared with the exchange's own books: every fill once, every order, position and balance equal. Exit
+    code 1 if they differ.
+
+    Example: `userstream demo --headless --seconds 60`
+    """
+    if not 1 <= accounts <= MOST_ACCOUNTS:
+        raise SettingsError(f"--accounts {accounts} must be between 1 and {MOST_ACCOUNTS}")
+    if rate <= 0 or (seconds is not None and seconds <= 0):
+        raise SettingsError("--rate and --seconds must be above 0")
+    with tempfile.TemporaryDirectory(prefix="userstream-demo-") as folder:
+        path = store or Path(folder) / "demo.db"
+        return asyncio.run(_run(accounts, seconds, headless or json, rate, seed, port, path, _load(script), json))
+
+
+def _load(script: Path | None) -> Script | None:
+    from userstream.sim.faults import ScriptError, load_script
+
+    try:
+        return None if script is None else load_script(script)
+    except ScriptError as error:
+        raise SettingsError(str(error)) from None
+
+
+async def _run(
+    accounts: int, seconds: float | None, plain: bool, rate: float, seed: int, port: int, path: Path, script: Script | None, json: bool
+) -> int:
+    from userstream.entry.show import open_show
+    from userstream.sim.server import PortInUse
+
+    stopped = asyncio.Event()
+    for name in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(name, stopped.set)
+    try:
+        async with open_show(accounts=accounts, rate=rate, seed=seed, port=port, store=path, script=script) as show:
+            watcher = _Lines(show, quiet=json) if plain else _Screen(show)
+            await watcher.follow(stopped, seconds)
+            watcher.tell("trading ends; every account is read once more and compared with the exchange's books ...")
+            comparisons = await show.settle()
+            _summarize(show, comparisons, json)
+    except PortInUse as error:
+        raise PaperExchangeError(str(error)) from None
+    return 0 if all(comparison.is_equal for comparison in comparisons) else 1
+
+
+class _Lines:
+    """For logs: a line every few seconds."""
+
+    def __init__(self, show: Show, *, quiet: bool) -> None:
+        self._show, self._quiet = show, quiet
+
+    async def follow(self, stopped: asyncio.Event, seconds: float | None) -> None:
+        clock = self._show.clock
+        begun = clock.now()
+        end = None if seconds is None else begun + seconds * 1_000
+        next_report: int = begun
+        while not stopped.is_set() and (end is None or clock.now() < end):
+            if clock.now() >= next_report:
+                next_report += REPORT_MS
+                self.tell(self._line((clock.now() - begun) // 1_000))
+            await clock.sleep(100)
+
+    def _line(self, second: int) -> str:
+        parts = []
+        for name in self._show.names:
+            health = self._show.fleet[name].health
+            parts.append(f"{name} {health.state} {health.messages} messages, {health.reconnects} reconnects")
+        return f"{second:4} s  " + " | ".join(parts)
+
+    def tell(self, line: str) -> None:
+        if not self._quiet:
+            say(line)
+
+
+class _Screen:
+    """For people: a table that lives."""
+
+    def __init__(self, show: Show) -> None:
+        self._show = show
+
+    async def follow(self, stopped: asyncio.Event, seconds: float | None) -> None:
+        from rich.console import Console
+        from rich.live import Live
+
+        from userstream.entry.cli.table import LiveTable
+
+        table, clock = LiveTable(self._show), self._show.clock
+        end = None if seconds is None else clock.now() + seconds * 1_000
+        with Live(table.render(), console=Console(), refresh_per_second=8, transient=False) as live:
+            while not stopped.is_set() and (end is None or clock.now() < end):
+                await clock.sleep(FRAME_MS)
+                live.update(table.render())
+
+    def tell(self, line: str) -> None:
+        say(line)
+
+
+def _summarize(show: Show, comparisons: list[Comparison], json: bool) -> None:
+    frames = show.server.house.faults.counters
+    totals = {
+        "equal": all(comparison.is_equal for comparison in comparisons),
+        "fills_at_exchange": sum(comparison.fills_at_exchange for comparison in comparisons),
+        "fills_in_store": sum(comparison.fills_in_store for comparison in comparisons),
+        "missing": sum(comparison.missing for comparison in comparisons),
+        "doubled": sum(comparison.doubled for comparison in comparisons),
+        "invented": sum(comparison.invented for comparison in comparisons),
+        "reconnects": sum(show.fleet[name].health.reconnects for name in show.names),
+        "fills_recovered": sum(show.fleet[name].health.fills_recovered for name in show.names),
+        "frames_lost": frames.dropped + frames.omitted + frames.withheld,
+    }
+    if json:
+        say(msgspec.json.encode(totals | {"accounts": comparisons}).decode())
+        return
+    for comparison in comparisons:
+        say(_verdict(comparison))
+    say(
+        f"fills at the exchange {totals['fills_at_exchange']} {'=' if totals['equal'] else '!='} fills in the store "
+        f"{totals['fills_in_store']}; missing {totals['missing']}, doubled {totals['doubled']}, invented {totals['invented']}"
+    )
+    say(
+        f"sockets replaced {totals['reconnects']}, frames lost on the way {totals['frames_lost']}, "
+        f"fills recovered by REST {totals['fills_recovered']}"
+    )
+
+
+def _verdict(comparison: Comparison) -> str:
+    words = "equal" if comparison.is_equal else "DIFFERENT: " + "; ".join(comparison.differences[:5])
+    return f"{comparison.account}: {comparison.fills_at_exchange} fills at the exchange, {comparison.fills_in_store} in the store, {words}"

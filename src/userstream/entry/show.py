@@ -1,0 +1,96 @@
+"""The demo's parts: a paper exchange, accounts that trade there, a fleet that follows them, and faults that hit them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from decimal import Decimal
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from userstream.entry.api import Fleet
+from userstream.entry.comparison import Comparison, compare_account
+from userstream.kernel.settings import RecoverySettings, StreamSettings
+from userstream.ports import Clock
+from userstream.sim.faults import Script, load_script
+from userstream.sim.server import PaperExchangeServer
+from userstream.sim.settings import AccountSpec, SimulatorSettings
+from userstream.sim.venue import Call
+
+VENUE: Final = "binance-usdm"
+NAMES: Final = ("alice", "bob", "carol", "dave", "erin", "frank", "grace", "heidi")
+RECOVERY: Final = RecoverySettings(lag_s=1.0, overlap_s=2.0, audit_s=5.0, history_s=60.0, poll_s=5.0)
+STREAM: Final = StreamSettings(own_ping_s=1.0, silence_s=3.0, first_delay_s=0.2, max_delay_s=3.0)
+FAULTS: Final = b"""[
+ {"every_s": 13, "from_s": 6, "action": "cut", "account": "*"},
+ {"every_s": 17, "from_s": 10, "action": "silence", "account": "alice", "for_s": 5, "lose": true},
+ {"every_s": 23, "from_s": 15, "action": "omit", "event": "ORDER_TRADE_UPDATE", "account": "*", "count": 2},
+ {"every_s": 29, "from_s": 20, "action": "double", "account": "*", "count": 20}
+]"""
+"""What the demo does to its own sockets, because surviving it is what the product is for."""
+
+CALM_S: Final = 20
+STEP_MS: Final = 100
+
+
+class Show:
+    """A running demo. `comparisons` is the end: the store against the exchange's books."""
+
+    def __init__(self, server: PaperExchangeServer, fleet: Fleet, names: tuple[str, ...], clock: Clock) -> None:
+        self.server, self.fleet, self.names, self.clock = server, fleet, names, clock
+
+    def act(self, action: str, **fields: object) -> None:
+        self.server.control.answer(Call(method="POST", path=f"/control/{action}", body=msgspec.json.encode(fields)))
+
+    def truth(self, name: str) -> Mapping[str, object]:
+        truth = self.server.control.truth(name)
+        return truth if isinstance(truth, dict) else {}
+
+    def fills_at_exchange(self, name: str) -> int:
+        return len(self.server.house.hall_of(name).room.exchange.fills(name))
+
+    async def settle(self) -> list[Comparison]:
+        """Ends the trading and the faults, waits (bounded) until every account is proven, then compares the store with the books."""
+        self.act("pause_trading")
+        self.server.settings = msgspec.structs.replace(self.server.settings, script=None)
+        self.act("clear")
+        comparisons: list[Comparison] = []
+        for _ in range(CALM_S * 1_000 // STEP_MS):
+            await self.clock.sleep(STEP_MS)
+            if all(self.fleet[name].health.is_healthy for name in self.names):
+                comparisons = await self.compare()
+                if all(comparison.is_equal for comparison in comparisons):
+                    break
+        return comparisons or await self.compare()
+
+    async def compare(self) -> list[Comparison]:
+        application = self.fleet.application
+        await application.journal.flush()
+        if application.pump is not None:
+            await application.pump.drain()
+        assert application.store is not None
+        return [await compare_account(application.store, name, self.truth(name)) for name in self.names]
+
+
+@asynccontextmanager
+async def open_show(*, accounts: int, rate: float, seed: int, port: int, store: Path, script: Script | None) -> AsyncIterator[Show]:
+    """Starts everything; at the end of the block it is stopped in order."""
+    names = tuple(NAMES[number] if number < len(NAMES) else f"account-{number + 1}" for number in range(accounts))
+    specs = tuple(AccountSpec(account=name, balances={"USDT": Decimal(50_000)}) for name in names)
+    settings = SimulatorSettings(accounts=specs, rate=rate, seed=seed, port=port, script=script or load_script(FAULTS), ping_interval_s=5)
+    async with PaperExchangeServer(settings) as server, Fleet(store=store) as fleet:
+        place = server.listing.venues[VENUE]
+        for key in server.listing.accounts:
+            await fleet.add(
+                key.account,
+                VENUE,
+                api_key=key.api_key,
+                api_secret=key.api_secret,
+                rest_url=place.rest_url,
+                ws_url=place.ws_url,
+                recovery=RECOVERY,
+                stream=STREAM,
+            )
+        yield Show(server, fleet, names, fleet.application.clock)
