@@ -1,6 +1,8 @@
 """The dialect as a whole: its table of calls, its paths, its sockets."""
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests.unit.sim.kit import START, open_desk, sign
 from userstream.sim.dialects.binance_usdm import ENDPOINTS, VENUE
@@ -133,3 +135,28 @@ def test_an_expired_listen_key_is_announced_to_its_own_sockets_only() -> None:
 def test_the_venue_has_contracts_and_a_name() -> None:
     assert VENUE.name == "binance-usdm"
     assert {each.symbol for each in VENUE.instruments} >= {"BTCUSDT", "ETHUSDT"}
+
+
+VALUES = st.one_of(
+    st.sampled_from(
+        ["BTCUSDT", "BUY", "SELL", "LIMIT", "MARKET", "STOP_MARKET", "CONDITIONAL", "GTC", "GTD", "true", "1", "0.01", "80000"]
+    ),
+    st.integers(-(2**70), 2**70).map(str),
+    st.text(max_size=6),
+)
+NAMES = st.sampled_from(
+    [
+        *("symbol", "side", "type", "timeInForce", "quantity", "price", "orderId", "origClientOrderId", "limit", "fromId", "startTime"),
+        *("endTime", "page", "leverage", "marginType", "amount", "algoType", "algoId", "clientAlgoId", "triggerPrice", "callbackRate"),
+        *("dualSidePosition", "multiAssetsMargin", "countdownTime", "batchOrders", "orderIdList", "goodTillDate", "recvWindow", "feeBurn"),
+    ]
+)
+
+
+@settings(max_examples=300)
+@given(st.sampled_from(sorted(ENDPOINTS)), st.dictionaries(NAMES, VALUES, max_size=8))
+def test_whatever_is_asked_an_answer_of_the_venue_comes(call: tuple[str, str], parameters: dict[str, str]) -> None:
+    found = open_desk().call(*call, **parameters)
+    assert found.status in (200, 400)
+    assert found.status == 200 or set(found.body) == {"code", "msg"}  # type: ignore[call-overload]
+    assert found.status == 200 or found.code != -1000, "a rule without a code"
