@@ -124,7 +124,7 @@ class Decoder:
             events = self._decode_carefully(frame, received_time)
         else:
             events = self._facts(message, frame, received_time)
-        return (*events, *self._told(frame, received_time)) if drift.news else events
+        return (*events, *self._told(events, frame, received_time)) if drift.news else events
 
     def _facts(self, message: AnyMessage, frame: bytes, received_time: Millis) -> tuple[Event, ...]:
         try:
@@ -216,9 +216,10 @@ class Decoder:
         self._drift.count(REFUSED_CONTROL)
         return (self._drift.unrecognized(REFUSED_CONTROL, f"refused: {refusal}", frame, NO_TIME, received_time),)
 
-    def _told(self, frame: bytes, received_time: Millis) -> tuple[Event, ...]:
+    def _told(self, events: tuple[Event, ...], frame: bytes, received_time: Millis) -> tuple[Event, ...]:
         news, self._drift.news = self._drift.news, []
-        return tuple(self._drift.unrecognized(name, reason, frame, NO_TIME, received_time) for name, reason in news)
+        event_time = events[0].event_time if events else NO_TIME
+        return tuple(self._drift.unrecognized(name, reason, frame, event_time, received_time) for name, reason in news)
 
     def _unreadable(self, reason: str, frame: bytes, event_time: Millis, received_time: Millis) -> Event:
         reason = short(reason)

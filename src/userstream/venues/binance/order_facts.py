@@ -71,7 +71,7 @@ def _order_changed(
 ) -> OrderChanged:
     order = message.order
     order_type = order.order_type
-    check_amounts((order.quantity, order.price, order.average_price, order.stop_price, order.filled_quantity))
+    check_amounts((order.quantity, order.price, order.average_price, order.stop_price, order.filled_quantity, order.last_quantity))
     if order.activation_price is not None or order.callback_rate is not None:
         check_amounts((order.activation_price, order.callback_rate))
     return OrderChanged(
@@ -125,7 +125,7 @@ def _filled(
 ) -> Filled:
     order = message.order
     fee = order.fee
-    check_amounts((order.last_quantity, order.last_price, fee, order.realized_pnl))
+    check_amounts((order.last_price, fee, order.realized_pnl))
     return Filled(
         account=drift.account,
         venue=drift.venue,
