@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import sqlite3
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Final
+
+import structlog
 
 from userstream.adapters import sqlite_rows
 from userstream.adapters.file_lock import FileLock
@@ -21,6 +22,8 @@ from userstream.domain.events import Event
 from userstream.kernel.errors import StoreError
 from userstream.kernel.ids import AccountId, Millis
 from userstream.ports import Clock, Record, StoredRecord, Timer
+
+_log = structlog.stdlib.get_logger("userstream.store")
 
 DEFAULT_SETTINGS: Final = SqliteSettings()
 _DAY_MS: Final = 24 * 3600 * 1000
@@ -197,9 +200,11 @@ class SqliteStore:
         self._trim_task = self._clock.spawn(self._trim_in_time(), f"trim {self._path.name}")
 
     async def _trim_in_time(self) -> None:
-        # A store in trouble says so on its own, and the next turn comes anyway.
-        with contextlib.suppress(StoreError):
+        try:
             await self.trim(self._clock.wall())
+        except StoreError as error:
+            # Old rows may stay for another turn; why they stay must be seen.
+            _log.warning("old rows of the journal could not be removed", action="trim_failed", path=str(self._path), reason=str(error))
         self._plan_trim()
 
 

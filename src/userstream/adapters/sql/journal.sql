@@ -48,7 +48,7 @@ SELECT sequence, data FROM checkpoints WHERE account = ?;
 
 -- Only what every reader has passed, a checkpoint of the account replaces, and is not the newest row (the next position is counted from it).
 -- name: find_removable
-SELECT position, length(data) FROM journal JOIN checkpoints USING (account)
+SELECT position, length(journal.data) FROM journal JOIN checkpoints USING (account)
 WHERE position < (SELECT max(position) FROM journal)
   AND position < coalesce((SELECT min(position) >> 20 FROM cursors), (SELECT max(position) FROM journal))
   AND last_sequence <= checkpoints.sequence
