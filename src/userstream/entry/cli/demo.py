@@ -125,10 +125,11 @@ class _Screen:
 
         table, clock = LiveTable(self._show), self._show.clock
         end = None if seconds is None else clock.now() + seconds * 1_000
-        with Live(table.render(), console=Console(), refresh_per_second=8, transient=False) as live:
+        console = Console()
+        with Live(table.render(console.width), console=console, refresh_per_second=8, transient=False) as live:
             while not stopped.is_set() and (end is None or clock.now() < end):
                 await clock.sleep(FRAME_MS)
-                live.update(table.render())
+                live.update(table.render(console.width))
 
     def tell(self, line: str) -> None:
         say(line)

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 COLOURS: Final = {StreamState.LIVE: "green", StreamState.SYNCING: "yellow", StreamState.STALE: "red", StreamState.POLLING: "magenta"}
 SHOWN_ACCOUNTS: Final = 20
 SHOWN_NEWS: Final = 7
+SHOWN_LEGS: Final = 3
+WIDE: Final = 105
+COLUMNS: Final = ("account", "state", "heard", "orders", "positions", "USDT", "fills", "at exchange", "recovered", "sockets")
+NARROW_COLUMNS: Final = ("account", "state", "fills", "at exchange", "sockets")
 
 
 class LiveTable:
@@ -31,12 +35,15 @@ class LiveTable:
         for name in show.names:
             show.fleet[name].on(Filled, StreamChanged, GapOpened, GapRepaired, handler=self._note)
 
-    def render(self) -> RenderableType:
-        table = Table(title="userstream demo: Binance USD-M at a paper exchange on this machine", title_justify="left", expand=False)
-        for name in ("account", "state", "heard", "orders", "positions", "USDT", "fills", "at exchange", "recovered", "sockets"):
-            table.add_column(name, justify="left" if name in ("account", "state", "positions") else "right", no_wrap=name != "positions")
+    def render(self, width: int) -> RenderableType:
+        """The table for a terminal of this width: on a narrow one the most important columns remain."""
+        columns = COLUMNS if width >= WIDE else NARROW_COLUMNS
+        table = Table(title="userstream demo: Binance USD-M, paper exchange", title_justify="left")
+        for name in columns:
+            table.add_column(name, justify="left" if name in ("account", "state", "positions") else "right", no_wrap=True)
         for name in self._show.names[:SHOWN_ACCOUNTS]:
-            table.add_row(*self._row(name))
+            row = dict(zip(COLUMNS, self._row(name), strict=True))
+            table.add_row(*(row[column] for column in columns))
         news = Text("\n".join(self._news), style="dim", no_wrap=True, overflow="ellipsis")
         return Group(table, news, Text("Ctrl-C ends the trading and compares the store with the exchange's books", style="bold"))
 
@@ -44,7 +51,9 @@ class LiveTable:
         account = self._show.fleet[name]
         health = account.health
         wallet = account.balances.get("USDT")
-        legs = ", ".join(f"{leg.symbol.removesuffix('USDT')} {format_amount(leg.amount)}" for leg in account.positions.open())
+        held = account.positions.open()
+        legs = ", ".join(f"{leg.symbol.removesuffix('USDT')} {format_amount(leg.amount)}" for leg in held[:SHOWN_LEGS])
+        legs += f" +{len(held) - SHOWN_LEGS}" if len(held) > SHOWN_LEGS else ""
         return (
             name,
             Text(str(health.state), style=COLOURS.get(health.state, "white")),
