@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from decimal import ROUND_DOWN, Decimal, InvalidOperation
+import re
+from decimal import Context, Decimal
+from typing import Final
 
-ZERO = Decimal(0)
+ZERO: Final = Decimal(0)
+
+MOST_DIGITS: Final = 200
+"""No venue writes longer numbers; a hostile exponent would fill the memory when printed."""
+
+_NUMBER: Final = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,4})?", re.ASCII)
+_EXACT: Final = Context(prec=3 * MOST_DIGITS)
 
 
 def parse_amount(text: str) -> Decimal:
-    """The exact value of a venue's decimal text. Raises ValueError for anything that is not a finite number."""
-    try:
-        value = Decimal(text)
-    except InvalidOperation:
-        raise ValueError(f"not a decimal number: {text!r}") from None
-    if not value.is_finite():
-        raise ValueError(f"not a finite number: {text!r}")
+    """The exact value of a venue's decimal text. Raises ValueError for anything that is not a finite number of sane length."""
+    if len(text) > MOST_DIGITS or _NUMBER.fullmatch(text) is None:
+        raise ValueError(f"not a decimal number: {text[:40]!r}")
+    value = Decimal(text)
+    if abs(value.adjusted()) > MOST_DIGITS:
+        raise ValueError(f"not a number of sane length: {text[:40]!r}")
     return value
 
 
@@ -30,9 +37,9 @@ def round_down(value: Decimal, step: Decimal) -> Decimal:
     """The nearest multiple of `step` towards zero. A step of 0 means that the venue sets no rule."""
     if step == 0:
         return value
-    return (value / step).to_integral_value(rounding=ROUND_DOWN) * step
+    return _EXACT.multiply(_EXACT.divide_int(value, step), step)
 
 
 def is_multiple(value: Decimal, step: Decimal) -> bool:
     """Whether `value` obeys a tick or lot rule; a step of 0 allows everything."""
-    return step == 0 or value % step == 0
+    return step == 0 or _EXACT.remainder(value, step) == 0

@@ -17,11 +17,15 @@ class Secret:
     def reveal(self) -> str:
         return self.__text
 
+    def __bytes(self) -> bytes:
+        # Text from the environment may hold surrogates; an encoding error would carry the secret.
+        return self.__text.encode("utf-8", "surrogatepass")
+
     def __bool__(self) -> bool:
         return bool(self.__text)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Secret) and hmac.compare_digest(self.__text.encode(), other.__text.encode())
+        return isinstance(other, Secret) and hmac.compare_digest(self.__bytes(), other.__bytes())
 
     def __hash__(self) -> int:
         return hash(("Secret", self.__text))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Final
 
@@ -25,6 +26,7 @@ class RecoverySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     backfill_s: float = 0.0
 
     def __post_init__(self) -> None:
+        check_finite(self)
         check(0 <= self.lag_s <= 120, "lag_s", self.lag_s, "must be between 0 and 120")
         check(0 <= self.overlap_s <= 3600, "overlap_s", self.overlap_s, "must be between 0 and 3600")
         check(self.audit_s >= 1, "audit_s", self.audit_s, "must be at least 1")
@@ -54,6 +56,7 @@ class StreamSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     call_limit_s: float = 10.0
 
     def __post_init__(self) -> None:
+        check_finite(self)
         check(self.dial_limit_s > 0, "dial_limit_s", self.dial_limit_s, "must be above 0")
         check(self.call_limit_s > 0, "call_limit_s", self.call_limit_s, "must be above 0")
         check(0 < self.keep_alive_s <= 3500, "keep_alive_s", self.keep_alive_s, "must be above 0 and below 3500 (keys live 3600 s)")
@@ -68,6 +71,13 @@ def check(holds: bool, field: str, value: object, rule: str) -> None:
     """Raises SettingsError naming the field, the value and the rule."""
     if not holds:
         raise SettingsError(f"{field} = {value!r} {rule}")
+
+
+def check_finite(settings: msgspec.Struct) -> None:
+    """Raises SettingsError for a duration that is no number or has no end."""
+    for name in settings.__struct_fields__:
+        value = getattr(settings, name)
+        check(not isinstance(value, float) or math.isfinite(value), name, value, "must be a finite number")
 
 
 CLASSIC_DEFAULTS: Final[Mapping[str, float]] = {
@@ -103,6 +113,7 @@ class ClassicConfig(msgspec.Struct, frozen=True, kw_only=True):
     close_listen_key_on_stop: bool = False
 
     def __post_init__(self) -> None:
+        check_finite(self)
         for name in ("connection_timeout", "request_timeout", "reconnect_delay", "health_check_interval", "batch_age"):
             check(getattr(self, name) > 0, name, getattr(self, name), "must be above 0 (seconds)")
         check(0 < self.ping_interval < 3600, "ping_interval", self.ping_interval, "must be above 0 and below 3600 (keys live 3600 s)")
