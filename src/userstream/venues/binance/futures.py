@@ -195,7 +195,6 @@ class FuturesSession:
             self._renew_at = Millis(now + max(wait, _advice_ms(error)))
             return []
         if key is not None and key != self._key:
-            self._renew_at = Millis(now + self._place.listen_key_keep_alive_ms)
             return self._replace("listen key replaced by another process", alive=False)
         self._key_lives(now)
         return []

@@ -28,14 +28,52 @@ GOLDEN: Final = Path(__file__).resolve().parents[3] / "golden" / "binance_usdm"
 Kind = TypeVar("Kind")
 
 ORDER: Final[Mapping[str, object]] = {
-    **{"s": "BTCUSDT", "c": "svc7-000123", "S": "BUY", "o": "LIMIT", "f": "GTC", "q": "0.050", "p": "81000.0", "ap": "0", "sp": "0"},
-    **{"x": "NEW", "X": "NEW", "i": 3300012345, "l": "0", "z": "0", "L": "0", "n": "0", "N": "USDT", "T": 1790000001200, "t": 0},
-    **{"b": "4050.00", "a": "0", "m": False, "R": False, "wt": "CONTRACT_PRICE", "ot": "LIMIT", "ps": "BOTH", "cp": False, "rp": "0"},
-    **{"pP": False, "si": 0, "ss": 0, "V": "EXPIRE_MAKER", "pm": "NONE", "gtd": 0, "er": "0"},
+    "s": "BTCUSDT",
+    "c": "svc7-000123",
+    "S": "BUY",
+    "o": "LIMIT",
+    "f": "GTC",
+    "q": "0.050",
+    "p": "81000.0",
+    "ap": "0",
+    "sp": "0",
+    "x": "NEW",
+    "X": "NEW",
+    "i": 3300012345,
+    "l": "0",
+    "z": "0",
+    "L": "0",
+    "n": "0",
+    "N": "USDT",
+    "T": 1790000001200,
+    "t": 0,
+    "b": "4050.00",
+    "a": "0",
+    "m": False,
+    "R": False,
+    "wt": "CONTRACT_PRICE",
+    "ot": "LIMIT",
+    "ps": "BOTH",
+    "cp": False,
+    "rp": "0",
+    "pP": False,
+    "si": 0,
+    "ss": 0,
+    "V": "EXPIRE_MAKER",
+    "pm": "NONE",
+    "gtd": 0,
+    "er": "0",
 }
 FILL: Final[Mapping[str, object]] = {
-    **{"x": "TRADE", "X": "PARTIALLY_FILLED", "l": "0.020", "z": "0.020", "L": "80999.5", "ap": "80999.5", "t": 5200001},
-    **{"n": "0.32399800", "m": True},
+    "x": "TRADE",
+    "X": "PARTIALLY_FILLED",
+    "l": "0.020",
+    "z": "0.020",
+    "L": "80999.5",
+    "ap": "80999.5",
+    "t": 5200001,
+    "n": "0.32399800",
+    "m": True,
 }
 
 
@@ -62,8 +100,8 @@ def encoded(frame: object) -> bytes:
     return json.dumps(frame, separators=(",", ":")).encode()
 
 
-def order_frame(*, drop: tuple[str, ...] = (), **fields: object) -> bytes:
-    """An ORDER_TRADE_UPDATE with the given fields of its object `o`."""
+def order_frame(*drop: str, **fields: object) -> bytes:
+    """An ORDER_TRADE_UPDATE with the given fields of its object `o`, and without those in `drop`."""
     order = {key: value for key, value in {**ORDER, **fields}.items() if key not in drop}
     return encoded({"e": "ORDER_TRADE_UPDATE", "T": 1790000001200, "E": 1790000001203, "o": order})
 

@@ -23,7 +23,7 @@ from tests.unit.venues.binance.kit import (
 )
 from userstream.domain.events import BalanceSet, Filled, OrderChanged, StreamChanged, Unrecognized
 from userstream.domain.words import OrderStatus, StreamState
-from userstream.venues.binance.decoding import MOST_BYTES, ControlReply, KeyExpired, ShutdownAnnounced
+from userstream.venues.binance.decoding import MOST_BYTES, ControlReply, Decoder, KeyExpired, ShutdownAnnounced
 
 GOLDEN = list(golden_cases())
 
@@ -51,6 +51,10 @@ def turn(frame: bytes) -> object:
     if text.startswith(b"["):
         return [turn(bytes(value)) for value in msgspec.json.decode(text, type=list[msgspec.Raw])]
     return msgspec.Raw(text)
+
+
+def notice_of(reader: Decoder) -> object:
+    return reader.notice
 
 
 def facts(events: tuple[object, ...]) -> list[object]:
@@ -206,31 +210,31 @@ def test_an_unknown_key_of_the_envelope_is_seen() -> None:
 def test_an_expired_key_and_a_shutdown_are_notices(wrap: bytes) -> None:
     reader = decoder()
     expired = reader.decode(wrap % encoded({"e": "listenKeyExpired", "E": "1790003600000", "listenKey": LISTEN_KEY}), RECEIVED)
-    assert reader.notice == KeyExpired()
+    assert notice_of(reader) == KeyExpired()
     assert the_only(StreamChanged, expired).state is StreamState.STALE
     assert LISTEN_KEY not in repr(expired)
     reader.decode(wrap % b'{"e":"serverShutdown","E":1790000000000}', RECEIVED)
-    assert reader.notice == ShutdownAnnounced()
+    assert notice_of(reader) == ShutdownAnnounced()
     reader.decode(order_frame(), RECEIVED)
-    assert reader.notice is None
+    assert notice_of(reader) is None
 
 
 def test_answers_to_control_frames_are_notices() -> None:
     reader = decoder()
     assert reader.decode(b'{"result":null,"id":1}', RECEIVED) == ()
-    assert reader.notice == ControlReply(1, "")
+    assert notice_of(reader) == ControlReply(1, "")
     assert reader.decode(b'{"stream":"x","data":{"result":null,"id":3}}', RECEIVED) == ()
-    assert reader.notice == ControlReply(3, "")
+    assert notice_of(reader) == ControlReply(3, "")
     event = the_only(Unrecognized, reader.decode(b'{"error":{"code":2,"msg":"Invalid request\\u001b"},"id":1}', RECEIVED))
     assert (event.name, event.reason) == ("event (control)", "refused: 2: Invalid request\ufffd")
-    assert reader.notice == ControlReply(1, "2: Invalid request\ufffd")
+    assert notice_of(reader) == ControlReply(1, "2: Invalid request\ufffd")
     assert reader.drift == {"event (control)": 1}
 
 
 def test_a_control_reply_of_a_strange_form_is_unreadable() -> None:
     reader = decoder()
     assert the_only(Unrecognized, reader.decode(b'{"error":"no","id":1}', RECEIVED)).name == "bytes"
-    assert reader.notice is None
+    assert notice_of(reader) is None
 
 
 def test_samples_hold_no_listen_key() -> None:
