@@ -22,6 +22,7 @@ SHELLS: Final[Mapping[str, str]] = MappingProxyType(
     {
         "sim/clock.py": "the clock of the paper exchange reads the time for all others",
         "sim/connection.py": "one open socket; awaits what it says",
+        "sim/faults.py": "reads a fault script from its file",
         "sim/server.py": "carries the paper exchange to a socket",
     }
 )

@@ -10,9 +10,10 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from tests.support.desk import NAME, QUICK, SHORT_PINGS, VENUE, WIDE, open_desk
 
+from tests.support.desk import NAME, QUICK, SHORT_PINGS, VENUE, WIDE, open_desk
 from userstream.adapters.sqlite import open_reader
+from userstream.entry.comparison import Comparison, compare_account
 from userstream.sim.server import PaperExchangeServer
 from userstream.sim.settings import AccountSpec, SimulatorSettings
 
@@ -32,36 +33,15 @@ async def stored(path: Path, table: str) -> list[dict[str, object]]:
         await reader.close()
 
 
-async def differences(server: PaperExchangeServer, path: Path) -> list[str]:
-    """What the store's tables say otherwise than the exchange's books."""
+async def differences(server: PaperExchangeServer, path: Path) -> Comparison:
+    """The store's tables beside the exchange's books."""
     truth = server.control.truth(NAME)
-    fills = await stored(path, "fills")
-    ours = {
-        (row["symbol"], row["trade_id"], row["order_id"]): (Decimal(str(row["quantity"])), Decimal(str(row["price"])), row["fee"])
-        for row in fills
-    }
-    theirs = {(row["symbol"], str(row["trade_id"]), str(row["order_id"])): row for row in truth["fills"]}  # type: ignore[index,union-attr,call-overload]
-    wrong = [f"fill {key} is on one side only" for key in ours.keys() ^ theirs.keys()]
-    wrong += ["a fill is stored twice"] if len(fills) != len(ours) else []
-    for key in ours.keys() & theirs.keys():
-        row = theirs[key]
-        if ours[key][:2] != (Decimal(row["quantity"]), Decimal(row["price"])) or Decimal(str(ours[key][2])) != Decimal(row["fee"]):
-            wrong.append(f"fill {key} differs: {ours[key]}, truth {row}")
-    orders = {row["order_id"]: row for row in await stored(path, "orders") if not row["conditional"]}
-    for row in truth["orders"]:  # type: ignore[index,union-attr,call-overload]
-        mine = orders.get(str(row["order_id"]))
-        status = "expired" if row["status"] == "expired_in_match" else row["status"]
-        if mine is None or (mine["status"], Decimal(str(mine["filled_quantity"]))) != (status, Decimal(row["filled_quantity"])):
-            wrong.append(f"order {row['order_id']}: {mine and mine['status']}, truth {status}")
-    held = {(row["symbol"], row["position_side"]): Decimal(str(row["amount"])) for row in await stored(path, "positions")}
-    for row in truth["positions"]:  # type: ignore[index,union-attr,call-overload]
-        if held.get((row["symbol"], row["position_side"]), Decimal(0)) != Decimal(row["amount"]):
-            wrong.append(f"position {row['symbol']}")
-    wallets = {row["asset"]: Decimal(str(row["total"])) for row in await stored(path, "balances")}
-    for row in truth["balances"]:  # type: ignore[index,union-attr,call-overload]
-        if wallets.get(row["asset"], Decimal(0)) != Decimal(row["wallet"]):
-            wrong.append(f"wallet {row['asset']}: {wallets.get(row['asset'])}, truth {row['wallet']}")
-    return wrong
+    assert isinstance(truth, dict)
+    reader = open_reader(path)
+    try:
+        return await compare_account(reader, NAME, truth)
+    finally:
+        await reader.close()
 
 
 async def settle(server: PaperExchangeServer, path: Path) -> None:
@@ -74,7 +54,8 @@ async def settle(server: PaperExchangeServer, path: Path) -> None:
         assert desk.application.pump is not None
         await desk.application.pump.drain()
         await desk.until(lambda: desk.account.health.is_healthy, "a healthy account")
-    assert await differences(server, path) == []
+    comparison = await differences(server, path)
+    assert comparison.is_equal, comparison
 
 
 async def test_ordered_restart_goes_on(tmp_path: Path) -> None:

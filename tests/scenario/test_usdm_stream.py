@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import pytest
-from tests.support.desk import QUICK, open_desk
+import json
 
+import pytest
+
+from tests.support.desk import QUICK, open_desk
 from userstream import GapOpened, GapRepaired, RecoverySettings, StreamChanged, StreamSettings, StreamState
 
 
@@ -82,7 +84,7 @@ async def test_listen_key_is_lost(action: str) -> None:
 async def test_expired_twice_is_one_new_socket() -> None:
     async with open_desk() as desk:
         key = desk.account.listen_key_in_use
-        frame = '{"e":"listenKeyExpired","E":1790003600000,"listenKey":"%s"}' % key
+        frame = json.dumps({"e": "listenKeyExpired", "E": 1790003600000, "listenKey": key})
         desk.act("raw", account="desk", text=frame)
         desk.act("raw", account="desk", text=frame)
         await desk.until(lambda: desk.account.health.reconnects == 1, "a new socket")

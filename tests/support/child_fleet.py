@@ -16,7 +16,8 @@ async def run(store: Path, key: dict[str, str]) -> None:
     async with Fleet(store=store, weight_limit=1_000_000) as fleet:
         account = await fleet.add("desk", "binance-usdm", recovery=recovery, stream=stream, **key)
         async for event in account.events(after=0):
-            print(json.dumps([event.__struct_config__.tag, event.sequence]), flush=True)
+            sys.stdout.write(json.dumps([event.__struct_config__.tag, event.sequence]) + "\n")
+            sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A desk for scenarios: a paper exchange with one account and a fleet that runs it, on real sockets, with everything compared at the end."""
+"""A desk for scenarios: a paper exchange with one account and a fleet that runs it, on real sockets, all compared at the end."""
 
 from __future__ import annotations
 

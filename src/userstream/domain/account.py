@@ -17,7 +17,7 @@ from userstream.domain.events import (
     OrderChanged,
     PositionSet,
 )
-from userstream.domain.words import FINAL, MarginType, PositionSide, StreamState
+from userstream.domain.words import FINAL, MarginType, PositionSide, Side, StreamState
 from userstream.kernel.amount import ZERO
 from userstream.kernel.ids import AccountId, Millis, OrderId, Symbol, VenueName
 
@@ -51,12 +51,18 @@ class Instant(msgspec.Struct):
 
 
 class Movement(msgspec.Struct):
-    """A change of cash we know of; the stream tells it without an id, the history with one."""
+    """A change of cash we know of; the stream tells it without an id, the history with one. `streamed`: the stream told it."""
 
     asset: str
     delta: Decimal
     time: Millis
     movement_id: str
+    streamed: bool
+
+
+def signed_quantity(fill: Filled) -> Decimal:
+    """How the fill changes its leg: short is negative."""
+    return fill.quantity if fill.side is Side.BUY else -fill.quantity
 
 
 class Account:
@@ -105,26 +111,28 @@ class Account:
         return any(position.amount for position in self.positions.values()) or any(True for _ in self.open_orders())
 
     def order_by_id(self, order_id: str) -> OrderChanged | None:
-        """The order with this id or client order id; the newest if several symbols use it."""
-        found: OrderChanged | None = None
-        for order in self.orders.values():
-            if order_id in (order.order_id, order.client_order_id):
-                found = order
-        return found
+        """The order with this id or client order id; the newest if several have it (a client order id may be used again)."""
+        found = [order for order in self.orders.values() if order_id in (order.order_id, order.client_order_id)]
+        return max(found, key=lambda order: order.transaction_time, default=None)
 
     def symbols(self) -> set[Symbol]:
         """Every symbol with an order, a fill or a leg in memory."""
         return {key[0] for key in self.orders} | {key[0] for key in self.positions} | set(self.fills)
 
     def watch_of(self, key: PositionKey) -> PositionWatch | None:
-        """The leg's checksum. Once all legs were read, one never heard of is known to have been flat."""
+        """The leg's checksum. Once all legs were read, one never heard of is known to have been flat: at some moment of that reading."""
         watch = self.watches.get(key)
-        if watch is None and self.positions_known_since is not None:
-            watch = self.start_watch(key, ZERO, self.positions_known_since, exact=True)
+        known_since = self.positions_known_since
+        if watch is None and known_since is not None:
+            watch = self.start_watch(key, ZERO, Millis(known_since - self.lag_ms), Millis(known_since + self.lag_ms))
         return watch
 
-    def start_watch(self, key: PositionKey, amount: Decimal, time: Millis, *, exact: bool = False) -> PositionWatch:
-        watch = self.watches[key] = PositionWatch(amount, time, exact=exact)
+    def start_watch(self, key: PositionKey, amount: Decimal, since: Millis, until: Millis | None = None) -> PositionWatch:
+        """Begins a leg's checksum; fills that came before it are counted in."""
+        watch = self.watches[key] = PositionWatch(amount, since, until)
+        for fill in self.fills.get(key[0], {}).values():
+            if fill.position_side is key[1]:
+                watch.add_fill(fill.transaction_time, signed_quantity(fill))
         return watch
 
     def doubt(self, subject: str, symbol: Symbol, key: str) -> None:

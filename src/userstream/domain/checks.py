@@ -5,30 +5,36 @@ A difference is a doubt, not an error: messages of one execution come in any ord
 
 from __future__ import annotations
 
+from bisect import bisect_right, insort
 from decimal import Decimal
+from operator import itemgetter
 
 from userstream.kernel.amount import ZERO
 from userstream.kernel.ids import Millis
+
+_time_of = itemgetter(0)
 
 
 class PositionWatch:
     """Is anchor + signed fills = the amount the venue tells? One watch for each leg.
 
-    The anchor is the last amount that was confirmed, at the venue time of its message. `exact`: it is known which fills it includes; else
-    a fill of the anchor's own millisecond may be inside it or not, and both readings are allowed.
+    The anchor is the last amount that was confirmed. Fills before `since` are inside it, fills after `until` are not; of those in between
+    (without `until`: of that very millisecond) the first few may be, and every reading is allowed. Sums that agree make it exact.
     """
 
-    __slots__ = ("_anchor", "_anchor_time", "_exact", "_later", "_told", "_told_time")
+    __slots__ = ("_anchor", "_later", "_matched", "_since", "_told", "_told_time", "_told_until", "_until")
 
-    def __init__(self, anchor: Decimal, anchor_time: Millis, *, exact: bool = False) -> None:
-        self._anchor, self._anchor_time, self._exact = anchor, anchor_time, exact
+    def __init__(self, anchor: Decimal, since: Millis, until: Millis | None = None) -> None:
+        self._anchor, self._since = anchor, since
+        self._until: int = since if until is None else until
         self._later: list[tuple[Millis, Decimal]] = []
-        self._told, self._told_time = anchor, anchor_time
+        self._told, self._told_time, self._told_until = anchor, since, since
+        self._matched = True
 
     @property
     def in_doubt(self) -> bool:
         """Whether the venue's word and our fills differ: a fill without its position message is a difference too."""
-        return bool(self._later) or self._told != self._anchor
+        return not self._matched or (bool(self._later) and self._later[-1][0] > self._until)
 
     @property
     def expected(self) -> Decimal:
@@ -41,24 +47,49 @@ class PositionWatch:
 
     def add_fill(self, time: Millis, signed_quantity: Decimal) -> None:
         """A fill that was not known before."""
-        if time < self._anchor_time or (time == self._anchor_time and not self._exact and self._told == self._anchor):
+        if time < self._since:
             return
-        self._later.append((time, signed_quantity))
-        self._settle()
+        if self._later and time < self._later[-1][0]:
+            insort(self._later, (time, signed_quantity), key=_time_of)
+        else:
+            self._later.append((time, signed_quantity))
+        if not self._matched:
+            self._settle()
 
-    def tell(self, time: Millis, amount: Decimal) -> None:
-        """The venue says what the leg is at `time`; older words are ignored."""
+    def tell(self, time: Millis, amount: Decimal, until: Millis | None = None) -> None:
+        """The venue says what the leg is at `time`, or at some moment between `time` and `until`; older words are ignored."""
         if time < self._told_time:
             return
         self._told, self._told_time = amount, time
+        self._told_until = time if until is None else until
         self._settle()
 
     def accept(self) -> None:
         """Takes the venue's word as the new anchor, whatever our fills say."""
-        self._anchor, self._anchor_time, self._exact = self._told, self._told_time, False
-        self._later = [entry for entry in self._later if entry[0] > self._told_time]
+        self._anchor, self._since, self._until = self._told, self._told_time, self._told_until
+        self._later = [entry for entry in self._later if entry[0] >= self._since]
+        self._matched = True
 
     def _settle(self) -> None:
-        if self.expected == self._told:
-            self.accept()
-            self._exact = True
+        inside = self._fills_inside()
+        self._matched = inside is not None
+        if inside is None:
+            return
+        last = self._later[inside - 1][0] if inside else self._told_time
+        self._anchor, self._since = self._told, max(self._told_time, last)
+        self._until = self._since - 1
+        del self._later[:inside]
+
+    def _fills_inside(self) -> int | None:
+        """How many of the later fills the venue's word includes; None when no reading of them gives its amount."""
+        later = self._later
+        if not later:
+            return 0 if self._anchor == self._told else None
+        loose = bisect_right(later, self._until, key=_time_of)
+        certain = bisect_right(later, self._told_time, key=_time_of)
+        possible = bisect_right(later, self._told_until, key=_time_of)
+        for inside in range(certain, possible + 1):
+            for skipped in range(min(loose, inside) + 1):
+                if self._anchor + sum((quantity for _, quantity in later[skipped:inside]), ZERO) == self._told:
+                    return inside
+        return None

@@ -83,7 +83,7 @@ class OrderChanged(Fact, frozen=True, kw_only=True, tag="order_changed"):
 
 
 class Filled(Fact, frozen=True, kw_only=True, tag="filled"):
-    """One execution of one order. (symbol, trade_id, order_id) is its identity. fee, fee_asset, realized_pnl and position_side are None while unknown:
+    """One execution of one order, known by (symbol, trade_id, order_id). fee, fee_asset, realized_pnl and position_side are None while
     a fast message may bring the fill first and `FillCompleted` the rest. A fee paid is positive, a rebate negative."""
 
     symbol: Symbol

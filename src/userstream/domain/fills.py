@@ -2,43 +2,45 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 
-from userstream.domain.account import Account, Doubt, FillKey
+from userstream.domain.account import Account, FillKey, signed_quantity
 from userstream.domain.events import Event, FillCompleted, Filled
 from userstream.domain.orders import check_order
-from userstream.domain.words import Side, Source
+from userstream.domain.words import Source
 from userstream.kernel.amount import ZERO
+
+COMPLETED: Final = ("position_side", "fee", "fee_asset", "maker", "realized_pnl")
+"""What a fast first copy of a fill may leave open."""
 
 
 def apply_fill(account: Account, event: Filled, connection: int) -> Event | None:
-    fills = account.fills.get(event.symbol)
-    if fills is None:
-        fills = account.fills[event.symbol] = {}
     key = (event.trade_id, event.order_id)
-    known = fills.get(key)
+    fills = account.fills.get(event.symbol)
+    known = None if fills is None else fills.get(key)
     if known is None:
-        return _add(account, fills, key, event)
+        return _add(account, key, event)
     if known.fee is not None or event.fee is None:
         account.duplicates += 1
         return None
-    fills[key] = event
-    _move_leg(account, event)
+    _complete(account, key, known, event)
     return completion_of(event)
 
 
-def _add(account: Account, fills: dict[FillKey, Filled], key: FillKey, event: Filled) -> Event | None:
-    if event.transaction_time < account.forgotten_before and Doubt("order", event.symbol, event.order_id) not in account.doubts:
-        account.duplicates += 1  # history was proven complete that far back: it was known before it was forgotten
+def _add(account: Account, key: FillKey, event: Filled) -> Event | None:
+    symbol, order = event.symbol, account.orders.get((event.symbol, event.order_id, False))
+    if order is None and event.transaction_time < account.forgotten_before:
+        account.duplicates += 1  # history was proven complete that far back: it was known before it was forgotten with its order
         return None
-    fills[key] = event
+    account.fills.setdefault(symbol, {})[key] = event
     account.recent_fills.append(event)
-    order_key = (event.symbol, event.order_id)
+    order_key = (symbol, event.order_id)
     account.fill_sums[order_key] = account.fill_sums.get(order_key, ZERO) + event.quantity
     if account.doubts or event.fee is None or event.source is not Source.STREAM:
         # a stream's complete fill comes in one frame with its order, which is compared then
-        order = account.orders.get((event.symbol, event.order_id, False))
-        check_order(account, event.symbol, event.order_id, None if order is None else order.filled_quantity)
+        check_order(account, symbol, event.order_id, None if order is None else order.filled_quantity)
     _move_leg(account, event)
     return event
 
@@ -48,11 +50,25 @@ def _move_leg(account: Account, event: Filled) -> None:
     if event.position_side is None:
         return
     key = (event.symbol, event.position_side)
-    watch = account.watch_of(key)
-    if watch is None:
+    watch = account.watches.get(key)
+    if watch is not None:
+        watch.add_fill(event.transaction_time, signed_quantity(event))
+    elif (watch := account.watch_of(key)) is None:  # it begins with this fill counted in
         return
-    watch.add_fill(event.transaction_time, event.quantity if event.side is Side.BUY else -event.quantity)
     account.note_leg(key, watch)
+
+
+def _complete(account: Account, key: FillKey, known: Filled, event: Filled | FillCompleted) -> None:
+    """The known fill stays, with what was open of it."""
+    learned = {name: getattr(event, name) for name in COMPLETED if getattr(known, name) is None}
+    merged = account.fills[known.symbol][key] = msgspec.structs.replace(known, **learned)
+    merged.__dict__.update(known.__dict__)
+    for place in reversed(range(len(account.recent_fills))):
+        if account.recent_fills[place] is known:
+            account.recent_fills[place] = merged
+            break
+    if known.position_side is None:
+        _move_leg(account, merged)
 
 
 def apply_completion(account: Account, event: FillCompleted, connection: int) -> Event | None:
@@ -61,9 +77,7 @@ def apply_completion(account: Account, event: FillCompleted, connection: int) ->
     known = account.fills.get(event.symbol, {}).get(key)
     if known is None or known.fee is not None:
         return None
-    learned = {name: getattr(event, name) for name in ("position_side", "fee", "fee_asset", "maker", "realized_pnl")}
-    merged = account.fills[event.symbol][key] = msgspec.structs.replace(known, **learned)
-    _move_leg(account, merged)
+    _complete(account, key, known, event)
     return event
 
 

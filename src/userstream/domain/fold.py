@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from userstream.domain.account import Account
+from userstream.domain.account import Account, Movement
 from userstream.domain.events import (
     AccountConfigChanged,
     BalanceMoved,
@@ -33,7 +33,7 @@ from userstream.domain.events import (
 from userstream.domain.fills import apply_completion, apply_fill
 from userstream.domain.orders import apply_order
 from userstream.domain.registers import apply_balance, apply_margin_call, apply_movement, apply_position, apply_settings, news_of
-from userstream.domain.words import FINAL
+from userstream.domain.words import FINAL, Source
 from userstream.kernel.ids import Millis
 
 
@@ -98,20 +98,22 @@ FOLDS: Final[dict[type, Callable[..., Event | None]]] = {
 
 
 def forget(account: Account, before: Millis) -> None:
-    """Drops what is finished and older than `before` (venue time), which must lie in proven history. Fills of open orders stay, because
-    their sum is the order's checksum."""
-    open_keys = {(order.symbol, order.order_id) for order in account.open_orders()}
+    """Drops what is finished and older than `before` (venue time), which must lie in proven history. The fills of an order stay as long
+    as the order, because their sum is its checksum."""
+    for key in [key for key, order in account.orders.items() if order.status in FINAL and order.transaction_time < before]:
+        del account.orders[key]
+    living = {(symbol, order_id) for symbol, order_id, _ in account.orders}
     for symbol, fills in list(account.fills.items()):
-        kept = {key: fill for key, fill in fills.items() if fill.transaction_time >= before or (symbol, fill.order_id) in open_keys}
+        kept = {key: fill for key, fill in fills.items() if fill.transaction_time >= before or (symbol, fill.order_id) in living}
         account.fills[symbol] = kept
         if not kept:
             del account.fills[symbol]
-    for key in [key for key, order in account.orders.items() if order.status in FINAL and order.transaction_time < before]:
-        del account.orders[key]
-    living = open_keys | {(key[0], key[1]) for key in account.orders}
     living |= {(symbol, fill.order_id) for symbol, fills in account.fills.items() for fill in fills.values()}
     account.fill_sums = {key: total for key, total in account.fill_sums.items() if key in living}
     account.movements = [movement for movement in account.movements if movement.time >= before]
+    account.seen_last = {place: event for place, event in account.seen_last.items() if event.event_time >= before}
+    for doubt in [doubt for doubt in account.doubts if doubt.subject == "order" and (doubt.symbol, doubt.key) not in living]:
+        del account.doubts[doubt]
     account.forgotten_before = max(account.forgotten_before, before)
 
 
@@ -123,7 +125,8 @@ def newest_time(account: Account) -> Millis:
 
 
 def checkpoint_of(account: Account) -> tuple[Event, ...]:
-    """Events that rebuild the account by `apply`, oldest knowledge first: what a restart reads instead of all of history."""
+    """Events that rebuild the account by `apply`: what a restart reads instead of all of history. Positions come before the snapshot that
+    says that all other legs were flat, fills in the order of their making."""
     snapshot = SnapshotTaken(
         account=account.id,
         venue=account.venue,
@@ -132,14 +135,30 @@ def checkpoint_of(account: Account) -> tuple[Event, ...]:
         started_time=account.positions_known_since or Millis(0),
         proven_until=account.proven_until,
     )
-    events: list[Event] = [snapshot] if account.positions_known_since is not None else []
-    events += [*account.positions.values(), *account.balances.values()]
-    events += [fill for fills in account.fills.values() for fill in fills.values()]
+    events: list[Event] = [*account.positions.values(), *account.balances.values()]
+    if account.positions_known_since is not None:
+        events.append(snapshot)
+    fills = [fill for fills in account.fills.values() for fill in fills.values()]
+    events += sorted(fills, key=lambda fill: fill.transaction_time)
     events += account.orders.values()
+    events += [_movement_told(account, movement) for movement in account.movements]
     events += _settings_of(account)
     if account.gap_since is not None:
         events.append(GapOpened(account=account.id, venue=account.venue, since=account.gap_since, reason="checkpoint"))
     return tuple(events)
+
+
+def _movement_told(account: Account, movement: Movement) -> BalanceMoved:
+    return BalanceMoved(
+        account=account.id,
+        venue=account.venue,
+        source=Source.STREAM if movement.streamed else Source.SNAPSHOT,
+        asset=movement.asset,
+        delta=movement.delta,
+        reason="checkpoint",
+        movement_id=movement.movement_id,
+        transaction_time=movement.time,
+    )
 
 
 def _settings_of(account: Account) -> Iterable[Event]:
@@ -152,6 +171,8 @@ def _settings_of(account: Account) -> Iterable[Event]:
             margin_type=account.margin_types.get(symbol),
             transaction_time=Millis(0),
         )
+    if account.hedge_mode is account.multi_asset_mode is account.can_trade is None:
+        return
     yield AccountConfigChanged(
         account=account.id,
         venue=account.venue,

@@ -1,7 +1,8 @@
 """Positions, balances and settings: values that replace each other, guarded by the venue's time.
 
 Newer wins. Within one millisecond a socket tells the values in the order of their making: what another socket told before is a copy, what
-follows the newest known value is newer, and anything else is a tie that REST must settle. A REST answer wins over an older time, and over any time that lies further back than its own lag allows.
+follows the newest known value is newer, and anything else is a tie that REST must settle. A REST answer wins over an older time, and over
+any time that lies further back than its own lag allows.
 """
 
 from __future__ import annotations
@@ -122,22 +123,28 @@ def _says_the_same(known: PositionSet | BalanceSet, event: PositionSet | Balance
 
 def apply_movement(account: Account, event: BalanceMoved, connection: int) -> Event | None:
     """One change of cash is told by the stream without an id and by the history with one: each is counted once."""
-    for movement in account.movements:
-        if movement.movement_id and movement.movement_id == event.movement_id:
-            return None
-        alike = movement.asset == event.asset and movement.delta == event.delta
-        if alike and abs(movement.time - event.transaction_time) <= SAME_MOVEMENT_MS and not _two_ids(movement, event):
-            if event.movement_id:
-                movement.movement_id = event.movement_id
-                return None
-            if movement.movement_id or movement.time == event.transaction_time:
-                return None
-    account.movements.append(Movement(event.asset, event.delta, event.transaction_time, event.movement_id))
-    return event
+    known = next((movement for movement in account.movements if _is_same_movement(movement, event)), None)
+    if known is None:
+        streamed = event.source is Source.STREAM
+        account.movements.append(Movement(event.asset, event.delta, event.transaction_time, event.movement_id, streamed))
+        return event
+    known.movement_id = known.movement_id or event.movement_id
+    if event.source is Source.STREAM and not known.streamed:
+        known.streamed, known.time = True, event.transaction_time
+    account.duplicates += 1
+    return None
 
 
-def _two_ids(movement: Movement, event: BalanceMoved) -> bool:
-    return bool(movement.movement_id and event.movement_id)
+def _is_same_movement(known: Movement, event: BalanceMoved) -> bool:
+    """Ids decide where both have one. Else one source has told it and the other follows: a source that told one of two alike changes
+    within a moment tells the second at another time."""
+    if known.movement_id and event.movement_id:
+        return known.movement_id == event.movement_id
+    if known.asset != event.asset or known.delta != event.delta:
+        return False
+    if known.streamed and event.source is Source.STREAM:
+        return known.time == event.transaction_time
+    return abs(known.time - event.transaction_time) <= SAME_MOVEMENT_MS
 
 
 def apply_settings(account: Account, event: AccountConfigChanged, connection: int) -> Event | None:

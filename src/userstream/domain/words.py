@@ -7,12 +7,16 @@ from typing import Final
 
 
 class Side(StrEnum):
+    """Which way an order or a fill goes."""
+
     BUY = "buy"
     SELL = "sell"
     UNKNOWN = "unknown"
 
 
 class PositionSide(StrEnum):
+    """Which leg of a symbol: the only one (one-way mode), or the long or the short one (hedge mode)."""
+
     BOTH = "both"
     LONG = "long"
     SHORT = "short"
@@ -52,6 +56,8 @@ class Origin(StrEnum):
 
 
 class MarginType(StrEnum):
+    """What secures a position: the whole wallet, or an amount set apart for it."""
+
     CROSS = "cross"
     ISOLATED = "isolated"
     UNKNOWN = "unknown"

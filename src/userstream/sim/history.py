@@ -90,7 +90,7 @@ class History:
         for happening in happenings:
             if isinstance(happening, OrderHappened):
                 self._orders.setdefault(happening.order.order_id, []).append(happening.order)
-        for account in {happening.account for happening in happenings}:
+        for account in dict.fromkeys(happening.account for happening in happenings):
             self._moments.setdefault(account, []).append(self._moment(account, now))
             self._prune_moments(account, now)
 

@@ -167,7 +167,7 @@ class Limits:
 
     def ban_all(self, seconds: int, now: Millis) -> None:
         """Ban the loopback address, the only one that can ask, and whatever else was seen."""
-        for address in {LOOPBACK, *self._addresses}:
+        for address in dict.fromkeys((LOOPBACK, *self._addresses)):
             self.address(address).ban(seconds, now)
 
     @property
