@@ -101,14 +101,13 @@ class Desk:
         wrong = [f"fill {key} missing" for key in theirs.keys() - ours.keys()] + [
             f"fill {key} invented" for key in ours.keys() - theirs.keys()
         ]
-        for key in ours.keys() & theirs.keys():
-            if (ours[key].quantity, ours[key].price) != (Decimal(theirs[key]["quantity"]), Decimal(theirs[key]["price"])):
-                wrong.append(f"fill {key} differs")
-        return wrong
+        both = ours.keys() & theirs.keys()
+        same = {key for key in both if (ours[key].quantity, ours[key].price) == _amounts(theirs[key])}
+        return wrong + [f"fill {key} differs" for key in both - same]
 
     def _orders_of(self, truth: Any) -> list[str]:
         wrong = []
-        told = {event.order_id: event for event in self.events if isinstance(event, OrderChanged) and not event.conditional}
+        told = {str(event.order_id): event for event in self.events if isinstance(event, OrderChanged) and not event.conditional}
         for row in truth["orders"]:
             order = told.get(str(row["order_id"]))
             status = "expired" if row["status"] == "expired_in_match" else row["status"]
@@ -127,6 +126,10 @@ class Desk:
         theirs = {row["asset"]: Decimal(row["wallet"]) for row in truth["balances"] if Decimal(row["wallet"])}
         ours = {balance.asset: balance.total for balance in self.account.balances if balance.total}
         return [] if ours == theirs else [f"balances {ours}, truth {theirs}"]
+
+
+def _amounts(row: Any) -> tuple[Decimal, Decimal]:
+    return Decimal(row["quantity"]), Decimal(row["price"])
 
 
 @asynccontextmanager

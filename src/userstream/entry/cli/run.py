@@ -1,0 +1,105 @@
+"""`userstream run`: real accounts from a configuration file, until told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import structlog
+from cyclopts import Parameter
+
+from userstream.domain.events import Event, GapOpened, GapRepaired, MarginCalled, Mismatch, StreamChanged, public_form
+from userstream.domain.words import StreamState
+from userstream.entry.cli.output import complain
+
+if TYPE_CHECKING:
+    from userstream.entry.bootstrap import Application
+    from userstream.entry.configuration import Configuration
+
+log = structlog.get_logger("userstream.run")
+STOP_LIMIT_S = 10.0
+LOOK_MS = 200
+
+
+def run(
+    *,
+    config: Annotated[Path, Parameter(help="The configuration file (TOML).")] = Path("userstream.toml"),
+    seconds: Annotated[float | None, Parameter(help="Stop after so long; without it, run until SIGTERM or Ctrl-C.")] = None,
+) -> int:
+    """Run all accounts of a configuration file.
+
+    Exit code 1 when every account failed for good. The first SIGTERM or Ctrl-C stops in order, a second one at once.
+
+    Example: `userstream run --config userstream.toml`
+    """
+    from userstream.adapters.logs import configure_logs
+    from userstream.entry.configuration import read_configuration
+
+    configuration = read_configuration(config)
+    configure_logs(
+        level=configuration.log.level, as_json=None if configuration.log.format == "auto" else configuration.log.format == "json"
+    )
+    return asyncio.run(_run(configuration, seconds))
+
+
+async def _run(configuration: Configuration, seconds: float | None) -> int:
+    from userstream.entry.bootstrap import start_application
+
+    stopped = asyncio.Event()
+    for name in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(name, _stop, stopped)
+    application = await start_application(configuration.store.path, keep_days=configuration.store.keep_days)
+    try:
+        await _start_accounts(application, configuration)
+        return await _watch(application, stopped, seconds)
+    finally:
+        log.info("stopping", action="stopping", accounts=len(application.accounts))
+        try:
+            async with asyncio.timeout(STOP_LIMIT_S):
+                await application.stop()
+        except TimeoutError:
+            complain(f"not everything stopped within {STOP_LIMIT_S:g} s")
+
+
+def _stop(stopped: asyncio.Event) -> None:
+    if stopped.is_set():
+        os._exit(1)
+    stopped.set()
+
+
+async def _start_accounts(application: Application, configuration: Configuration) -> None:
+    for name in configuration.stream_only:
+        log.warning("an account without a secret is only listened to: nothing can be proven", action="stream_only", account=name)
+    if not configuration.websocket_enabled:
+        log.warning("WEBSOCKET_ENABLED is false: started without connections", action="disabled")
+        return
+    for settings in configuration.accounts:
+        account = await application.add(settings)
+        account.on(StreamChanged, GapOpened, GapRepaired, MarginCalled, Mismatch, handler=_report)
+        log.info("started", action="account_started", account=settings.name, venue=settings.venue)
+
+
+def _report(event: Event) -> None:
+    form = public_form(event)
+    level = log.error if isinstance(event, MarginCalled | Mismatch) else log.info
+    fields = {name: form[name] for name in ("state", "reason", "symbol", "since", "until", "fills") if name in form}
+    level(str(form["kind"]).replace("_", " "), action=form["kind"], account=event.account, **fields)
+
+
+async def _watch(application: Application, stopped: asyncio.Event, seconds: float | None) -> int:
+    clock = application.clock
+    end = None if seconds is None else clock.now() + seconds * 1_000
+    while not stopped.is_set() and (end is None or clock.now() < end):
+        states = [account.state for account in application.accounts.values()]
+        if states and all(state is StreamState.FAILED for state in states):
+            complain("every account failed for good: " + "; ".join(_failures(application)))
+            return 1
+        await clock.sleep(LOOK_MS)
+    return 0
+
+
+def _failures(application: Application) -> list[str]:
+    return [f"{name}: {application.runner(name).failed}" for name in application.accounts]

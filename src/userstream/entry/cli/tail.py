@@ -1,0 +1,91 @@
+"""`userstream tail`: the events of a store, a line each, also while they are written."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import msgspec
+from cyclopts import Parameter
+
+from userstream.domain.events import Event, public_form
+from userstream.entry.cli.output import say
+from userstream.kernel.errors import SettingsError, nearest
+
+if TYPE_CHECKING:
+    from userstream.adapters.sqlite_reader import SqliteReader
+
+BATCH = 1_000
+LOOK_S = 0.2
+PLAIN_FIELDS = (
+    "symbol asset order_id client_order_id trade_id side status order_type price quantity filled_quantity amount total delta fee fee_asset"
+    " state since until fills reason name"
+).split()
+
+
+def tail(
+    store: Path,
+    *,
+    account: str | None = None,
+    kind: Annotated[list[str] | None, Parameter(help="Only events of these kinds, such as filled.")] = None,
+    after: Annotated[int, Parameter(help="Only events behind this sequence.")] = 0,
+    last: Annotated[int | None, Parameter(help="Only so many, the newest.")] = None,
+    follow: Annotated[bool, Parameter(negative="", help="Go on with what is written from now on.")] = False,
+    json: Annotated[bool, Parameter(negative="", help="One JSON object a line.")] = False,
+) -> int:
+    """Print the events of a store, oldest first.
+
+    Example: `userstream tail userstream.db --account alice --kind filled --follow`
+    """
+    from userstream.adapters.sqlite import open_reader
+
+    kinds = frozenset(_known_kinds(kind or []))
+    if not store.is_file():
+        raise SettingsError(f"there is no store {store}; a store is made by userstream run")
+    return asyncio.run(_tail(open_reader(store), account, kinds, after, last, follow=follow, json=json))
+
+
+async def _tail(
+    reader: SqliteReader, account: str | None, kinds: frozenset[str], after: int, last: int | None, *, follow: bool, json: bool
+) -> int:
+    def is_wanted(event: Event) -> bool:
+        named = not kinds or event.__struct_config__.tag in kinds
+        return named and account in (None, event.account) and event.sequence > after
+
+    position, kept = 0, list[Event]()
+    try:
+        while True:
+            stored = await reader.read(after=position, limit=BATCH)
+            position = stored[-1].position if stored else position
+            events = [event for record in stored for event in record.record.events if is_wanted(event)]
+            if last is not None and stored:
+                kept = [*kept, *events][-last:] if last else []
+                continue
+            for event in [*kept, *events]:
+                say(_line(event, json=json))
+            kept, last = [], None
+            if not stored:
+                if not follow:
+                    return 0
+                await asyncio.sleep(LOOK_S)  # noqa: TID251 - a reader of another process has nothing to be woken by
+    finally:
+        await reader.close()
+
+
+def _known_kinds(kinds: list[str]) -> list[str]:
+    from typing import get_args
+
+    known = [str(kind.__struct_config__.tag) for kind in get_args(Event)]
+    for kind in kinds:
+        if kind not in known:
+            raise SettingsError(f"--kind {kind!r} is not known; {nearest(kind, known)}")
+    return kinds
+
+
+def _line(event: Event, *, json: bool) -> str:
+    form = public_form(event)
+    if json:
+        return msgspec.json.encode(form).decode()
+    shown = " ".join(f"{name}={form[name]}" for name in PLAIN_FIELDS if form.get(name) not in (None, ""))
+    return f"{event.sequence:>10} {event.account:12} {form['kind']:16} {shown}"
