@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final, assert_never
 
 import msgspec
 
-from userstream.domain.events import NO_TIME, Event
+from userstream.domain.events import NO_TIME, Event, Unrecognized
+from userstream.domain.words import Source
 from userstream.kernel.errors import SettingsError
 from userstream.kernel.ids import Millis
 from userstream.kernel.secret import Secret
@@ -115,8 +117,8 @@ def _fills_parameters(question: AskFills) -> dict[str, str]:
 
 
 def more_orders(question: AskOrders, rows: list[OrderRow]) -> tuple[Question, ...]:
-    """What is still to be asked after a page of orders. Ids count per symbol, so without a symbol pages go on from the last time; an order
-    may then be read twice, never missed."""
+    """What is still to be asked after a page of orders. Ids count per symbol, so without a symbol pages go on from the last time: an order
+    may then be read twice, and only of more orders in one millisecond than a page holds could some be passed over."""
     full = len(rows) >= PAGE
     newest = max((row.created_time for row in rows), default=NO_TIME)
     if question.symbol is not None and full:
@@ -166,9 +168,13 @@ class FuturesDialect:
         answer = self._read(question, response.body, label, Reading(self._drift, label, as_of, received_time))
         if not self._drift.news:
             return answer
+        return msgspec.structs.replace(answer, events=(*answer.events, *self._told(response.body, as_of, received_time)))
+
+    def _told(self, body: bytes, as_of: Millis, received_time: Millis) -> Iterator[Unrecognized]:
         news, self._drift.news = self._drift.news, []
-        told = (self._drift.unrecognized(name, reason, response.body, NO_TIME, received_time) for name, reason in news)
-        return msgspec.structs.replace(answer, events=(*answer.events, *told))
+        for name, reason in news:
+            told = self._drift.unrecognized(name, reason, body, as_of, received_time)
+            yield msgspec.structs.replace(told, source=Source.SNAPSHOT, as_of=as_of)
 
     def history_depth_ms(self) -> int:
         """Three months (Binance USD-M, 6.1)."""

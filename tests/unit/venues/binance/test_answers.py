@@ -1,0 +1,318 @@
+"""REST answers to facts: each shape once in full, and what a broken answer says."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import msgspec
+import pytest
+
+from tests.unit.venues.binance.kit import ALICE, RECEIVED, USDM, encoded
+from userstream.domain.events import Event
+from userstream.kernel.errors import DecodeError, RetryLater, UserStreamError
+from userstream.kernel.ids import Millis
+from userstream.venues.binance.answers import Reading, read_row, read_rows
+from userstream.venues.binance.drift import Drift
+from userstream.venues.binance.rows import (
+    AccountConfigRow,
+    AlgoRow,
+    BalanceRow,
+    IncomeRow,
+    OrderRow,
+    PositionRow,
+    SymbolConfigRow,
+    TradeRow,
+)
+
+AS_OF = Millis(1_790_000_005_000)
+
+# Binance USD-M, 6.5.
+ORDER = (
+    b'{"orderId":3300012345,"symbol":"BTCUSDT","status":"PARTIALLY_FILLED","clientOrderId":"svc7-000123","price":"81000.0","avgPrice":'
+    b'"80999.50000","origQty":"0.050","executedQty":"0.020","cumQuote":"1619.99000","timeInForce":"GTC","type":"LIMIT","reduceOnly":false,'
+    b'"closePosition":false,"side":"BUY","positionSide":"BOTH","stopPrice":"0","workingType":"CONTRACT_PRICE","priceProtect":false,'
+    b'"origType":"LIMIT","priceMatch":"NONE","selfTradePreventionMode":"EXPIRE_MAKER","goodTillDate":0,"time":1790000000900,'
+    b'"updateTime":1790000001200}'
+)
+ALGO = (
+    b'{"algoId":2148719,"clientAlgoId":"svc7-sl-9","algoType":"CONDITIONAL","orderType":"STOP_MARKET","symbol":"BTCUSDT","side":"SELL",'
+    b'"positionSide":"BOTH","timeInForce":"GTC","quantity":"0.020","algoStatus":"NEW","actualOrderId":"","actualPrice":"0.00000",'
+    b'"triggerPrice":"79500.0","price":"0.0","icebergQuantity":null,"selfTradePreventionMode":"EXPIRE_MAKER","workingType":"MARK_PRICE",'
+    b'"priceMatch":"NONE","closePosition":false,"priceProtect":false,"reduceOnly":true,"createTime":1790000300000,'
+    b'"updateTime":1790000300000,"triggerTime":0,"goodTillDate":0}'
+)
+POSITION = (
+    b'{"symbol":"BTCUSDT","positionSide":"BOTH","positionAmt":"0.020","entryPrice":"80999.5","breakEvenPrice":"81015.7","markPrice":'
+    b'"81010.12000000","unRealizedProfit":"0.21240000","liquidationPrice":"41020.1","isolatedMargin":"0","notional":"1620.20240000",'
+    b'"marginAsset":"USDT","isolatedWallet":"0","initialMargin":"64.80809600","maintMargin":"6.48080960","adl":1,'
+    b'"updateTime":1790000001200}'
+)
+BALANCE = (
+    b'{"accountAlias":"SgsRfWuX","asset":"USDT","balance":"10240.11871200","crossWalletBalance":"9840.11871200","crossUnPnl":"0.21240000",'
+    b'"availableBalance":"9678.32301600","maxWithdrawAmount":"9678.32301600","marginAvailable":true,"updateTime":1790000001200}'
+)
+TRADE = (
+    b'{"symbol":"BTCUSDT","pair":"BTCUSDT","id":5200001,"orderId":3300012345,"side":"BUY","price":"80999.5","qty":"0.020","quoteQty":'
+    b'"1619.99000","baseQty":"0.020","realizedPnl":"0","commission":"0.32399800","commissionAsset":"USDT","marginAsset":"USDT",'
+    b'"time":1790000001200,"positionSide":"BOTH","buyer":true,"maker":true}'
+)
+FUNDING = (
+    b'{"symbol":"BTCUSDT","incomeType":"FUNDING_FEE","income":"-0.16199900","asset":"USDT","info":"FUNDING_FEE","time":1790006400000,'
+    b'"tranId":9689322392001,"tradeId":""}'
+)
+
+
+def changed(body: bytes, **fields: object) -> bytes:
+    return encoded({**msgspec.json.decode(body), **fields})
+
+
+def without(body: bytes, *names: str) -> bytes:
+    return encoded({name: value for name, value in msgspec.json.decode(body).items() if name not in names})
+
+
+def reading(drift: Drift | None = None) -> Reading:
+    return Reading(drift or Drift(ALICE, USDM), "GET /x", AS_OF, RECEIVED)
+
+
+def shown(event: Event) -> dict[str, object]:
+    """The told fields, without the common stamp, which is checked here."""
+    fields = msgspec.to_builtins(event)
+    common = {name: fields.pop(name) for name in ("account", "venue", "received_time", "source", "as_of")}
+    assert common == {"account": ALICE, "venue": USDM, "received_time": RECEIVED, "source": "snapshot", "as_of": AS_OF}
+    assert isinstance(fields, dict)
+    return fields
+
+
+def order(body: bytes, drift: Drift | None = None) -> dict[str, object]:
+    return shown(reading(drift).order(read_row(body, OrderRow, "GET /x")))
+
+
+def algo(body: bytes) -> dict[str, object]:
+    return shown(reading().conditional_order(read_row(body, AlgoRow, "GET /x")))
+
+
+def test_an_order() -> None:
+    assert order(ORDER) == {
+        "kind": "order_changed",
+        "event_time": 1790000001200,
+        "symbol": "BTCUSDT",
+        "order_id": "3300012345",
+        "client_order_id": "svc7-000123",
+        "side": "buy",
+        "order_type": "limit",
+        "original_type": "limit",
+        "time_in_force": "gtc",
+        "status": "partially_filled",
+        "execution_type": "snapshot",
+        "price": "81000.0",
+        "stop_price": "0",
+        "average_price": "80999.50000",
+        "quantity": "0.050",
+        "filled_quantity": "0.020",
+        "transaction_time": 1790000001200,
+        "created_time": 1790000000900,
+        "self_trade_prevention": "expire_maker",
+        "working_type": "contract_price",
+    }
+
+
+def test_orders_of_other_kinds() -> None:
+    trailing = order(changed(ORDER, type="TRAILING_STOP_MARKET", activatePrice="81500", priceRate="0.5", reduceOnly=True))
+    assert "stop_price" not in trailing
+    assert (trailing["activation_price"], trailing["callback_rate"], trailing["reduce_only"]) == ("81500", "0.5", True)
+    assert order(changed(ORDER, timeInForce="GTX"))["post_only"] is True
+    assert order(changed(ORDER, clientOrderId="autoclose-1"))["origin"] == "liquidation"
+    assert order(changed(ORDER, status="NEW_ADL"))["origin"] == "adl"
+    assert order(changed(ORDER, status="NEW_ADL", clientOrderId="web_1"))["origin"] == "external"
+    assert order(without(ORDER, "avgPrice"))["filled_quantity"] == "0.020"
+
+
+def test_a_conditional_order_before_its_trigger() -> None:
+    assert algo(ALGO) == {
+        "kind": "order_changed",
+        "event_time": 1790000300000,
+        "symbol": "BTCUSDT",
+        "order_id": "2148719",
+        "client_order_id": "svc7-sl-9",
+        "side": "sell",
+        "order_type": "stop_market",
+        "time_in_force": "gtc",
+        "status": "new",
+        "execution_type": "snapshot",
+        "price": "0.0",
+        "stop_price": "79500.0",
+        "quantity": "0.020",
+        "filled_quantity": "0",
+        "reduce_only": True,
+        "transaction_time": 1790000300000,
+        "created_time": 1790000300000,
+        "conditional": True,
+        "self_trade_prevention": "expire_maker",
+        "working_type": "mark_price",
+    }
+
+
+@pytest.mark.parametrize("real", ["3300012399", 3300012399])
+def test_a_conditional_order_after_its_trigger(real: object) -> None:
+    fields = algo(changed(ALGO, algoStatus="FINISHED", actualOrderId=real, actualPrice="79491.2", actualQty="0.020"))
+    assert (fields["status"], fields["triggered_order_id"], fields["average_price"]) == ("filled", "3300012399", "79491.2")
+    part = algo(changed(ALGO, algoStatus="FINISHED", actualOrderId=real, actualPrice="", actualQty="0.010"))
+    assert (part["status"], part["filled_quantity"]) == ("canceled", "0.010")
+    assert "average_price" not in part
+
+
+@pytest.mark.parametrize("real", ["", "0", 0, None])
+def test_no_real_order_yet(real: object) -> None:
+    assert "triggered_order_id" not in algo(changed(ALGO, actualOrderId=real))
+
+
+def test_a_position() -> None:
+    assert shown(reading().position(read_row(POSITION, PositionRow, "GET /x"))) == {
+        "kind": "position_set",
+        "event_time": 1790000001200,
+        "symbol": "BTCUSDT",
+        "position_side": "both",
+        "amount": "0.020",
+        "entry_price": "80999.5",
+        "break_even_price": "81015.7",
+        "unrealized_pnl": "0.21240000",
+        "isolated_wallet": "0",
+        "mark_price": "81010.12000000",
+        "liquidation_price": "41020.1",
+        "transaction_time": 1790000001200,
+    }
+
+
+def test_a_wallet() -> None:
+    assert shown(reading().balance(read_row(BALANCE, BalanceRow, "GET /x"))) == {
+        "kind": "balance_set",
+        "event_time": 1790000001200,
+        "asset": "USDT",
+        "total": "10240.11871200",
+        "cross_total": "9840.11871200",
+        "available": "9678.32301600",
+        "transaction_time": 1790000001200,
+    }
+
+
+def test_a_fill() -> None:
+    assert shown(reading().fill(read_row(TRADE, TradeRow, "GET /x"))) == {
+        "kind": "filled",
+        "event_time": 1790000001200,
+        "symbol": "BTCUSDT",
+        "order_id": "3300012345",
+        "trade_id": "5200001",
+        "side": "buy",
+        "position_side": "both",
+        "price": "80999.5",
+        "quantity": "0.020",
+        "fee": "0.32399800",
+        "fee_asset": "USDT",
+        "maker": True,
+        "realized_pnl": "0",
+        "transaction_time": 1790000001200,
+    }
+    bare = shown(reading().fill(read_row(without(TRADE, "commission", "realizedPnl", "maker"), TradeRow, "GET /x")))
+    assert not {"fee", "fee_asset", "realized_pnl", "maker"} & bare.keys()
+
+
+def test_a_movement() -> None:
+    assert shown(reading().movement(read_row(FUNDING, IncomeRow, "GET /x"))) == {
+        "kind": "balance_moved",
+        "event_time": 1790006400000,
+        "asset": "USDT",
+        "delta": "-0.16199900",
+        "reason": "funding_fee",
+        "symbol": "BTCUSDT",
+        "movement_id": "FUNDING_FEE:9689322392001",
+        "transaction_time": 1790006400000,
+    }
+    transfer = shown(reading().movement(read_row(changed(FUNDING, symbol="", incomeType="TRANSFER"), IncomeRow, "GET /x")))
+    assert "symbol" not in transfer
+    assert (transfer["reason"], transfer["movement_id"]) == ("transfer", "TRANSFER:9689322392001")
+
+
+def test_settings() -> None:
+    account = encoded({"feeTier": 0, "canTrade": True, "dualSidePosition": False, "multiAssetsMargin": True, "updateTime": 0})
+    assert shown(reading().account_config(read_row(account, AccountConfigRow, "GET /x"))) == {
+        "kind": "account_config_changed",
+        "event_time": AS_OF,
+        "hedge_mode": False,
+        "multi_asset_mode": True,
+        "can_trade": True,
+        "transaction_time": AS_OF,
+    }
+    symbol = encoded(
+        {"symbol": "BTCUSDT", "marginType": "CROSSED", "isAutoAddMargin": False, "leverage": 21, "maxNotionalValue": "1000000"}
+    )
+    assert shown(reading().symbol_config(read_row(symbol, SymbolConfigRow, "GET /x"))) == {
+        "kind": "account_config_changed",
+        "event_time": AS_OF,
+        "symbol": "BTCUSDT",
+        "leverage": 21,
+        "margin_type": "cross",
+        "transaction_time": AS_OF,
+    }
+
+
+def test_unknown_words_are_kept_where_they_are_text_and_counted_under_the_call() -> None:
+    drift = Drift(ALICE, USDM)
+    fields = order(changed(ORDER, side="SHORT", positionSide="NET", status="HALTED", type="ICEBERG", timeInForce="DAY"), drift)
+    assert (fields["side"], fields["position_side"], fields["status"]) == ("unknown", "unknown", "unknown")
+    assert (fields["order_type"], fields["time_in_force"]) == ("iceberg", "day")
+    symbol = encoded({"symbol": "BTCUSDT", "marginType": "PORTFOLIO", "leverage": 21})
+    assert shown(reading(drift).symbol_config(read_row(symbol, SymbolConfigRow, "GET /x")))["margin_type"] == "unknown"
+    assert drift.counts.keys() == {
+        "word GET /x.side=SHORT",
+        "word GET /x.positionSide=NET",
+        "word GET /x.status=HALTED",
+        "word GET /x.type=ICEBERG",
+        "word GET /x.timeInForce=DAY",
+        "word GET /x.marginType=PORTFOLIO",
+    }
+
+
+def test_amounts_given_as_numbers_stay_exact() -> None:
+    body = BALANCE.replace(b'"10240.11871200"', b"10240.118712000000000000000001")
+    assert read_row(body, BalanceRow, "GET /x").balance == Decimal("10240.118712000000000000000001")
+
+
+@pytest.mark.parametrize(
+    ("body", "error", "text"),
+    [
+        (without(BALANCE, "asset"), DecodeError, "GET /x: field asset is missing"),
+        (changed(BALANCE, balance=None), DecodeError, "GET /x: field balance: expected decimal, got null"),
+        (changed(BALANCE, balance="NaN"), DecodeError, "GET /x: field balance is no finite number"),
+        (changed(BALANCE, balance="1e999"), DecodeError, "GET /x: field balance is no finite number"),
+        (b"[]", DecodeError, "GET /x: expected object, got array"),
+        (b'{"239999":"maintenance"}', RetryLater, "GET /x: an answer that is not the venue's own (field asset is missing)"),
+        (b"<html>", RetryLater, "GET /x: an answer that is not the venue's own (not JSON)"),
+        (BALANCE[:-4], RetryLater, "GET /x: an answer that is not the venue's own (not JSON)"),
+        (BALANCE.replace(b"USDT", b"\xff"), RetryLater, "GET /x: an answer that is not the venue's own (not UTF-8)"),
+        (BALANCE.replace(b'"USDT"', b"[" * 100_000), DecodeError, "GET /x: field asset: expected str, got array"),
+        (b'{"x":' + b"[" * 100_000, RetryLater, "GET /x: an answer that is not the venue's own (nested too deeply)"),
+    ],
+)
+def test_a_broken_answer_names_the_call_and_the_field(body: bytes, error: type[UserStreamError], text: str) -> None:
+    with pytest.raises(UserStreamError) as caught:
+        read_row(body, BalanceRow, "GET /x")
+    assert (type(caught.value), str(caught.value)) == (error, text)
+
+
+def test_a_broken_list() -> None:
+    for body, error, text in (
+        (b"{}", DecodeError, "GET /x: expected array, got object"),
+        (b'{"239999":"maintenance"}', RetryLater, "GET /x: an answer that is not the venue's own (expected array, got object)"),
+        (b"[{]", RetryLater, "GET /x: an answer that is not the venue's own (not JSON)"),
+        (b"[%b,{}]" % BALANCE, DecodeError, "GET /x: field asset is missing"),
+        (b"[" * 100_000, RetryLater, "GET /x: an answer that is not the venue's own (nested too deeply)"),
+    ):
+        with pytest.raises(UserStreamError) as caught:
+            read_rows(body, BalanceRow, "GET /x")
+        assert (type(caught.value), str(caught.value)) == (error, text)
+
+
+@pytest.mark.parametrize("word", ["abc", "NaN", "1e999999"])
+def test_an_executed_quantity_that_is_no_number_is_named(word: str) -> None:
+    with pytest.raises(DecodeError, match="GET /x: field actualQty is no finite number"):
+        algo(changed(ALGO, actualQty=word))
