@@ -90,7 +90,7 @@ async def _check_store(configuration: Configuration) -> Finding:
     from userstream.adapters.sqlite import open_reader
 
     path = Path(configuration.store.path)
-    if not path.exists():
+    if not await asyncio.to_thread(path.exists):
         return Finding("store", "ok", f"{path} does not exist yet; it will be made")
     try:
         reader = await asyncio.to_thread(open_reader, path)

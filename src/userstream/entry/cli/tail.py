@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 BATCH = 1_000
 LOOK_S = 0.2
 PLAIN_FIELDS = (
-    "symbol asset order_id client_order_id trade_id side status order_type price quantity filled_quantity amount total delta fee fee_asset"
-    " state since until fills reason name"
-).split()
+    *("symbol", "asset", "order_id", "client_order_id", "trade_id", "side", "status", "order_type", "price", "quantity"),
+    *("filled_quantity", "amount", "total", "delta", "fee", "fee_asset", "state", "since", "until", "fills", "reason", "name"),
+)
 
 
 def tail(
@@ -68,7 +68,7 @@ async def _tail(
             if not stored:
                 if not follow:
                     return 0
-                await asyncio.sleep(LOOK_S)  # noqa: TID251 - a reader of another process has nothing to be woken by
+                await asyncio.sleep(LOOK_S)
     finally:
         await reader.close()
 

@@ -1,0 +1,100 @@
+"""The configuration file: what is right, and what each mistake is told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from userstream.entry.configuration import Configuration, read_configuration
+from userstream.kernel.errors import SettingsError
+
+ACCOUNT = '[[account]]\nname = "alice"\nvenue = "binance-usdm"\napi_key_env = "KEY"\n'
+ENVIRONMENT = {"KEY": "the-key", "SECRET": "the-secret"}
+
+
+def read(tmp_path: Path, text: str, mode: int = 0o600, environment: dict[str, str] = ENVIRONMENT) -> Configuration:
+    path = tmp_path / "userstream.toml"
+    path.write_text(text)
+    path.chmod(mode)
+    return read_configuration(path, environment)
+
+
+def test_a_small_file_is_enough(tmp_path: Path) -> None:
+    configuration = read(tmp_path, ACCOUNT)
+    assert [account.name for account in configuration.accounts] == ["alice"]
+    assert configuration.stream_only == ("alice",)
+    assert configuration.store.path == "userstream.db"
+    assert configuration.websocket_enabled
+
+
+def test_settings_of_all_and_of_one(tmp_path: Path) -> None:
+    text = (
+        "[recovery]\nlag_s = 2\naudit_s = 60\n"
+        + ACCOUNT
+        + '[account.recovery]\nlag_s = 7\n[[account]]\nname="b"\nvenue="x"\napi_key_env="KEY"\n'
+    )
+    first, second = read(tmp_path, text).accounts
+    assert (first.recovery.lag_s, first.recovery.audit_s, second.recovery.lag_s) == (7, 60, 2)
+
+
+def test_disabled_accounts_are_left_out(tmp_path: Path) -> None:
+    assert read(tmp_path, ACCOUNT + "enabled = false\n").accounts == ()
+
+
+def test_secrets_from_files_beside_the_configuration(tmp_path: Path) -> None:
+    secret = tmp_path / "alice.secret"
+    secret.write_text("from-file\n")
+    secret.chmod(0o600)
+    (account,) = read(tmp_path, ACCOUNT + 'api_secret_file = "alice.secret"\n').accounts
+    assert account.credentials.api_secret is not None
+    assert account.credentials.api_secret.reveal() == "from-file"
+    secret.chmod(0o644)
+    with pytest.raises(SettingsError, match="chmod 600"):
+        read(tmp_path, ACCOUNT + 'api_secret_file = "alice.secret"\n')
+
+
+def test_websocket_switch_of_the_environment(tmp_path: Path) -> None:
+    assert not read(tmp_path, ACCOUNT, environment=ENVIRONMENT | {"WEBSOCKET_ENABLED": "false"}).websocket_enabled
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("", "no account is configured"),
+        ("nonsense", "is not TOML"),
+        ("[stor]\n" + ACCOUNT, "did you mean 'store'"),
+        ('[store]\npth = "x"\n' + ACCOUNT, "did you mean 'path'"),
+        ('[store]\nkeep_days = "many"\n' + ACCOUNT, "keep_days"),
+        ('[log]\nlevel = "loud"\n' + ACCOUNT, "level"),
+        ("[recovery]\nlag_s = -1\n" + ACCOUNT, "lag_s"),
+        ("[stream]\nredundancy = 3\n" + ACCOUNT, "redundancy"),
+        ("account = 3\n", "no account"),
+        (ACCOUNT + ACCOUNT, "names are unique"),
+        (ACCOUNT + "api_sekret = 'x'\n", "did you mean 'api_secret'"),
+        (ACCOUNT + 'api_key = "again"\n', "more than one way"),
+        ('[[account]]\nname = "a"\nvenue = "binance-usdm"\napi_secret_env = "SECRET"\n', "no api_key"),
+        ('[[account]]\nname = "a"\nvenue = "binance-usdm"\napi_key_env = "MISSING"\n', "MISSING, which is not set"),
+        ('[[account]]\nvenue = "binance-usdm"\napi_key_env = "KEY"\n', "name"),
+        (ACCOUNT + 'api_secret_file = "nowhere"\n', "nowhere"),
+    ],
+)
+def test_each_mistake_is_named(tmp_path: Path, text: str, told: str) -> None:
+    with pytest.raises(SettingsError, match=told):
+        read(tmp_path, text)
+
+
+def test_inline_secrets_need_a_private_file(tmp_path: Path) -> None:
+    text = '[[account]]\nname = "a"\nvenue = "binance-usdm"\napi_key = "canary-key"\n'
+    assert read(tmp_path, text).accounts[0].credentials.api_key.reveal() == "canary-key"
+    with pytest.raises(SettingsError, match="chmod 600") as caught:
+        read(tmp_path, text, mode=0o644)
+    assert "canary" not in str(caught.value)
+
+
+def test_unreadable_files(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="cannot read"):
+        read_configuration(tmp_path / "absent.toml", {})
+    (tmp_path / "latin.toml").write_bytes(b"\xff\xfe")
+    with pytest.raises(SettingsError, match="not UTF-8"):
+        read_configuration(tmp_path / "latin.toml", {})
