@@ -11,7 +11,7 @@ import msgspec
 from userstream.adapters.coverage import COVERAGE_EVENTS, Coverage, CoverageState, Span, fold_coverage
 from userstream.adapters.sql import load_queries
 from userstream.adapters.sqlite_file import insert_many
-from userstream.adapters.tables import Value, find_table, row_of, sort_into_tables
+from userstream.adapters.tables import TABLES, Value, find_table, row_of, sort_into_tables
 from userstream.domain.events import Event
 from userstream.kernel.errors import StoreError
 from userstream.kernel.ids import AccountId
@@ -89,8 +89,19 @@ def _extend_coverage(connection: sqlite3.Connection, account: AccountId, events:
 def read_rows(connection: sqlite3.Connection, table: str, account: AccountId | None, limit: int) -> list[dict[str, object]]:
     """Rows of a table as text, whole numbers and None. Raises ValueError for a table that does not exist."""
     form = find_table(table)
-    chosen = account is not None and "account" in form.columns
-    order = ", ".join(f"{name[1:]} DESC" if name.startswith("-") else name for name in form.listing)
-    query = f"SELECT {', '.join(form.columns)} FROM {table} {'WHERE account = :account' if chosen else ''} ORDER BY {order} LIMIT :limit"
+    query = listing_query(table, one_account=account is not None)
     rows: list[tuple[Value, ...]] = connection.execute(query, {"account": account, "limit": limit}).fetchall()
     return [dict(zip(form.columns, row, strict=True)) for row in rows]
+
+
+def listing_query(table: str, *, one_account: bool) -> str:
+    """The query for the first `:limit` rows of a table, of one `:account` or of all."""
+    form = TABLES[table]
+    chosen = "WHERE account = :account" if one_account and "account" in form.columns else ""
+    order = ", ".join(f"{name[1:]} DESC" if name.startswith("-") else name for name in form.listing)
+    columns = ", ".join(form.columns)
+    if "-rowid" not in form.listing:
+        return f"SELECT {columns} FROM {table} {chosen} ORDER BY {order} LIMIT :limit"
+    # Chosen by the index alone: a long history is not read, nor sorted, for its newest rows.
+    newest = f"SELECT rowid FROM {table} {chosen} ORDER BY {order} LIMIT :limit"
+    return f"SELECT {columns} FROM {table} WHERE rowid IN ({newest}) ORDER BY {order}"
