@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import Enum, auto
-from typing import Final
+from typing import Final, assert_never
 
 from userstream.domain.events import Event, StreamChanged, Unrecognized
 from userstream.kernel.errors import AuthenticationError, ListenKeyGone, RetryLater, UserStreamError
@@ -131,16 +131,20 @@ class FuturesSession:
             effects += self._delivering()
         if facts:
             effects.append(Emit(facts))
+        return effects + self._react(notice)
+
+    def _react(self, notice: Notice | None) -> list[Effect]:
         match notice:
-            case ControlReply():
-                effects += self._subscribed(notice)
-            case KeyExpired():
-                effects += self._replace(KEY_EXPIRED, alive=False)
-            case ShutdownAnnounced():
-                effects += self._replace(SHUTDOWN, alive=True)
             case None:
-                pass
-        return effects
+                return []
+            case ControlReply():
+                return self._subscribed(notice)
+            case KeyExpired():
+                return self._replace(KEY_EXPIRED, alive=False)
+            case ShutdownAnnounced():
+                return self._replace(SHUTDOWN, alive=True)
+            case _:
+                assert_never(notice)
 
     def _subscribed(self, reply: ControlReply) -> list[Effect]:
         if self._phase is not Phase.SUBSCRIBING or reply.request_id not in (SUBSCRIBE_ID, None):

@@ -32,12 +32,13 @@ def _shape_behind(kind: inspect.Type) -> Shape | None:
 
 
 def _all_shapes() -> dict[str, Shape]:
-    shapes: dict[str, Shape] = {}
-    for message in get_args(AnyMessage):
-        kind = inspect.type_info(message)
-        if isinstance(kind, inspect.StructType) and kind.tag_field is not None:
-            shapes[str(kind.tag)] = {kind.tag_field: None, **(_shape_behind(kind) or {})}
-    return shapes
+    messages: tuple[type[msgspec.Struct], ...] = get_args(AnyMessage)
+    return {str(message.__struct_config__.tag): _whole_shape(message) for message in messages}
+
+
+def _whole_shape(message: type[msgspec.Struct]) -> Shape:
+    fields = _shape_behind(inspect.type_info(message)) or {}
+    return {str(message.__struct_config__.tag_field): None, **fields}
 
 
 SHAPES: Final[Mapping[str, Shape]] = _all_shapes()

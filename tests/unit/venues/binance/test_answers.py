@@ -7,8 +7,10 @@ from decimal import Decimal
 import msgspec
 import pytest
 
-from tests.unit.venues.binance.kit import ALICE, RECEIVED, USDM, encoded
-from userstream.domain.events import Event
+from tests.unit.venues.binance.kit import ALICE, FILL, RECEIVED, USDM, decode, encoded, order_frame
+from userstream.domain.events import BalanceSet, Event, Filled, OrderChanged, PositionSet
+from userstream.domain.orders import order_age, same_order
+from userstream.domain.registers import same_balance, same_position
 from userstream.kernel.errors import DecodeError, RetryLater, UserStreamError
 from userstream.kernel.ids import Millis
 from userstream.venues.binance.answers import Reading, read_row, read_rows
@@ -24,6 +26,16 @@ from userstream.venues.binance.rows import (
     TradeRow,
 )
 
+ACCOUNT_UPDATE = (
+    b'{"e":"ACCOUNT_UPDATE","T":1790000001200,"E":1790000001203,"a":{"m":"ORDER","B":[{"a":"USDT","wb":"10240.11871200","cw":'
+    b'"9840.11871200","bc":"0"}],"P":[{"s":"BTCUSDT","pa":"0.020","ep":"80999.5","bep":"81015.7","cr":"-12.5","up":"-0.1",'
+    b'"mt":"cross","iw":"0","ps":"BOTH"}]}}'
+)
+ALGO_UPDATE = (
+    b'{"e":"ALGO_UPDATE","T":1790000300000,"E":1790000300004,"o":{"caid":"svc7-sl-9","aid":2148719,"at":"CONDITIONAL","o":"STOP_MARKET",'
+    b'"s":"BTCUSDT","S":"SELL","ps":"BOTH","f":"GTC","q":"0.020","X":"NEW","ai":"","ap":"0.00000","aq":"0.00000","act":"0","tp":"79500.0",'
+    b'"p":"0","V":"EXPIRE_MAKER","wt":"MARK_PRICE","pm":"NONE","cp":false,"pP":false,"R":true,"tt":0,"gtd":0,"rm":""}}'
+)
 AS_OF = Millis(1_790_000_005_000)
 
 # Binance USD-M, 6.5.
@@ -316,3 +328,23 @@ def test_a_broken_list() -> None:
 def test_an_executed_quantity_that_is_no_number_is_named(word: str) -> None:
     with pytest.raises(DecodeError, match="GET /x: field actualQty is no finite number"):
         algo(changed(ALGO, actualQty=word))
+
+
+def test_an_answer_and_the_stream_say_the_same_of_one_thing() -> None:
+    filled, told = decode(order_frame(**FILL))
+    assert isinstance(told, OrderChanged) and isinstance(filled, Filled)
+    asked = reading().order(read_row(ORDER, OrderRow, "GET /x"))
+    assert same_order(told, asked) and order_age(told) == order_age(asked)
+    fill = reading().fill(read_row(TRADE, TradeRow, "GET /x"))
+    names = set(Filled.__struct_fields__) - {"client_order_id", "source", "as_of", "event_time"}
+    assert {name: getattr(fill, name) for name in names} == {name: getattr(filled, name) for name in names}
+    wallet, leg = decode(ACCOUNT_UPDATE)
+    assert isinstance(wallet, BalanceSet) and isinstance(leg, PositionSet)
+    assert same_balance(wallet, reading().balance(read_row(BALANCE, BalanceRow, "GET /x")))
+    assert same_position(leg, reading().position(read_row(POSITION, PositionRow, "GET /x")))
+
+
+def test_an_answer_and_the_stream_say_the_same_of_a_conditional_order() -> None:
+    [told] = decode(ALGO_UPDATE)
+    assert isinstance(told, OrderChanged)
+    assert same_order(told, reading().conditional_order(read_row(ALGO, AlgoRow, "GET /x")))

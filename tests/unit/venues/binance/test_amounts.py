@@ -1,0 +1,54 @@
+"""What is a sound amount, and naming the one that is not."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from userstream.kernel.errors import DecodeError
+from userstream.venues.binance.amounts import check_amounts, is_sound, unsound_paths
+
+BAD = [Decimal(word) for word in ("NaN", "-NaN", "sNaN", "Infinity", "-Infinity", "1E+60", "1E-60", "-1E+999999", "0E+999999")]
+
+
+class Leg(msgspec.Struct):
+    amount: Decimal = msgspec.field(name="pa")
+    note: str = "x"
+
+
+class Book(msgspec.Struct):
+    total: Decimal | None = None
+    legs: tuple[Leg, ...] = ()
+
+
+@pytest.mark.parametrize("amount", BAD, ids=str)
+def test_hostile_numbers_are_refused(amount: Decimal) -> None:
+    assert not is_sound(amount)
+    with pytest.raises(DecodeError, match="no finite number"):
+        check_amounts((Decimal(1), None, amount))
+
+
+@given(st.decimals(allow_nan=False, allow_infinity=False, min_value=-(10**30), max_value=10**30, places=18))
+def test_amounts_of_any_market_are_sound(amount: Decimal) -> None:
+    assert is_sound(amount)
+    check_amounts((amount, None))
+
+
+@given(st.decimals())
+def test_both_checks_agree(amount: Decimal) -> None:
+    refused = False
+    try:
+        check_amounts((amount,))
+    except DecodeError:
+        refused = True
+    assert refused is not is_sound(amount)
+
+
+def test_unsound_amounts_are_named_by_the_venues_keys() -> None:
+    book = Book(total=Decimal("NaN"), legs=(Leg(amount=Decimal(1)), Leg(amount=Decimal("Infinity"))))
+    assert list(unsound_paths(book, "M")) == ["M.total", "M.legs.pa"]
+    assert list(unsound_paths(Book(), "M")) == []
