@@ -138,14 +138,19 @@ def checkpoint_of(account: Account) -> tuple[Event, ...]:
     events: list[Event] = [*account.positions.values(), *account.balances.values()]
     if account.positions_known_since is not None:
         events.append(snapshot)
-    fills = [fill for fills in account.fills.values() for fill in fills.values()]
-    events += sorted(fills, key=lambda fill: fill.transaction_time)
+    fills = [fill for told in account.fills.values() for fill in told.values()]
+    fills.sort(key=_when_made)
+    events += fills
     events += account.orders.values()
     events += [_movement_told(account, movement) for movement in account.movements]
     events += _settings_of(account)
     if account.gap_since is not None:
         events.append(GapOpened(account=account.id, venue=account.venue, since=account.gap_since, reason="checkpoint"))
     return tuple(events)
+
+
+def _when_made(fill: Filled) -> Millis:
+    return fill.transaction_time
 
 
 def _movement_told(account: Account, movement: Movement) -> BalanceMoved:

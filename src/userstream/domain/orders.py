@@ -5,7 +5,9 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Final
 
-from userstream.domain.account import Account, Doubt
+import msgspec
+
+from userstream.domain.account import Account, Doubt, OrderKey
 from userstream.domain.events import Event, OrderChanged
 from userstream.domain.words import FINAL, OrderStatus, Source
 from userstream.kernel.amount import ZERO
@@ -41,8 +43,13 @@ def same_order(one: OrderChanged, other: OrderChanged) -> bool:
 def apply_order(account: Account, event: OrderChanged, connection: int) -> Event | None:
     key = (event.symbol, event.order_id, event.conditional)
     known = account.orders.get(key)
-    if (known is None and _is_ghost(account, event)) or (known is not None and not is_news(known, event)):
+    if known is None:
+        if _is_ghost(account, event):
+            account.duplicates += 1
+            return None
+    elif not is_news(known, event) and not _is_last_word(account, known, event):
         account.duplicates += 1
+        _refresh(account, key, known, event)
         return None
     account.orders[key] = event
     if not event.conditional:
@@ -63,6 +70,22 @@ def is_news(known: OrderChanged, event: OrderChanged) -> bool:
     if known.status in FINAL and (event.status is not known.status or event.filled_quantity == known.filled_quantity):
         return False
     return age > known_age or event.source is Source.STREAM or known.source is not Source.STREAM
+
+
+def _is_last_word(account: Account, known: OrderChanged, event: OrderChanged) -> bool:
+    """Whether a REST answer, asked later than the venue's lag allows, tells another thing of the very instant that we know of."""
+    if event.source is Source.STREAM or known.status in FINAL or same_order(known, event):
+        return False
+    age = order_age(event)
+    return age == order_age(known) and event.as_of > age[2] + account.lag_ms
+
+
+def _refresh(account: Account, key: OrderKey, known: OrderChanged, event: OrderChanged) -> None:
+    """A newer copy that says the same is no news, but what is older than it is now older than what we know."""
+    if known.status in FINAL or not same_order(known, event) or order_age(event) <= order_age(known):
+        return
+    fresh = account.orders[key] = msgspec.structs.replace(known, transaction_time=event.transaction_time, event_time=event.event_time)
+    fresh.__dict__.update(known.__dict__)
 
 
 def check_order(account: Account, symbol: Symbol, order_id: OrderId, filled: Decimal | None) -> None:

@@ -7,40 +7,54 @@ any time that lies further back than its own lag allows.
 
 from __future__ import annotations
 
-from typing import TypeVar
+from decimal import Decimal
+from enum import Enum
+from typing import Final, TypeAlias, TypeVar
 
 import msgspec
 
-from userstream.domain.account import Account, Doubt, Instant, Movement
+from userstream.domain.account import Account, Doubt, Instant, Movement, PositionKey
 from userstream.domain.events import AccountConfigChanged, BalanceMoved, BalanceSet, Event, MarginCalled, PositionSet
-from userstream.domain.words import PositionSide, Source
+from userstream.domain.words import MarginType, PositionSide, Source
 from userstream.kernel.amount import ZERO
 from userstream.kernel.ids import Millis, Symbol
 
 Register = TypeVar("Register", PositionSet, BalanceSet)
+Setting = TypeVar("Setting", int, MarginType)
+RegisterKey: TypeAlias = PositionKey | str
 
-SAME_MOVEMENT_MS = 3_000
+ABSENT_POSITION: Final = "absent from the venue's positions"
+ABSENT_BALANCE: Final = "absent from the venue's balances"
+
+SAME_MOVEMENT_MS: Final = 3_000
 """The stream and the cash history stamp one movement some milliseconds apart."""
+
+
+class Verdict(Enum):
+    """What becomes of a new word. TIES: two sockets tell different things of one instant. WINS_UNSURE: the stream tells another thing
+    than a REST answer of the same instant that was too early to be the last word."""
+
+    WINS = 1
+    LOSES = 2
+    TIES = 3
+    WINS_UNSURE = 4
 
 
 def apply_position(account: Account, event: PositionSet, connection: int) -> Event | None:
     key = (event.symbol, event.position_side)
+    known = account.positions.get(key)
+    if not _wins(account, Doubt("tie", event.symbol, event.position_side), key, known, event, connection):
+        return None
+    if known is not None and event.transaction_time < known.transaction_time:
+        event = _not_older(event, known)
+    account.positions[key] = event
+    account.lines[key] = connection
     if event.leverage is not None:
         account.leverages[event.symbol] = event.leverage
     if event.margin_type is not None:
         account.margin_types[event.symbol] = event.margin_type
     if event.amount and account.hedge_mode is (event.position_side is PositionSide.BOTH):
         account.doubt("mode", event.symbol, event.position_side)
-    known = account.positions.get(key)
-    verdict = _verdict(account, key, known, event, connection)
-    if verdict == "tie":
-        account.doubt("tie", event.symbol, event.position_side)
-    if verdict != "wins":
-        return None
-    account.positions[key] = event
-    account.lines[key] = connection
-    if account.doubts and event.source is not Source.STREAM:
-        account.doubts.pop(Doubt("tie", event.symbol, event.position_side), None)
     _tell_watch(account, event)
     return None if known is not None and same_position(known, event) else event
 
@@ -56,47 +70,76 @@ def same_position(one: PositionSet, other: PositionSet) -> bool:
 
 
 def _tell_watch(account: Account, event: PositionSet) -> None:
+    """An absent leg was flat at some moment between what the answer must include and its arrival."""
     key = (event.symbol, event.position_side)
-    watch = account.watch_of(key)
-    if watch is None:
-        account.start_watch(key, event.amount, event.transaction_time)
-        return
-    watch.tell(event.transaction_time, event.amount)
+    since, until = event.transaction_time, event.event_time if event.reason == ABSENT_POSITION else None
+    known_since = account.positions_known_since
+    if key not in account.watches and (known_since is None or since < known_since - account.lag_ms):
+        watch = account.start_watch(key, event.amount, since, until)
+    else:
+        watch = account.watch_of(key) or account.start_watch(key, event.amount, since, until)
+        watch.tell(since, event.amount, until)
     account.note_leg(key, watch)
 
 
 def apply_balance(account: Account, event: BalanceSet, connection: int) -> Event | None:
     known = account.balances.get(event.asset)
     if event.available is not None:
-        account.available[event.asset] = (event.available, event.as_of or event.event_time)
-    verdict = _verdict(account, event.asset, known, event, connection)
-    if verdict == "tie":
-        account.doubt("tie", Symbol(""), event.asset)
-    if verdict != "wins":
+        _note_available(account, event.asset, event.available, event.as_of or event.event_time)
+    if not _wins(account, Doubt("tie", Symbol(""), event.asset), event.asset, known, event, connection):
         return None
+    if known is not None and event.transaction_time < known.transaction_time:
+        event = _not_older(event, known)
     account.balances[event.asset] = event
     account.lines[event.asset] = connection
-    if account.doubts and event.source is not Source.STREAM:
-        account.doubts.pop(Doubt("tie", Symbol(""), event.asset), None)
     return None if known is not None and same_balance(known, event) else event
+
+
+def _note_available(account: Account, asset: str, available: Decimal, time: Millis) -> None:
+    known = account.available.get(asset)
+    if known is None or known[1] <= time:
+        account.available[asset] = (available, time)
 
 
 def same_balance(one: BalanceSet, other: BalanceSet) -> bool:
     return one.total == other.total and (one.cross_total == other.cross_total or None in (one.cross_total, other.cross_total))
 
 
-def _verdict(account: Account, key: tuple[Symbol, PositionSide] | str, known: Register | None, event: Register, connection: int) -> str:
-    """wins, loses, or tie (two sockets tell different things of one instant)."""
+def _wins(account: Account, tie: Doubt, key: RegisterKey, known: Register | None, event: Register, connection: int) -> bool:
+    """Whether the event takes the place of what is known; opens and settles the doubt about two sockets that disagree."""
+    verdict = _verdict(account, key, known, event, connection)
+    if verdict is Verdict.TIES or verdict is Verdict.WINS_UNSURE:
+        account.doubt(tie.subject, tie.symbol, tie.key)
+    elif verdict is Verdict.WINS and account.doubts and known is not None and _ends_ties(known, event):
+        account.doubts.pop(tie, None)
+    return verdict is Verdict.WINS or verdict is Verdict.WINS_UNSURE
+
+
+def _ends_ties(known: Register, event: Register) -> bool:
+    return event.source is not Source.STREAM or event.transaction_time > known.transaction_time
+
+
+def _verdict(account: Account, key: RegisterKey, known: Register | None, event: Register, connection: int) -> Verdict:
     if known is None or event.transaction_time > known.transaction_time:
-        return "wins"
+        return Verdict.WINS
+    settled_after = known.transaction_time + account.lag_ms
     if event.source is not Source.STREAM:
-        return "wins" if event.as_of > known.transaction_time + account.lag_ms else "loses"
+        return Verdict.WINS if event.as_of > settled_after else Verdict.LOSES
     if event.transaction_time < known.transaction_time:
-        return "loses"
-    return "wins" if known.source is not Source.STREAM else _place_in_instant(account, key, known, event, connection)
+        return Verdict.LOSES
+    if known.source is Source.STREAM:
+        return _place_in_instant(account, key, known, event, connection)
+    if known.as_of > settled_after or _says_the_same(known, event):
+        return Verdict.LOSES
+    return Verdict.WINS_UNSURE
 
 
-def _place_in_instant(account: Account, key: tuple[Symbol, PositionSide] | str, known: Register, event: Register, connection: int) -> str:
+def _not_older(event: Register, known: Register) -> Register:
+    """A REST answer that wins over a newer time tells what holds at that time too: copies of older messages still lose against it."""
+    return msgspec.structs.replace(event, transaction_time=known.transaction_time)
+
+
+def _place_in_instant(account: Account, key: RegisterKey, known: Register, event: Register, connection: int) -> Verdict:
     instant = account.instants.get(key)
     if instant is None or instant.time != known.transaction_time:
         instant = account.instants[key] = Instant(known.transaction_time, [known], {account.lines.get(key, 0): 0})
@@ -104,12 +147,12 @@ def _place_in_instant(account: Account, key: tuple[Symbol, PositionSide] | str, 
     for place in range(reached + 1, len(instant.told)):
         if _says_the_same(instant.told[place], event):
             instant.reached[connection] = place
-            return "loses"
+            return Verdict.LOSES
     if reached != len(instant.told) - 1:
-        return "tie"
+        return Verdict.TIES
     instant.told.append(event)
     instant.reached[connection] = reached + 1
-    return "wins"
+    return Verdict.WINS
 
 
 def _says_the_same(known: PositionSet | BalanceSet, event: PositionSet | BalanceSet) -> bool:
@@ -167,22 +210,22 @@ def _learn(account: Account, event: AccountConfigChanged, name: str, value: obje
         account.config_times[place] = event.transaction_time
     elif told_time and event.as_of <= told_time + account.lag_ms:
         return False
-    if name in ("leverage", "margin_type"):
-        return event.symbol is not None and _learn_of_symbol(account, event, event.symbol)
+    if name == "leverage":
+        return event.symbol is not None and _learn_of_symbol(account.leverages, event.symbol, event.leverage, event.source)
+    if name == "margin_type":
+        return event.symbol is not None and _learn_of_symbol(account.margin_types, event.symbol, event.margin_type, event.source)
     known = getattr(account, name)
     setattr(account, name, value)
     return bool(known != value)
 
 
-def _learn_of_symbol(account: Account, event: AccountConfigChanged, symbol: Symbol) -> bool:
+def _learn_of_symbol(place: dict[Symbol, Setting], symbol: Symbol, value: Setting | None, source: Source) -> bool:
     """What a first snapshot says of all of a venue's symbols is learned silently: nothing changed."""
-    known = (account.leverages.get(symbol), account.margin_types.get(symbol))
-    if event.leverage is not None:
-        account.leverages[symbol] = event.leverage
-    if event.margin_type is not None:
-        account.margin_types[symbol] = event.margin_type
-    after = (account.leverages.get(symbol), account.margin_types.get(symbol))
-    return known != after and (event.source is Source.STREAM or known != (None, None))
+    known = place.get(symbol)
+    if value is None or value == known:
+        return False
+    place[symbol] = value
+    return source is Source.STREAM or known is not None
 
 
 def apply_margin_call(account: Account, event: MarginCalled, connection: int) -> Event | None:
@@ -190,10 +233,10 @@ def apply_margin_call(account: Account, event: MarginCalled, connection: int) ->
 
 
 def news_of(account: Account, event: Event, key: str) -> Event | None:
-    """For rare events without a place in the state: a copy of the last one of its key is no news."""
+    """For rare events without a place in the state: a copy of the last one of its key is no news, nor is an older one."""
     place = (type(event).__name__, key)
     known = account.seen_last.get(place)
-    if known is not None and known.event_time == event.event_time and _content(known) == _content(event):
+    if known is not None and (event.event_time < known.event_time or _content(known) == _content(event)):
         account.duplicates += 1
         return None
     account.seen_last[place] = event
@@ -205,18 +248,20 @@ def _content(event: Event) -> tuple[object, ...]:
     return tuple(getattr(event, name) for name in event.__struct_fields__ if name not in skipped)
 
 
-def flat_position(known: PositionSet, as_of: Millis, lag_ms: int, received_time: Millis) -> PositionSet:
-    """What a complete list of positions says of a leg that is not in it: flat at the latest instant that the answer must include."""
+def flat_position(known: PositionSet, as_of: Millis, lag_ms: int, received_time: Millis, answered: Millis | None = None) -> PositionSet:
+    """What a complete list of positions says of a leg that is not in it: flat at the latest instant that the answer must include
+    (`transaction_time`), or a little later, but not after it was `answered` (venue time)."""
     return msgspec.structs.replace(
         known,
         sequence=0,
+        event_time=as_of if answered is None else answered,
         source=Source.SNAPSHOT,
         as_of=as_of,
         received_time=received_time,
         amount=ZERO,
         entry_price=ZERO,
         unrealized_pnl=ZERO,
-        reason="absent from the venue's positions",
+        reason=ABSENT_POSITION,
         transaction_time=Millis(as_of - lag_ms),
     )
 
@@ -226,12 +271,13 @@ def empty_balance(known: BalanceSet, as_of: Millis, lag_ms: int, received_time: 
     return msgspec.structs.replace(
         known,
         sequence=0,
+        event_time=as_of,
         source=Source.SNAPSHOT,
         as_of=as_of,
         received_time=received_time,
         total=ZERO,
         cross_total=ZERO,
         available=ZERO,
-        reason="absent from the venue's balances",
+        reason=ABSENT_BALANCE,
         transaction_time=Millis(as_of - lag_ms),
     )
