@@ -42,13 +42,12 @@ _ALGO: Final = "ALGO_UPDATE.o"
 def order_facts(drift: Drift, message: OrderTradeUpdate, received_time: Millis) -> tuple[Event, ...]:
     """The fill first, where there is one, then the order's new state (Binance USD-M, 4.1.1)."""
     order = message.order
-    order_id = OrderId(str(order.order_id))
-    side = SIDES.get(order.side) or drift.word(f"{_ORDER}.S", order.side, Side.UNKNOWN)
-    position_side = POSITION_SIDES.get(order.position_side) or drift.word(f"{_ORDER}.ps", order.position_side, PositionSide.UNKNOWN)
-    origin = _origin(order)
-    changed = _order_changed(drift, message, received_time, order_id, side, position_side, origin)
+    check_amounts((order.quantity, order.price, order.average_price, order.stop_price, order.filled_quantity, order.last_quantity))
+    if order.activation_price is not None or order.callback_rate is not None:
+        check_amounts((order.activation_price, order.callback_rate))
+    changed = _order_changed(drift, message, received_time)
     if order.trade_id and order.execution_type in FILLING and order.last_quantity > 0:
-        return (_filled(drift, message, received_time, order_id, side, position_side, origin), changed)
+        return (_filled(order, changed), changed)
     return (changed,)
 
 
@@ -60,30 +59,19 @@ def _origin(order: OrderPart) -> Origin:
     return Origin.LIQUIDATION if order.order_type == LIQUIDATION else Origin.OWN
 
 
-def _order_changed(
-    drift: Drift,
-    message: OrderTradeUpdate,
-    received_time: Millis,
-    order_id: OrderId,
-    side: Side,
-    position_side: PositionSide,
-    origin: Origin,
-) -> OrderChanged:
+def _order_changed(drift: Drift, message: OrderTradeUpdate, received_time: Millis) -> OrderChanged:
     order = message.order
-    order_type = order.order_type
-    check_amounts((order.quantity, order.price, order.average_price, order.stop_price, order.filled_quantity, order.last_quantity))
-    if order.activation_price is not None or order.callback_rate is not None:
-        check_amounts((order.activation_price, order.callback_rate))
+    order_type, stp = order.order_type, order.self_trade_prevention
     return OrderChanged(
         account=drift.account,
         venue=drift.venue,
         event_time=message.event_time,
         received_time=received_time,
         symbol=order.symbol,
-        order_id=order_id,
+        order_id=OrderId(str(order.order_id)),
         client_order_id=order.client_order_id,
-        side=side,
-        position_side=position_side,
+        side=SIDES.get(order.side) or drift.word(f"{_ORDER}.S", order.side, Side.UNKNOWN),
+        position_side=POSITION_SIDES.get(order.position_side) or drift.word(f"{_ORDER}.ps", order.position_side, PositionSide.UNKNOWN),
         order_type=ORDER_TYPES.get(order_type) or drift.text(f"{_ORDER}.o", order_type),
         original_type=ORDER_TYPES.get(order.original_type) or drift.text(f"{_ORDER}.ot", order.original_type),
         time_in_force=TIMES_IN_FORCE.get(order.time_in_force) or drift.text(f"{_ORDER}.f", order.time_in_force),
@@ -97,14 +85,13 @@ def _order_changed(
         reduce_only=order.reduce_only,
         post_only=order.time_in_force in POST_ONLY,
         close_position=order.close_position,
-        origin=origin,
+        origin=_origin(order),
         transaction_time=message.transaction_time,
         good_till_time=order.good_till_time,
         reason="" if order.expiry_reason in NO_REASON else _expiry_reason(drift, order.expiry_reason),
         activation_price=order.activation_price,
         callback_rate=order.callback_rate,
-        self_trade_prevention=SELF_TRADE_PREVENTIONS.get(order.self_trade_prevention)
-        or drift.text(f"{_ORDER}.V", order.self_trade_prevention),
+        self_trade_prevention=SELF_TRADE_PREVENTIONS.get(stp) or drift.text(f"{_ORDER}.V", stp),
         working_type=WORKING_TYPES.get(order.working_type) or drift.text(f"{_ORDER}.wt", order.working_type),
         amendment_id=str(order.amendment_id) if order.amendment_id != "" else "",
     )
@@ -114,37 +101,29 @@ def _expiry_reason(drift: Drift, code: str) -> str:
     return EXPIRY_REASONS.get(code) or drift.word(f"{_ORDER}.er", code, f"code {code}")
 
 
-def _filled(
-    drift: Drift,
-    message: OrderTradeUpdate,
-    received_time: Millis,
-    order_id: OrderId,
-    side: Side,
-    position_side: PositionSide,
-    origin: Origin,
-) -> Filled:
-    order = message.order
+def _filled(order: OrderPart, changed: OrderChanged) -> Filled:
+    """The execution that brought the order to its new state."""
     fee = order.fee
     check_amounts((order.last_price, fee, order.realized_pnl))
     return Filled(
-        account=drift.account,
-        venue=drift.venue,
-        event_time=message.event_time,
-        received_time=received_time,
-        symbol=order.symbol,
-        order_id=order_id,
-        client_order_id=order.client_order_id,
+        account=changed.account,
+        venue=changed.venue,
+        event_time=changed.event_time,
+        received_time=changed.received_time,
+        symbol=changed.symbol,
+        order_id=changed.order_id,
+        client_order_id=changed.client_order_id,
         trade_id=str(order.trade_id),
-        side=side,
-        position_side=position_side,
+        side=changed.side,
+        position_side=changed.position_side,
         price=order.last_price,
         quantity=order.last_quantity,
         fee=fee,
         fee_asset=None if fee is None else order.fee_asset,
         maker=order.maker,
         realized_pnl=order.realized_pnl,
-        origin=origin,
-        transaction_time=message.transaction_time,
+        origin=changed.origin,
+        transaction_time=changed.transaction_time,
     )
 
 

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit.venues.binance.kit import (
@@ -350,7 +350,7 @@ def test_waits_and_lives_are_the_same_for_the_same_seed_and_differ_between_accou
         return wait, rotation(run)
 
     assert story(1, 1) == story(1, 1)
-    assert len({story(seed, connection) for seed in range(10) for connection in range(3)}) > 25
+    assert len({story(seed, connection) for seed in range(4) for connection in range(3)}) > 10
 
 
 def rotation(run: Run) -> int:
@@ -360,6 +360,7 @@ def rotation(run: Run) -> int:
     return at - run.wishes[0][0]
 
 
+@settings(max_examples=15)
 @given(seed=st.integers(0, 2**32), connection=st.integers(1, 1000))
 def test_a_socket_is_replaced_once_between_23_and_23_and_a_half_hours(seed: int, connection: int) -> None:
     run = Run(jitter_seed=seed, connection=connection).listening()
