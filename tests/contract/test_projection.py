@@ -111,6 +111,16 @@ async def test_the_newest_word_about_an_order_stays_and_finished_orders_too(tabl
     ]
 
 
+async def test_a_later_batch_replaces_what_an_earlier_one_said(tables: Tables) -> None:
+    await tell(tables, order_changed(), position_set(amount="1"), balance_set(total="5"))
+    await tell(tables, order_changed(status="canceled"), position_set(amount="2"), balance_set(total="6"), first=4)
+    [order], [position], [balance] = [await tables.rows(name) for name in ("orders", "positions", "balances")]
+    assert (order["status"], position["amount"], balance["total"]) == ("canceled", "2", "6")
+    late = [record(order_changed(status="new"), sequence=2), record(balance_set(total="4"), sequence=3)]
+    await tables.apply("tables", place(late, 7))
+    assert [await tables.rows(name) for name in ("orders", "positions", "balances")] == [[order], [position], [balance]]
+
+
 async def test_a_conditional_order_is_another_order_than_the_one_with_its_number(tables: Tables) -> None:
     await tell(tables, order_changed(status="filled"), order_changed(conditional=True, status="new"))
     assert {(row["conditional"], row["status"]) for row in await tables.rows("orders")} == {(0, "filled"), (1, "new")}

@@ -25,9 +25,10 @@ def error_of(code: int) -> sqlite3.OperationalError:
 
 
 class Breakage:
-    """Which statements fail: from the `first`th (counted from 1, after `arm`) on, `times` of them, with an error code of SQLite."""
+    """Which statements fail: from the `first`th (counted from 1, after `arm`) on, `times` of them, with an error code of SQLite;
+    `only` those that hold one of these words."""
 
-    def __init__(self, code: int, *, first: int = 1, times: int = 1, after: bool = False, only: str = "") -> None:
+    def __init__(self, code: int, *, first: int = 1, times: int = 1, after: bool = False, only: tuple[str, ...] = ()) -> None:
         self.code, self.first, self.times, self.after, self.only = code, first, times, after, only
         self.armed = False
         self.seen = 0
@@ -40,7 +41,7 @@ class Breakage:
         self.armed = False
 
     def strikes(self, query: str) -> bool:
-        if not self.armed or self.only not in query:
+        if not self.armed or (self.only and not any(word in query for word in self.only)):
             return False
         self.seen += 1
         struck = self.first <= self.seen < self.first + self.times

@@ -28,7 +28,7 @@ _log = structlog.stdlib.get_logger("userstream.store")
 DEFAULT_SETTINGS: Final = SqliteSettings()
 _DAY_MS: Final = 24 * 3600 * 1000
 _TRIM_EVERY_MS: Final = 3600 * 1000
-_MOST_EVENTS_OF_A_TURN: Final = 200
+_MOST_EVENTS_OF_A_TURN: Final = 25
 
 
 def open_reader(path: Path) -> SqliteReader:

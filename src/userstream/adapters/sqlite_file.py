@@ -15,6 +15,7 @@ APPLICATION_ID: Final = 0x75737472
 """How the file says that it is ours ("ustr")."""
 OLDEST_SQLITE: Final = (3, 38)
 BUSY_LIMIT_MS: Final = 5_000
+LARGEST_IDLE_LOG: Final = 64 << 20
 ROWS_OF_STATEMENTS: Final = (64, 16, 4, 1)
 _CACHED_STATEMENTS: Final = 256
 
@@ -166,6 +167,8 @@ def _set_up(connection: sqlite3.Connection, path: Path, max_pages: int | None) -
     connection.execute("PRAGMA foreign_keys = ON")
     # Old rows are venue messages, not secrets: overwriting them with zeros would double the cost of retention.
     connection.execute("PRAGMA secure_delete = OFF")
+    # The log grows while somebody reads; once it is empty again the disk gets back what is above this.
+    connection.execute(f"PRAGMA journal_size_limit = {LARGEST_IDLE_LOG}")
     if max_pages is not None:
         connection.execute(f"PRAGMA max_page_count = {max_pages}")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
+from contextlib import closing
 from typing import Final
 
 import msgspec
@@ -22,11 +23,12 @@ def find_removable(connection: sqlite3.Connection, older_than: int) -> list[int]
     a checkpoint of their account replaces them. As many as can go at once; none once all is done. A row found here stays removable."""
     found: list[int] = []
     size = 0
-    for position, length in connection.execute(_QUERIES["find_removable"], {"older_than": older_than, "most": MOST_ROWS}):
-        found.append(position)
-        size += length
-        if size >= MOST_BYTES:
-            break
+    with closing(connection.execute(_QUERIES["find_removable"], {"older_than": older_than, "most": MOST_ROWS})) as rows:
+        for position, length in rows:
+            found.append(position)
+            size += length
+            if size >= MOST_BYTES:
+                break
     return found
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from typing import Final, TypeAlias
 
 import msgspec
@@ -117,21 +118,25 @@ def read_after(connection: sqlite3.Connection, after: int, limit: int) -> list[S
     """At most `limit` records of all accounts with a position above `after`."""
     parameters = {"row": after >> PLACE_BITS, "index": after & _PLACE_MASK}
     found: list[StoredRecord] = []
-    for position, data in connection.execute(_QUERIES["read_after"], parameters):
-        begin = position << PLACE_BITS
-        found += [StoredRecord(begin + place, record) for place, record in enumerate(decode_row(position, data)) if begin + place > after]
-        if len(found) >= limit:
-            break
+    # A query left half read would hold its view of the file, and the log could not be emptied.
+    with closing(connection.execute(_QUERIES["read_after"], parameters)) as rows:
+        for position, data in rows:
+            begin = position << PLACE_BITS
+            placed = enumerate(decode_row(position, data), begin)
+            found += [StoredRecord(place, record) for place, record in placed if place > after]
+            if len(found) >= limit:
+                break
     return found[:limit]
 
 
 def read_account_after(connection: sqlite3.Connection, account: AccountId, after: int, limit: int) -> list[Record]:
     """At most `limit` records of an account whose last sequence is above `after`."""
     found: list[Record] = []
-    for position, data in connection.execute(_QUERIES["read_account_after"], {"account": account, "after": after}):
-        found += [record for record in decode_row(position, data) if last_of(record) > after]
-        if len(found) >= limit:
-            break
+    with closing(connection.execute(_QUERIES["read_account_after"], {"account": account, "after": after})) as rows:
+        for position, data in rows:
+            found += [record for record in decode_row(position, data) if last_of(record) > after]
+            if len(found) >= limit:
+                break
     return found[:limit]
 
 

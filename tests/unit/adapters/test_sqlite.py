@@ -14,6 +14,7 @@ from typing import Final
 
 import pytest
 from hypothesis import given, settings
+from structlog.testing import capture_logs
 
 from tests.support.clock import DEFAULT_WALL, ManualClock
 from tests.support.events import balance_set, filled, order_changed, stream_changed
@@ -342,3 +343,27 @@ async def test_room_is_made_every_hour(tmp_path: Path) -> None:
         assert len(await left(store)) == len(before) - 6
         assert clock.next_due is not None
     assert clock.failures == []
+
+
+async def test_old_rows_that_cannot_be_removed_are_complained_of_and_tried_again(tmp_path: Path) -> None:
+    clock = ManualClock()
+    async with await SqliteStore.open(tmp_path / "a.db", clock):
+        with closing(sqlite3.connect(tmp_path / "a.db")) as intruder, intruder:
+            intruder.execute("ALTER TABLE checkpoints RENAME TO mislaid")
+        with capture_logs() as logs:
+            await clock.advance(3600 * 1000)
+            await until(lambda: clock.running == [])
+        assert [(entry["action"], entry["reason"]) for entry in logs] == [
+            ("trim_failed", f"{tmp_path / 'a.db'}: no such table: checkpoints")
+        ]
+        assert clock.next_due is not None
+
+
+async def test_a_store_that_is_closed_while_it_makes_room_closes(tmp_path: Path) -> None:
+    clock = ManualClock()
+    store = await SqliteStore.open(tmp_path / "a.db", clock)
+    await fill(store, 20)
+    await store.save_checkpoint(BOB, 20, [balance_set()])
+    await clock.advance(3600 * 1000)
+    await store.close()
+    assert clock.running == []

@@ -25,7 +25,7 @@ class Desk:
     def __init__(self, path: Path, code: int = sqlite3.SQLITE_FULL) -> None:
         self.clock = ManualClock()
         self.troubles: list[str | None] = []
-        self.breakage = Breakage(code, times=1_000_000, only="INSERT INTO journal")
+        self.breakage = Breakage(code, times=1_000_000, only=("INSERT INTO journal",))
         self.commits = Commits(path, self.clock, SETTINGS, self.note, self.breakage.connect(path))
 
     def note(self, error: StoreError | None) -> None:
@@ -178,7 +178,7 @@ async def test_what_a_listener_raises_is_not_the_stores_trouble(tmp_path: Path) 
     def fail(error: StoreError | None) -> None:
         raise ValueError("a mistake of the user")
 
-    breakage = Breakage(sqlite3.SQLITE_FULL, only="INSERT INTO journal")
+    breakage = Breakage(sqlite3.SQLITE_FULL, only=("INSERT INTO journal",))
     clock = ManualClock()
     commits = Commits(tmp_path / "a.db", clock, SETTINGS, fail, breakage.connect(tmp_path / "a.db"))
     await commits.open()

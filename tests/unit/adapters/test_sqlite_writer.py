@@ -201,9 +201,36 @@ async def test_a_disk_that_fails_again_and_again_keeps_what_is_held(tmp_path: Pa
     assert [stored.record.sequence for stored in read_all(path) if stored.record.account == "bob"] == list(range(1, 201))
 
 
+async def test_nothing_is_written_before_the_log_is_known_to_be_on_the_disk(tmp_path: Path) -> None:
+    path, owner = tmp_path / "a.db", Owner()
+    breakage = Breakage(sqlite3.SQLITE_IOERR, times=4, only=("INSERT INTO journal", "wal_checkpoint"))
+    writer = await start(path, owner, breakage.connect(path))
+    breakage.arm()
+    owner.hand_over(mixed(20))
+    await until(lambda: len(owner.committed) == 40)
+    assert [final for _, final in owner.troubles] == [False] * 4
+    await writer.stop()
+    assert len(read_all(path)) == 40
+
+
+async def test_a_transaction_that_cannot_even_be_taken_back_costs_the_connection(tmp_path: Path) -> None:
+    path, owner = tmp_path / "a.db", Owner()
+    breakage = Breakage(sqlite3.SQLITE_FULL, times=2, only=("COMMIT", "ROLLBACK"))
+    writer = await start(path, owner, breakage.connect(path))
+    breakage.arm()
+    with pytest.raises(StoreError, match="disk is full"):
+        await writer.submit(lambda connection: connection.execute("INSERT INTO meta VALUES ('a', 'b')").rowcount)
+    assert breakage.hits == 2
+    assert await writer.submit(lambda connection: connection.execute("SELECT * FROM meta").fetchall()) == []
+    owner.hand_over(mixed(5))
+    await until(lambda: len(owner.committed) == 10)
+    await writer.stop()
+    assert (len(read_all(path)), owner.troubles) == (10, [])
+
+
 async def test_what_cannot_heal_ends_the_journal_and_counts_what_is_lost(tmp_path: Path) -> None:
     path, owner = tmp_path / "a.db", Owner()
-    breakage = Breakage(sqlite3.SQLITE_CORRUPT, only="INSERT INTO journal")
+    breakage = Breakage(sqlite3.SQLITE_CORRUPT, only=("INSERT INTO journal",))
     writer = await start(path, owner, breakage.connect(path))
     breakage.arm()
     owner.hand_over(row_of_records(3))
@@ -224,7 +251,7 @@ async def test_a_record_that_cannot_be_encoded_ends_the_journal_and_stays_counte
 
 async def test_rows_of_somebody_else_at_our_place_are_never_taken_for_ours(tmp_path: Path) -> None:
     path, owner = tmp_path / "a.db", Owner()
-    breakage = Breakage(sqlite3.SQLITE_BUSY, only="INSERT INTO journal")
+    breakage = Breakage(sqlite3.SQLITE_BUSY, only=("INSERT INTO journal",))
     writer = await start(path, owner, breakage.connect(path))
     with closing(open_for_writing(path)) as intruder:
         intruder.execute("INSERT INTO journal VALUES (1, 'mallory', 1, 1, 0, 0, 1, x'90')")
@@ -237,7 +264,7 @@ async def test_rows_of_somebody_else_at_our_place_are_never_taken_for_ours(tmp_p
 
 async def test_stop_tries_once_more_and_says_what_is_lost(tmp_path: Path) -> None:
     path, owner = tmp_path / "a.db", Owner(patience=0)
-    breakage = Breakage(sqlite3.SQLITE_FULL, times=2, only="INSERT INTO journal")
+    breakage = Breakage(sqlite3.SQLITE_FULL, times=2, only=("INSERT INTO journal",))
     writer = await start(path, owner, breakage.connect(path))
     breakage.arm()
     owner.hand_over(row_of_records(4))
@@ -248,7 +275,7 @@ async def test_stop_tries_once_more_and_says_what_is_lost(tmp_path: Path) -> Non
 
 async def test_stop_saves_what_can_be_saved(tmp_path: Path) -> None:
     path, owner = tmp_path / "a.db", Owner(patience=0)
-    breakage = Breakage(sqlite3.SQLITE_FULL, only="INSERT INTO journal")
+    breakage = Breakage(sqlite3.SQLITE_FULL, only=("INSERT INTO journal",))
     writer = await start(path, owner, breakage.connect(path))
     breakage.arm()
     owner.hand_over(row_of_records(4))
