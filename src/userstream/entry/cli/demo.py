@@ -43,12 +43,15 @@ def demo(
 
     Example: `userstream demo --headless --seconds 60`
     """
+    from userstream.entry.tuning import tune_interpreter
+
     if not 1 <= accounts <= MOST_ACCOUNTS:
         raise SettingsError(f"--accounts {accounts} must be between 1 and {MOST_ACCOUNTS}")
     if rate <= 0 or (seconds is not None and seconds <= 0):
         raise SettingsError("--rate and --seconds must be above 0")
     with tempfile.TemporaryDirectory(prefix="userstream-demo-") as folder:
         path = store or Path(folder) / "demo.db"
+        tune_interpreter()
         return asyncio.run(_run(accounts, seconds, headless or json, rate, seed, port, path, _load(script), json))
 
 

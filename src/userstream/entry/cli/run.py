@@ -37,11 +37,13 @@ def run(
     """
     from userstream.adapters.logs import configure_logs
     from userstream.entry.configuration import read_configuration
+    from userstream.entry.tuning import tune_interpreter
 
     configuration = read_configuration(config)
     configure_logs(
         level=configuration.log.level, as_json=None if configuration.log.format == "auto" else configuration.log.format == "json"
     )
+    tune_interpreter()
     return asyncio.run(_run(configuration, seconds))
 
 

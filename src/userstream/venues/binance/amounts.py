@@ -15,10 +15,6 @@ MOST_DIGITS: Final = 60
 
 LEAST_DIGITS: Final = -MOST_DIGITS
 
-# called for each amount of each frame: without a Python frame of their own they cost a third
-_FINITE: Final = Decimal.is_finite
-_SIZE: Final = Decimal.adjusted
-
 
 def is_sound(amount: Decimal) -> bool:
     """Whether it is a finite number of a size that can be printed."""
@@ -27,9 +23,7 @@ def is_sound(amount: Decimal) -> bool:
 
 def check_amounts(amounts: Iterable[Decimal | None]) -> None:
     """Raises DecodeError if one of them is no sound number. None is an amount that was not said."""
-    told = [amount for amount in amounts if amount is not None]
-    sizes = list(map(_SIZE, told))
-    if told and not (all(map(_FINITE, told)) and LEAST_DIGITS < min(sizes) and max(sizes) < MOST_DIGITS):
+    if [1 for d in amounts if d is not None and (not d.is_finite() or not LEAST_DIGITS < d.adjusted() < MOST_DIGITS)]:
         raise DecodeError("an amount is no finite number")
 
 
