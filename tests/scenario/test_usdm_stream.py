@@ -90,6 +90,9 @@ async def test_expired_twice_is_one_new_socket() -> None:
         await desk.until(lambda: desk.account.health.reconnects == 1, "a new socket")
         await desk.until_same()
         assert desk.account.health.reconnects == 1
+        journal = await desk.application.journal.read_account(desk.account.id, after=0, limit=10_000)
+        assert key is not None
+        assert not any(key.encode() in record.frame for record in journal)
 
 
 async def test_silent_socket_is_replaced() -> None:
@@ -118,7 +121,8 @@ async def test_deaf_subscription_is_found_by_the_audit() -> None:
 
 
 async def test_frames_dropped_on_a_healthy_socket() -> None:
-    async with open_desk(rate=60, seed=5) as desk:
+    often = RecoverySettings(lag_s=0.15, overlap_s=1.0, audit_s=1.0, history_s=2.0)  # ends of old orders are found by reading history
+    async with open_desk(rate=60, seed=5, recovery=often) as desk:
         desk.act("omit", probability="0.05")
         await desk.application.clock.sleep(2_500)
         desk.act("pause_trading")

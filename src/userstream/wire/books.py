@@ -60,6 +60,7 @@ class Books:
         self._next_clock = Millis(0)
         self._settings_read = False
         self._began = Millis(0)
+        self._last_round = Millis(0)
         self._repaired_fills = 0
         self._doubts = Doubts(policy)
         self._suspected = Millis(-SUSPICION_PAUSE_MS)
@@ -157,7 +158,9 @@ class Books:
         self._confirm_at = NEVER
         self._next_poll = Millis(now + self._policy.poll_ms)
         overlap = self._policy.overlap_ms if self._account.proven_until else 0
-        since = max(self.watermark - overlap, venue_now - self._dialect.history_depth_ms())
+        read = self.watermark if full else max(self.watermark, self._last_round - self._policy.lag_ms)
+        since = max(read - overlap, venue_now - self._dialect.history_depth_ms())
+        self._last_round = venue_now
         self._round = Round(
             epoch=self._account.epoch + 1,
             reason=reason,

@@ -73,7 +73,7 @@ Wish: TypeAlias = Dial | Hang | SendText | SendPing | SessionCall | Ask | Fail
 class Line:
     """One socket's place in the feed."""
 
-    __slots__ = ("connection", "dialing_since", "frames", "frames_at_succession", "opened", "retiring_at", "session", "succeeded")
+    __slots__ = ("connection", "dialed", "dialing_since", "frames", "frames_at_succession", "opened", "retiring_at", "session", "succeeded")
 
     def __init__(self, connection: int, session: Session, now: Millis) -> None:
         self.connection, self.session = connection, session
@@ -83,6 +83,7 @@ class Line:
         self.frames_at_succession = 0
         self.dialing_since = now
         self.succeeded = False
+        self.dialed = False
 
 
 class FeedPolicy(msgspec.Struct, frozen=True, kw_only=True):
@@ -190,6 +191,7 @@ class Feed:
         for effect in effects:
             match effect:
                 case Connect(url, label):
+                    line.dialed = True
                     self.wishes.append(Dial(line.connection, url, label))
                 case Send(text):
                     self.wishes.append(SendText(line.connection, text))
@@ -229,7 +231,7 @@ class Feed:
         else:
             lived = now - line.opened if line.opened is not None else None
             self._drop(line, reason, now)
-            self.form += lived is None
+            self.form += lived is None and line.dialed  # another way of subscribing helps only where a socket was tried
             self.failures = self.failures + 1 if lived is None or lived < SHORT_LIFE_MS else 0
             self._next_dial = Millis(now + self._policy.backoff.delay_ms(self.failures))
         self._keep_lines(now)

@@ -17,6 +17,7 @@ from userstream.domain.fold import apply, forget, newest_time
 from userstream.domain.words import Source, StreamState
 from userstream.kernel.errors import UserStreamError
 from userstream.kernel.ids import Millis
+from userstream.kernel.secret import Secret
 from userstream.wire.books import Books
 from userstream.wire.feed import NEVER, Fail, Feed, FeedPolicy, Wish
 from userstream.wire.pacing import VenueClock
@@ -29,6 +30,10 @@ RESTART_LEAP: Final = 1_000_000
 """Sequences handed out before a crash and never committed are not given to other events afterwards."""
 
 DOUBT_TICK_MS: Final = 250
+
+KEY_NAME: Final = b"listenKey"
+ENVELOPE: Final = b'{"stream"'
+"""Frames of these forms may name the listen key, which gives whoever holds it the account's events: it is not kept."""
 
 FORGET_MS: Final = 60_000
 UNPROVEN_MEMORY_MS: Final = 900_000
@@ -112,6 +117,8 @@ class Machine:
         line = self._lines.get(connection)
         if line is None:
             return ()
+        if KEY_NAME in frame or frame.startswith(ENVELOPE):
+            frame = _without_key(frame, line.session.listen_key)
         line.frames += 1
         self.messages += 1
         self.feed.last_heard = now
@@ -310,3 +317,7 @@ class Machine:
 
     def _forgettable(self) -> Millis:
         return Millis(max(0, self.account.proven_until - 2 * self._policy.books.overlap_ms))
+
+
+def _without_key(frame: bytes, key: Secret | None) -> bytes:
+    return frame if key is None or not key else frame.replace(key.reveal().encode(), b"***")

@@ -72,13 +72,13 @@ class Round:
     def _begin(self, settings: bool, movements: bool) -> None:
         self._want(AskBalances())
         self._want(AskPositions())
+        self._want(AskOrders(since=self.since, until=self.started))
         if settings:
             self._want(AskSettings())
         if not self.full:
             return
         for conditional in (False, True):
             self._want(AskOpenOrders(conditional=conditional))
-        self._want(AskOrders(since=self.since, until=self.started))
         if movements and self.since + EDGE_MS < self.started:
             self._want(AskMovements(since=Millis(self.since + EDGE_MS), until=self.started))
 
