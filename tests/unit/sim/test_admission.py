@@ -160,6 +160,13 @@ def test_margin_counts_open_orders_on_the_worse_side_only() -> None:
     exchange.place("alice", limit("buy", "4.9", "80000"), START)
 
 
+def test_the_loss_at_the_mark_price_is_part_of_the_margin() -> None:
+    exchange = open_exchange()
+    # a bid at 84000 binds 4200 and may lose 4000, for each unit
+    assert refused(exchange, limit("buy", "12.2", "84000")) == "margin_insufficient"
+    exchange.place("alice", limit("buy", "12.19", "84000"), START)
+
+
 def test_leverage_decides_how_much_can_be_bought() -> None:
     exchange = open_exchange()
     exchange.set_leverage("alice", "BTCUSDT", 1, START)

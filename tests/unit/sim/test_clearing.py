@@ -83,6 +83,26 @@ def test_each_leg_is_funded_for_itself() -> None:
     assert [news.deltas["USDT"] for news in accounts_told(exchange.drain())] == [Decimal(-8), Decimal(8)]
 
 
+def test_funding_can_bring_the_margin_call() -> None:
+    exchange = open_exchange(usdt="10000")
+    hold(exchange, "alice", "1")
+    exchange.fund("BTCUSDT", Decimal("0.12"), later(150))
+    assert calls(exchange.drain()) == []
+    exchange.advance(later(200))
+    assert len(calls(exchange.drain())) == 1
+
+
+def test_the_walk_alone_can_bring_the_margin_call() -> None:
+    exchange = open_exchange(usdt="10000")
+    hold(exchange, "alice", "1")
+    exchange.move_price("BTCUSDT", Decimal(70500), START)
+    assert calls(exchange.drain()) == []
+    exchange.advance(later(1_800_000))
+    told = exchange.drain()
+    assert calls(told)
+    assert calls(told)[0].time > START + 100
+
+
 @pytest.mark.parametrize("rate", ["NaN", "1.1", "-2"])
 def test_a_rate_is_a_share(rate: str) -> None:
     assert refusal(partial(open_exchange().fund, "BTCUSDT", Decimal(rate), START)) == "bad_rate"

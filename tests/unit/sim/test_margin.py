@@ -65,6 +65,14 @@ def test_another_positions_profit_moves_the_liquidation_price() -> None:
     assert exchange.position("alice", "BTCUSDT", PositionSide.BOTH).liquidation_price < before
 
 
+def test_another_positions_maintenance_comes_first() -> None:
+    exchange = open_exchange(usdt="10000")
+    hold(exchange, "alice", "1")
+    hold(exchange, "alice", "10", symbol="ETHUSDT")
+    # wallet 9978 after both fees, 120 of maintenance for the other: (9978 - 120 - 80000) / (0.004 - 1)
+    assert exchange.position("alice", "BTCUSDT", PositionSide.BOTH).liquidation_price == Decimal("70423.69477912")
+
+
 def test_available_is_wallet_plus_profit_less_what_is_bound() -> None:
     exchange = open_exchange()
     hold(exchange, "alice", "1")

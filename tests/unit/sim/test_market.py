@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from itertools import islice
+from itertools import islice, pairwise
 
 import pytest
 from hypothesis import given
@@ -80,6 +80,13 @@ def test_a_jump_moves_every_price_at_once() -> None:
     assert (market.last, market.mark) == (Decimal("70000.1"), Decimal("70000.1"))
     market.step()
     assert abs(market.last - 70000) < 100
+
+
+def test_the_mark_price_follows_slowly() -> None:
+    path = walked(BTC, 3, 500)
+    last_moves = sum(abs(now[0] - before[0]) for before, now in pairwise(path))
+    mark_moves = sum(abs(now[1] - before[1]) for before, now in pairwise(path))
+    assert 0 < mark_moves < last_moves / 2
 
 
 def test_places_in_the_queue() -> None:

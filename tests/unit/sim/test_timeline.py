@@ -78,6 +78,19 @@ def test_a_deadline_between_steps_keeps_its_own_time() -> None:
     assert [news.time - START for news in orders_told(told, "bob")] == [333]
 
 
+def test_a_deadline_comes_before_the_step_of_the_same_moment() -> None:
+    filled = []
+    for guarded in (False, True):
+        for seed in range(20):
+            exchange = open_exchange(seed=seed)
+            exchange.place("alice", limit("buy", "0.001", "79999.9"), START)
+            exchange.set_countdown("alice", "BTCUSDT", 100 if guarded else 0, START)
+            exchange.advance(later(100))
+            filled.append((guarded, len(exchange.fills("alice"))))
+    assert (False, 1) in filled
+    assert (True, 1) not in filled
+
+
 def test_an_order_placed_after_a_deadline_does_not_see_what_ended() -> None:
     exchange = open_exchange()
     exchange.place("alice", limit("sell", "1", "80000"), START)

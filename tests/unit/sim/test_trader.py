@@ -7,8 +7,8 @@ from decimal import Decimal
 
 import pytest
 
-from tests.support.paper import INSTRUMENTS, START, later
-from userstream.sim.books import Execution, Happening, OrderHappened
+from tests.support.paper import INSTRUMENTS, START, hold, later
+from userstream.sim.books import Execution, Happening, OrderHappened, PositionSide
 from userstream.sim.exchange import Exchange
 
 
@@ -64,6 +64,14 @@ def test_a_poor_account_pays_money_in() -> None:
     made.trade_randomly("alice", START)
     assert [line.income_type for line in made.income("alice")] == ["transfer"]
     assert made.balances("alice")[0].wallet == 5001
+
+
+def test_too_much_exposure_is_halved() -> None:
+    made = exchange(1)
+    hold(made, "alice", "-0.5")
+    made.trade_randomly("alice", START)
+    assert made.position("alice", "BTCUSDT", PositionSide.BOTH).amount == Decimal("-0.25")
+    assert made.orders("alice")[-1].reduce_only
 
 
 @pytest.mark.slow

@@ -279,6 +279,18 @@ def test_the_walk_fills_resting_orders_in_time() -> None:
     assert all(fill.time % 100 == 0 and fill.maker for fill in exchange.fills("alice"))
 
 
+def test_the_walk_takes_some_orders_in_parts_at_different_times() -> None:
+    moments = []
+    for seed in range(30):
+        exchange = open_exchange(seed=seed)
+        exchange.place("alice", limit("buy", "1", "79999.9"), START)
+        exchange.advance(later(30_000))
+        moments.append([fill.time for fill in exchange.fills("alice")])
+    assert all(len(set(times)) == len(times) for times in moments)
+    assert sum(len(times) == 1 for times in moments) > 5
+    assert sum(len(times) > 1 for times in moments) > 3
+
+
 def test_cancelling() -> None:
     exchange = open_exchange()
     order = exchange.place("alice", limit("buy", "1", "79000", client_order_id="mine"), START)
@@ -320,6 +332,16 @@ def test_reducing_orders_without_a_position_expire() -> None:
     exchange.place("alice", market("sell", "1"), START)
     assert story(exchange.drain())[-1] == "expired expired"
     assert exchange.order("alice", "BTCUSDT", order_id=near.order_id).expiry_reason == ExpiryReason.REDUCE_ONLY
+
+
+def test_a_reducing_order_expires_when_another_order_of_the_account_is_taken() -> None:
+    exchange = open_exchange()
+    hold(exchange, "alice", "1")
+    stop = exchange.place("alice", limit("sell", "1", "81000", reduce_only=True), START)
+    exchange.place("alice", limit("sell", "1", "80000"), START)
+    exchange.place("bob", market("buy", "1"), START)
+    assert amount(exchange, "alice") == 0
+    assert exchange.order("alice", "BTCUSDT", order_id=stop.order_id).expiry_reason == ExpiryReason.REDUCE_ONLY
 
 
 def test_a_better_reducing_order_displaces_a_worse_one() -> None:
