@@ -6,6 +6,7 @@ carries out `wishes`. Every method that can publish returns the facts in order, 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Final
 
@@ -17,7 +18,6 @@ from userstream.domain.fold import apply, forget, newest_time
 from userstream.domain.words import Source, StreamState
 from userstream.kernel.errors import UserStreamError
 from userstream.kernel.ids import Millis
-from userstream.kernel.secret import Secret
 from userstream.wire.books import Books
 from userstream.wire.feed import NEVER, Fail, Feed, FeedPolicy, Wish
 from userstream.wire.pacing import VenueClock
@@ -33,6 +33,7 @@ DOUBT_TICK_MS: Final = 250
 
 KEY_NAME: Final = b"listenKey"
 ENVELOPE: Final = b'{"stream"'
+NAMED_KEYS: Final = re.compile(rb'("(?:listenKey|stream)"\s*:\s*)"[^"]*"')
 """Frames of these forms may name the listen key, which gives whoever holds it the account's events: it is not kept."""
 
 FORGET_MS: Final = 60_000
@@ -118,7 +119,7 @@ class Machine:
         if line is None:
             return ()
         if KEY_NAME in frame or frame.startswith(ENVELOPE):
-            frame = _without_key(frame, line.session.listen_key)
+            frame = NAMED_KEYS.sub(rb'\1"***"', frame)
         line.frames += 1
         self.messages += 1
         self.feed.last_heard = now
@@ -317,7 +318,3 @@ class Machine:
 
     def _forgettable(self) -> Millis:
         return Millis(max(0, self.account.proven_until - 2 * self._policy.books.overlap_ms))
-
-
-def _without_key(frame: bytes, key: Secret | None) -> bytes:
-    return frame if key is None or not key else frame.replace(key.reveal().encode(), b"***")
