@@ -17,7 +17,7 @@ from userstream.ports import Clock, Journal, Record, Socket, Timer, Transport
 from userstream.runtime.gate import Gate
 from userstream.runtime.listeners import Listeners
 from userstream.wire.feed import Ask, Dial, Fail, Hang, SendPing, SendText, SessionCall, Wish
-from userstream.wire.machine import Machine
+from userstream.wire.machine import Machine, without_key
 from userstream.wire.request import HttpResponse
 
 STOP_LIMIT_MS: Final = 1_500
@@ -131,6 +131,7 @@ class AccountRunner:
         clock = self._clock
         now, wall = clock.now(), clock.wall()
         machine = self.machine
+        frame = without_key(frame)
         facts = machine.frame(connection, frame, now, wall)
         self._publish(connection, frame, facts, wall)
         if machine.has_wishes:

@@ -44,6 +44,13 @@ UNREADABLE: Final = "bytes"
 """The name under which decoders report bytes that are no message."""
 
 
+def without_key(frame: bytes) -> bytes:
+    """The frame as it may be kept and shown: a listen key in it gives way to three stars."""
+    if KEY_NAME in frame or frame.startswith(ENVELOPE):
+        return NAMED_KEYS.sub(rb'\1"***"', frame)
+    return frame
+
+
 class MachinePolicy(msgspec.Struct, frozen=True, kw_only=True):
     feed: FeedPolicy = FeedPolicy()
     books: Policy = Policy()
@@ -118,8 +125,6 @@ class Machine:
         line = self._lines.get(connection)
         if line is None:
             return ()
-        if KEY_NAME in frame or frame.startswith(ENVELOPE):
-            frame = NAMED_KEYS.sub(rb'\1"***"', frame)
         line.frames += 1
         self.messages += 1
         self.feed.last_heard = now
