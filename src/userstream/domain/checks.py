@@ -7,10 +7,15 @@ from __future__ import annotations
 
 from bisect import bisect_right, insort
 from decimal import Decimal
+from itertools import accumulate
 from operator import itemgetter
+from typing import Final
 
 from userstream.kernel.amount import ZERO
 from userstream.kernel.ids import Millis
+
+MOST_UNSURE: Final = 32
+"""So many fills are remembered at most, while it is open which of them the anchor includes."""
 
 _time_of = itemgetter(0)
 
@@ -34,7 +39,7 @@ class PositionWatch:
     @property
     def in_doubt(self) -> bool:
         """Whether the venue's word and our fills differ: a fill without its position message is a difference too."""
-        return not self._matched or (bool(self._later) and self._later[-1][0] > self._until)
+        return not self._matched or (bool(self._later) and self._later[-1][0] > max(self._until, self._told_time))
 
     @property
     def expected(self) -> Decimal:
@@ -53,7 +58,7 @@ class PositionWatch:
             insort(self._later, (time, signed_quantity), key=_time_of)
         else:
             self._later.append((time, signed_quantity))
-        if not self._matched:
+        if not self._matched or self._until < time <= self._told_time:
             self._settle()
 
     def tell(self, time: Millis, amount: Decimal, until: Millis | None = None) -> None:
@@ -71,25 +76,30 @@ class PositionWatch:
         self._matched = True
 
     def _settle(self) -> None:
-        inside = self._fills_inside()
-        self._matched = inside is not None
-        if inside is None:
+        reading = self._reading()
+        self._matched = reading is not None
+        if reading is None:
             return
-        last = self._later[inside - 1][0] if inside else self._told_time
-        self._anchor, self._since = self._told, max(self._told_time, last)
-        self._until = self._since - 1
-        del self._later[:inside]
+        inside, sure = reading
+        if inside and (sure or len(self._later) > MOST_UNSURE):
+            # A fill of this time or later that comes only now is not in the sum that agreed: it must be explained as well.
+            self._anchor, self._since = self._told, self._later[inside - 1][0]
+            self._until = self._since - 1
+            del self._later[:inside]
 
-    def _fills_inside(self) -> int | None:
-        """How many of the later fills the venue's word includes; None when no reading of them gives its amount."""
-        later = self._later
-        if not later:
-            return 0 if self._anchor == self._told else None
-        loose = bisect_right(later, self._until, key=_time_of)
-        certain = bisect_right(later, self._told_time, key=_time_of)
-        possible = bisect_right(later, self._told_until, key=_time_of)
+    def _reading(self) -> tuple[int, bool] | None:
+        """How many of the later fills the venue's word includes, and whether that takes all that may be inside the anchor to be so; None
+        when no reading gives the venue's amount."""
+        if not self._later:
+            return (0, True) if self._anchor == self._told else None
+        sums = [ZERO, *accumulate(quantity for _, quantity in self._later)]
+        loose, certain, possible = (
+            bisect_right(self._later, time, key=_time_of) for time in (self._until, self._told_time, self._told_until)
+        )
+        missing = self._told - self._anchor
         for inside in range(certain, possible + 1):
-            for skipped in range(min(loose, inside) + 1):
-                if self._anchor + sum((quantity for _, quantity in later[skipped:inside]), ZERO) == self._told:
-                    return inside
+            most = min(loose, inside)
+            for skipped in range(most, -1, -1):
+                if sums[inside] - sums[skipped] == missing:
+                    return inside, skipped == most
         return None
