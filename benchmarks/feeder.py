@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import mmap
 import struct
 import sys
 import tempfile
@@ -64,9 +65,7 @@ async def send(frames: list[bytes], rate: int, times: memoryview, start: int) ->
 async def serve(count: int, seed: int) -> None:
     framed = [frame_header(len(frame)) + frame for frame in build_frames(count, seed)]
     path = Path(tempfile.mkstemp(prefix="feeder-")[1])
-    with path.open("r+b") as file:
-        import mmap
-
+    with path.open("r+b") as file:  # noqa: ASYNC230 - before anything is served
         file.truncate(8 * count)
         times = memoryview(mmap.mmap(file.fileno(), 8 * count)).cast("q")
         await _serve(framed, times, path)

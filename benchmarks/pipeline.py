@@ -16,6 +16,7 @@ from typing import Self
 from userstream.domain.events import Event
 from userstream.entry.bootstrap import AccountSettings, Application, credentials_of, start_application
 from userstream.ports import Record
+from userstream.runtime.live import LiveAccount
 
 HERE = Path(__file__).parent
 
@@ -127,9 +128,15 @@ async def _measure(application: Application, feeder: Feeder, frames: int, rate: 
         application.journal.watch(probe.on_commit)
     await account.wait_ready(10)
     await asyncio.sleep(0.2)
+    figures = await _time(application, account, feeder, frames, rate)
+    return figures | (_latencies(probe, feeder.times, frames) if probed else {})
+
+
+async def _time(application: Application, account: LiveAccount, feeder: Feeder, frames: int, rate: int) -> dict[str, float]:
+    """Frames a second until the callback was called, until all was committed, until all stood in the tables."""
     begun = time.perf_counter()
     await feeder.go(rate, frames)
-    while account.health.messages < frames:
+    while account.health.messages < frames:  # noqa: ASYNC110 - to be woken for each frame would be part of what is measured
         await asyncio.sleep(0.005)
     received = time.perf_counter() - begun
     await asyncio.sleep(0)
@@ -139,12 +146,11 @@ async def _measure(application: Application, feeder: Feeder, frames: int, rate: 
     if application.pump is not None:
         await application.pump.drain()
     tables = time.perf_counter() - begun
-    figures = {
+    return {
         "frames_per_s": frames / max(received, called),
         "committed_per_s": frames / committed,
         "in_tables_per_s": frames / tables,
     }
-    return figures | (_latencies(probe, feeder.times, frames) if probed else {})
 
 
 def _latencies(probe: Probe, sent: memoryview, frames: int) -> dict[str, float]:
@@ -160,6 +166,9 @@ def _latencies(probe: Probe, sent: memoryview, frames: int) -> dict[str, float]:
 
 
 if __name__ == "__main__":
+    from userstream.entry.tuning import tune_interpreter
+
+    tune_interpreter()
     rate = int(sys.argv[1]) if len(sys.argv) > 1 else 0
     count = int(sys.argv[2]) if len(sys.argv) > 2 else 200_000
     for name, value in asyncio.run(run(count, rate, probed=rate > 0)).items():

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from frames import build_frames
+
 from userstream.domain.account import Account
 from userstream.domain.fold import apply
 from userstream.entry.bootstrap import AccountSettings, credentials_of, place_of, policy_of

@@ -1,0 +1,164 @@
+"""The classic surface: programs written for it run unchanged, and get every message once, in order."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import userstream
+from binance_futures_async import BinanceClient
+from binance_futures_async.exceptions import AuthenticationError, ConnectionError, UserStreamError
+from tests.support.desk import NAME, WIDE, Desk
+from userstream import SettingsError, UserDataStreamAPI
+from userstream.sim.server import PaperExchangeServer
+from userstream.sim.settings import AccountSpec, SimulatorSettings
+
+ROOT = Path(__file__).parents[2]
+KEY = "your_api_key"
+
+
+@asynccontextmanager
+async def exchange() -> AsyncIterator[Desk]:
+    """A paper exchange whose account has the example's key; only the acting half of the desk is used."""
+    spec = AccountSpec(account=NAME, api_key=KEY)
+    async with PaperExchangeServer(SimulatorSettings(accounts=(spec,), limits=WIDE)) as server:
+        desk = Desk.__new__(Desk)
+        desk.server, desk._orders = server, 0
+        yield desk
+
+
+def config_of(desk: Desk, **more: object) -> dict[str, object]:
+    place = desk.server.listing.venues["binance-usdm"]
+    return {"rest_url": place.rest_url, "ws_url": place.ws_url, "reconnect_delay": 0.1, "max_reconnect_delay": 1, **more}
+
+
+async def until(holds: Any, what: str) -> None:
+    for _ in range(2_000):
+        if holds():
+            return
+        await asyncio.sleep(0.005)
+    raise AssertionError(f"never came: {what}")
+
+
+async def test_the_complete_usage_example_runs_unchanged() -> None:
+    async with exchange() as desk:
+        place = desk.server.listing.venues["binance-usdm"]
+        places = {"USERSTREAM_BINANCE_USDM_REST_URL": place.rest_url, "USERSTREAM_BINANCE_USDM_WS_URL": place.ws_url}
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-u",
+            str(ROOT / "examples" / "classic_user_stream.py"),
+            stdout=asyncio.subprocess.PIPE,
+            env=os.environ | places,
+        )
+        assert process.stdout is not None
+        assert await asyncio.wait_for(process.stdout.readline(), 20) == b"User data stream started\n"
+        desk.trade()
+        printed = b""
+        while b"BTCUSDT: 0.010 @" not in printed:
+            printed += await asyncio.wait_for(process.stdout.readline(), 20)
+        assert b"Current Positions:" in printed
+        process.kill()
+        await process.wait()
+
+
+async def test_messages_come_once_in_order_sync_and_async() -> None:
+    async with exchange() as desk:
+        seen: list[dict[str, Any]] = []
+        stream = UserDataStreamAPI(KEY, seen.append, config_of(desk))
+        assert (stream.is_connected, stream.listen_key) == (False, None)
+        await stream.start()
+        assert (stream.is_connected, bool(stream.listen_key)) == (True, True)
+        waited: list[dict[str, Any]] = []
+
+        async def later(message: dict[str, Any]) -> None:
+            await asyncio.sleep(0)
+            waited.append(message)
+            raise ValueError("a handler that raises hurts nobody")
+
+        second = await BinanceClient().user_stream(api_key=KEY, message_handler=later, config=config_of(desk))
+        desk.fill(desk.place())
+        await until(lambda: len(seen) >= 4 and len(waited) >= 4, "messages")
+        assert [message["e"] for message in seen] == [message["e"] for message in waited]
+        assert sum(message["e"] == "TRADE_LITE" for message in seen) == 1
+        assert second.handler_errors == len(waited)
+        await asyncio.gather(stream.stop(), second.stop())
+        await stream.stop()
+        assert (stream.is_connected, stream.listen_key) == (False, None)
+        assert desk.requests("DELETE") == 0
+
+
+async def test_a_fill_of_a_gap_comes_in_the_streams_shape() -> None:
+    async with exchange() as desk:
+        seen: list[dict[str, Any]] = []
+        secret = desk.server.listing.accounts[0].api_secret
+        stream = UserDataStreamAPI(KEY, seen.append, config_of(desk, api_secret=secret))
+        await stream.start()
+        desk.act("cut")
+        desk.trade()
+        await until(lambda: any(message.get("_source") == "recovery" for message in seen), "the recovered fill")
+        recovered = next(message for message in seen if message.get("_source") == "recovery")
+        assert recovered["e"] == "ORDER_TRADE_UPDATE"
+        assert recovered["o"]["s"] == "BTCUSDT"
+        await stream.stop()
+
+
+async def test_batches_by_size_and_age() -> None:
+    async with exchange() as desk:
+        batches: list[list[dict[str, Any]]] = []
+        stream = UserDataStreamAPI(KEY, batches.append, config_of(desk, batch_size=3, batch_age=0.2))
+        await stream.start()
+        desk.fill(desk.place())
+        await until(lambda: sum(map(len, batches)) >= 4, "batches")
+        assert max(map(len, batches)) == 3
+        await stream.stop()
+
+
+async def test_wrong_key_and_unreachable_venue() -> None:
+    async with exchange() as desk:
+        with pytest.raises(AuthenticationError):
+            await BinanceClient().user_stream("another_key", print, config_of(desk))
+    with pytest.raises(ConnectionError) as caught:
+        place = {"rest_url": "http://127.0.0.1:9", "ws_url": "ws://127.0.0.1:9"}
+        await BinanceClient().user_stream(KEY, print, {"connection_timeout": 0.5, "reconnect_delay": 0.1, **place})
+    assert isinstance(caught.value, UserStreamError)
+
+
+@pytest.mark.parametrize(
+    ("config", "told"),
+    [
+        ({"ping_intervall": 1}, "did you mean 'ping_interval'"),
+        ({"ping_interval": 4000}, "ping_interval"),
+        ({"reconnect_delay": "soon"}, "float"),
+        ({"max_reconnect_attempts": 0}, "max_reconnect_attempts"),
+        ({"reconnect_delay": 10, "max_reconnect_delay": 5}, "max_reconnect_delay"),
+    ],
+)
+def test_a_wrong_config_is_named(config: dict[str, object], told: str) -> None:
+    with pytest.raises(SettingsError, match=told):
+        UserDataStreamAPI(KEY, print, config)
+
+
+@pytest.mark.parametrize("key", ["", " ", "key ", "schl\u00fcssel"])
+def test_a_key_that_cannot_be_one(key: str) -> None:
+    with pytest.raises(SettingsError, match="api_key"):
+        UserDataStreamAPI(key, print, {})
+
+
+def test_the_default_config_is_the_documented_one() -> None:
+    assert userstream.DEFAULT_USER_STREAM_CONFIG == {
+        "connection_timeout": 30,
+        "request_timeout": 30,
+        "ping_interval": 3300,
+        "reconnect_delay": 5,
+        "max_reconnect_delay": 300,
+        "max_reconnect_attempts": 5,
+        "health_check_interval": 60,
+    }
