@@ -156,12 +156,9 @@ def _place_in_instant(account: Account, key: RegisterKey, known: Register, event
 
 
 def _says_the_same(known: PositionSet | BalanceSet, event: PositionSet | BalanceSet) -> bool:
-    match known, event:
-        case PositionSet(), PositionSet():
-            return same_position(known, event)
-        case BalanceSet(), BalanceSet():
-            return same_balance(known, event)
-    return False
+    if isinstance(known, PositionSet) and isinstance(event, PositionSet):
+        return same_position(known, event)
+    return isinstance(known, BalanceSet) and isinstance(event, BalanceSet) and same_balance(known, event)
 
 
 def apply_movement(account: Account, event: BalanceMoved, connection: int) -> Event | None:

@@ -1,0 +1,189 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.support.events import (
+    A_TIME,
+    BUILDERS,
+    account_config_changed,
+    balance_moved,
+    filled,
+    gap_opened,
+    gap_repaired,
+    margin_called,
+    mismatch,
+    order_changed,
+    order_list_changed,
+    position_set,
+    snapshot_taken,
+    strategy_changed,
+    stream_changed,
+    trigger_rejected,
+    unrecognized,
+)
+from userstream.domain.account import Account, Doubt
+from userstream.domain.events import Event
+from userstream.domain.fold import apply, checkpoint_of, forget, newest_time
+from userstream.domain.words import PositionSide, StreamState
+from userstream.kernel.ids import AccountId, Millis, Symbol, VenueName
+
+BTC = Symbol("BTCUSDT")
+
+
+def account() -> Account:
+    return Account(AccountId("alice"), VenueName("binance-usdm"), lag_ms=5_000)
+
+
+def told(*events: Event) -> Account:
+    held = account()
+    for event in events:
+        apply(held, event)
+    return held
+
+
+@pytest.mark.parametrize("build", BUILDERS)
+def test_every_kind_of_event_can_be_told(build: Callable[..., Event]) -> None:
+    event = build()
+    assert apply(account(), event) in (event, None)
+
+
+def test_the_streams_state_is_the_accounts() -> None:
+    assert told(stream_changed(state="stale")).state is StreamState.STALE
+
+
+def test_a_gap_inside_a_gap_is_no_news_but_an_earlier_beginning_is() -> None:
+    held = account()
+    assert apply(held, gap_opened(since=A_TIME)) is not None
+    assert apply(held, gap_opened(since=A_TIME)) is None
+    assert apply(held, gap_opened(since=A_TIME + 5)) is None
+    assert apply(held, gap_opened(since=A_TIME - 5)) is not None
+    assert held.gap_since == A_TIME - 5
+    apply(held, gap_repaired(since=A_TIME - 5))
+    assert held.gap_since is None
+
+
+def test_a_snapshot_moves_the_proof_forward_only() -> None:
+    held = told(snapshot_taken(epoch=3, started_time=A_TIME, proven_until=A_TIME))
+    apply(held, snapshot_taken(epoch=2, started_time=A_TIME + 9, proven_until=A_TIME - 9))
+    assert (held.epoch, held.proven_until, held.positions_known_since) == (3, A_TIME, A_TIME)
+
+
+@pytest.mark.parametrize("build", [mismatch, unrecognized])
+def test_trouble_is_always_told(build: Callable[..., Event]) -> None:
+    held = account()
+    assert apply(held, build()) is not None
+    assert apply(held, build()) is not None
+
+
+@pytest.mark.parametrize("build", [margin_called, order_list_changed, strategy_changed, trigger_rejected])
+def test_of_rare_events_copies_and_older_ones_are_no_news(build: Callable[..., Event]) -> None:
+    held = account()
+    first, second = build(event_time=A_TIME), build(event_time=A_TIME + 1)
+    assert [apply(held, event) for event in (first, second, first, second)] == [first, second, None, None]
+    assert held.duplicates == 2
+
+
+def test_rare_events_of_different_keys_do_not_hide_each_other() -> None:
+    held = account()
+    assert apply(held, strategy_changed(strategy_id="1")) is not None
+    assert apply(held, strategy_changed(strategy_id="2", event_time=A_TIME - 9)) is not None
+    assert apply(held, trigger_rejected(order_id="1")) is not None
+
+
+# --- forgetting ---
+
+
+def test_what_is_finished_and_old_is_dropped_with_its_sums() -> None:
+    held = told(
+        filled(order_id="1"),
+        order_changed(order_id="1", status="filled", filled_quantity="0.100"),
+        filled(order_id="2", trade_id="2", transaction_time=A_TIME + 50),
+        balance_moved(transaction_time=A_TIME),
+        trigger_rejected(event_time=A_TIME),
+    )
+    forget(held, Millis(A_TIME + 10))
+    assert [(order_id) for _, order_id in held.fill_sums] == ["2"]
+    assert (len(held.orders), len(held.fills[BTC]), held.movements, held.seen_last) == (0, 1, [], {})
+    forget(held, Millis(A_TIME + 100))
+    assert (held.fills, held.fill_sums, held.forgotten_before) == ({}, {}, A_TIME + 100)
+
+
+def test_the_fills_of_an_order_stay_as_long_as_the_order() -> None:
+    held = told(
+        filled(order_id="1"),
+        order_changed(order_id="1", status="partially_filled", filled_quantity="0.100"),
+        filled(order_id="2", trade_id="2"),
+        order_changed(order_id="2", status="canceled", filled_quantity="0.100", transaction_time=A_TIME + 50),
+    )
+    forget(held, Millis(A_TIME + 10))
+    assert {fill.order_id for fill in held.fills[BTC].values()} == {"1", "2"}
+
+
+def test_forgetting_never_goes_back() -> None:
+    held = account()
+    forget(held, Millis(A_TIME))
+    forget(held, Millis(A_TIME - 5))
+    assert held.forgotten_before == A_TIME
+
+
+def test_a_doubt_about_an_order_that_nothing_is_left_of_ends() -> None:
+    held = told(filled(source="snapshot"), filled(trade_id="2", order_id="9", source="snapshot", transaction_time=A_TIME + 50))
+    held.doubt("tie", BTC, "both")
+    forget(held, Millis(A_TIME + 10))
+    assert set(held.doubts) == {Doubt("order", BTC, "9"), Doubt("tie", BTC, "both")}
+
+
+def test_the_newest_time_is_that_of_an_order_or_a_fill() -> None:
+    assert newest_time(account()) == 0
+    assert newest_time(told(order_changed(transaction_time=A_TIME + 2), filled())) == A_TIME + 2
+    assert newest_time(told(filled(transaction_time=A_TIME + 3))) == A_TIME + 3
+
+
+# --- checkpoints ---
+
+
+def test_a_fresh_account_needs_no_checkpoint() -> None:
+    assert checkpoint_of(account()) == ()
+
+
+def test_a_checkpoint_before_the_first_snapshot_claims_none() -> None:
+    events = checkpoint_of(told(position_set(margin_type=None), gap_opened(since=A_TIME)))
+    assert [type(event).__name__ for event in events] == ["PositionSet", "GapOpened"]
+
+
+def test_a_restart_does_not_believe_that_a_leg_held_long_before_the_first_snapshot_was_flat() -> None:
+    held = told(position_set(amount="5", transaction_time=A_TIME - 1_000_000), snapshot_taken(started_time=A_TIME))
+    again = told(*checkpoint_of(held))
+    apply(again, filled(quantity="1", transaction_time=A_TIME + 60_000))
+    apply(again, position_set(amount="6", transaction_time=A_TIME + 60_000))
+    assert Doubt("position", BTC, PositionSide.BOTH) not in again.doubts
+
+
+def test_a_checkpoint_tells_fills_in_the_order_of_their_making() -> None:
+    held = told(
+        filled(symbol="A", trade_id="1", transaction_time=A_TIME + 2),
+        filled(symbol="B", trade_id="2", transaction_time=A_TIME + 1),
+        filled(symbol="A", trade_id="3", transaction_time=A_TIME + 3),
+    )
+    again = told(*checkpoint_of(held))
+    assert [fill.trade_id for fill in again.recent_fills] == ["2", "1", "3"]
+
+
+def test_a_movement_of_cash_is_not_told_again_after_a_restart() -> None:
+    held = told(balance_moved(), balance_moved(delta="7", movement_id="m7", source="snapshot"))
+    again = told(*checkpoint_of(held))
+    assert apply(again, balance_moved(movement_id="m1", source="snapshot")) is None
+    assert apply(again, balance_moved(delta="7", movement_id="m7", source="snapshot")) is None
+    assert apply(again, balance_moved(delta="7", transaction_time=A_TIME + 100)) is None
+
+
+def test_settings_survive_a_restart() -> None:
+    held = told(
+        account_config_changed(leverage=7, margin_type="isolated"),
+        account_config_changed(symbol=None, leverage=None, hedge_mode=True, can_trade=False),
+    )
+    again = told(*checkpoint_of(held))
+    assert (again.leverages, again.margin_types) == (held.leverages, held.margin_types)
+    assert (again.hedge_mode, again.multi_asset_mode, again.can_trade) == (True, None, False)
