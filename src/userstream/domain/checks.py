@@ -90,12 +90,13 @@ class PositionWatch:
     def _reading(self) -> tuple[int, bool] | None:
         """How many of the later fills the venue's word includes, and whether that takes all that may be inside the anchor to be so; None
         when no reading gives the venue's amount."""
-        if not self._later:
+        later = self._later
+        if not later:
             return (0, True) if self._anchor == self._told else None
-        sums = [ZERO, *accumulate(quantity for _, quantity in self._later)]
-        loose, certain, possible = (
-            bisect_right(self._later, time, key=_time_of) for time in (self._until, self._told_time, self._told_until)
-        )
+        if len(later) == 1 and self._until < later[0][0] <= self._told_time:  # nearly always so
+            return (1, True) if self._anchor + later[0][1] == self._told else None
+        sums = [ZERO, *accumulate(quantity for _, quantity in later)]
+        loose, certain, possible = (bisect_right(later, time, key=_time_of) for time in (self._until, self._told_time, self._told_until))
         missing = self._told - self._anchor
         for inside in range(certain, possible + 1):
             most = min(loose, inside)

@@ -30,16 +30,20 @@ def apply_fill(account: Account, event: Filled, connection: int) -> Event | None
 
 
 def _add(account: Account, key: FillKey, event: Filled) -> Event | None:
-    symbol, order = event.symbol, account.orders.get((event.symbol, event.order_id, False))
-    if order is None and event.transaction_time < account.forgotten_before:
+    symbol = event.symbol
+    if event.transaction_time < account.forgotten_before and (symbol, event.order_id, False) not in account.orders:
         account.duplicates += 1  # history was proven complete that far back: it was known before it was forgotten with its order
         return None
-    account.fills.setdefault(symbol, {})[key] = event
+    fills = account.fills.get(symbol)
+    if fills is None:
+        fills = account.fills[symbol] = {}
+    fills[key] = event
     account.recent_fills.append(event)
     order_key = (symbol, event.order_id)
     account.fill_sums[order_key] = account.fill_sums.get(order_key, ZERO) + event.quantity
     if account.doubts or event.fee is None or event.source is not Source.STREAM:
         # a stream's complete fill comes in one frame with its order, which is compared then
+        order = account.orders.get((symbol, event.order_id, False))
         check_order(account, symbol, event.order_id, None if order is None else order.filled_quantity)
     _move_leg(account, event)
     return event
