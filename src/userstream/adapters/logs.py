@@ -25,7 +25,7 @@ SHOWN_FIELDS: Final = frozenset(
     name
     for line in (
         "timestamp level logger event action exception stack",
-        "account accounts venue symbol asset order_id client_order_id trade_id kind side status",
+        "account accounts path venue symbol asset order_id client_order_id trade_id kind side status",
         "connection task worker reader handler sink table topic partition offset position sequence sequences",
         "reason error code mode state before after version name setting signal host port label request channel node",
         "age_ms delay_ms duration_ms gap_ms limit_ms skew_ms since until when",
