@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from operator import itemgetter
 from typing import Final
 
 import msgspec
@@ -10,6 +11,7 @@ import msgspec
 from userstream.kernel.ids import Millis
 
 MINUTE_MS: Final = 60_000
+WINDOWS_KEPT: Final = 16
 
 
 def jitter(seed: int, number: int) -> float:
@@ -29,44 +31,43 @@ class Backoff(msgspec.Struct, frozen=True, kw_only=True):
         if failures <= 0:
             return 0
         longest = min(self.max_delay_ms, self.first_delay_ms * 2 ** min(failures - 1, 30))
-        return int(longest / 2 + longest / 2 * jitter(self.seed, failures))
+        return max(1, int(longest / 2 + longest / 2 * jitter(self.seed, failures)))
 
 
 class WeightBudget:
     """The request weight of one address (IP) at one venue, in windows of a minute aligned to the venue's clock.
 
     Promises: never grants more than `share` of the limit within a window, except that urgent asks may use the reserve up to the
-    limit's `urgent_share`; nothing while a ban or a pause is on. The venue's own count, when it reports one, overrules ours.
+    limit's `urgent_share` (a single call that weighs more goes alone); nothing while a ban or a pause is on. The venue's own count, when
+    it reports more than ours, counts. An estimate of the venue's clock that steps back opens no window anew.
     """
 
     def __init__(self, limit: int, *, share: float = 0.8, urgent_share: float = 0.95) -> None:
         self._limit, self._share, self._urgent_share = limit, share, urgent_share
-        self._window = -1
-        self._used = 0
+        self._windows: dict[int, int] = {}
+        self._window = 0
         self._closed_until = Millis(0)
         self.highest = 0
 
     @property
     def used(self) -> int:
-        return self._used
+        """The weight of the current window."""
+        return self._windows.get(self._window, 0)
 
     def wait_ms(self, weight: int, urgent: bool, venue_now: Millis) -> int:
         """0 and the weight is counted, or how long to wait before asking again."""
         if venue_now < self._closed_until:
             return self._closed_until - venue_now
-        self._roll(venue_now)
+        used = self._roll(venue_now)
         cap = self._limit * (self._urgent_share if urgent else self._share)
-        if self._used and self._used + weight > cap:
-            return MINUTE_MS - venue_now % MINUTE_MS + 1
-        self._used += weight
-        self.highest = max(self.highest, self._used)
+        if used and used + weight > cap:
+            return MINUTE_MS - venue_now % MINUTE_MS
+        self._note(used + weight)
         return 0
 
     def report(self, used: int, venue_now: Millis) -> None:
         """The venue says how much of the current window is used, by us and by others behind the same address."""
-        self._roll(venue_now)
-        self._used = max(self._used, used)
-        self.highest = max(self.highest, self._used)
+        self._note(max(self._roll(venue_now), used))
 
     def close(self, until: Millis) -> None:
         """The venue asked for silence (429, 418) until a venue time."""
@@ -76,10 +77,17 @@ class WeightBudget:
     def closed_until(self) -> Millis:
         return self._closed_until
 
-    def _roll(self, venue_now: Millis) -> None:
-        window = venue_now // MINUTE_MS
-        if window != self._window:
-            self._window, self._used = window, 0
+    def _roll(self, venue_now: Millis) -> int:
+        self._window = venue_now // MINUTE_MS
+        return self._windows.get(self._window, 0)
+
+    def _note(self, used: int) -> None:
+        # taken out and put back, so that the window used longest ago is the first to be dropped
+        self._windows.pop(self._window, None)
+        self._windows[self._window] = used
+        if len(self._windows) > WINDOWS_KEPT:
+            del self._windows[next(iter(self._windows))]
+        self.highest = max(self.highest, used)
 
 
 class VenueClock:
@@ -100,7 +108,7 @@ class VenueClock:
     def sample(self, asked: Millis, answered: Millis, venue_time: Millis) -> None:
         way = answered - asked
         self._samples = [*self._samples[-7:], (way, venue_time - (asked + answered) // 2)]
-        self._offset = min(self._samples)[1]
+        self._offset = min(reversed(self._samples), key=itemgetter(0))[1]
 
     def doubt(self) -> None:
         """The venue refused our time stamp: what was measured before no longer counts."""

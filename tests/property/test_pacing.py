@@ -1,0 +1,88 @@
+"""Laws of trying again, of the request weight, and of the estimate of the venue's clock."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from userstream.kernel.ids import Millis
+from userstream.wire.pacing import MINUTE_MS, Backoff, VenueClock, WeightBudget
+
+LIMIT = 2_400
+
+
+@given(st.integers(1, 10_000), st.integers(0, 300_000), st.integers(), st.integers(1, 10**6))
+def test_a_delay_stays_within_its_bounds_and_its_frame_never_shrinks(first: int, more: int, seed: int, failures: int) -> None:
+    backoff = Backoff(first_delay_ms=first, max_delay_ms=first + more, seed=seed)
+    delay = backoff.delay_ms(failures)
+    longest = min(first + more, first * 2 ** min(failures - 1, 40))
+    assert max(1, longest // 2) <= delay <= max(1, longest)
+    assert delay == backoff.delay_ms(failures)
+
+
+asks = st.tuples(st.integers(0, 400), st.booleans(), st.integers(0, 20_000))
+reports = st.tuples(st.just("report"), st.integers(0, LIMIT), st.just(0))
+closings = st.tuples(st.just("close"), st.integers(0, 90_000), st.just(0))
+
+
+@given(st.lists(st.one_of(asks, asks, asks, reports, closings), max_size=60), st.integers(0, MINUTE_MS))
+def test_no_minute_of_the_venues_clock_is_granted_more_than_the_cap(steps: list[tuple[object, ...]], start: int) -> None:
+    budget, now = WeightBudget(LIMIT), 1_760_000_000_000 + start
+    granted: Counter[int] = Counter()
+    plain: Counter[int] = Counter()
+    closed_until = 0
+    for first, second, pause in steps:
+        assert isinstance(pause, int)
+        now += pause
+        if first == "report" and isinstance(second, int):
+            budget.report(second, Millis(now))
+        elif first == "close" and isinstance(second, int):
+            closed_until = max(closed_until, now + second)
+            budget.close(Millis(now + second))
+        elif isinstance(first, int) and isinstance(second, bool):
+            wait_ms = budget.wait_ms(first, second, Millis(now))
+            assert 0 <= wait_ms <= max(MINUTE_MS, closed_until - now)
+            if wait_ms == 0:
+                assert now >= closed_until
+                granted[now // MINUTE_MS] += first
+                plain[now // MINUTE_MS] += 0 if second else first
+                assert second or budget.used <= LIMIT * 0.8
+    assert all(weight <= LIMIT * 0.95 for weight in granted.values())
+    assert all(weight <= LIMIT * 0.8 for weight in plain.values())
+    assert budget.highest >= max(granted.values(), default=0)
+
+
+@given(st.lists(st.tuples(st.integers(1, 400), st.integers(-20_000, 20_000)), max_size=60))
+def test_a_clock_that_steps_back_and_forth_grants_no_minute_twice(steps: list[tuple[int, int]]) -> None:
+    budget, now = WeightBudget(LIMIT), 1_760_000_000_000
+    granted: Counter[int] = Counter()
+    for weight, step in steps:
+        now += step
+        if budget.wait_ms(weight, False, Millis(now)) == 0:
+            granted[now // MINUTE_MS] += weight
+    assert all(total <= LIMIT * 0.8 for total in granted.values())
+
+
+@given(st.integers(0, 2_000), st.integers(0, MINUTE_MS), st.booleans())
+def test_after_the_wait_the_same_ask_is_granted(weight: int, phase: int, urgent: bool) -> None:
+    budget, now = WeightBudget(LIMIT), 1_760_000_040_000 + phase
+    budget.report(LIMIT, Millis(now))
+    wait_ms = budget.wait_ms(weight, urgent, Millis(now))
+    assert wait_ms > 0
+    if weight <= LIMIT * 0.8:
+        assert budget.wait_ms(weight, urgent, Millis(now + wait_ms)) == 0
+
+
+ways = st.lists(st.tuples(st.integers(0, 2_000), st.integers(0, 2_000), st.integers(0, 100_000)), min_size=1, max_size=20)
+
+
+@given(ways, st.integers(-(10**9), 10**9))
+def test_the_estimate_is_off_by_half_of_the_shortest_recent_way_at_most(samples: list[tuple[int, int, int]], offset: int) -> None:
+    clock, now = VenueClock(Millis(0), Millis(123_456)), 0
+    for there, back, pause in samples:
+        now += pause
+        clock.sample(Millis(now), Millis(now + there + back), Millis(now + there + offset))
+    shortest = min(there + back for there, back, _ in samples[-8:])
+    assert abs(clock.at(Millis(now)) - (now + offset)) <= shortest / 2 + 1

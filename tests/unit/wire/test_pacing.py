@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+import pytest
+
+from userstream.kernel.ids import Millis
+from userstream.wire.pacing import MINUTE_MS, WINDOWS_KEPT, Backoff, VenueClock, WeightBudget, jitter
+
+NOON = Millis(1_760_000_040_000)
+"""The beginning of a minute."""
+
+
+def at(milliseconds: int) -> Millis:
+    return Millis(NOON + milliseconds)
+
+
+# --- back-off ---
+
+
+def test_no_failure_waits_not_at_all() -> None:
+    assert Backoff().delay_ms(0) == 0
+    assert Backoff().delay_ms(-1) == 0
+
+
+@pytest.mark.parametrize(("failures", "longest"), [(1, 1_000), (2, 2_000), (3, 4_000), (6, 32_000), (7, 60_000), (1_000_000, 60_000)])
+def test_waiting_doubles_up_to_the_cap_with_jitter_in_the_upper_half(failures: int, longest: int) -> None:
+    delays = {Backoff(seed=seed).delay_ms(failures) for seed in range(50)}
+    assert all(longest // 2 <= delay < longest for delay in delays)
+    assert len(delays) > 25
+
+
+def test_even_the_shortest_setting_waits() -> None:
+    assert Backoff(first_delay_ms=0, max_delay_ms=0).delay_ms(3) == 1
+
+
+def test_chance_comes_from_the_seed_alone() -> None:
+    assert [jitter(3, number) for number in range(4)] == [jitter(3, number) for number in range(4)]
+    assert jitter(3, 1) != jitter(4, 1)
+
+
+# --- weight ---
+
+
+def test_asks_are_granted_up_to_the_share_and_then_wait_for_the_next_minute() -> None:
+    budget = WeightBudget(100)
+    assert [budget.wait_ms(40, False, at(1_000)) for _ in range(3)] == [0, 0, 59_000]
+    assert budget.used == 80
+    assert budget.wait_ms(40, False, at(MINUTE_MS)) == 0
+    assert (budget.used, budget.highest) == (40, 80)
+
+
+def test_urgent_asks_may_use_the_reserve() -> None:
+    budget = WeightBudget(100)
+    budget.wait_ms(80, False, at(0))
+    assert budget.wait_ms(1, False, at(0)) > 0
+    assert budget.wait_ms(15, True, at(0)) == 0
+    assert budget.wait_ms(1, True, at(0)) > 0
+
+
+def test_a_call_heavier_than_the_share_goes_alone() -> None:
+    budget = WeightBudget(40)
+    assert budget.wait_ms(60, False, at(0)) == 0
+    assert budget.wait_ms(1, True, at(0)) > 0
+
+
+def test_what_the_venue_counted_counts() -> None:
+    budget = WeightBudget(100)
+    budget.report(75, at(0))
+    assert budget.wait_ms(10, False, at(0)) > 0
+    budget.report(5, at(0))
+    assert (budget.used, budget.highest) == (75, 75)
+
+
+def test_a_pause_grants_nothing_to_anybody_and_is_never_shortened() -> None:
+    budget = WeightBudget(100)
+    budget.close(at(30_000))
+    budget.close(at(10_000))
+    assert budget.closed_until == at(30_000)
+    assert budget.wait_ms(1, True, at(12_000)) == 18_000
+    assert budget.used == 0
+    assert budget.wait_ms(1, True, at(30_000)) == 0
+
+
+def test_a_clock_that_steps_back_over_the_minute_and_forward_again_grants_nothing_twice() -> None:
+    budget = WeightBudget(100)
+    assert budget.wait_ms(80, False, at(-1)) == 0
+    assert budget.wait_ms(80, False, at(0)) == 0
+    assert budget.wait_ms(1, False, at(-1)) == 1
+    assert budget.wait_ms(1, False, at(0)) == MINUTE_MS
+
+
+def test_old_minutes_are_forgotten() -> None:
+    budget = WeightBudget(100)
+    for minute in range(2 * WINDOWS_KEPT):
+        assert budget.wait_ms(80, False, at(minute * MINUTE_MS)) == 0
+    assert budget.wait_ms(1, False, at((2 * WINDOWS_KEPT - 1) * MINUTE_MS)) == MINUTE_MS
+    assert budget.wait_ms(1, False, at(0)) == 0
+
+
+# --- the venue's clock ---
+
+
+def test_before_the_first_sample_our_own_clock_must_do() -> None:
+    clock = VenueClock(Millis(1_000), Millis(5_000_000))
+    assert clock.at(Millis(1_500)) == 5_000_500
+    assert not clock.is_measured
+
+
+def test_the_sample_with_the_shortest_way_counts() -> None:
+    clock = VenueClock(Millis(0), Millis(0))
+    clock.sample(Millis(0), Millis(100), Millis(7_050))
+    assert clock.at(Millis(0)) == 7_000
+    clock.sample(Millis(200), Millis(1_200), Millis(9_999))
+    assert clock.at(Millis(0)) == 7_000
+    clock.sample(Millis(2_000), Millis(2_010), Millis(9_011))
+    assert clock.at(Millis(0)) == 7_006
+
+
+def test_of_equally_short_ways_the_newest_counts() -> None:
+    clock = VenueClock(Millis(0), Millis(0))
+    for number in range(3):
+        clock.sample(Millis(number * 1_000), Millis(number * 1_000 + 10), Millis(number * 1_000 + 5 + number * 3))
+    assert clock.at(Millis(0)) == 6
+
+
+def test_old_samples_give_way() -> None:
+    clock = VenueClock(Millis(0), Millis(0))
+    clock.sample(Millis(0), Millis(0), Millis(100))
+    for number in range(8):
+        clock.sample(Millis(number), Millis(number + 20), Millis(number + 510))
+    assert clock.at(Millis(0)) == 500
+
+
+def test_a_doubted_clock_is_no_longer_measured_but_still_the_best_guess() -> None:
+    clock = VenueClock(Millis(0), Millis(0))
+    clock.sample(Millis(0), Millis(10), Millis(905))
+    clock.doubt()
+    assert (clock.is_measured, clock.at(Millis(0))) == (False, 900)
+    clock.sample(Millis(0), Millis(1_000), Millis(2_500))
+    assert (clock.is_measured, clock.at(Millis(0))) == (True, 2_000)
