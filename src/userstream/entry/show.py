@@ -15,6 +15,7 @@ from userstream.entry.comparison import Comparison, compare_account
 from userstream.kernel.settings import RecoverySettings, StreamSettings
 from userstream.ports import Clock
 from userstream.sim.faults import Script, load_script
+from userstream.sim.limits import LimitSettings
 from userstream.sim.server import PaperExchangeServer
 from userstream.sim.settings import AccountSpec, SimulatorSettings
 from userstream.sim.venue import Call
@@ -30,6 +31,9 @@ FAULTS: Final = b"""[
  {"every_s": 29, "from_s": 20, "action": "double", "account": "*", "count": 20}
 ]"""
 """What the demo does to its own sockets, because surviving it is what the product is for."""
+
+LIMITS: Final = LimitSettings(weight_per_minute=24_000)
+"""A minute of the demo holds the troubles of days, so it has the request budget of ten minutes."""
 
 CALM_S: Final = 20
 STEP_MS: Final = 100
@@ -79,8 +83,10 @@ async def open_show(*, accounts: int, rate: float, seed: int, port: int, store: 
     """Starts everything; at the end of the block it is stopped in order."""
     names = tuple(NAMES[number] if number < len(NAMES) else f"account-{number + 1}" for number in range(accounts))
     specs = tuple(AccountSpec(account=name, balances={"USDT": Decimal(50_000)}) for name in names)
-    settings = SimulatorSettings(accounts=specs, rate=rate, seed=seed, port=port, script=script or load_script(FAULTS), ping_interval_s=5)
-    async with PaperExchangeServer(settings) as server, Fleet(store=store) as fleet:
+    settings = SimulatorSettings(
+        accounts=specs, rate=rate, seed=seed, port=port, script=script or load_script(FAULTS), ping_interval_s=5, limits=LIMITS
+    )
+    async with PaperExchangeServer(settings) as server, Fleet(store=store, weight_limit=LIMITS.weight_per_minute) as fleet:
         place = server.listing.venues[VENUE]
         for key in server.listing.accounts:
             await fleet.add(

@@ -43,6 +43,11 @@ class Gate:
             self._waker = self._clock.spawn(self._wake(), "gate")
         await granted
 
+    async def grant_vital(self, weight: int) -> None:
+        """For the few light calls without which no socket opens: they pass by all others, and only a ban makes them wait."""
+        while wait_ms := self._budget.wait_ms(weight, True, self._venue_now(), vital=True):
+            await self._clock.sleep(min(wait_ms, 1_000))
+
     async def send(self, request: HttpRequest, *, time_limit_ms: int) -> HttpResponse:
         """Sends a call whose weight was granted."""
         self.requests += 1

@@ -237,7 +237,7 @@ class AccountRunner:
         self._carry_out()
 
     async def _call_for_session(self, call: SessionCall) -> None:
-        await self._gate.grant(call.request.weight, urgent=True)
+        await self._gate.grant_vital(call.request.weight)
         response = await self._gate.send(call.request, time_limit_ms=self._call_limit_ms)
         now, wall = self._clock.now(), self._clock.wall()
         facts = self.machine.session_response(call.connection, call.tag, response, now, wall)

@@ -38,7 +38,7 @@ class WeightBudget:
     """The request weight of one address (IP) at one venue, in windows of a minute aligned to the venue's clock.
 
     Promises: never grants more than `share` of the limit within a window, except that urgent asks may use the reserve up to the
-    limit's `urgent_share` (a single call that weighs more goes alone); nothing while a ban or a pause is on. The venue's own count, when
+    limit's `urgent_share` (a single call that weighs more goes alone), and what a socket needs to open up to the limit itself; nothing while a ban or a pause is on. The venue's own count, when
     it reports more than ours, counts. An estimate of the venue's clock that steps back opens no window anew.
     """
 
@@ -54,12 +54,12 @@ class WeightBudget:
         """The weight of the current window."""
         return self._windows.get(self._window, 0)
 
-    def wait_ms(self, weight: int, urgent: bool, venue_now: Millis) -> int:
-        """0 and the weight is counted, or how long to wait before asking again."""
+    def wait_ms(self, weight: int, urgent: bool, venue_now: Millis, *, vital: bool = False) -> int:
+        """0 and the weight is counted, or how long to wait before asking again. `vital`: darkness lasts until this is answered."""
         if venue_now < self._closed_until:
             return self._closed_until - venue_now
         used = self._roll(venue_now)
-        cap = self._limit * (self._urgent_share if urgent else self._share)
+        cap = self._limit * (1 if vital else self._urgent_share if urgent else self._share)
         if used and used + weight > cap:
             return MINUTE_MS - venue_now % MINUTE_MS
         self._note(used + weight)
