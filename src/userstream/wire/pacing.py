@@ -38,8 +38,9 @@ class WeightBudget:
     """The request weight of one address (IP) at one venue, in windows of a minute aligned to the venue's clock.
 
     Promises: never grants more than `share` of the limit within a window, except that urgent asks may use the reserve up to the
-    limit's `urgent_share` (a single call that weighs more goes alone), and what a socket needs to open up to the limit itself; nothing while a ban or a pause is on. The venue's own count, when
-    it reports more than ours, counts. An estimate of the venue's clock that steps back opens no window anew.
+    limit's `urgent_share` (a single call that weighs more goes alone), and what a socket needs to open up to the limit itself;
+    nothing while a ban or a pause is on. The venue's own count, when it reports more than ours, counts. An estimate of the
+    venue's clock that steps back opens no window anew.
     """
 
     def __init__(self, limit: int, *, share: float = 0.8, urgent_share: float = 0.95) -> None:
