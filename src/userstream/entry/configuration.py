@@ -5,18 +5,24 @@ from __future__ import annotations
 import os
 import stat
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, TypeVar
 
 import msgspec
 
-from userstream.entry.bootstrap import AccountSettings, credentials_of
+from userstream.adapters.network import check_address
+from userstream.entry.bootstrap import AccountSettings, credentials_of, endpoints_of
 from userstream.kernel.errors import SettingsError, nearest
-from userstream.kernel.settings import RecoverySettings, StreamSettings
+from userstream.kernel.settings import RecoverySettings, StreamSettings, check
+from userstream.venues import find_venue
+from userstream.wire.venue import Credentials
 
 SectionType = TypeVar("SectionType", bound=msgspec.Struct)
+SECTIONS: Final = ("store", "log", "recovery", "stream", "account")
 SECRETS: Final = ("api_key", "api_secret", "passphrase")
+LONGEST_NAME: Final = 64
+OFF: Final = frozenset({"false", "0", "no", "off"})
 FORMATS: Final = ("auto", "console", "json")
 LEVELS: Final = ("debug", "info", "warning", "error")
 
@@ -27,12 +33,20 @@ class StoreSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     path: str = "userstream.db"
     keep_days: int = 14
 
+    def __post_init__(self) -> None:
+        check(bool(self.path.strip()) and "\0" not in self.path, "path", self.path, "must name a file")
+        check(1 <= self.keep_days <= 36_500, "keep_days", self.keep_days, "must be between 1 and 36500 (days)")
+
 
 class LogSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How much is logged, and in which form (auto: for people on a terminal, else JSON lines)."""
 
     level: str = "info"
     format: str = "auto"
+
+    def __post_init__(self) -> None:
+        for field, value, known in (("level", self.level, LEVELS), ("format", self.format, FORMATS)):
+            check(value in known, field, value, f"is not known; {nearest(value, known)}")
 
 
 class AccountSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -56,6 +70,10 @@ class AccountSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     recovery: dict[str, object] = {}
     stream: dict[str, object] = {}
 
+    def __post_init__(self) -> None:
+        check(bool(self.name.strip()), "name", self.name, "is empty: every account needs a name of its own")
+        check(self.name.isprintable() and len(self.name) <= LONGEST_NAME, "name", self.name[:LONGEST_NAME], "must be one short line")
+
     def __repr__(self) -> str:
         return f"AccountSection({self.name!r}, {self.venue!r})"
 
@@ -73,40 +91,53 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True):
 def read_configuration(path: Path, environment: Mapping[str, str] = os.environ) -> Configuration:
     """Reads and checks a file. Raises SettingsError naming the file, the key, the value and the rule."""
     document = _read(path)
-    unknown = sorted(document.keys() - {"store", "log", "recovery", "stream", "account"})
-    if unknown:
-        raise SettingsError(
-            f"{path}: {unknown[0]!r} is not known; {nearest(unknown[0], ('store', 'log', 'recovery', 'stream', 'account'))}"
-        )
-    sections = document.get("account", [])
-    if not isinstance(sections, list) or not sections:
-        raise SettingsError(f"{path}: no account is configured; add a table [[account]] with name, venue and api_key_env")
-    accounts = [_section(path, f"account {number}", entry, AccountSection) for number, entry in enumerate(sections, 1)]
-    _check_names(path, accounts)
-    enabled = [account for account in accounts if account.enabled]
+    for name in document:
+        if name not in SECTIONS:
+            raise SettingsError(f"{path}: {name!r} is not known; {nearest(name, SECTIONS)}")
+    store = _section(path, "store", document.get("store", {}), StoreSection)
     log = _section(path, "log", document.get("log", {}), LogSection)
-    _check_log(path, log)
-    settings = tuple(_account(path, account, document, environment) for account in enabled)
-    return Configuration(
-        store=_section(path, "store", document.get("store", {}), StoreSection),
-        log=log,
-        accounts=settings,
-        stream_only=tuple(account.name for account in settings if account.credentials.api_secret is None),
-        websocket_enabled=environment.get("WEBSOCKET_ENABLED", "true").lower() not in ("false", "0", "no"),
+    common = _Common(
+        recovery=_section(path, "recovery", document.get("recovery", {}), RecoverySettings),
+        stream=_section(path, "stream", document.get("stream", {}), StreamSettings),
     )
+    sections = _accounts(path, document.get("account", []))
+    accounts = tuple(_account(path, section, common, environment) for section in sections if section.enabled)
+    _check_keys(path, accounts, environment)
+    return Configuration(
+        store=store,
+        log=log,
+        accounts=accounts,
+        stream_only=tuple(account.name for account in accounts if account.credentials.api_secret is None),
+        websocket_enabled=environment.get("WEBSOCKET_ENABLED", "").strip().lower() not in OFF,
+    )
+
+
+class _Common(msgspec.Struct, frozen=True, kw_only=True):
+    """What holds for every account that does not say otherwise."""
+
+    recovery: RecoverySettings
+    stream: StreamSettings
 
 
 def _read(path: Path) -> dict[str, object]:
     try:
-        text = path.read_text("utf-8")
-    except OSError as error:
-        raise SettingsError(f"cannot read the configuration {path}: {error.strerror}") from None
+        # some editors begin a text with a mark of its byte order
+        text = path.read_text("utf-8-sig")
     except UnicodeDecodeError:
         raise SettingsError(f"the configuration {path} is not UTF-8 text") from None
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"cannot read the configuration {path}: {_why(error)}") from None
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"the configuration {path} is not TOML: {error}") from None
+
+
+def _why(error: OSError | ValueError) -> str:
+    return error.strerror or "it cannot be opened" if isinstance(error, OSError) else "that is no name of a file"
+
+
+# --- sections ---
 
 
 def _section(path: Path, name: str, entry: object, kind: type[SectionType]) -> SectionType:
@@ -119,45 +150,95 @@ def _section(path: Path, name: str, entry: object, kind: type[SectionType]) -> S
     try:
         return msgspec.convert(entry, kind)
     except msgspec.ValidationError as error:
-        raise SettingsError(f"{path}: [{name}] {str(error).replace('`', '').replace('$.', '')}") from None
+        raise SettingsError(f"{path}: [{name}] {_plain(error, entry)}") from None
     except SettingsError as error:
         raise SettingsError(f"{path}: [{name}] {error}") from None
 
 
-def _check_names(path: Path, accounts: list[AccountSection]) -> None:
+def _plain(error: msgspec.ValidationError, entry: Mapping[str, object]) -> str:
+    """The rule that a value breaks, with the value, unless it may be a secret."""
+    rule, _, place = str(error).replace("`", "").partition(" - at $.")
+    if not place:
+        return rule
+    if place in SECRETS or place not in entry:
+        return f"{place}: {rule}"
+    return f"{place} = {entry[place]!r}: {rule}"
+
+
+def _accounts(path: Path, entries: object) -> list[AccountSection]:
+    if not isinstance(entries, list) or not entries:
+        raise SettingsError(f"{path}: no account is configured; add a table [[account]] with name, venue and api_key_env")
+    accounts = [_section(path, f"account {number}", entry, AccountSection) for number, entry in enumerate(entries, 1)]
     seen: set[str] = set()
     for account in accounts:
         if account.name in seen:
             raise SettingsError(f"{path}: two accounts are named {account.name!r}; names are unique")
         seen.add(account.name)
+    return accounts
 
 
-def _check_log(path: Path, log: LogSection) -> None:
-    for field, value, known in (("level", log.level, LEVELS), ("format", log.format, FORMATS)):
-        if value not in known:
-            raise SettingsError(f"{path}: [log] {field} = {value!r} is not known; {nearest(value, known)}")
+# --- accounts ---
 
 
-def _account(path: Path, account: AccountSection, document: Mapping[str, object], environment: Mapping[str, str]) -> AccountSettings:
+def _account(path: Path, account: AccountSection, common: _Common, environment: Mapping[str, str]) -> AccountSettings:
+    place = f"account {account.name!r}"
+    credentials = _credentials(path, account, environment)
+    settings = AccountSettings(
+        name=account.name,
+        venue=account.venue,
+        credentials=credentials,
+        rest_url=account.rest_url,
+        ws_url=account.ws_url,
+        ws_api_url=account.ws_api_url,
+        recovery=_merged(path, f"{place} recovery", common.recovery, account.recovery),
+        stream=_merged(path, f"{place} stream", common.stream, account.stream),
+    )
+    try:
+        _check_addresses(settings, environment)
+    except SettingsError as error:
+        raise SettingsError(f"{path}: {place} {error}") from None
+    return settings
+
+
+def _merged(path: Path, name: str, common: SectionType, own: Mapping[str, object]) -> SectionType:
+    return _section(path, name, {**msgspec.structs.asdict(common), **own}, type(common)) if own else common
+
+
+def _check_addresses(settings: AccountSettings, environment: Mapping[str, str]) -> None:
+    """Raises SettingsError for a venue nobody knows, and for addresses that no socket could use."""
+    places = endpoints_of(settings, find_venue(settings.venue), environment)
+    for name, secure, plain in (("rest_url", "https", "http"), ("ws_url", "wss", "ws"), ("ws_api_url", "wss", "ws")):
+        address: str = getattr(places, name)
+        try:
+            if address:
+                check_address(address, secure=secure, plain=plain)
+        except SettingsError as error:
+            raise SettingsError(f"{name}: {error}") from None
+
+
+def _check_keys(path: Path, accounts: Sequence[AccountSettings], environment: Mapping[str, str]) -> None:
+    """Two names for one account of the venue are a slip of copying: the books of one would be told as those of the other."""
+    owners: dict[tuple[str, str, str], str] = {}
+    for account in accounts:
+        places = endpoints_of(account, find_venue(account.venue), environment)
+        key = (account.venue, places.rest_url, account.credentials.api_key.reveal())
+        if key in owners:
+            raise SettingsError(f"{path}: accounts {owners[key]!r} and {account.name!r} have the same api_key; give each its own")
+        owners[key] = account.name
+
+
+# --- secrets ---
+
+
+def _credentials(path: Path, account: AccountSection, environment: Mapping[str, str]) -> Credentials:
     place = f"account {account.name!r}"
     key, secret, passphrase = (_secret(path, account, name, environment) for name in SECRETS)
     if key is None:
         raise SettingsError(f"{path}: {place} has no api_key; give api_key_env, api_key_file or api_key")
-    return AccountSettings(
-        name=account.name,
-        venue=account.venue,
-        credentials=credentials_of(key, secret, passphrase),
-        rest_url=account.rest_url,
-        ws_url=account.ws_url,
-        ws_api_url=account.ws_api_url,
-        recovery=_section(path, "recovery", _merged(document, "recovery", account.recovery), RecoverySettings),
-        stream=_section(path, "stream", _merged(document, "stream", account.stream), StreamSettings),
-    )
-
-
-def _merged(document: Mapping[str, object], name: str, own: Mapping[str, object]) -> object:
-    common = document.get(name, {})
-    return {**common, **own} if isinstance(common, dict) else common
+    try:
+        return credentials_of(key, secret, passphrase)
+    except SettingsError as error:
+        raise SettingsError(f"{path}: {place} {error}") from None
 
 
 def _secret(path: Path, account: AccountSection, name: str, environment: Mapping[str, str]) -> str | None:
@@ -175,23 +256,24 @@ def _secret(path: Path, account: AccountSection, name: str, environment: Mapping
                 f"{path}: account {account.name!r} takes its {name} from the environment variable {variable}, which is not set"
             )
         return environment[variable]
-    return None if file is None else _read_secret(path, Path(file), name)
+    return None if file is None else _read_secret(path, account, name, file)
 
 
-def _read_secret(path: Path, file: Path, name: str) -> str:
-    place = file if file.is_absolute() else path.parent / file
-    _check_private(place, f"it holds a {name}")
+def _read_secret(path: Path, account: AccountSection, name: str, file: str) -> str:
+    place = path.parent / file
     try:
+        if place.is_dir():
+            raise SettingsError(f"{path}: account {account.name!r} {name}_file = {file!r} is a folder; name the file in it")
+        _check_private(place, f"it holds the {name} of account {account.name!r}")
         return place.read_text("utf-8").strip()
-    except OSError as error:
-        raise SettingsError(f"cannot read {place}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise SettingsError(f"{place} is not UTF-8 text, so it holds no {name}") from None
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"cannot read {place}, which {path} names as {name}_file: {_why(error)}") from None
 
 
 def _check_private(path: Path, why: str) -> None:
     """Secrets stand only where nobody else can read them."""
-    try:
-        mode = stat.S_IMODE(path.stat().st_mode)
-    except OSError as error:
-        raise SettingsError(f"cannot read {path}: {error.strerror}") from None
+    mode = stat.S_IMODE(path.stat().st_mode)
     if os.name == "posix" and mode & 0o077:
         raise SettingsError(f"{path} can be read by others (mode {mode:04o}), and {why}: run chmod 600 {path}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from userstream.domain.account import Account, Doubt
@@ -17,7 +18,7 @@ from userstream.domain.events import (
 )
 from userstream.domain.fold import apply, forget
 from userstream.domain.registers import empty_balance, flat_position
-from userstream.domain.words import Source
+from userstream.domain.words import FINAL, PositionSide, Source
 from userstream.kernel.amount import ZERO
 from userstream.kernel.errors import (
     AuthenticationError,
@@ -28,8 +29,8 @@ from userstream.kernel.errors import (
     RetryLater,
     UserStreamError,
 )
-from userstream.kernel.ids import Millis, OrderId
-from userstream.wire.doubts import DISPUTED_AFTER, Doubts
+from userstream.kernel.ids import Millis, OrderId, Symbol
+from userstream.wire.doubts import DISPUTED_AFTER, Doubts, Mismatches, key_of
 from userstream.wire.feed import NEVER, Wish
 from userstream.wire.inquiry import Inquiries, Inquiry
 from userstream.wire.pacing import Backoff, VenueClock, jitter
@@ -50,19 +51,25 @@ class Books:
         self._dialect, self._account, self._clock, self._policy, self._seed = dialect, account, clock, policy, seed
         self._inquiries = Inquiries(dialect, Backoff(seed=seed))
         self._round: Round | None = None
+        self._epoch = 0
         self._again = ""
+        self._again_from = Millis(0)
         self._lit_at: Millis | None = None
         self._lit_now = Millis(0)
+        self._proven = False
+        self._unexplained = 0
         self._confirm_at = NEVER
         self._next_audit = NEVER
         self._next_history = NEVER
         self._next_poll = Millis(0)
         self._next_clock = Millis(0)
         self._settings_read = False
+        self._clock_read = Millis(0)
         self._began = Millis(0)
         self._last_round = Millis(0)
         self._repaired_fills = 0
         self._doubts = Doubts(policy)
+        self._mismatches = Mismatches(account)
         self._suspected = Millis(-SUSPICION_PAUSE_MS)
         self.lit = False
         self.polling = False
@@ -71,22 +78,22 @@ class Books:
         self.missed_by_stream = 0
         self.recovered_fills = 0
         self.rounds = 0
-        self.mismatches: dict[tuple[str, str], Mismatch] = {}
 
     # --- what the machine asks ---
 
     @property
     def is_proven(self) -> bool:
-        return self._lit_at is not None and self._account.proven_until >= self._lit_at
+        return self._proven
+
+    @property
+    def mismatches(self) -> Mapping[tuple[str, str], Mismatch]:
+        """The open ones, by subject and key."""
+        return self._mismatches.open
 
     @property
     def watermark(self) -> Millis:
         """Everything before it was read: proven, or older than our care."""
         return self._account.proven_until or self._began
-
-    @property
-    def failing(self) -> bool:
-        return self._inquiries.failing
 
     def start(self, now: Millis) -> None:
         self._inquiries.ask([AskClock()], self._clock.at(now), urgent=True, for_round=False)
@@ -94,12 +101,17 @@ class Books:
 
     def stream_opened(self, venue_now: Millis, now: Millis) -> None:
         """A socket delivers after darkness: what lies before must be read, and read again once the venue's lag has passed."""
-        self._lit_at, self._lit_now = venue_now, now
+        self._again_from = now
+        self.message_lost("the stream opened", venue_now, now)
+
+    def message_lost(self, reason: str, venue_now: Millis, now: Millis) -> None:
+        """Before this moment the stream may have kept something back: nothing is proven until history includes the moment."""
+        self._lit_at, self._lit_now, self._proven = venue_now, now, False
         self._confirm_at = NEVER
-        self.read_again("the stream opened")
+        self.read_again(reason)
 
     def read_again(self, reason: str) -> None:
-        """Something may have been missed: a full round as soon as none is running."""
+        """Something may have been missed: a full round as soon as none is running, but not one after the other without a pause."""
         self._again = self._again or reason
 
     def take_wishes(self) -> list[Wish]:
@@ -119,6 +131,7 @@ class Books:
         if self._round is None and self._clock.is_measured:
             times.append(self._confirm_at)
             times += [self._next_audit, self._next_history] if self.lit else []
+            times += [self._again_from] if self.lit and self._again else []
             times += [self._next_poll] if self.polling else []
         return min(times)
 
@@ -138,7 +151,7 @@ class Books:
             self._begin(reason, full, now)
 
     def _due(self, now: Millis) -> tuple[str, bool]:
-        if self._again and self.lit:
+        if self._again and self.lit and self._again_from <= now:
             return self._again, True
         if self._confirm_at <= now:
             return "confirming", True
@@ -154,15 +167,19 @@ class Books:
         venue_now = self._clock.at(now)
         if not self._began:
             self._began = Millis(venue_now - self._policy.backfill_ms)
-        self._again = ""
-        self._confirm_at = NEVER
+        if self._lit_at is not None and not self._proven:
+            self._lit_at = self._clock.at(self._lit_now)  # the clock may be known better by now
+        if full:
+            self._again, self._again_from = "", Millis(now + self._policy.lag_ms)
+            self._confirm_at = NEVER
         self._next_poll = Millis(now + self._policy.poll_ms)
         overlap = self._policy.overlap_ms if self._account.proven_until else 0
         read = self.watermark if full else max(self.watermark, self._last_round - self._policy.lag_ms)
         since = max(read - overlap, venue_now - self._dialect.history_depth_ms())
         self._last_round = venue_now
+        self._epoch = max(self._epoch, self._account.epoch) + 1
         self._round = Round(
-            epoch=self._account.epoch + 1,
+            epoch=self._epoch,
             reason=reason,
             full=full,
             settings=full and (not self._settings_read or reason == "history"),
@@ -183,27 +200,45 @@ class Books:
         unknown = finished.unknown_trades(self._account) if finished.full else []
         self._round = None
         self._plan_audits(now, finished.full)
+        self._repaired_fills += finished.new_fills
         if unknown:
-            self._again = ""
-            self._confirm_at = Millis(now + self._policy.lag_ms)
-            return self._mismatch("fills", ".".join(unknown[0]), f"{len(unknown)} not known", "in the cash history", wall)
+            return self._unexplained_trades(finished, unknown, now, wall)
         self.rounds += 1
-        self._settings_read = self._settings_read or finished.full
-        proven = Millis(finished.started - self._policy.lag_ms) if finished.full else self._account.proven_until
-        facts = self._settle_mismatches("fills", wall)
+        facts: list[Event] = []
+        proven = self._account.proven_until
+        if finished.full:
+            self._settings_read, self._unexplained = True, 0
+            proven = Millis(finished.started - self._policy.lag_ms)
+            facts = self._mismatches.settle_older(finished.epoch, wall) + self._cut_history(finished, wall)
         facts.append(self._snapshot(finished, proven, wall))
         return self._applied(facts) + self._after_round(finished, now, wall)
+
+    def _unexplained_trades(self, finished: Round, unknown: list[tuple[Symbol, str]], now: Millis, wall: Millis) -> list[Event]:
+        """The cash history names trades that no fill explains: read again when the venue's lag has passed, then ever more rarely."""
+        self._confirm_at = Millis(now + min(self._policy.history_ms, self._policy.lag_ms * 2**self._unexplained))
+        self._unexplained += 1
+        if self._unexplained == 1:
+            return []
+        key, ours = ".".join(unknown[0]), f"{len(unknown)} not known"
+        return self._mismatches.note("fills", key, ours, "in the cash history", epoch=finished.epoch, wall=wall)
+
+    def _cut_history(self, finished: Round, wall: Millis) -> list[Event]:
+        """Says so when the venue's history does not reach back to where ours ends."""
+        if finished.since <= self.watermark:
+            return []
+        ours, theirs = f"read until {self.watermark}", f"kept since {finished.since}"
+        return self._mismatches.note("history", str(self.watermark), ours, theirs, epoch=finished.epoch, wall=wall)
 
     def _after_round(self, finished: Round, now: Millis, wall: Millis) -> list[Event]:
         if not finished.full:
             return []
-        self._repaired_fills += finished.new_fills
         forget(self._account, Millis(max(0, self._account.proven_until - 2 * self._policy.overlap_ms)))
         if self._lit_at is None or not self.lit:
             return []
-        if not self.is_proven:
+        if finished.started - self._policy.lag_ms < self._lit_at:
             self._confirm_at = Millis(max(now, self._lit_now + self._policy.lag_ms + self._policy.margin_ms))
             return []
+        self._proven = True
         return self._repair_gap(wall)
 
     def _repair_gap(self, wall: Millis) -> list[Event]:
@@ -254,12 +289,13 @@ class Books:
         self._inquiries.done(inquiry)
         if isinstance(inquiry.question, AskClock):
             if answer.venue_time is not None:
+                self._clock_read = now
                 self._clock.sample(inquiry.sent, now, answer.venue_time)
             return []
         return self._take(inquiry, answer, now, wall)
 
     def _take(self, inquiry: Inquiry, answer: Answer, now: Millis, wall: Millis) -> list[Event]:
-        facts = self._learn(inquiry, answer, wall)
+        facts = self._learn(inquiry, answer, now, wall)
         current = self._round
         if not inquiry.for_round or current is None:
             self._inquiries.ask(answer.more, self._clock.at(now), urgent=inquiry.urgent, for_round=False)
@@ -272,9 +308,9 @@ class Books:
             self._again = "the audit found a difference"
         return facts + (self._end(now, wall) if current.is_done else [])
 
-    def _learn(self, inquiry: Inquiry, answer: Answer, wall: Millis) -> list[Event]:
+    def _learn(self, inquiry: Inquiry, answer: Answer, now: Millis, wall: Millis) -> list[Event]:
         """Applies what was answered; what only REST told of a time when a socket was open was missed by the stream."""
-        facts = self._applied([*answer.events, *self._absent(inquiry, answer, wall)])
+        facts = self._applied([*answer.events, *self._absent(inquiry, answer, now, wall)])
         fills = [fact for fact in facts if isinstance(fact, Filled)]
         self.recovered_fills += len(fills)
         missed = [fill for fill in fills if self._was_missed(fill, inquiry.as_of)]
@@ -289,11 +325,11 @@ class Books:
             return False
         return self._lit_at + MISSED_AFTER_MS < fill.transaction_time < as_of - self._policy.lag_ms
 
-    def _absent(self, inquiry: Inquiry, answer: Answer, wall: Millis) -> list[Event]:
+    def _absent(self, inquiry: Inquiry, answer: Answer, now: Millis, wall: Millis) -> list[Event]:
         events: list[Event] = []
         for known in absent_keys(self._account, answer, inquiry.question):
             if isinstance(known, PositionSet):
-                events.append(flat_position(known, inquiry.as_of, self._policy.lag_ms, wall))
+                events.append(flat_position(known, inquiry.as_of, self._policy.lag_ms, wall, self._clock.at(now)))
             elif isinstance(known, BalanceSet):
                 events.append(empty_balance(known, inquiry.as_of, self._policy.lag_ms, wall))
         return events
@@ -307,8 +343,9 @@ class Books:
                 self.error = error
                 return []
             case ClockSkewed():
-                self._clock.doubt()
-                self._inquiries.ask([AskClock()], self._clock.at(now), urgent=True, for_round=False)
+                if inquiry.sent >= self._clock_read:  # else it was signed before the clock was read again
+                    self._clock.doubt()
+                    self._inquiries.ask([AskClock()], self._clock.at(now), urgent=True, for_round=False)
                 self._inquiries.retry(inquiry, now, None)
             case RetryLater():
                 self._inquiries.retry(inquiry, now, error.after_ms)
@@ -316,7 +353,7 @@ class Books:
                 return self._order_not_found(inquiry, inquiry.question, now, wall)
             case DecodeError() | RequestRefused():
                 self._inquiries.retry(inquiry, now, 30_000)
-                return self._unreadable(inquiry.question, error, response, wall)
+                return self._unreadable(inquiry.question, error, response, wall) if inquiry.failures == 1 else []
             case _:
                 self._inquiries.retry(inquiry, now, None)
         return []
@@ -336,16 +373,20 @@ class Books:
 
     def _order_not_found(self, inquiry: Inquiry, question: AskOrder, now: Millis, wall: Millis) -> list[Event]:
         """History may lag, so the question is repeated; in the end the order stays as it is and the disagreement is shown."""
-        if inquiry.failures < NOT_FOUND_TRIES:
+        inquiry.not_found += 1
+        if inquiry.not_found <= NOT_FOUND_TRIES:
             self._inquiries.retry(inquiry, now, self._policy.lag_ms)
             return []
         self._inquiries.done(inquiry)
-        facts = []
-        if (question.symbol, question.order_id, question.conditional) in self._account.orders:
-            facts = self._mismatch("order", f"{question.symbol}.{question.order_id}", "open", "not known to the venue", wall)
-        if self._round is not None:
-            self._round.close(question)
-            if self._round.is_done:
+        facts: list[Event] = []
+        current = self._round
+        order = self._account.orders.get((question.symbol, question.order_id, question.conditional))
+        if order is not None and order.status not in FINAL:
+            epoch, key = self._epoch, f"{question.symbol}.{question.order_id}"
+            facts = self._mismatches.note("order", key, order.status, "not known to the venue", epoch=epoch, wall=wall)
+        if inquiry.for_round and current is not None:
+            current.close(question)
+            if current.is_done:
                 facts += self._end(now, wall)
         return facts
 
@@ -354,72 +395,50 @@ class Books:
     def weigh_doubts(self, now: Millis, wall: Millis) -> list[Event]:
         """Asks what settles the doubts that stayed open too long; called while there are any. Returns facts to publish."""
         due, settled = self._doubts.weigh(self._account, now)
-        facts = [fact for doubt in settled for fact in self._settle_mismatch((doubt.subject, f"{doubt.symbol}.{doubt.key}"), wall)]
-        if not self._clock.is_measured:
-            return facts
-        venue_now = self._clock.at(now)
-        for doubt, tries in due:
-            history = Millis(self.watermark - self._policy.overlap_ms)
-            self._inquiries.ask(questions_of(self._account, doubt, history, venue_now), venue_now, urgent=True, for_round=False)
-            if doubt.subject == "mode":
-                del self._account.doubts[doubt]
-            elif tries == DISPUTED_AFTER:
-                facts += self._dispute(doubt, wall)
+        facts: list[Event] = []
+        for doubt in settled:
+            if doubt.subject != "position":  # that one is settled by reading all of history
+                facts += self._mismatches.settle(doubt.subject, key_of(doubt), wall)
+        if self._clock.is_measured and self._began:
+            for doubt in due:
+                facts += self._ask_about(doubt, now, wall)
         return facts
+
+    def _ask_about(self, doubt: Doubt, now: Millis, wall: Millis) -> list[Event]:
+        venue_now = self._clock.at(now)
+        since = Millis(max(self.watermark - self._policy.overlap_ms, venue_now - self._dialect.history_depth_ms()))
+        questions = questions_of(self._account, doubt, since, venue_now)
+        if any(self._inquiries.is_asking(question) for question in questions):
+            return []  # an answer that is on its way may settle it
+        self._inquiries.ask(questions, venue_now, urgent=True, for_round=False)
+        tries = self._doubts.asked(doubt, now)
+        if doubt.subject == "mode":
+            del self._account.doubts[doubt]
+        return self._dispute(doubt, wall) if tries == DISPUTED_AFTER else []
 
     def _dispute(self, doubt: Doubt, wall: Millis) -> list[Event]:
         """Asking did not help: the disagreement becomes visible, all of history is read again, and sums go on from the venue's word."""
         self.read_again(f"{doubt.subject} {doubt.symbol} {doubt.key} does not add up")
-        watch = next((watch for key, watch in self._account.watches.items() if key == (doubt.symbol, doubt.key)), None)
-        if doubt.subject != "position" or watch is None:
-            sum_known = self._account.fill_sums.get((doubt.symbol, OrderId(doubt.key)), ZERO)
-            return self._mismatch(doubt.subject, f"{doubt.symbol}.{doubt.key}", f"fills of {sum_known}", "more", wall)
-        facts = self._mismatch("position", f"{doubt.symbol}.{doubt.key}", str(watch.expected), str(watch.told), wall)
-        watch.accept()
-        self._account.doubts.pop(doubt, None)
+        ours, theirs = self._both_sides(doubt)
+        facts = self._mismatches.note(doubt.subject, key_of(doubt), ours, theirs, epoch=self._epoch, wall=wall)
+        if doubt.subject == "position":
+            self._account.watches[doubt.symbol, PositionSide(doubt.key)].accept()
+            self._account.doubts.pop(doubt, None)
         return facts
 
-    def _mismatch(self, subject: str, key: str, ours: str, theirs: str, wall: Millis) -> list[Event]:
-        if (subject, key) in self.mismatches:
-            return []
-        mismatch = Mismatch(
-            account=self._account.id,
-            venue=self._account.venue,
-            received_time=wall,
-            source=Source.SNAPSHOT,
-            subject=subject,
-            key=key,
-            ours=ours,
-            theirs=theirs,
-            since=wall,
-        )
-        self.mismatches[(subject, key)] = mismatch
-        return [mismatch]
-
-    def _settle_mismatches(self, subject: str, wall: Millis) -> list[Event]:
-        settled = [key for key in self.mismatches if key[0] == subject]
-        return [fact for key in settled for fact in self._settle_mismatch(key, wall)]
-
-    def _settle_mismatch(self, key: tuple[str, str], wall: Millis) -> list[Event]:
-        mismatch = self.mismatches.pop(key, None)
-        return [] if mismatch is None else [_resolved(mismatch, wall)]
-
-
-def _resolved(mismatch: Mismatch, wall: Millis) -> Mismatch:
-    return Mismatch(
-        account=mismatch.account,
-        venue=mismatch.venue,
-        received_time=wall,
-        source=Source.SNAPSHOT,
-        subject=mismatch.subject,
-        key=mismatch.key,
-        ours=mismatch.ours,
-        theirs=mismatch.theirs,
-        since=mismatch.since,
-        resolved=True,
-    )
+    def _both_sides(self, doubt: Doubt) -> tuple[str, str]:
+        account, symbol = self._account, doubt.symbol
+        if doubt.subject == "position":
+            watch = account.watches[symbol, PositionSide(doubt.key)]
+            return str(watch.expected), str(watch.told)
+        if doubt.subject == "order":
+            order = account.orders.get((symbol, OrderId(doubt.key), False))
+            told = "not known" if order is None else str(order.filled_quantity)
+            return f"fills of {account.fill_sums.get((symbol, OrderId(doubt.key)), ZERO)}", told
+        known = account.positions[symbol, PositionSide(doubt.key)].amount if symbol else account.balances[doubt.key].total
+        return str(known), "two sockets disagree"
 
 
 def _is_old(fact: Event, before: int) -> bool:
-    """Whether a register's new value is older than the venue's lag: then the stream should have told it."""
-    return isinstance(fact, PositionSet | BalanceSet) and fact.transaction_time < before
+    """Whether a register's new value is as old as the venue's lag: then the stream should have told it."""
+    return isinstance(fact, PositionSet | BalanceSet) and fact.transaction_time <= before

@@ -1,4 +1,5 @@
-"""Which doubts have stayed open too long: messages of one execution arrive in any order, so each doubt gets its time."""
+"""Which doubts have stayed open too long, and which of them became mismatches: messages of one execution arrive in any order, so each
+doubt gets its time."""
 
 from __future__ import annotations
 
@@ -7,6 +8,8 @@ from typing import Final
 import msgspec
 
 from userstream.domain.account import Account, Doubt
+from userstream.domain.events import Event, Mismatch
+from userstream.domain.words import Source
 from userstream.kernel.ids import Millis
 from userstream.wire.recovery import Policy
 
@@ -29,22 +32,73 @@ class Doubts:
         self._policy = policy
         self._waiting: dict[Doubt, Waiting] = {}
 
-    def weigh(self, account: Account, now: Millis) -> tuple[list[tuple[Doubt, int]], list[Doubt]]:
-        """The doubts to ask about now, with how often they were asked before; and those that have been settled since."""
+    def weigh(self, account: Account, now: Millis) -> tuple[list[Doubt], list[Doubt]]:
+        """The doubts that are due to be asked about now, and those that have been settled since."""
         open_doubts = account.doubts
         settled = [doubt for doubt, waiting in self._waiting.items() if open_doubts.get(doubt) != waiting.number]
         for doubt in settled:
             del self._waiting[doubt]
-        due: list[tuple[Doubt, int]] = []
-        for doubt, number in list(open_doubts.items()):
+        due: list[Doubt] = []
+        for doubt, number in open_doubts.items():
             waiting = self._waiting.get(doubt)
             if waiting is None:
                 self._waiting[doubt] = Waiting(number, Millis(now + self._limit_ms(doubt)))
             elif waiting.due <= now:
-                due.append((doubt, waiting.tries))
-                waiting.tries += 1
-                waiting.due = Millis(now + min(LONGEST_WAIT_MS, self._limit_ms(doubt) * 2 ** (waiting.tries + 1)))
+                due.append(doubt)
         return due, settled
+
+    def asked(self, doubt: Doubt, now: Millis) -> int:
+        """A due doubt was asked about: it waits longer each time. Returns how often it had been asked about before."""
+        waiting = self._waiting[doubt]
+        waiting.tries += 1
+        waiting.due = Millis(now + min(LONGEST_WAIT_MS, self._limit_ms(doubt) * 2 ** (waiting.tries + 1)))
+        return waiting.tries - 1
 
     def _limit_ms(self, doubt: Doubt) -> int:
         return self._policy.order_doubt_ms if doubt.subject == "order" else self._policy.position_doubt_ms
+
+
+class Mismatches:
+    """The disagreements that are open, each told once and once more when it is resolved. `epoch` numbers the readings of the books."""
+
+    def __init__(self, account: Account) -> None:
+        self._account = account
+        self._found_in: dict[tuple[str, str], int] = {}
+        self.open: dict[tuple[str, str], Mismatch] = {}
+
+    def note(self, subject: str, key: str, ours: str, theirs: str, *, epoch: int, wall: Millis) -> list[Event]:
+        """A disagreement was found in this reading, or while it was the last one."""
+        self._found_in[subject, key] = epoch
+        if (subject, key) in self.open:
+            return []
+        mismatch = self.open[subject, key] = Mismatch(
+            account=self._account.id,
+            venue=self._account.venue,
+            received_time=wall,
+            source=Source.SNAPSHOT,
+            subject=subject,
+            key=key,
+            ours=ours,
+            theirs=theirs,
+            since=wall,
+        )
+        return [mismatch]
+
+    def settle(self, subject: str, key: str, wall: Millis) -> list[Event]:
+        """The two agree again."""
+        mismatch = self.open.pop((subject, key), None)
+        if mismatch is None:
+            return []
+        del self._found_in[subject, key]
+        return [msgspec.structs.replace(mismatch, received_time=wall, sequence=0, resolved=True)]
+
+    def settle_older(self, epoch: int, wall: Millis) -> list[Event]:
+        """A full reading found no more of what earlier ones had found; what is in doubt is not settled by that."""
+        doubted = {(doubt.subject, key_of(doubt)) for doubt in self._account.doubts}
+        settled = [key for key, found in self._found_in.items() if found < epoch and key not in doubted]
+        return [fact for subject, key in settled for fact in self.settle(subject, key, wall)]
+
+
+def key_of(doubt: Doubt) -> str:
+    """What a doubt is about, as the mismatch names it that it may become."""
+    return f"{doubt.symbol}.{doubt.key}" if doubt.symbol else doubt.key

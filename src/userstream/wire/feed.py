@@ -14,7 +14,7 @@ from userstream.kernel.ids import Millis
 from userstream.kernel.secret import Secret
 from userstream.wire.pacing import Backoff
 from userstream.wire.request import HttpRequest, HttpResponse
-from userstream.wire.session import Call, Connect, Effect, GiveUp, Opened, Ping, Reset, Send, Session
+from userstream.wire.session import Call, Connect, Effect, Emit, GiveUp, Opened, Ping, Reset, Send, Session
 
 NEVER: Final = Millis(2**62)
 
@@ -171,10 +171,11 @@ class Feed:
 
     def tick(self, now: Millis) -> None:
         for line in list(self.lines.values()):
-            if line.session.deadline() <= now:
+            if line.connection in self.lines and line.session.deadline() <= now:
                 self._carry(line, line.session.tick(now), now)
         for line in list(self.lines.values()):
-            self._tick_line(line, now)
+            if line.connection in self.lines:
+                self._tick_line(line, now)
         self._keep_lines(now)
 
     def deadline(self) -> Millis:
@@ -189,6 +190,8 @@ class Feed:
 
     def _carry(self, line: Line, effects: list[Effect], now: Millis) -> None:
         for effect in effects:
+            if line.connection not in self.lines:
+                return
             match effect:
                 case Connect(url, label):
                     line.dialed = True
@@ -206,8 +209,8 @@ class Feed:
                 case GiveUp(error):
                     self.wishes.append(Fail(error))
                     self.stop(now)
-                case _:
-                    pass
+                case Emit():
+                    pass  # only a frame brings events, and the machine takes them from it
 
     def _open(self, line: Line, now: Millis) -> None:
         if line.opened is not None:
@@ -261,8 +264,10 @@ class Feed:
             line.frames_at_succession = line.frames
             line.retiring_at = Millis(now + self._policy.drain_ms)
             self._drop(successor, "the new socket stayed silent while the old one spoke", now)
-            self._next_dial = Millis(now + self._policy.backoff.delay_ms(1))
+            self.failures += 1
+            self._next_dial = Millis(now + self._policy.backoff.delay_ms(self.failures))
             return
+        self.failures = 0
         self._drop(line, "replaced", now)
 
     def _successor(self, line: Line) -> Line | None:

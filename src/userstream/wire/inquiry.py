@@ -9,7 +9,7 @@ import msgspec
 from userstream.kernel.ids import Millis
 from userstream.wire.feed import NEVER, Ask
 from userstream.wire.pacing import Backoff
-from userstream.wire.question import Question, RestDialect
+from userstream.wire.question import AskFills, Question, RestDialect
 from userstream.wire.request import HttpRequest
 
 
@@ -23,6 +23,7 @@ class Inquiry(msgspec.Struct):
     sent: Millis = Millis(0)
     as_of: Millis = Millis(0)
     failures: int = 0
+    not_found: int = 0
     retry_at: Millis | None = None
 
 
@@ -36,14 +37,18 @@ class Inquiries:
         self.wishes: list[Ask] = []
 
     def ask(self, questions: Iterable[Question], venue_now: Millis, *, urgent: bool, for_round: bool) -> None:
-        """Asks what is not asked already."""
-        asked = {inquiry.question for inquiry in self._open.values()}
+        """Asks what is not asked already; a round has its questions for itself."""
         for question in questions:
-            if for_round or question not in asked:
+            if for_round or not self.is_asking(question):
                 self._numbers += 1
                 inquiry = Inquiry(self._numbers, question, urgent, for_round)
                 self._open[inquiry.number] = inquiry
                 self._wish(inquiry, venue_now)
+
+    def is_asking(self, question: Question) -> bool:
+        """Whether an answer to this question is on its way; of a symbol's fills, to a question that begins at any time."""
+        subject = _subject_of(question)
+        return any(_subject_of(inquiry.question) == subject for inquiry in self._open.values())
 
     def _wish(self, inquiry: Inquiry, venue_now: Millis) -> None:
         weight = self._dialect.request(inquiry.question, venue_now).weight
@@ -68,10 +73,6 @@ class Inquiries:
         inquiry.failures += 1
         inquiry.retry_at = Millis(now + max(after_ms or 0, self._backoff.delay_ms(inquiry.failures)))
 
-    def drop_round(self) -> None:
-        """The round was given up: its questions with it."""
-        self._open = {number: inquiry for number, inquiry in self._open.items() if not inquiry.for_round}
-
     def tick(self, now: Millis, venue_now: Millis) -> None:
         for inquiry in self._open.values():
             if inquiry.retry_at is not None and inquiry.retry_at <= now:
@@ -81,7 +82,6 @@ class Inquiries:
     def deadline(self) -> Millis:
         return min((inquiry.retry_at for inquiry in self._open.values() if inquiry.retry_at is not None), default=NEVER)
 
-    @property
-    def failing(self) -> bool:
-        """Whether an answer is overdue because the venue refuses or is not reached."""
-        return any(inquiry.failures for inquiry in self._open.values())
+
+def _subject_of(question: Question) -> object:
+    return (question.symbol, question.cursor) if isinstance(question, AskFills) else question

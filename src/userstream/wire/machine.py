@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 
 from userstream.domain.account import Account
-from userstream.domain.events import Event, GapOpened, StreamChanged, Unrecognized, stamp
+from userstream.domain.events import Event, GapOpened, GapRepaired, Mismatch, SnapshotTaken, StreamChanged, Unrecognized, stamp
 from userstream.domain.fold import apply, forget, newest_time
 from userstream.domain.words import Source, StreamState
 from userstream.kernel.errors import UserStreamError
@@ -25,6 +25,9 @@ from userstream.wire.recovery import Policy
 from userstream.wire.request import HttpRequest, HttpResponse
 from userstream.wire.session import Emit
 from userstream.wire.venue import AccountPlace, VenueSpec
+
+OWN_FACTS: Final = frozenset({StreamChanged, GapOpened, GapRepaired, SnapshotTaken, Mismatch})
+"""Facts of our own making: no bytes of the venue say them."""
 
 RESTART_LEAP: Final = 1_000_000
 """Sequences handed out before a crash and never committed are not given to other events afterwards."""
@@ -100,7 +103,8 @@ class Machine:
         if last_sequence:
             self.sequence = last_sequence + RESTART_LEAP
         if last_heard is not None:
-            self._tell(self._gap(last_heard, "restart"))
+            since = max(self.account.proven_until, Millis(last_heard - self._policy.books.lag_ms))
+            self._tell(self._gap(since, "restart"))
         self.account.state = StreamState.CONNECTING
 
     def start(self, now: Millis, wall: Millis) -> tuple[Event, ...]:
@@ -138,16 +142,22 @@ class Machine:
                     if news is not None:
                         facts.append(news)
                         if type(news) is Unrecognized:
-                            settle = self._note_unrecognized(news) or settle
+                            settle = self._note_unrecognized(news, now) or settle
             else:
                 settle = True
                 self.feed.carry(line, effect, now)
-        if account.doubts and self.doubt_tick == NEVER:
+        if account.doubts and self.doubt_tick == NEVER and self.books is not None:
             self.doubt_tick = Millis(now + DOUBT_TICK_MS)
         return self._settle(now, frame) if settle else self._take_facts(frame)
 
     def odd_frame(self, connection: int, frame: bytes, reason: str, now: Millis, wall: Millis) -> tuple[Event, ...]:
         """A message arrived that is no readable text: kept, counted, and the books are read, because it may have held an event."""
+        line = self._lines.get(connection)
+        if line is None:
+            return ()
+        line.frames += 1
+        self.messages += 1
+        self.feed.last_heard = now
         self._wall = wall
         event = Unrecognized(
             account=self.account.id,
@@ -157,8 +167,8 @@ class Machine:
             reason=reason,
             sample=frame[:100].hex(),
         )
-        self._note_unrecognized(event)
         self._tell(event)
+        self._note_unrecognized(event, now)
         return self._settle(now, frame)
 
     def connected(self, connection: int, now: Millis, wall: Millis) -> tuple[Event, ...]:
@@ -183,17 +193,19 @@ class Machine:
 
     def prepare(self, ask: int, now: Millis) -> HttpRequest | None:
         """The call for a granted `Ask`, signed for this instant; None when it is no longer wanted."""
-        return self.books.prepare(ask, now) if self.books is not None else None
+        return None if self.books is None or self._has_ended else self.books.prepare(ask, now)
 
     def answered(self, ask: int, response: HttpResponse, now: Millis, wall: Millis) -> tuple[Event, ...]:
         self._wall = wall
-        if self.books is None:
+        if self.books is None or self._has_ended:
             return ()
         self._facts += self.books.answered(ask, response, now, wall)
         return self._settle(now, response.body)
 
     def tick(self, now: Millis, wall: Millis) -> tuple[Event, ...]:
         self._wall = wall
+        if self._has_ended:
+            return ()
         self.feed.tick(now)
         if self.books is not None:
             self.books.tick(now)
@@ -201,13 +213,13 @@ class Machine:
             self._next_forget = Millis(now + FORGET_MS)
             forget(self.account, Millis(max(0, newest_time(self.account) - UNPROVEN_MEMORY_MS)))
         if self.doubt_tick <= now:
-            self.doubt_tick = Millis(now + DOUBT_TICK_MS) if self.account.doubts else NEVER
             if self.books is not None:
                 self._facts += self.books.weigh_doubts(now, wall)
+            self.doubt_tick = Millis(now + DOUBT_TICK_MS) if self.account.doubts else NEVER
         return self._settle(now)
 
     def deadline(self) -> Millis:
-        if self.error is not None:
+        if self._has_ended:
             return NEVER
         times = [self.feed.deadline(), self.doubt_tick, self._next_forget]
         if self.books is not None:
@@ -217,7 +229,8 @@ class Machine:
     def take_wishes(self) -> list[Wish]:
         wishes, self.feed.wishes = self.feed.wishes, []
         if self.books is not None:
-            wishes += self.books.take_wishes()
+            asks = self.books.take_wishes()
+            wishes += [] if self._has_ended else asks
         return wishes
 
     @property
@@ -226,12 +239,17 @@ class Machine:
 
     # --- inside ---
 
-    def _note_unrecognized(self, event: Unrecognized) -> bool:
-        """Counts it; unreadable bytes may have held an event, so the books must be read. Returns whether that is so."""
+    @property
+    def _has_ended(self) -> bool:
+        return self._stopped or self.error is not None
+
+    def _note_unrecognized(self, event: Unrecognized, now: Millis) -> bool:
+        """Counts it; unreadable bytes may have held an event: a gap, until the books were read. Returns whether that is so."""
         self.unrecognized += 1
         lost = event.name == UNREADABLE
         if lost and self.books is not None:
-            self.books.read_again("a message could not be read")
+            self._tell(self._gap(self._last_sure(now), "a message could not be read"))
+            self.books.message_lost("a message could not be read", self.clock.at(now), now)
         return lost
 
     def _tell(self, event: Event) -> None:
@@ -246,7 +264,7 @@ class Machine:
         sequence = self.sequence
         for event in facts:
             sequence += 1
-            stamp(event, sequence, frame)
+            stamp(event, sequence, None if type(event) in OWN_FACTS else frame)
         self.sequence = sequence
         self._facts = []
         return tuple(facts)
@@ -259,7 +277,7 @@ class Machine:
         if self.books is not None:
             self._care_for_books(now)
         self._note_state()
-        if self.account.doubts and self.doubt_tick == NEVER:
+        if self.account.doubts and self.doubt_tick == NEVER and self.books is not None:
             self.doubt_tick = Millis(now + DOUBT_TICK_MS)
         return self._take_facts(frame)
 
@@ -270,16 +288,21 @@ class Machine:
             if isinstance(wish, Fail) and self.error is None:
                 self.error = wish.error
                 self.feed.stop(now)
+                self._note_light(now)
                 self._tell(self._stream(StreamState.FAILED, str(wish.error)))
         return self.error is not None
 
     def _note_light(self, now: Millis) -> None:
         lit = self.feed.is_lit
+        if self._was_lit and not lit:
+            self._tell(self._gap(self._last_sure(self.feed.last_heard), self.feed.reason))
         if lit and not self._was_lit and self.books is not None:
             self.books.stream_opened(self.clock.at(now), now)
-        if self._was_lit and not lit:
-            self._tell(self._gap(self.clock.at(self.feed.last_heard), self.feed.reason))
         self._was_lit = lit
+
+    def _last_sure(self, heard: Millis) -> Millis:
+        """Before this venue time nothing is missing: what was heard later may have overtaken what was made then."""
+        return max(self.account.proven_until, Millis(self.clock.at(heard) - self._policy.books.lag_ms))
 
     def _care_for_books(self, now: Millis) -> None:
         books = self.books

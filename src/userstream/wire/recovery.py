@@ -6,7 +6,6 @@ and only then moves the watermark, to the round's start minus the venue's lag. P
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Final
 
 import msgspec
@@ -64,7 +63,6 @@ class Round:
         self._open: set[Question] = set()
         self._ready: list[Question] = []
         self._listed: dict[bool, set[tuple[Symbol, OrderId]]] = {False: set(), True: set()}
-        self._listing_open = {False: 0, True: 0}
         self._traded: set[tuple[Symbol, str]] = set()
         self._histories: set[Symbol] = set()
         self._begin(settings, movements)
@@ -92,18 +90,9 @@ class Round:
         ready, self._ready = self._ready, []
         return ready
 
-    def again(self, question: Question) -> None:
-        """The question was not answered: ask it once more."""
-        if question in self._open:
-            self._ready.append(question)
-
     @property
     def is_done(self) -> bool:
         return not self._open
-
-    @property
-    def pending(self) -> Iterable[Question]:
-        return tuple(self._open)
 
     def close(self, question: Question) -> None:
         """No answer to this question will ever come (the venue does not know the order)."""
@@ -200,11 +189,13 @@ def _question_of_order(account: Account, symbol: Symbol, order_id: OrderId) -> Q
 
 
 def absent_keys(account: Account, answer: Answer, question: Question) -> list[PositionSet | BalanceSet]:
-    """Registers of ours that a complete answer does not mention."""
+    """Registers of ours that a complete answer does not mention: those that hold something, and those in doubt."""
+    doubtful = {(doubt.symbol, doubt.key) for doubt in account.doubts if doubt.subject in ("tie", "position")}
     if isinstance(question, AskPositions):
         told = {(event.symbol, event.position_side) for event in answer.events if isinstance(event, PositionSet)}
-        return [position for key, position in account.positions.items() if key not in told and position.amount]
+        return [position for key, position in account.positions.items() if key not in told and (position.amount or key in doubtful)]
     if isinstance(question, AskBalances):
         assets = {event.asset for event in answer.events if isinstance(event, BalanceSet)}
-        return [balance for asset, balance in account.balances.items() if asset not in assets and balance.total]
+        balances = account.balances.items()
+        return [balance for asset, balance in balances if asset not in assets and (balance.total or (Symbol(""), asset) in doubtful)]
     return []
