@@ -1,4 +1,7 @@
-"""The one door to a venue's REST: every account behind this address shares its weight budget, urgent questions first."""
+"""The one door to a venue's REST: every account behind this address shares its weight budget, urgent questions first.
+
+All waiting is measured with the clock that never jumps; this machine's wall clock only gives the first guess of the venue's minute.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,8 @@ from userstream.wire.request import HttpRequest, HttpResponse
 
 TOO_MANY: Final = (429, 418)
 DEFAULT_PAUSE_MS: Final = 60_000
+LONGEST_NAP_MS: Final = 1_000
+"""Whoever waits looks again this often: a more urgent question may have come, or the venue's clock be known better."""
 
 
 class Gate:
@@ -24,18 +29,36 @@ class Gate:
         self._waiting: list[tuple[bool, int, int, asyncio.Future[None]]] = []
         self._numbers = 0
         self._waker: asyncio.Task[None] | None = None
-        self.venue_offset_ms = 0
+        self._venue_ahead_ms = clock.wall() - clock.now()
+        self._paused_until = clock.now()
         self.requests = 0
         self.refused = 0
+        self.waits = 0
 
     @property
     def budget(self) -> WeightBudget:
         return self._budget
 
+    @property
+    def pause_ms(self) -> int:
+        """How long the venue still wants silence (429, 418); 0 when calls may go out."""
+        return max(0, self._paused_until - self._clock.now())
+
+    @property
+    def used_weight(self) -> int:
+        """What is used of the venue's current minute, as far as we know."""
+        self._budget.report(0, self._venue_now())
+        return self._budget.used
+
+    def learn_clock(self, venue_ahead_ms: int) -> None:
+        """The venue's clock is so far (ms) ahead of this machine's clock that never jumps: the minutes of the budget are the venue's."""
+        self._venue_ahead_ms = venue_ahead_ms
+
     async def grant(self, weight: int, *, urgent: bool) -> None:
         """Returns when the weight may be spent; it is counted then."""
-        if not self._waiting and self._budget.wait_ms(weight, urgent, self._venue_now()) == 0:
+        if not self._waiting and self._wait_ms(weight, urgent) == 0:
             return
+        self.waits += 1
         self._numbers += 1
         granted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         heapq.heappush(self._waiting, (not urgent, self._numbers, weight, granted))
@@ -45,8 +68,9 @@ class Gate:
 
     async def grant_vital(self, weight: int) -> None:
         """For the few light calls without which no socket opens: they pass by all others, and only a ban makes them wait."""
-        while wait_ms := self._budget.wait_ms(weight, True, self._venue_now(), vital=True):
-            await self._clock.sleep(min(wait_ms, 1_000))
+        self.waits += self.pause_ms > 0
+        while wait_ms := self._wait_ms(weight, True, vital=True):
+            await self._clock.sleep(min(wait_ms, LONGEST_NAP_MS))
 
     async def send(self, request: HttpRequest, *, time_limit_ms: int) -> HttpResponse:
         """Sends a call whose weight was granted."""
@@ -68,23 +92,26 @@ class Gate:
             if granted.done():
                 heapq.heappop(self._waiting)
                 continue
-            wait_ms = self._budget.wait_ms(weight, not not_urgent, self._venue_now())
+            wait_ms = self._wait_ms(weight, not not_urgent)
             if wait_ms:
-                await self._clock.sleep(min(wait_ms, 1_000))
+                await self._clock.sleep(min(wait_ms, LONGEST_NAP_MS))
                 continue
             heapq.heappop(self._waiting)
             granted.set_result(None)
 
+    def _wait_ms(self, weight: int, urgent: bool, *, vital: bool = False) -> int:
+        """0 and the weight is counted, or how long to wait before asking again."""
+        return self.pause_ms or self._budget.wait_ms(weight, urgent, self._venue_now(), vital=vital)
+
     def _learn(self, response: HttpResponse) -> None:
-        venue_now = self._venue_now()
         used = response.headers.get(self._header, "") if self._header else ""
         if used.isdecimal():
-            self._budget.report(int(used), venue_now)
+            self._budget.report(int(used), self._venue_now())
         if response.status in TOO_MANY:
             self.refused += 1
             after = response.headers.get("retry-after", "")
             pause_ms = int(after) * 1_000 if after.isdecimal() else DEFAULT_PAUSE_MS
-            self._budget.close(Millis(venue_now + pause_ms))
+            self._paused_until = max(self._paused_until, Millis(self._clock.now() + pause_ms))
 
     def _venue_now(self) -> Millis:
-        return Millis(self._clock.wall() + self.venue_offset_ms)
+        return Millis(self._clock.now() + self._venue_ahead_ms)

@@ -251,7 +251,7 @@ class AccountRunner:
             return
         response: HttpResponse = await self._gate.send(request, time_limit_ms=self._call_limit_ms)
         now, wall = self._clock.now(), self._clock.wall()
-        self._gate.venue_offset_ms = self.machine.clock.at(now) - wall
+        self._gate.learn_clock(self.machine.clock.at(now) - now)
         facts = self.machine.answered(number, response, now, wall)
         self._publish(0, response.body if facts else b"", facts, wall)
         self._carry_out()

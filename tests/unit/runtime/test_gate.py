@@ -1,0 +1,175 @@
+"""The gate: who may ask when, how long a pause lasts, and that no clock but the one that never jumps decides it."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.support.clock import ManualClock
+from tests.support.transport import RecordingHttp, json_answer
+from userstream.kernel.secret import Secret
+from userstream.runtime.gate import DEFAULT_PAUSE_MS, Gate
+from userstream.wire.pacing import MINUTE_MS, WeightBudget
+from userstream.wire.request import HttpRequest
+
+HEADER = "x-mbx-used-weight-1m"
+CALL = HttpRequest(method="GET", target=Secret("/fapi/v1/time"), label="GET /fapi/v1/time")
+HOUR_MS = 3_600_000
+
+
+class Door:
+    """A gate of 100 a minute on a clock that a test turns; `granted` names who came through, in order."""
+
+    def __init__(self) -> None:
+        self.clock = ManualClock(wall=MINUTE_MS * 1_000)
+        self.http = RecordingHttp(default=json_answer({}))
+        self.gate = Gate("http://venue", WeightBudget(100), self.http, self.clock, used_weight_header=HEADER)
+        self.granted: list[str] = []
+        self.tasks: dict[str, asyncio.Task[None]] = {}
+
+    def ask(self, name: str, weight: int = 1, *, urgent: bool = False, vital: bool = False) -> None:
+        async def wait() -> None:
+            await (self.gate.grant_vital(weight) if vital else self.gate.grant(weight, urgent=urgent))
+            self.granted.append(name)
+
+        self.tasks[name] = self.clock.spawn(wait(), name)
+
+    async def refuse(self, status: int, **headers: str) -> None:
+        """The venue answers one call with a refusal."""
+        self.http.default = json_answer({}, status, **headers)
+        await self.gate.send(CALL, time_limit_ms=1_000)
+
+
+async def test_what_fits_is_granted_at_once_and_the_rest_in_the_next_minute() -> None:
+    door = Door()
+    for name in ("a", "b", "c"):
+        door.ask(name, 40)
+    await door.clock.settle()
+    assert door.granted == ["a", "b"]
+    await door.clock.advance(MINUTE_MS)
+    assert door.granted == ["a", "b", "c"]
+    assert door.gate.waits == 1
+
+
+async def test_urgent_questions_pass_by_and_equals_keep_their_order() -> None:
+    door = Door()
+    door.ask("first", 80)
+    await door.clock.settle()
+    for name, urgent in (("late", False), ("later", False), ("risk", True), ("risk too", True)):
+        door.ask(name, 60 if not urgent else 20, urgent=urgent)
+        await door.clock.settle()
+    await door.clock.advance(3 * MINUTE_MS)
+    assert door.granted == ["first", "risk", "risk too", "late", "later"]
+
+
+@pytest.mark.parametrize(
+    ("headers", "pause_ms"), [({"retry_after": "120"}, 120_000), ({}, DEFAULT_PAUSE_MS), ({"retry_after": "soon"}, DEFAULT_PAUSE_MS)]
+)
+@pytest.mark.parametrize("status", [429, 418])
+@pytest.mark.parametrize("vital", [False, True])
+async def test_a_refusal_silences_everybody_for_as_long_as_the_venue_says(
+    status: int, headers: dict[str, str], pause_ms: int, vital: bool
+) -> None:
+    door = Door()
+    await door.refuse(status, **headers)
+    door.ask("a", urgent=True, vital=vital)
+    await door.clock.advance(pause_ms - 1)
+    assert door.granted == []
+    await door.clock.advance(1)
+    assert door.granted == ["a"]
+    assert (door.gate.refused, door.gate.waits) == (1, 1)
+
+
+@given(st.lists(st.tuples(st.integers(1, 30_000), st.integers(-HOUR_MS, HOUR_MS)), max_size=6), st.booleans())
+def test_no_jump_of_the_wall_clock_moves_the_end_of_a_pause(jumps: list[tuple[int, int]], vital: bool) -> None:
+    async def play() -> None:
+        door = Door()
+        await door.refuse(429, retry_after="200")
+        began = door.clock.now()
+        door.ask("a", vital=vital)
+        for after_ms, jump_ms in jumps:
+            await door.clock.advance(after_ms)
+            door.clock.jump_wall(jump_ms)
+        await door.clock.advance_until(lambda: door.granted == ["a"], limit_ms=HOUR_MS)
+        assert door.clock.now() - began == 200_000
+
+    asyncio.run(play())
+
+
+@given(st.integers(-HOUR_MS, HOUR_MS))
+def test_a_better_known_venue_clock_does_not_move_the_end_of_a_pause(shift_ms: int) -> None:
+    async def play() -> None:
+        door = Door()
+        await door.refuse(418, retry_after="90")
+        began = door.clock.now()
+        door.gate.learn_clock(MINUTE_MS * 1_000 + shift_ms)
+        door.ask("a", vital=True)
+        await door.clock.advance_until(lambda: door.granted == ["a"], limit_ms=2 * HOUR_MS)
+        assert door.clock.now() - began == 90_000
+
+    asyncio.run(play())
+
+
+async def test_a_backward_jump_opens_no_minute_anew_and_lengthens_no_wait() -> None:
+    door = Door()
+    door.ask("a", 80)
+    await door.clock.settle()
+    door.ask("b", 80)
+    await door.clock.advance(10_000)
+    door.clock.jump_wall(-HOUR_MS)
+    await door.clock.advance(MINUTE_MS - 10_000)
+    assert door.granted == ["a", "b"]
+
+
+async def test_minutes_are_the_venues() -> None:
+    door = Door()
+    ahead_ms = door.clock.wall() - door.clock.now()
+    door.gate.learn_clock(ahead_ms + 59_000 - door.clock.wall() % MINUTE_MS)
+    door.ask("a", 80)
+    door.ask("b", 80)
+    await door.clock.advance(1_000)
+    assert door.granted == ["a", "b"]
+
+
+async def test_the_venues_own_count_counts_and_a_new_minute_begins_with_nothing() -> None:
+    door = Door()
+    door.http.default = json_answer({}, x_mbx_used_weight_1m="90")
+    await door.gate.send(CALL, time_limit_ms=1_000)
+    assert door.gate.used_weight == 90
+    door.ask("a", 20, urgent=True)
+    door.ask("vital", 10, vital=True)
+    await door.clock.settle()
+    assert door.granted == ["vital"], "what a socket needs to open passes by"
+    await door.clock.advance(MINUTE_MS)
+    assert door.granted == ["vital", "a"]
+    await door.clock.advance(MINUTE_MS)
+    assert door.gate.used_weight == 0
+
+
+async def test_who_stops_waiting_costs_nothing_and_holds_nobody_up() -> None:
+    door = Door()
+    door.ask("a", 80)
+    await door.clock.settle()
+    door.ask("gone", 80)
+    door.ask("b", 80)
+    await door.clock.advance(1_000)
+    door.tasks["gone"].cancel()
+    await door.clock.advance(MINUTE_MS)
+    assert door.granted == ["a", "b"]
+    assert door.gate.used_weight == 80
+
+
+async def test_close_ends_all_waiting() -> None:
+    door = Door()
+    await door.refuse(418, retry_after="3600")
+    door.ask("a")
+    door.ask("b", urgent=True)
+    await door.clock.settle()
+    await door.gate.close()
+    await door.clock.settle()
+    assert door.granted == []
+    assert all(task.cancelled() for task in door.tasks.values())
+    assert door.clock.running == []
