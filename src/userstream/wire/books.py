@@ -96,7 +96,7 @@ class Books:
         return self._account.proven_until or self._began
 
     def start(self, now: Millis) -> None:
-        self._inquiries.ask([AskClock()], self._clock.at(now), urgent=True, for_round=False)
+        self._inquiries.ask([AskClock()], urgent=True, for_round=False)
         self._next_clock = Millis(now + CLOCK_MS)
 
     def stream_opened(self, venue_now: Millis, now: Millis) -> None:
@@ -136,7 +136,7 @@ class Books:
         return min(times)
 
     def tick(self, now: Millis) -> None:
-        self._inquiries.tick(now, self._clock.at(now))
+        self._inquiries.tick(now)
         if self._next_clock <= now:
             self.start(now)
 
@@ -192,7 +192,7 @@ class Books:
     def _ask_round(self, now: Millis) -> None:
         assert self._round is not None
         questions = self._round.take_ready()
-        self._inquiries.ask(questions, self._clock.at(now), urgent=self._account.is_exposed, for_round=True)
+        self._inquiries.ask(questions, urgent=self._account.is_exposed, for_round=True)
 
     def _end(self, now: Millis, wall: Millis) -> list[Event]:
         finished = self._round
@@ -298,10 +298,10 @@ class Books:
         facts = self._learn(inquiry, answer, now, wall)
         current = self._round
         if not inquiry.for_round or current is None:
-            self._inquiries.ask(answer.more, self._clock.at(now), urgent=inquiry.urgent, for_round=False)
+            self._inquiries.ask(answer.more, urgent=inquiry.urgent, for_round=False)
             return facts
         current.new_fills += sum(isinstance(fact, Filled) for fact in facts)
-        current.weight += self._dialect.request(inquiry.question, inquiry.as_of).weight
+        current.weight += self._dialect.weight(inquiry.question)
         current.take(inquiry.question, answer, self._account)
         self._ask_round(now)
         if not current.full and any(_is_old(fact, inquiry.as_of - self._policy.lag_ms) for fact in facts):
@@ -345,7 +345,7 @@ class Books:
             case ClockSkewed():
                 if inquiry.sent >= self._clock_read:  # else it was signed before the clock was read again
                     self._clock.doubt()
-                    self._inquiries.ask([AskClock()], self._clock.at(now), urgent=True, for_round=False)
+                    self._inquiries.ask([AskClock()], urgent=True, for_round=False)
                 self._inquiries.retry(inquiry, now, None)
             case RetryLater():
                 self._inquiries.retry(inquiry, now, error.after_ms)
@@ -410,7 +410,7 @@ class Books:
         questions = questions_of(self._account, doubt, since, venue_now)
         if any(self._inquiries.is_asking(question) for question in questions):
             return []  # an answer that is on its way may settle it
-        self._inquiries.ask(questions, venue_now, urgent=True, for_round=False)
+        self._inquiries.ask(questions, urgent=True, for_round=False)
         tries = self._doubts.asked(doubt, now)
         if doubt.subject == "mode":
             del self._account.doubts[doubt]

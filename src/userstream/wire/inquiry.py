@@ -36,23 +36,22 @@ class Inquiries:
         self._numbers = 0
         self.wishes: list[Ask] = []
 
-    def ask(self, questions: Iterable[Question], venue_now: Millis, *, urgent: bool, for_round: bool) -> None:
+    def ask(self, questions: Iterable[Question], *, urgent: bool, for_round: bool) -> None:
         """Asks what is not asked already; a round has its questions for itself."""
         for question in questions:
             if for_round or not self.is_asking(question):
                 self._numbers += 1
                 inquiry = Inquiry(self._numbers, question, urgent, for_round)
                 self._open[inquiry.number] = inquiry
-                self._wish(inquiry, venue_now)
+                self._wish(inquiry)
 
     def is_asking(self, question: Question) -> bool:
         """Whether an answer to this question is on its way; of a symbol's fills, to a question that begins at any time."""
         subject = _subject_of(question)
         return any(_subject_of(inquiry.question) == subject for inquiry in self._open.values())
 
-    def _wish(self, inquiry: Inquiry, venue_now: Millis) -> None:
-        weight = self._dialect.request(inquiry.question, venue_now).weight
-        self.wishes.append(Ask(inquiry.number, weight, inquiry.urgent))
+    def _wish(self, inquiry: Inquiry) -> None:
+        self.wishes.append(Ask(inquiry.number, self._dialect.weight(inquiry.question), inquiry.urgent))
 
     def prepare(self, number: int, now: Millis, venue_now: Millis) -> HttpRequest | None:
         """The call, signed for this instant; None when nobody wants the answer any more."""
@@ -73,11 +72,11 @@ class Inquiries:
         inquiry.failures += 1
         inquiry.retry_at = Millis(now + max(after_ms or 0, self._backoff.delay_ms(inquiry.failures)))
 
-    def tick(self, now: Millis, venue_now: Millis) -> None:
+    def tick(self, now: Millis) -> None:
         for inquiry in self._open.values():
             if inquiry.retry_at is not None and inquiry.retry_at <= now:
                 inquiry.retry_at = None
-                self._wish(inquiry, venue_now)
+                self._wish(inquiry)
 
     def deadline(self) -> Millis:
         return min((inquiry.retry_at for inquiry in self._open.values() if inquiry.retry_at is not None), default=NEVER)

@@ -95,8 +95,11 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
 class RestDialect(Protocol):
     """A venue's REST language for one account. Pure: `venue_now` is our estimate of the venue's clock, used in signatures."""
 
+    def weight(self, question: Question) -> int:
+        """What the call that asks it costs of the venue's request budget; nothing is signed for it. The same as `request(...).weight`."""
+
     def request(self, question: Question, venue_now: Millis) -> HttpRequest:
-        """The call that asks it."""
+        """The call that asks it, signed where the venue wants that."""
 
     def answer(self, question: Question, response: HttpResponse, as_of: Millis, received_time: Millis) -> Answer:
         """Reads the answer; `as_of` is stamped on the events. Raises the error of `kernel.errors` that says how to react."""

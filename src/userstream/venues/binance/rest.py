@@ -152,6 +152,10 @@ class FuturesDialect:
         self._hidden = (place.credentials.api_key, place.credentials.api_secret)
         self._drift = Drift(place.account, place.venue)
 
+    def weight(self, question: Question) -> int:
+        """Weight per IP (Binance USD-M, 6.1); signs nothing."""
+        return call_of(question).weight
+
     def request(self, question: Question, venue_now: Millis) -> HttpRequest:
         """The call that asks it, signed for `venue_now` (the venue's ms) and good for five seconds."""
         call = call_of(question)
