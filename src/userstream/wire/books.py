@@ -16,7 +16,7 @@ from userstream.domain.events import (
     SnapshotTaken,
     Unrecognized,
 )
-from userstream.domain.fold import apply, forget
+from userstream.domain.fold import apply, forget, newest_time
 from userstream.domain.registers import empty_balance, flat_position
 from userstream.domain.words import FINAL, PositionSide, Source
 from userstream.kernel.amount import ZERO
@@ -67,6 +67,8 @@ class Books:
         self._clock_read = Millis(0)
         self._began = Millis(0)
         self._last_round = Millis(0)
+        self._round_at = Millis(0)
+        self._read_at: Millis | None = None
         self._repaired_fills = 0
         self._doubts = Doubts(policy)
         self._mismatches = Mismatches(account)
@@ -92,8 +94,9 @@ class Books:
 
     @property
     def watermark(self) -> Millis:
-        """Everything before it was read: proven, or older than our care."""
-        return self._account.proven_until or self._began
+        """Everything before it was read: proven, or older than our care. When the venue's clock is set back, it goes back too."""
+        known = self._account.proven_until or self._began
+        return known if self._read_at is None else min(known, Millis(self._clock.at(self._read_at) - self._policy.lag_ms))
 
     def start(self, now: Millis) -> None:
         self._inquiries.ask([AskClock()], urgent=True, for_round=False)
@@ -175,8 +178,9 @@ class Books:
         self._next_poll = Millis(now + self._policy.poll_ms)
         overlap = self._policy.overlap_ms if self._account.proven_until else 0
         read = self.watermark if full else max(self.watermark, self._last_round - self._policy.lag_ms)
+        read = min(read, venue_now)  # an earlier run may have been told a later time
         since = max(read - overlap, venue_now - self._dialect.history_depth_ms())
-        self._last_round = venue_now
+        self._last_round, self._round_at = venue_now, now
         self._epoch = max(self._epoch, self._account.epoch) + 1
         self._round = Round(
             epoch=self._epoch,
@@ -185,6 +189,7 @@ class Books:
             settings=full and (not self._settings_read or reason == "history"),
             started=venue_now,
             since=Millis(since),
+            cut=since > read,
             movements=self._dialect.asks_movements(),
         )
         self._ask_round(now)
@@ -205,11 +210,11 @@ class Books:
             return self._unexplained_trades(finished, unknown, now, wall)
         self.rounds += 1
         facts: list[Event] = []
-        proven = self._account.proven_until
+        proven, read_until = self._account.proven_until, self.watermark
         if finished.full:
-            self._settings_read, self._unexplained = True, 0
+            self._settings_read, self._unexplained, self._read_at = True, 0, self._round_at
             proven = Millis(finished.started - self._policy.lag_ms)
-            facts = self._mismatches.settle_older(finished.epoch, wall) + self._cut_history(finished, wall)
+            facts = self._mismatches.settle_older(finished.epoch, wall) + self._cut_history(finished, read_until, wall)
         facts.append(self._snapshot(finished, proven, wall))
         return self._applied(facts) + self._after_round(finished, now, wall)
 
@@ -222,17 +227,19 @@ class Books:
         key, ours = ".".join(unknown[0]), f"{len(unknown)} not known"
         return self._mismatches.note("fills", key, ours, "in the cash history", epoch=finished.epoch, wall=wall)
 
-    def _cut_history(self, finished: Round, wall: Millis) -> list[Event]:
+    def _cut_history(self, finished: Round, read_until: Millis, wall: Millis) -> list[Event]:
         """Says so when the venue's history does not reach back to where ours ends."""
-        if finished.since <= self.watermark:
+        if not finished.cut:
             return []
-        ours, theirs = f"read until {self.watermark}", f"kept since {finished.since}"
-        return self._mismatches.note("history", str(self.watermark), ours, theirs, epoch=finished.epoch, wall=wall)
+        ours, theirs = f"read until {read_until}", f"kept since {finished.since}"
+        return self._mismatches.note("history", str(read_until), ours, theirs, epoch=finished.epoch, wall=wall)
 
     def _after_round(self, finished: Round, now: Millis, wall: Millis) -> list[Event]:
         if not finished.full:
             return []
-        forget(self._account, Millis(max(0, self._account.proven_until - 2 * self._policy.overlap_ms)))
+        # what the venue dates later than this is never taken for forgotten, even while the time it states runs ahead of its books
+        past = min(self.watermark, newest_time(self._account))
+        forget(self._account, Millis(max(0, past - 2 * self._policy.overlap_ms)))
         if self._lit_at is None or not self.lit:
             return []
         if finished.started - self._policy.lag_ms < self._lit_at:

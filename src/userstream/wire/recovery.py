@@ -52,10 +52,13 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Round:
-    """One reading of the books. `full` reads history and moves the watermark; otherwise it only compares registers."""
+    """One reading of the books. `full` reads history and moves the watermark; otherwise it only compares registers. `cut`: the venue's
+    history no longer reaches back to where ours ends."""
 
-    def __init__(self, *, epoch: int, reason: str, full: bool, settings: bool, started: Millis, since: Millis, movements: bool) -> None:
-        self.epoch, self.reason, self.full = epoch, reason, full
+    def __init__(
+        self, *, epoch: int, reason: str, full: bool, settings: bool, started: Millis, since: Millis, cut: bool, movements: bool
+    ) -> None:
+        self.epoch, self.reason, self.full, self.cut = epoch, reason, full, cut
         self.started, self.since = started, since
         self.weight = 0
         self.new_fills = 0
