@@ -87,22 +87,32 @@ class Application:
         account = LiveAccount(runner, self.clock, self.journal)
         self.accounts[settings.name] = account
         self._runners[settings.name] = runner
-        await runner.start()
+        try:
+            await runner.start()
+        except BaseException:
+            del self.accounts[settings.name], self._runners[settings.name]
+            raise
         return account
 
     async def remove(self, name: str) -> None:
-        """Stops an account; the others do not notice."""
+        """Stops an account; the others do not notice. Handlers that are behind hold this up for 1.5 s at most. Raises SettingsError
+        when it is not running."""
         runner = self._runners.pop(name, None)
         if runner is None:
             raise SettingsError(f"account {name!r} is not running")
-        await runner.stop()
-        del self.accounts[name]
+        try:
+            await runner.stop()
+        finally:
+            del self.accounts[name]
 
     def runner(self, name: str) -> AccountRunner:
         return self._runners[name]
 
     async def stop(self) -> None:
-        """Accounts first, then what they hand over to, then the store. Safe to call twice."""
+        """Accounts first, all at once (handlers that are behind hold this up for 1.5 s at most), then what they hand over to, then the
+        store. Safe to call twice."""
+        for runner in self._runners.values():
+            runner.begin_stop()
         for name in list(self._runners):
             await self.remove(name)
         for gate in self._gates.values():

@@ -15,13 +15,21 @@ import structlog
 
 from userstream.domain.events import Event, Fact
 from userstream.kernel.errors import StoreError, UserStreamError
-from userstream.kernel.ids import AccountId
-from userstream.ports import Clock, Handler, Journal
+from userstream.kernel.ids import AccountId, Millis
+from userstream.ports import Clock, Handler, Journal, Record
 
 QUEUE_LIMIT: Final = 10_000
 READ_BATCH: Final = 1_000
 YIELD_EVERY: Final = 256
 STORE_PAUSE_MS: Final = 500
+STORE_PATIENCE_MS: Final = 300_000
+"""How long a reader that is behind waits for a store in trouble: a full disk may be emptied in that time."""
+
+MOST_SPANS: Final = 64
+"""Losses beyond so many count as one with what lies between them."""
+
+LAST_WORDS_MS: Final = 100
+"""How long a handler that was cancelled may take to clean up."""
 
 _log = structlog.get_logger("userstream.listeners")
 
@@ -30,16 +38,42 @@ class Ended(Exception):
     """No more events will come."""
 
 
+class Losses:
+    """The events that the journal did not take: whoever reads on from the journal must be told."""
+
+    def __init__(self) -> None:
+        self.error: StoreError | None = None
+        self._spans: list[tuple[int, int]] = []
+
+    def note(self, error: StoreError, first: int, last: int) -> None:
+        """`first`, `last`: sequences of the events that are in no journal."""
+        self.error = error
+        if self._spans and (first == self._spans[-1][1] + 1 or len(self._spans) == MOST_SPANS):
+            first = self._spans.pop()[0]
+        self._spans.append((first, last))
+
+    def end_of_journal(self, after: int) -> int | None:
+        """The sequence at which a reader that was given all up to `after` can go no further; None if nothing ahead of it is lost."""
+        return next((first for first, last in self._spans if last > after), None)
+
+
 class Reader:
     """One reader's place in an account's events. `after`: the sequence of the last event it was given."""
 
     def __init__(
-        self, account: AccountId, journal: Journal, clock: Clock, newest: Callable[[], int], types: Collection[type[Fact]] | None
+        self,
+        account: AccountId,
+        journal: Journal,
+        clock: Clock,
+        newest: Callable[[], int],
+        losses: Losses,
+        types: Collection[type[Fact]] | None,
     ) -> None:
-        self._account, self._journal, self._clock, self._newest = account, journal, clock, newest
+        self._account, self._journal, self._clock, self._newest, self._losses = account, journal, clock, newest, losses
         self._types = frozenset(types) if types else None
         self._queue: deque[Event] = deque()
         self._behind = False
+        self._stuck_since: Millis | None = None
         self._wake: asyncio.Future[None] | None = None
         self._ended = False
         self._error: UserStreamError | None = None
@@ -74,7 +108,8 @@ class Reader:
         return len(self._queue)
 
     async def take(self) -> list[Event]:
-        """The next events, at least one. Raises Ended, or the account's final error."""
+        """The next events, at least one. Raises Ended, or the account's final error; StoreError when the journal cannot give what comes
+        next: because it did not take it, or because it is in trouble and the account has ended or five minutes are over."""
         while True:
             if self._queue:
                 events = list(self._queue)
@@ -93,19 +128,44 @@ class Reader:
     async def _catch_up(self) -> list[Event]:
         """Reads on from the journal; back to the queue once nothing newer exists."""
         target = self._newest()
+        trouble: StoreError | None = None
+        records: list[Record] = []
         try:
             await self._journal.flush()
-        except StoreError:
-            await self._clock.sleep(STORE_PAUSE_MS)
-            return []
-        records = await self._journal.read_account(self._account, after=self.after, limit=READ_BATCH)
-        events = [event for record in records for event in record.events if event.sequence > self.after]
+        except StoreError as error:
+            trouble = error
+        try:
+            records = self._before_losses(await self._journal.read_account(self._account, after=self.after, limit=READ_BATCH))
+        except StoreError as error:
+            trouble = trouble or error
         if records:
-            last = records[-1]
-            self.after = max(self.after, last.events[-1].sequence if last.events else last.sequence)
+            return self._advance(records)
+        if self._losses.end_of_journal(self.after) is not None:
+            raise StoreError(f"{self._account}: events after {self.after} are not in the journal: {self._losses.error}")
+        if trouble is not None:
+            await self._bear(trouble)
         elif self._newest() == target:
-            self._behind = False
+            self._behind, self._stuck_since = False, None
+        return []
+
+    def _before_losses(self, records: list[Record]) -> list[Record]:
+        end = self._losses.end_of_journal(self.after)
+        return records if end is None else [record for record in records if record.sequence < end]
+
+    def _advance(self, records: list[Record]) -> list[Event]:
+        events = [event for record in records for event in record.events if event.sequence > self.after]
+        last = records[-1]
+        self.after = max(self.after, last.events[-1].sequence if last.events else last.sequence)
+        self._stuck_since = None
         return [event for event in events if self._types is None or type(event) in self._types]
+
+    async def _bear(self, trouble: StoreError) -> None:
+        now = self._clock.now()
+        if self._stuck_since is None:
+            self._stuck_since = now
+        if self._ended or now - self._stuck_since >= STORE_PATIENCE_MS:
+            raise trouble
+        await self._clock.sleep(STORE_PAUSE_MS)
 
     def _awake(self) -> None:
         if self._wake is not None and not self._wake.done():
@@ -118,20 +178,28 @@ class Listeners:
     def __init__(self, account: AccountId, journal: Journal, clock: Clock, newest: Callable[[], int]) -> None:
         self._account, self._journal, self._clock, self._newest = account, journal, clock, newest
         self._readers: list[Reader] = []
-        self._tasks: list[asyncio.Task[None]] = []
-        self._closed = False
+        self._tasks: dict[asyncio.Task[None], Reader] = {}
+        self._losses = Losses()
+        self._error: UserStreamError | None = None
+        self._ended = self._cut = False
         self.handler_errors = 0
 
     def publish(self, events: tuple[Event, ...]) -> None:
         for reader in self._readers:
             reader.put(events)
 
+    def lose(self, error: StoreError, first: int, last: int) -> None:
+        """The journal did not take the events with these sequences. Who is up to date gets them all the same."""
+        self._losses.note(error, first, last)
+
     def open_reader(self, after: int | None, types: Collection[type[Fact]] | None) -> Reader:
-        reader = Reader(self._account, self._journal, self._clock, self._newest, types)
+        """A reader of what comes from now on, or of everything behind the sequence `after`. Of an account that failed or was stopped it
+        gives what there is, then ends."""
+        reader = Reader(self._account, self._journal, self._clock, self._newest, self._losses, types)
         if after is not None:
             reader.read_from(after)
-        if self._closed:
-            reader.end()
+        if self._ended:
+            reader.end(self._error)
         self._readers.append(reader)
         return reader
 
@@ -143,35 +211,84 @@ class Listeners:
         """Runs a handler on every event of these types, one at a time, in order; what it raises is logged and counted."""
         reader = self.open_reader(None, types)
         name = getattr(handler, "__name__", type(handler).__name__)
-        self._tasks.append(self._clock.spawn(self._feed(reader, handler), f"{self._account}: handler {name}"))
+        task = self._clock.spawn(self._feed(reader, handler, name), f"{self._account}: handler {name}")
+        self._tasks[task] = reader
+        task.add_done_callback(lambda done: self._tasks.pop(done, None))
 
-    async def _feed(self, reader: Reader, handler: Handler) -> None:
-        while True:
-            try:
-                events = await reader.take()
-            except (Ended, UserStreamError):
+    async def _feed(self, reader: Reader, handler: Handler, name: str) -> None:
+        try:
+            while not self._cut:
+                await self._hand_over_all(handler, await reader.take())
+        except Ended:
+            return
+        except UserStreamError as error:
+            if error is not self._error:
+                self.handler_errors += 1
+                _log.error("a handler gets no more events", action="handler_ended", account=self._account, handler=name, reason=str(error))
+        finally:
+            self.close_reader(reader)
+
+    async def _hand_over_all(self, handler: Handler, events: list[Event]) -> None:
+        for number, event in enumerate(events):
+            await self._hand_over(handler, event)
+            if self._cut:
                 return
-            for number, event in enumerate(events):
-                await self._hand_over(handler, event)
-                if number % YIELD_EVERY == YIELD_EVERY - 1:
-                    await self._clock.sleep(0)
+            if number % YIELD_EVERY == YIELD_EVERY - 1:
+                await self._clock.sleep(0)
 
     async def _hand_over(self, handler: Handler, event: Event) -> None:
         try:
             waiting = handler(event)
             if waiting is not None and inspect.isawaitable(waiting):
                 await waiting
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            self._note_raised(event)  # something it waited for was cancelled, not the handler
         except Exception:
-            self.handler_errors += 1
-            _log.exception("a handler raised", action="handler_raised", account=self._account, kind=type(event).__name__)
+            self._note_raised(event)
+
+    def _note_raised(self, event: Event) -> None:
+        self.handler_errors += 1
+        _log.exception("a handler raised", action="handler_raised", account=self._account, kind=type(event).__name__)
 
     def fail(self, error: UserStreamError) -> None:
-        for reader in self._readers:
-            reader.end(error)
+        """The account cannot go on: readers get what was delivered before, then the error."""
+        self._error = self._error or error
+        self.end()
 
-    def close(self) -> None:
-        self._closed = True
+    def end(self) -> None:
+        """Nothing will be published any more: readers and handlers get what was delivered before, then end."""
+        self._ended = True
         for reader in self._readers:
-            reader.end()
-        for task in self._tasks:
+            reader.end(self._error)
+
+    async def close(self, *, limit_ms: int) -> None:
+        """Ends everything. Handlers may finish with what was delivered before for at most `limit_ms`, then they are cancelled; who calls
+        this out of a handler does not wait for that one."""
+        self.end()
+        slow = await self._settle(limit_ms)
+        self._cut = True
+        if not slow:
+            return
+        for task in slow:
             task.cancel()
+        _log.warning(
+            "handlers were cancelled before they had all events", action="handlers_cut_off", account=self._account, handlers=len(slow)
+        )
+        await self._settle(LAST_WORDS_MS)
+
+    async def _settle(self, limit_ms: int) -> set[asyncio.Task[None]]:
+        """Waits for the handlers; returns those that are not done in time."""
+        over = asyncio.get_running_loop().create_future()
+        timer = self._clock.call_at(Millis(self._clock.now() + limit_ms), lambda: None if over.done() else over.set_result(None))
+        waiting = set(self._tasks) - {asyncio.current_task()}
+        try:
+            while waiting and not over.done():
+                await asyncio.wait({*waiting, over}, return_when=asyncio.FIRST_COMPLETED)
+                waiting = {task for task in waiting if not task.done()}
+        finally:
+            timer.cancel()
+            over.cancel()
+        return waiting

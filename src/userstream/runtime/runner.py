@@ -16,11 +16,13 @@ from userstream.kernel.secret import Secret
 from userstream.ports import Clock, Journal, Record, Socket, Timer, Transport
 from userstream.runtime.gate import Gate
 from userstream.runtime.listeners import Listeners
-from userstream.wire.feed import Ask, Dial, Fail, Hang, SendPing, SendText, SessionCall, Wish
+from userstream.wire.feed import NEVER, Ask, Dial, Fail, Hang, SendPing, SendText, SessionCall, Wish
 from userstream.wire.machine import Machine, without_key
 from userstream.wire.request import HttpResponse
 
 STOP_LIMIT_MS: Final = 1_500
+"""How long farewells to the venue and handlers that are behind may hold up a stop, together."""
+
 CHECKPOINT_MS: Final = 60_000
 BACKLOG_HIGH: Final = 200_000
 BACKLOG_LOW: Final = 50_000
@@ -65,7 +67,9 @@ class AccountRunner:
         self._timer_due = Millis(0)
         self._next_checkpoint = Millis(0)
         self._paused = False
+        self._stopping_since: Millis | None = None
         self._stopped = False
+        self._farewells: list[asyncio.Task[None]] = []
         self._dial_limit_ms, self._call_limit_ms = dial_limit_ms, call_limit_ms
         self.on_record: Callable[[Record], None] | None = None
         self.store_error: StoreError | None = None
@@ -81,23 +85,43 @@ class AccountRunner:
         self._publish(0, b"", self.machine.start(now, wall), wall)
         self._carry_out()
 
+    def begin_stop(self) -> None:
+        """Closes the sockets; nothing is published any more. `stop` waits for the rest. May be called twice."""
+        if self._stopping_since is not None:
+            return
+        self._stopping_since = self._clock.now()
+        now, wall = self._clock.now(), self._clock.wall()
+        self._publish(0, b"", self.machine.stop(now, wall), wall)
+        self._farewells = self._carry_out()
+        if self._timer is not None:
+            self._timer.cancel()
+        self.listeners.end()
+
     async def stop(self) -> None:
-        """Closes the sockets, saves a checkpoint, and ends; bounded, safe to call twice."""
+        """Closes the sockets, lets handlers finish with what was delivered (1.5 s after `begin_stop` they are cancelled), saves a
+        checkpoint, and ends. May be called twice: the second call waits for nothing."""
+        self.begin_stop()
         if self._stopped:
             return
         self._stopped = True
-        now, wall = self._clock.now(), self._clock.wall()
-        self._publish(0, b"", self.machine.stop(now, wall), wall)
-        farewells = self._carry_out()
-        if self._timer is not None:
-            self._timer.cancel()
-        if farewells:
-            await asyncio.wait(farewells, timeout=STOP_LIMIT_MS / 1_000)
+        await self._wait_for_farewells()
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.listeners.close(limit_ms=self._stop_time_left_ms())
         await self._save()
-        self.listeners.close()
+
+    async def _wait_for_farewells(self) -> None:
+        limit = self._clock.spawn(self._clock.sleep(self._stop_time_left_ms()), f"{self.account.id}: stop limit")
+        waiting = set(self._farewells)
+        while waiting and not limit.done():
+            await asyncio.wait({*waiting, limit}, return_when=asyncio.FIRST_COMPLETED)
+            waiting = {task for task in waiting if not task.done()}
+        limit.cancel()
+
+    def _stop_time_left_ms(self) -> int:
+        since = self._clock.now() if self._stopping_since is None else self._stopping_since
+        return max(0, since + STOP_LIMIT_MS - self._clock.now())
 
     async def _restore(self) -> None:
         account = self.account.id
@@ -167,11 +191,16 @@ class AccountRunner:
         try:
             self._journal.append(record)
         except StoreError as error:
-            self.store_error = error
+            self._lose(record, error)
         if facts:
             self.listeners.publish(facts)
         if self.on_record is not None:
             self.on_record(record)
+
+    def _lose(self, record: Record, error: StoreError) -> None:
+        self.store_error = error
+        if record.events:
+            self.listeners.lose(error, record.sequence, record.events[-1].sequence)
 
     def _mind_backlog(self) -> None:
         backlog = self._journal.backlog
@@ -194,7 +223,7 @@ class AccountRunner:
 
     def _carry_out(self) -> list[asyncio.Task[None]]:
         started = [task for wish in self.machine.take_wishes() if (task := self._carry_out_one(wish)) is not None]
-        if not self._stopped:
+        if self._stopping_since is None:
             self._arm()
         return started
 
@@ -232,17 +261,37 @@ class AccountRunner:
             socket.close()
             return
         line.socket = socket
+        if self._paused:
+            socket.pause()
         now, wall = self._clock.now(), self._clock.wall()
         self._publish(connection, b"", self.machine.connected(connection, now, wall), wall)
         self._carry_out()
 
     async def _call_for_session(self, call: SessionCall) -> None:
-        await self._gate.grant_vital(call.request.weight)
+        if not await self._pass_gate(call):
+            return
         response = await self._gate.send(call.request, time_limit_ms=self._call_limit_ms)
         now, wall = self._clock.now(), self._clock.wall()
         facts = self.machine.session_response(call.connection, call.tag, response, now, wall)
         self._publish(call.connection, b"", facts, wall)
         self._carry_out()
+
+    async def _pass_gate(self, call: SessionCall) -> bool:
+        """Waits until the call may go out; False if nobody wants it any more. A pause that the venue asked for is no fault of the socket:
+        it does not count against the time in which that must open, so that no second socket asks for the same."""
+        line = self.machine.feed.lines.get(call.connection)
+        if line is None:  # a farewell: its line is gone already
+            await self._gate.grant_vital(call.request.weight)
+            return True
+        began, dialing_since = self._clock.now(), line.dialing_since
+        line.dialing_since = NEVER
+        try:
+            await self._gate.grant_vital(call.request.weight)
+        finally:
+            line.dialing_since = Millis(dialing_since + self._clock.now() - began)
+        if self._stopping_since is None:
+            self._arm()
+        return self.machine.feed.lines.get(call.connection) is line
 
     async def _ask(self, number: int, weight: int, urgent: bool) -> None:
         await self._gate.grant(weight, urgent=urgent)
