@@ -32,7 +32,7 @@ def test_settings_of_all_and_of_one(tmp_path: Path) -> None:
     text = (
         "[recovery]\nlag_s = 2\naudit_s = 60\n"
         + ACCOUNT
-        + '[account.recovery]\nlag_s = 7\n[[account]]\nname="b"\nvenue="x"\napi_key_env="KEY"\n'
+        + '[account.recovery]\nlag_s = 7\n[[account]]\nname="b"\nvenue="binance-usdm"\napi_key_env="SECRET"\n'
     )
     first, second = read(tmp_path, text).accounts
     assert (first.recovery.lag_s, first.recovery.audit_s, second.recovery.lag_s) == (7, 60, 2)
