@@ -26,7 +26,7 @@ SHOWN_FIELDS: Final = frozenset(
     for line in (
         "timestamp level logger event action exception stack",
         "account accounts path venue symbol asset order_id client_order_id trade_id kind side status",
-        "connection task worker reader handler sink table topic partition offset position sequence sequences",
+        "connection task worker reader handler handlers sink table topic partition offset position sequence sequences",
         "reason error code mode state before after version name setting signal host port label request channel node",
         "age_ms delay_ms duration_ms gap_ms limit_ms skew_ms since until when",
         "attempt attempts backlog bytes count events fills frames limit orders records size total used weight",
