@@ -73,7 +73,9 @@ class AccountRunner:
         self._dial_limit_ms, self._call_limit_ms = dial_limit_ms, call_limit_ms
         self.on_record: Callable[[Record], None] | None = None
         self.store_error: StoreError | None = None
+        self._lost: StoreError | None = None
         self.started_time = clock.wall()
+        self.connect_failures = self.odd_frames = 0
 
     # --- life ---
 
@@ -109,7 +111,7 @@ class AccountRunner:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.listeners.close(limit_ms=self._stop_time_left_ms())
-        await self._save()
+        await self.save()
 
     async def _wait_for_farewells(self) -> None:
         limit = self._clock.spawn(self._clock.sleep(self._stop_time_left_ms()), f"{self.account.id}: stop limit")
@@ -142,12 +144,15 @@ class AccountRunner:
     def _last_word(events: list[Event]) -> Millis:
         return max((event.received_time for event in events), default=Millis(0))
 
-    async def _save(self) -> None:
+    async def save(self) -> None:
+        """Keeps a checkpoint; the store's trouble shows in `store_error` until a later one succeeds, or for good if events were lost."""
         try:
             await self._journal.flush()
             await self._journal.save_checkpoint(self.account.id, self.machine.sequence, checkpoint_of(self.account))
         except StoreError as error:
             self.store_error = error
+        else:
+            self.store_error = self._lost
 
     # --- what the sockets tell ---
 
@@ -166,6 +171,7 @@ class AccountRunner:
             self._mind_backlog()
 
     def take_odd_frame(self, connection: int, frame: bytes, reason: str) -> None:
+        self.odd_frames += 1
         now, wall = self._clock.now(), self._clock.wall()
         self._publish(connection, frame, self.machine.odd_frame(connection, frame, reason, now, wall), wall)
         self._carry_out()
@@ -200,6 +206,7 @@ class AccountRunner:
     def _lose(self, record: Record, error: StoreError) -> None:
         self.store_error = error
         if record.events:
+            self._lost = error
             self.listeners.lose(error, record.sequence, record.events[-1].sequence)
 
     def _mind_backlog(self) -> None:
@@ -255,6 +262,7 @@ class AccountRunner:
         try:
             socket = await self._transport.connect(url, line, time_limit_ms=self._dial_limit_ms)
         except ConnectionError as error:
+            self.connect_failures += 1
             self.take_close(connection, str(error))
             return
         if self._sockets.get(connection) is not line:
@@ -322,7 +330,7 @@ class AccountRunner:
         self._publish(0, b"", self.machine.tick(now, wall), wall)
         if self._next_checkpoint <= now:
             self._next_checkpoint = Millis(now + CHECKPOINT_MS)
-            self._spawn(self._save(), "checkpoint")
+            self._spawn(self.save(), "checkpoint")
         self._carry_out()
 
     def _spawn(self, work: object, name: str) -> asyncio.Task[None]:

@@ -1,0 +1,302 @@
+"""The runner: what it does with sockets, calls, the journal and its own end, whatever of them fails."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from tests.support.transport import json_answer
+from tests.unit.runtime.kit import CLOSE, CREATE, STREAM_ONLY, Shell
+from tests.unit.venues.binance.kit import place
+from userstream.domain.events import Event, Filled, OrderChanged, StreamChanged
+from userstream.domain.words import StreamState
+from userstream.kernel.errors import AuthenticationError
+from userstream.kernel.secret import Secret
+from userstream.runtime.runner import BACKLOG_CHECK_EVERY, BACKLOG_HIGH, BACKLOG_LOW, CHECKPOINT_MS, STOP_LIMIT_MS
+from userstream.wire.request import HttpRequest
+
+MINUTE_MS = 60_000
+PAUSE_CALL = HttpRequest(method="GET", target=Secret("/pause"), label="GET /pause")
+REFUSED = json_answer({"code": -1003, "msg": "too many"}, 429, retry_after="120")
+BANNED = json_answer({"code": -1003, "msg": "banned"}, 418, retry_after="120")
+
+
+@pytest.fixture
+async def shell() -> AsyncIterator[Shell]:
+    made = Shell()
+    yield made
+    await made.stop()
+
+
+def states(shell: Shell) -> list[StreamState]:
+    return [event.state for event in shell.events if isinstance(event, StreamChanged)]
+
+
+def paused(shell: Shell) -> bool:
+    return shell.socket.is_paused
+
+
+# --- the way of a message ---
+
+
+async def test_a_frame_becomes_events_state_and_a_record(shell: Shell) -> None:
+    await shell.start()
+    told: list[Event] = []
+    shell.account.on(Filled, OrderChanged, handler=told.append)
+    await shell.trade()
+    assert [type(event) for event in told] == [OrderChanged, Filled] or [type(event) for event in told] == [Filled, OrderChanged]
+    kept = await shell.journal.read_account(shell.id, after=0, limit=1_000)
+    assert [record for record in kept if record.connection and record.frame and record.events][-1].events == tuple(told)
+    assert [event.sequence for event in shell.events] == sorted({event.sequence for event in shell.events})
+
+
+async def test_the_account_becomes_live_and_a_restart_knows_what_it_knew(shell: Shell) -> None:
+    await shell.start()
+    await shell.clock.advance_until(lambda: shell.account.state is StreamState.LIVE, limit_ms=5 * MINUTE_MS)
+    await shell.trade()
+    fills = [fill.trade_id for fill in shell.account.fills.recent()]
+    await shell.runner.stop()
+    again = Shell(journal=shell.journal)
+    await again.start()
+    assert [fill.trade_id for fill in again.account.fills.recent()] == fills != []
+    assert again.account.sequence > shell.account.sequence
+    await again.stop()
+
+
+async def test_each_question_is_signed_once_and_its_weight_is_the_calls(shell: Shell) -> None:
+    await shell.start()
+    await shell.clock.advance(10 * MINUTE_MS)
+    [dialect] = shell.dialects
+    asked = [label for label in shell.http.labels if "listenKey" not in label]
+    assert dialect.signed == len(asked) > 10
+    assert all(alone == with_call for alone, with_call in dialect.weighed)
+
+
+# --- opening sockets ---
+
+
+@pytest.mark.parametrize("refusal", [REFUSED, BANNED], ids=["429", "418"])
+async def test_a_key_call_that_waits_for_the_venues_pause_is_neither_abandoned_nor_doubled(refusal: object) -> None:
+    shell = Shell(account_place=place(credentials=STREAM_ONLY))
+    shell.http.plan("GET /pause", refusal)  # type: ignore[arg-type]
+    await shell.gate.send(PAUSE_CALL, time_limit_ms=1_000)
+    await shell.start()
+    await shell.clock.advance(119_000)
+    assert [line.connection for line in shell.runner.machine.feed.lines.values()] == [1], "the same socket is still being opened"
+    assert shell.http.labels.count(CREATE) == 0
+    await shell.clock.advance(5_000)
+    assert shell.http.labels.count(CREATE) == 1
+    assert shell.account.health.connections == 1
+    await shell.stop()
+
+
+async def test_the_opening_limit_counts_from_the_end_of_the_pause() -> None:
+    shell = Shell(account_place=place(credentials=STREAM_ONLY))
+    shell.http.plan("GET /pause", REFUSED)
+    await shell.gate.send(PAUSE_CALL, time_limit_ms=1_000)
+    shell.transport.hold()
+    await shell.start()
+    await shell.clock.advance(120_000 + 29_000)
+    assert list(shell.runner.machine.feed.lines) == [1]
+    await shell.clock.advance(2_000)
+    assert 1 not in shell.runner.machine.feed.lines, "a socket that does not open in time is replaced"
+    shell.transport.let_go()
+    await shell.stop()
+
+
+async def test_a_call_that_nobody_wants_any_more_is_not_made(shell: Shell) -> None:
+    shell.http.plan("GET /pause", REFUSED)
+    await shell.gate.send(PAUSE_CALL, time_limit_ms=1_000)
+    await shell.start()
+    shell.runner.take_close(1, "gone while its key was waited for")
+    await shell.clock.advance(125_000)
+    assert shell.http.labels.count(CREATE) == 1
+    assert shell.account.health.connections == 1
+
+
+async def test_a_refused_connection_is_tried_again(shell: Shell) -> None:
+    shell.transport.refusals.extend(["no route", "no route"])
+    await shell.start()
+    await shell.clock.advance_until(lambda: shell.account.health.connections == 1, limit_ms=MINUTE_MS)
+    assert shell.account.health.reconnects == 0
+    assert shell.runner.connect_failures == 2
+
+
+async def test_a_socket_that_nobody_wants_any_more_is_closed(shell: Shell) -> None:
+    shell.transport.hold()
+    await shell.start()
+    shell.runner.take_close(1, "given up while it was opened")
+    shell.transport.let_go()
+    await shell.clock.advance(MINUTE_MS)
+    assert len(shell.transport.sockets) == 2
+    assert len(shell.transport.open_sockets) == 1
+
+
+# --- a journal that is too full ---
+
+
+async def test_reading_is_paused_while_the_journal_is_too_full(shell: Shell) -> None:
+    await shell.start()
+    shell.held.held = BACKLOG_HIGH + 1
+    await shell.trade(BACKLOG_CHECK_EVERY + 1)
+    assert paused(shell)
+    shell.held.held = BACKLOG_LOW
+    await shell.clock.advance(10)
+    assert not paused(shell)
+
+
+async def test_a_socket_that_is_opened_meanwhile_is_paused_too(shell: Shell) -> None:
+    await shell.start()
+    shell.held.held = BACKLOG_HIGH + 1
+    await shell.trade(BACKLOG_CHECK_EVERY + 1)
+    first = shell.socket
+    first.cut()
+    await shell.clock.advance_until(lambda: shell.socket is not first, limit_ms=MINUTE_MS)
+    await shell.clock.settle()
+    assert paused(shell)
+    shell.held.held = BACKLOG_LOW
+    await shell.clock.advance(10)
+    assert not paused(shell)
+    before = len(shell.account.fills)
+    await shell.trade()
+    assert len(shell.account.fills) == before + 1
+
+
+# --- failures ---
+
+
+async def test_a_refused_key_ends_the_account_with_its_error() -> None:
+    shell = Shell()
+    shell.http.plan(CREATE, json_answer({"code": -2015, "msg": "Invalid API-key, IP, or permissions for action."}, 401))
+    await shell.start()
+    assert isinstance(shell.runner.failed, AuthenticationError)
+    assert states(shell)[-1] is StreamState.FAILED
+    with pytest.raises(AuthenticationError):
+        await anext(shell.account.events())
+    with pytest.raises(AuthenticationError):
+        await shell.account.wait_ready()
+    asked = len(shell.http.labels)
+    await shell.clock.advance(MINUTE_MS * 60)
+    assert len(shell.http.labels) == asked, "a venue that refused the key is left alone"
+    await shell.stop()
+
+
+async def test_a_store_that_fails_ends_nothing_and_is_told(shell: Shell) -> None:
+    await shell.start()
+    told: list[Event] = []
+    shell.account.on(Filled, handler=told.append)
+    shell.held.refusal = "the disk is gone"
+    await shell.trade(2)
+    assert len(told) == len(shell.account.fills) == 2
+    assert shell.account.health.store_trouble == "the disk is gone"
+    assert not shell.account.health.is_healthy
+
+
+async def test_a_store_that_recovers_without_a_loss_is_no_trouble_any_more(shell: Shell) -> None:
+    await shell.start()
+    await shell.clock.advance_until(lambda: shell.account.health.is_healthy, limit_ms=5 * MINUTE_MS)
+    shell.held.refusal = "slow disk"
+    await shell.runner.save()
+    assert shell.account.health.store_trouble == "slow disk"
+    shell.held.refusal = None
+    await shell.clock.advance(CHECKPOINT_MS)
+    assert shell.account.health.store_trouble == ""
+
+
+# --- the end ---
+
+
+async def test_the_stop_closes_the_socket_tells_so_and_keeps_a_checkpoint(shell: Shell) -> None:
+    await shell.start()
+    await shell.trade()
+    await shell.stop()
+    await shell.runner.stop()
+    assert states(shell)[-1] is StreamState.STOPPED
+    sequence, events = await shell.journal.load_checkpoint(shell.id)
+    assert sequence == shell.account.sequence
+    assert any(isinstance(event, Filled) for event in events)
+
+
+async def test_a_farewell_that_is_never_answered_does_not_hold_up_the_stop() -> None:
+    shell = Shell(account_place=place(close_listen_key_on_stop=True))
+    await shell.start()
+    shell.http.hold()
+    began = shell.clock.now()
+    await shell.stop()
+    assert shell.http.labels[-1] == CLOSE
+    assert shell.clock.now() - began == STOP_LIMIT_MS
+
+
+async def test_farewells_and_handlers_share_the_limit() -> None:
+    shell = Shell(account_place=place(close_listen_key_on_stop=True))
+    await shell.start()
+    told: list[Event] = []
+
+    @shell.account.on(Filled)
+    async def slow(event: Event) -> None:
+        await shell.clock.sleep(400)
+        told.append(event)
+
+    await shell.trade(9)
+    shell.http.hold()
+    began = shell.clock.now()
+    await shell.stop()
+    assert shell.clock.now() - began == STOP_LIMIT_MS
+    assert len(told) == 3
+
+
+@pytest.mark.parametrize("slow", [0, 100], ids=["quick", "slow"])
+async def test_handlers_get_everything_that_was_delivered_before_the_stop(shell: Shell, slow: int) -> None:
+    await shell.start()
+    told: list[Event] = []
+
+    @shell.account.on(Filled, StreamChanged)
+    async def handle(event: Event) -> None:
+        await shell.clock.sleep(slow)
+        told.append(event)
+
+    for _ in range(5):
+        await shell.trade()
+    await shell.stop()
+    assert sum(isinstance(event, Filled) for event in told) == 5
+    assert isinstance(told[-1], StreamChanged) and told[-1].state is StreamState.STOPPED
+
+
+@pytest.mark.parametrize("turns", range(12))
+async def test_it_can_be_stopped_at_any_moment_of_its_beginning(turns: int) -> None:
+    shell = Shell()
+    starting = asyncio.ensure_future(shell.runner.start())
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    await starting
+    await shell.stop()
+
+
+@pytest.mark.parametrize("place_of_wait", ["gate", "http", "dial"])
+async def test_it_can_be_stopped_wherever_it_waits(shell: Shell, place_of_wait: str) -> None:
+    match place_of_wait:
+        case "gate":
+            shell.http.plan("GET /pause", BANNED)
+            await shell.gate.send(PAUSE_CALL, time_limit_ms=1_000)
+        case "http":
+            shell.http.hold()
+        case _:
+            shell.transport.hold()
+    await shell.start()
+    began = shell.clock.now()
+    await shell.stop()
+    assert shell.clock.now() == began
+
+
+async def test_what_comes_after_the_stop_changes_nothing(shell: Shell) -> None:
+    await shell.start()
+    socket = shell.socket
+    await shell.stop()
+    count = len(shell.records)
+    shell.runner.take_close(1, "late")
+    shell.runner.take_ping(1)
+    socket.deliver("{}")
+    await shell.clock.advance(10 * MINUTE_MS)
+    assert len(shell.records) == count
