@@ -10,6 +10,7 @@ from userstream.domain.orders import check_order
 from userstream.domain.words import STREAM
 from userstream.kernel.amount import ZERO
 
+
 def apply_fill(account: Account, event: Filled, connection: int) -> Event | None:
     key = (event.trade_id, event.order_id)
     fills = account.fills.get(event.symbol)
@@ -73,7 +74,7 @@ def _complete(account: Account, key: FillKey, known: Filled, event: Filled | Fil
 
 def _replace_recent(account: Account, known: Filled, merged: Filled) -> None:
     recent = account.recent_fills
-    if recent[-1] is known:  # nearly always so
+    if recent and recent[-1] is known:  # nearly always so
         recent[-1] = merged
     elif (place := next((place for place, fill in enumerate(recent) if fill is known), None)) is not None:
         recent[place] = merged

@@ -59,7 +59,7 @@ class Pump:
         self._backlog = 0
         self._behind, self._overflowed = True, False
         self._position: int | None = None
-        self._turn_began = Millis(0)
+        self._turn_began = self._rested = Millis(0)
         self._pressed = False
         self._waiting = False
         self._wakeup = asyncio.Event()
@@ -152,7 +152,12 @@ class Pump:
             await self._projection.apply(self.name, records)
             self._position = records[-1].position
         self._recover()
+        self._rested = self._rest()
         await self._wait()
+
+    def _rest(self) -> Millis:
+        now = self._clock.now()
+        return Millis(now + REST_OF_A_TURN * (now - self._turn_began)) if self._pressed else now
 
     async def _next_batch(self, position: int) -> Sequence[StoredRecord]:
         if not self._behind:
@@ -172,18 +177,18 @@ class Pump:
             self._waiting = True
             await self._wakeup.wait()
             self._waiting = False
-        now = self._clock.now()
-        rested = now + REST_OF_A_TURN * (now - self._turn_began) if self._pressed else now
-        due = Millis(rested if self._has_much else max(rested, self._turn_began + self._interval_ms))
-        timer = self._clock.call_at(due, self._wakeup.set)
-        while not (self._drains or self._clock.now() >= (rested if self._has_much else due)):
+        while not self._drains and self._clock.now() < (due := self._due):
             self._wakeup.clear()
+            timer = self._clock.call_at(due, self._wakeup.set)
             await self._wakeup.wait()
-        timer.cancel()
+            timer.cancel()
 
     @property
-    def _has_much(self) -> bool:
-        return self._behind or self._backlog >= self._batch
+    def _due(self) -> Millis:
+        """When the next turn begins, as far as can be said now."""
+        if self._behind or self._backlog >= self._batch:
+            return self._rested
+        return Millis(max(self._rested, self._turn_began + self._interval_ms))
 
     def _drop_applied(self) -> None:
         tail = self._tail
