@@ -85,7 +85,7 @@ class HttpClient(Protocol):
     async def close(self) -> None: ...
 
 
-class Record(msgspec.Struct, frozen=True, array_like=True):
+class Record(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One append: the bytes that came in and what they meant. `sequence` is that of the first event, or the place of a record
     without events (a duplicate, an answer that told nothing new). Records of an account grow in sequence."""
 
@@ -97,7 +97,7 @@ class Record(msgspec.Struct, frozen=True, array_like=True):
     events: tuple[Event, ...]
 
 
-class StoredRecord(msgspec.Struct, frozen=True, array_like=True):
+class StoredRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A record read back: `position` is its place among all accounts of the journal, for readers that save how far they came."""
 
     position: int

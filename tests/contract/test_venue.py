@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 import pytest
 
-from userstream.domain.events import Event, Filled, Unrecognized, public_form
+from userstream.domain.events import PRIVATE, Event, Filled, Unrecognized, public_form
 from userstream.kernel.errors import SettingsError, UserStreamError
 from userstream.kernel.ids import AccountId, Millis, OrderId, Symbol
 from userstream.kernel.secret import Secret
@@ -130,7 +130,7 @@ def test_the_public_form_has_every_word_of_the_vocabulary(spec: VenueSpec) -> No
             for event in spec.make_decoder(ALICE).decode(bytes(case.frame), RECEIVED):
                 form = public_form(event)
                 assert form["kind"] and form["venue"] == spec.name and form["account"] == ALICE
-                assert set(event.__struct_fields__) - {"as_of"} <= set(form)
+                assert set(event.__struct_fields__) - PRIVATE <= set(form)
 
 
 @venues

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.support.events import BUILDERS, balance_set, fill_completed, filled, order_changed, position_set
 from userstream.adapters.sequences import last_of
-from userstream.domain.events import Event, stamp
+from userstream.domain.events import Event, Frame, stamp
 from userstream.kernel.ids import AccountId, Millis
 from userstream.ports import Record, StoredRecord
 
@@ -19,8 +19,9 @@ ACCOUNTS: Final = ("alice", "bob", "чарли")
 
 def record(*events: Event, account: str = "alice", sequence: int = 1, frame: bytes = b'{"e":"X"}', received_time: int = 1_000) -> Record:
     """A record whose events have places from `sequence` on and the bytes of the frame."""
+    told = Frame.of(frame) if frame else None
     for place, event in enumerate(events, sequence):
-        stamp(event, place, frame or None)
+        stamp(event, place, told)
     return Record(AccountId(account), sequence, Millis(received_time), 1, frame, events)
 
 

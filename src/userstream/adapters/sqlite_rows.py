@@ -6,13 +6,14 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
-from typing import Final, TypeAlias
+from functools import cached_property
+from typing import Final, TypeAlias, overload
 
 import msgspec
 
 from userstream.adapters.sequences import last_of
 from userstream.adapters.sql import load_queries
-from userstream.domain.events import Event, stamp
+from userstream.domain.events import Event, Frame, stamp
 from userstream.kernel.errors import StoreError
 from userstream.kernel.ids import AccountId
 from userstream.ports import Record, StoredRecord
@@ -52,9 +53,34 @@ class Batch(msgspec.Struct, frozen=True):
     records: list[Record]
     rows: list[JournalRow]
 
-    def place(self) -> list[StoredRecord]:
+    def place(self) -> Sequence[StoredRecord]:
         """The records in the order of their positions."""
-        return [stored for row in self.rows for stored in row.place()]
+        return PlacedRecords(self)
+
+
+class PlacedRecords(Sequence[StoredRecord]):
+    """The records of a commit with their positions. Made when somebody looks at them: who has fallen behind never does, and reads them
+    from the file when there is time."""
+
+    def __init__(self, batch: Batch) -> None:
+        self._batch = batch
+
+    @cached_property
+    def _placed(self) -> list[StoredRecord]:
+        return [stored for row in self._batch.rows for stored in row.place()]
+
+    def __len__(self) -> int:
+        return len(self._batch.records)
+
+    @overload
+    def __getitem__(self, place: int) -> StoredRecord: ...
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[StoredRecord]: ...
+    def __getitem__(self, place: int | slice) -> StoredRecord | Sequence[StoredRecord]:
+        return self._placed[place]
+
+    def __iter__(self) -> Iterator[StoredRecord]:
+        return iter(self._placed)
 
 
 def make_batch(records: list[Record], next_position: int) -> Batch:
@@ -147,13 +173,15 @@ def decode_row(position: int, data: bytes) -> list[Record]:
     except msgspec.MsgspecError as error:
         raise StoreError(f"row {position} of the journal cannot be read: {error}") from None
     for record in records:
-        _attach(record.events, record.frame or None)
+        if record.frame:
+            _attach(record.events, Frame.of(record.frame))
     return records
 
 
-def _attach(events: Iterable[Event], frame: bytes | None) -> None:
+def _attach(events: Iterable[Event], frame: Frame) -> None:
     for event in events:
-        stamp(event, event.sequence, frame)
+        if event.frame is not None:
+            stamp(event, event.sequence, frame)
 
 
 def save_checkpoint(connection: sqlite3.Connection, account: AccountId, sequence: int, events: Sequence[Event]) -> None:

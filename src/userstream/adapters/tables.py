@@ -228,6 +228,7 @@ def _amount_fields() -> Iterable[str]:
 
 
 _encoder: Final = msgspec.json.Encoder()
+_NO_BYTES: Final = b',"frame":{}'
 _SCIENTIFIC: Final = re.compile(
     rb'"(%s)":"(-?\d+(?:\.\d+)?E[+-]?\d+)"' % "|".join(sorted(set(_amount_fields()), key=len, reverse=True)).encode()
 )
@@ -235,7 +236,7 @@ _SCIENTIFIC: Final = re.compile(
 
 def encode_event(event: Event) -> bytes:
     """The event as JSON: amounts as plain digits, fields with their default left out."""
-    data = _encoder.encode(event)
+    data = _encoder.encode(event).replace(_NO_BYTES, b"", 1)
     # Keys stand between bare quotes, and quotes within a text are escaped: a text that merely looks like an amount is not hit.
     if b"E-" in data or b"E+" in data:
         data = _SCIENTIFIC.sub(lambda found: b'"%s":"%s"' % (found[1], plain_amount(found[2].decode()).encode()), data)

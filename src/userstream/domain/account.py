@@ -31,6 +31,7 @@ PositionKey: TypeAlias = tuple[Symbol, PositionSide]
 
 NO_TIME: Final = Millis(0)
 RECENT_FILLS: Final = 500
+BUY: Final = Side.BUY
 
 
 class Doubt(msgspec.Struct, frozen=True):
@@ -62,7 +63,7 @@ class Movement(msgspec.Struct):
 
 def signed_quantity(fill: Filled) -> Decimal:
     """How the fill changes its leg: short is negative."""
-    return fill.quantity if fill.side is Side.BUY else -fill.quantity
+    return fill.quantity if fill.side is BUY else -fill.quantity
 
 
 class Account:

@@ -10,18 +10,36 @@ from decimal import Decimal
 from typing import Final, TypeAlias
 
 import msgspec
+from msgspec.structs import force_setattr
 
 from userstream.domain.words import MarginType, OrderStatus, Origin, PositionSide, Side, Source, StreamState
 from userstream.kernel.ids import AccountId, ClientOrderId, Millis, OrderId, Symbol, VenueName
 
 NO_TIME: Final = Millis(0)
+PRIVATE: Final = frozenset({"as_of", "frame"})
+"""Fields that are no part of the public form."""
 
 
-class Fact(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, dict=True, tag_field="kind"):
+class Frame(msgspec.Struct, dict=True):
+    """The venue's own bytes behind facts. It has no fields, so that facts are compared, shown and written without them."""
+
+    @classmethod
+    def of(cls, data: bytes) -> Frame:
+        frame = cls()
+        frame.__dict__["data"] = data
+        return frame
+
+    def read(self) -> bytes | None:
+        """The bytes; None when the facts were read back without them."""
+        return self.__dict__.get("data")
+
+
+class Fact(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, tag_field="kind"):
     """What all events carry.
 
     event_time: the venue's time of the message (ms). received_time: ours. sequence: place in the account's journal, growing, unique;
-    0 before it has one. source: how we learned it. as_of: for REST answers the venue-clock time at which the request began.
+    0 before it has one. source: how we learned it. as_of: for REST answers the venue-clock time at which the request began. frame: what
+    `raw()` reads. Facts hold nothing that could hold them, so the garbage collector need not look at them (`gc=False`).
     """
 
     account: AccountId = AccountId("")
@@ -31,18 +49,18 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, dict=T
     sequence: int = 0
     source: Source = Source.STREAM
     as_of: Millis = NO_TIME
+    frame: Frame | None = None
 
     def raw(self) -> bytes | None:
         """The venue's own bytes this fact was read from: the frame or the REST body. None for facts of our own making."""
-        frame = self.__dict__.get("frame")
-        return frame if isinstance(frame, bytes) else None
+        return None if self.frame is None else self.frame.read()
 
 
-def stamp(fact: Fact, sequence: int, frame: bytes | None) -> None:
+def stamp(fact: Fact, sequence: int, frame: Frame | None) -> None:
     """Gives a fact its place and its bytes, once, before anybody else sees it."""
-    msgspec.structs.force_setattr(fact, "sequence", sequence)
+    force_setattr(fact, "sequence", sequence)
     if frame is not None:
-        fact.__dict__["frame"] = frame
+        force_setattr(fact, "frame", frame)
 
 
 class OrderChanged(Fact, frozen=True, kw_only=True, tag="order_changed"):
@@ -297,5 +315,5 @@ Event: TypeAlias = (
 
 def public_form(event: Event) -> dict[str, object]:
     """The event as people and other programs see it: kind first, every field of the vocabulary present, None where unknown."""
-    fields = {name: getattr(event, name) for name in event.__struct_fields__ if name != "as_of"}
+    fields = {name: getattr(event, name) for name in event.__struct_fields__ if name not in PRIVATE}
     return {"kind": event.__struct_config__.tag, **fields}

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 import msgspec
 
 from userstream.domain.account import Account, FillKey, signed_quantity
 from userstream.domain.events import Event, FillCompleted, Filled
 from userstream.domain.orders import check_order
-from userstream.domain.words import Source
+from userstream.domain.words import STREAM
 from userstream.kernel.amount import ZERO
-
-COMPLETED: Final = ("position_side", "fee", "fee_asset", "maker", "realized_pnl")
-"""What a fast first copy of a fill may leave open."""
 
 
 def apply_fill(account: Account, event: Filled, connection: int) -> Event | None:
@@ -41,7 +36,7 @@ def _add(account: Account, key: FillKey, event: Filled) -> Event | None:
     account.recent_fills.append(event)
     order_key = (symbol, event.order_id)
     account.fill_sums[order_key] = account.fill_sums.get(order_key, ZERO) + event.quantity
-    if account.doubts or event.fee is None or event.source is not Source.STREAM:
+    if account.doubts or event.fee is None or event.source is not STREAM:
         # a stream's complete fill comes in one frame with its order, which is compared then
         order = account.orders.get((symbol, event.order_id, False))
         check_order(account, symbol, event.order_id, None if order is None else order.filled_quantity)
@@ -63,16 +58,26 @@ def _move_leg(account: Account, event: Filled) -> None:
 
 
 def _complete(account: Account, key: FillKey, known: Filled, event: Filled | FillCompleted) -> None:
-    """The known fill stays, with what was open of it."""
-    learned = {name: getattr(event, name) for name in COMPLETED if getattr(known, name) is None}
-    merged = account.fills[known.symbol][key] = msgspec.structs.replace(known, **learned)
-    merged.__dict__.update(known.__dict__)
-    for place in reversed(range(len(account.recent_fills))):
-        if account.recent_fills[place] is known:
-            account.recent_fills[place] = merged
-            break
+    """The known fill stays, with what a fast first copy left open of it; its fee was open."""
+    merged = account.fills[known.symbol][key] = msgspec.structs.replace(
+        known,
+        position_side=event.position_side if known.position_side is None else known.position_side,
+        fee=event.fee,
+        fee_asset=event.fee_asset if known.fee_asset is None else known.fee_asset,
+        maker=event.maker if known.maker is None else known.maker,
+        realized_pnl=event.realized_pnl if known.realized_pnl is None else known.realized_pnl,
+    )
+    _replace_recent(account, known, merged)
     if known.position_side is None:
         _move_leg(account, merged)
+
+
+def _replace_recent(account: Account, known: Filled, merged: Filled) -> None:
+    recent = account.recent_fills
+    if recent and recent[-1] is known:  # nearly always so
+        recent[-1] = merged
+    elif (place := next((place for place, fill in enumerate(recent) if fill is known), None)) is not None:
+        recent[place] = merged
 
 
 def apply_completion(account: Account, event: FillCompleted, connection: int) -> Event | None:

@@ -9,7 +9,7 @@ import msgspec
 
 from userstream.domain.account import Account, Doubt, OrderKey
 from userstream.domain.events import Event, OrderChanged
-from userstream.domain.words import FINAL, OrderStatus, Source
+from userstream.domain.words import FINAL, STREAM, OrderStatus
 from userstream.kernel.amount import ZERO
 from userstream.kernel.ids import Millis, OrderId, Symbol
 
@@ -59,7 +59,7 @@ def apply_order(account: Account, event: OrderChanged, connection: int) -> Event
 
 def _is_ghost(account: Account, event: OrderChanged) -> bool:
     """A late copy of an order that ended so long ago that it was forgotten; what is open is never forgotten."""
-    return event.transaction_time < account.forgotten_before and (event.source is Source.STREAM or event.status in FINAL)
+    return event.transaction_time < account.forgotten_before and (event.source is STREAM or event.status in FINAL)
 
 
 def is_news(known: OrderChanged, event: OrderChanged) -> bool:
@@ -69,12 +69,12 @@ def is_news(known: OrderChanged, event: OrderChanged) -> bool:
         return False
     if known.status in FINAL and (event.status is not known.status or event.filled_quantity == known.filled_quantity):
         return False
-    return age > known_age or event.source is Source.STREAM or known.source is not Source.STREAM
+    return age > known_age or event.source is STREAM or known.source is not STREAM
 
 
 def _is_last_word(account: Account, known: OrderChanged, event: OrderChanged) -> bool:
     """Whether a REST answer, asked later than the venue's lag allows, tells another thing of the very instant that we know of."""
-    if event.source is Source.STREAM or known.status in FINAL or same_order(known, event):
+    if event.source is STREAM or known.status in FINAL or same_order(known, event):
         return False
     age = order_age(event)
     return age == order_age(known) and event.as_of > age[2] + account.lag_ms
@@ -84,8 +84,7 @@ def _refresh(account: Account, key: OrderKey, known: OrderChanged, event: OrderC
     """A newer copy that says the same is no news, but what is older than it is now older than what we know."""
     if known.status in FINAL or not same_order(known, event) or order_age(event) <= order_age(known):
         return
-    fresh = account.orders[key] = msgspec.structs.replace(known, transaction_time=event.transaction_time, event_time=event.event_time)
-    fresh.__dict__.update(known.__dict__)
+    account.orders[key] = msgspec.structs.replace(known, transaction_time=event.transaction_time, event_time=event.event_time)
 
 
 def check_order(account: Account, symbol: Symbol, order_id: OrderId, filled: Decimal | None) -> None:

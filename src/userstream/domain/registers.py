@@ -15,7 +15,7 @@ import msgspec
 
 from userstream.domain.account import Account, Doubt, Instant, Movement, PositionKey
 from userstream.domain.events import AccountConfigChanged, BalanceMoved, BalanceSet, Event, MarginCalled, PositionSet
-from userstream.domain.words import MarginType, PositionSide, Source
+from userstream.domain.words import STREAM, MarginType, PositionSide, Source
 from userstream.kernel.amount import ZERO
 from userstream.kernel.ids import Millis, Symbol
 
@@ -40,10 +40,18 @@ class Verdict(Enum):
     WINS_UNSURE = 4
 
 
+# Read for every message: see `words.STREAM`.
+WINS: Final = Verdict.WINS
+LOSES: Final = Verdict.LOSES
+TIES: Final = Verdict.TIES
+WINS_UNSURE: Final = Verdict.WINS_UNSURE
+ONE_WAY: Final = PositionSide.BOTH
+
+
 def apply_position(account: Account, event: PositionSet, connection: int) -> Event | None:
     key = (event.symbol, event.position_side)
     known = account.positions.get(key)
-    if not _wins(account, Doubt("tie", event.symbol, event.position_side), key, known, event, connection):
+    if not _wins(account, key, known, event, connection):
         return None
     if known is not None and event.transaction_time < known.transaction_time:
         event = _not_older(event, known)
@@ -53,7 +61,7 @@ def apply_position(account: Account, event: PositionSet, connection: int) -> Eve
         account.leverages[event.symbol] = event.leverage
     if event.margin_type is not None:
         account.margin_types[event.symbol] = event.margin_type
-    if event.amount and account.hedge_mode is (event.position_side is PositionSide.BOTH):
+    if event.amount and account.hedge_mode is (event.position_side is ONE_WAY):
         account.doubt("mode", event.symbol, event.position_side)
     _tell_watch(account, event)
     return None if known is not None and same_position(known, event) else event
@@ -86,7 +94,7 @@ def apply_balance(account: Account, event: BalanceSet, connection: int) -> Event
     known = account.balances.get(event.asset)
     if event.available is not None:
         _note_available(account, event.asset, event.available, event.as_of or event.event_time)
-    if not _wins(account, Doubt("tie", Symbol(""), event.asset), event.asset, known, event, connection):
+    if not _wins(account, event.asset, known, event, connection):
         return None
     if known is not None and event.transaction_time < known.transaction_time:
         event = _not_older(event, known)
@@ -105,33 +113,41 @@ def same_balance(one: BalanceSet, other: BalanceSet) -> bool:
     return one.total == other.total and (one.cross_total == other.cross_total or None in (one.cross_total, other.cross_total))
 
 
-def _wins(account: Account, tie: Doubt, key: RegisterKey, known: Register | None, event: Register, connection: int) -> bool:
+def _wins(account: Account, key: RegisterKey, known: Register | None, event: Register, connection: int) -> bool:
     """Whether the event takes the place of what is known; opens and settles the doubt about two sockets that disagree."""
     verdict = _verdict(account, key, known, event, connection)
-    if verdict is Verdict.TIES or verdict is Verdict.WINS_UNSURE:
-        account.doubt(tie.subject, tie.symbol, tie.key)
-    elif verdict is Verdict.WINS and account.doubts and known is not None and _ends_ties(known, event):
-        account.doubts.pop(tie, None)
-    return verdict is Verdict.WINS or verdict is Verdict.WINS_UNSURE
+    if verdict is WINS:
+        if account.doubts and known is not None and _ends_ties(known, event):
+            account.doubts.pop(_tie_of(key), None)
+        return True
+    if verdict is LOSES:
+        return False
+    tie = _tie_of(key)
+    account.doubt(tie.subject, tie.symbol, tie.key)
+    return verdict is WINS_UNSURE
+
+
+def _tie_of(key: RegisterKey) -> Doubt:
+    return Doubt("tie", Symbol(""), key) if isinstance(key, str) else Doubt("tie", *key)
 
 
 def _ends_ties(known: Register, event: Register) -> bool:
-    return event.source is not Source.STREAM or event.transaction_time > known.transaction_time
+    return event.source is not STREAM or event.transaction_time > known.transaction_time
 
 
 def _verdict(account: Account, key: RegisterKey, known: Register | None, event: Register, connection: int) -> Verdict:
     if known is None or event.transaction_time > known.transaction_time:
-        return Verdict.WINS
+        return WINS
     settled_after = known.transaction_time + account.lag_ms
-    if event.source is not Source.STREAM:
-        return Verdict.WINS if event.as_of > settled_after else Verdict.LOSES
+    if event.source is not STREAM:
+        return WINS if event.as_of > settled_after else LOSES
     if event.transaction_time < known.transaction_time:
-        return Verdict.LOSES
-    if known.source is Source.STREAM:
+        return LOSES
+    if known.source is STREAM:
         return _place_in_instant(account, key, known, event, connection)
     if known.as_of > settled_after or _says_the_same(known, event):
-        return Verdict.LOSES
-    return Verdict.WINS_UNSURE
+        return LOSES
+    return WINS_UNSURE
 
 
 def _not_older(event: Register, known: Register) -> Register:
@@ -147,12 +163,12 @@ def _place_in_instant(account: Account, key: RegisterKey, known: Register, event
     for place in range(reached + 1, len(instant.told)):
         if _says_the_same(instant.told[place], event):
             instant.reached[connection] = place
-            return Verdict.LOSES
+            return LOSES
     if reached != len(instant.told) - 1:
-        return Verdict.TIES
+        return TIES
     instant.told.append(event)
     instant.reached[connection] = reached + 1
-    return Verdict.WINS
+    return WINS
 
 
 def _says_the_same(known: PositionSet | BalanceSet, event: PositionSet | BalanceSet) -> bool:
@@ -165,11 +181,11 @@ def apply_movement(account: Account, event: BalanceMoved, connection: int) -> Ev
     """One change of cash is told by the stream without an id and by the history with one: each is counted once."""
     known = next((movement for movement in account.movements if _is_same_movement(movement, event)), None)
     if known is None:
-        streamed = event.source is Source.STREAM
+        streamed = event.source is STREAM
         account.movements.append(Movement(event.asset, event.delta, event.transaction_time, event.movement_id, streamed))
         return event
     known.movement_id = known.movement_id or event.movement_id
-    if event.source is Source.STREAM and not known.streamed:
+    if event.source is STREAM and not known.streamed:
         known.streamed, known.time = True, event.transaction_time
     account.duplicates += 1
     return None
@@ -182,7 +198,7 @@ def _is_same_movement(known: Movement, event: BalanceMoved) -> bool:
         return known.movement_id == event.movement_id
     if known.asset != event.asset or known.delta != event.delta:
         return False
-    if known.streamed and event.source is Source.STREAM:
+    if known.streamed and event.source is STREAM:
         return known.time == event.transaction_time
     return abs(known.time - event.transaction_time) <= SAME_MOVEMENT_MS
 
@@ -201,7 +217,7 @@ def _told(event: AccountConfigChanged) -> list[tuple[str, object]]:
 def _learn(account: Account, event: AccountConfigChanged, name: str, value: object) -> bool:
     place = f"{event.symbol or ''}.{name}"
     told_time = account.config_times.get(place, Millis(0))
-    if event.source is Source.STREAM:
+    if event.source is STREAM:
         if event.transaction_time < told_time:
             return False
         account.config_times[place] = event.transaction_time
@@ -222,7 +238,7 @@ def _learn_of_symbol(place: dict[Symbol, Setting], symbol: Symbol, value: Settin
     if value is None or value == known:
         return False
     place[symbol] = value
-    return source is Source.STREAM or known is not None
+    return source is STREAM or known is not None
 
 
 def apply_margin_call(account: Account, event: MarginCalled, connection: int) -> Event | None:
@@ -241,7 +257,7 @@ def news_of(account: Account, event: Event, key: str) -> Event | None:
 
 
 def _content(event: Event) -> tuple[object, ...]:
-    skipped = ("received_time", "sequence", "source", "as_of")
+    skipped = ("received_time", "sequence", "source", "as_of", "frame")
     return tuple(getattr(event, name) for name in event.__struct_fields__ if name not in skipped)
 
 

@@ -85,19 +85,12 @@ class Reader:
         self._queue.clear()
 
     def put(self, events: tuple[Event, ...]) -> None:
-        if self._behind:
-            return self._awake()
-        types = self._types
-        if types is None:
-            self._queue.extend(events)
-        else:
-            wanted = [event for event in events if type(event) in types]
-            if not wanted:
-                return None
-            self._queue.extend(wanted)
-        if len(self._queue) > QUEUE_LIMIT:
-            self._behind = True
-        return self._awake()
+        if not self._behind:
+            types, queue = self._types, self._queue
+            queue.extend(events if types is None else [event for event in events if type(event) in types])
+            self._behind = len(queue) > QUEUE_LIMIT
+        if self._wake is not None and (self._behind or self._queue):
+            self._awake()
 
     def end(self, error: UserStreamError | None = None) -> None:
         self._ended, self._error = True, self._error or error
@@ -168,8 +161,9 @@ class Reader:
         await self._clock.sleep(STORE_PAUSE_MS)
 
     def _awake(self) -> None:
-        if self._wake is not None and not self._wake.done():
-            self._wake.set_result(None)
+        wake, self._wake = self._wake, None
+        if wake is not None and not wake.done():
+            wake.set_result(None)
 
 
 class Listeners:
@@ -229,25 +223,28 @@ class Listeners:
             self.close_reader(reader)
 
     async def _hand_over_all(self, handler: Handler, events: list[Event]) -> None:
-        for number, event in enumerate(events):
-            await self._hand_over(handler, event)
+        for begin in range(0, len(events), YIELD_EVERY):
+            if begin:
+                await self._clock.sleep(0)
+            await self._hand_over(handler, events[begin : begin + YIELD_EVERY])
             if self._cut:
                 return
-            if number % YIELD_EVERY == YIELD_EVERY - 1:
-                await self._clock.sleep(0)
 
-    async def _hand_over(self, handler: Handler, event: Event) -> None:
-        try:
-            waiting = handler(event)
-            if waiting is not None and inspect.isawaitable(waiting):
-                await waiting
-        except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if task is None or task.cancelling():
-                raise
-            self._note_raised(event)  # something it waited for was cancelled, not the handler
-        except Exception:
-            self._note_raised(event)
+    async def _hand_over(self, handler: Handler, events: list[Event]) -> None:
+        for event in events:
+            try:
+                waiting = handler(event)
+                if waiting is not None and inspect.isawaitable(waiting):
+                    await waiting
+                    if self._cut:
+                        return
+            except asyncio.CancelledError:
+                task = asyncio.current_task()
+                if task is None or task.cancelling():
+                    raise
+                self._note_raised(event)  # something it waited for was cancelled, not the handler
+            except Exception:
+                self._note_raised(event)
 
     def _note_raised(self, event: Event) -> None:
         self.handler_errors += 1

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import Callable, Sequence
-from itertools import islice
+from itertools import chain, islice
 from typing import Final, Protocol
 
 from userstream.kernel.errors import StoreError
@@ -21,6 +21,8 @@ from userstream.ports import Clock, Projection, StoredRecord
 TAIL_BATCHES: Final = 8
 FIRST_RETRY_MS: Final = 100
 MAX_RETRY_MS: Final = 10_000
+REST_OF_A_TURN: Final = 3
+"""While events come in, the pump rests after each turn so many times as long as the turn took: a storm goes to who listens first."""
 
 
 class PlacedJournal(Protocol):
@@ -53,10 +55,12 @@ class Pump:
         self._journal, self._projection, self._clock = journal, projection, clock
         self._batch, self._interval_ms = batch, interval_ms
         self._on_trouble = on_trouble
-        self._tail: deque[StoredRecord] = deque()
+        self._tail: deque[Sequence[StoredRecord]] = deque()
+        self._backlog = 0
         self._behind, self._overflowed = True, False
         self._position: int | None = None
-        self._turn_began = Millis(0)
+        self._turn_began = self._rested = Millis(0)
+        self._pressed = False
         self._waiting = False
         self._wakeup = asyncio.Event()
         self._drains: list[asyncio.Future[None]] = []
@@ -80,7 +84,7 @@ class Pump:
     def backlog(self) -> int:
         """Committed records that were handed over and are not applied yet. A pump that reads from the journal knows of more only when
         it gets there."""
-        return len(self._tail)
+        return self._backlog
 
     @property
     def trouble(self) -> Exception | None:
@@ -117,11 +121,14 @@ class Pump:
     def _take(self, records: Sequence[StoredRecord]) -> None:
         if self._task is None or self._task.done():
             return
-        self._tail.extend(records)
-        if len(self._tail) > self._batch * TAIL_BATCHES:
+        self._pressed = True
+        self._tail.append(records)
+        self._backlog += len(records)
+        if self._backlog > self._batch * TAIL_BATCHES:
             self._tail.clear()
+            self._backlog = 0
             self._behind = self._overflowed = True
-        if self._waiting or len(self._tail) >= self._batch:
+        if self._waiting or self._backlog >= self._batch:
             self._wakeup.set()
 
     async def _run(self) -> None:
@@ -137,7 +144,7 @@ class Pump:
                     done.set_exception(StoreError(f"the pump {self.name!r} was stopped before all was applied"))
 
     async def _turn(self) -> None:
-        self._turn_began = self._clock.now()
+        self._turn_began, self._pressed = self._clock.now(), False
         if self._position is None:
             self._position = await self._projection.position(self.name)
         records = await self._next_batch(self._position)
@@ -145,11 +152,16 @@ class Pump:
             await self._projection.apply(self.name, records)
             self._position = records[-1].position
         self._recover()
+        self._rested = self._rest()
         await self._wait()
+
+    def _rest(self) -> Millis:
+        now = self._clock.now()
+        return Millis(now + REST_OF_A_TURN * (now - self._turn_began)) if self._pressed else now
 
     async def _next_batch(self, position: int) -> Sequence[StoredRecord]:
         if not self._behind:
-            return list(islice(self._tail, self._batch))
+            return list(islice(chain.from_iterable(self._tail), self._batch))
         self._overflowed = False
         records = await self._journal.read(after=position, limit=self._batch)
         # A short answer was all there was; what was committed since then has been handed over, unless it was too much to keep.
@@ -165,16 +177,27 @@ class Pump:
             self._waiting = True
             await self._wakeup.wait()
             self._waiting = False
-        due = Millis(self._turn_began + self._interval_ms)
-        timer = self._clock.call_at(due, self._wakeup.set)
-        while not (self._behind or self._drains or len(self._tail) >= self._batch or self._clock.now() >= due):
+        while not self._drains and self._clock.now() < (due := self._due):
             self._wakeup.clear()
+            timer = self._clock.call_at(due, self._wakeup.set)
             await self._wakeup.wait()
-        timer.cancel()
+            timer.cancel()
+
+    @property
+    def _due(self) -> Millis:
+        """When the next turn begins, as far as can be said now."""
+        if self._behind or self._backlog >= self._batch:
+            return self._rested
+        return Millis(max(self._rested, self._turn_began + self._interval_ms))
 
     def _drop_applied(self) -> None:
-        while self._tail and self._tail[0].position <= self.position:
-            self._tail.popleft()
+        tail = self._tail
+        while tail and tail[0][-1].position <= self.position:
+            self._backlog -= len(tail.popleft())
+        if tail and tail[0][0].position <= self.position:
+            rest = [stored for stored in tail[0] if stored.position > self.position]
+            self._backlog -= len(tail[0]) - len(rest)
+            tail[0] = rest
 
     def _finish_drains(self) -> None:
         drains, self._drains = self._drains, []

@@ -11,10 +11,11 @@ from collections.abc import Iterable
 from typing import Final
 
 import msgspec
+from msgspec.structs import force_setattr
 
 from userstream.domain.account import Account
-from userstream.domain.events import Event, GapOpened, GapRepaired, Mismatch, SnapshotTaken, StreamChanged, Unrecognized, stamp
-from userstream.domain.fold import apply, forget, newest_time
+from userstream.domain.events import Event, Frame, GapOpened, GapRepaired, Mismatch, SnapshotTaken, StreamChanged, Unrecognized
+from userstream.domain.fold import FOLDS, apply, forget, newest_time
 from userstream.domain.words import Source, StreamState
 from userstream.kernel.errors import UserStreamError
 from userstream.kernel.ids import Millis
@@ -138,7 +139,7 @@ class Machine:
         for effect in line.session.receive(frame, now, wall):
             if type(effect) is Emit:
                 for event in effect.events:
-                    news = apply(account, event, connection)
+                    news = FOLDS[type(event)](account, event, connection)
                     if news is not None:
                         facts.append(news)
                         if type(news) is Unrecognized:
@@ -261,10 +262,13 @@ class Machine:
         facts = self._facts
         if not facts:
             return ()
+        told = None if frame is None else Frame.of(frame)
         sequence = self.sequence
         for event in facts:
             sequence += 1
-            stamp(event, sequence, None if type(event) in OWN_FACTS else frame)
+            force_setattr(event, "sequence", sequence)
+            if told is not None and type(event) not in OWN_FACTS:
+                force_setattr(event, "frame", told)
         self.sequence = sequence
         self._facts = []
         return tuple(facts)

@@ -42,7 +42,7 @@ class Call(msgspec.Struct, frozen=True):
     request: HttpRequest
 
 
-class Emit(msgspec.Struct, frozen=True):
+class Emit(msgspec.Struct, frozen=True, gc=False):
     """The frame just received means these events."""
 
     events: tuple[Event, ...]

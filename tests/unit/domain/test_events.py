@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from tests.support.events import BUILDERS, balance_set, filled, order_changed
-from userstream.domain.events import Event, public_form, stamp
+from userstream.domain.events import Event, Frame, public_form, stamp
 
 COMMON = {"kind", "account", "venue", "event_time", "received_time", "sequence", "source"}
 
@@ -68,9 +68,11 @@ def test_amounts_stay_exact_when_written() -> None:
 def test_a_stamped_event_has_its_place_and_its_bytes() -> None:
     event = filled()
     assert event.raw() is None
-    stamp(event, 7, b'{"e":"ORDER_TRADE_UPDATE"}')
+    stamp(event, 7, Frame.of(b'{"e":"ORDER_TRADE_UPDATE"}'))
     assert (event.sequence, event.raw()) == (7, b'{"e":"ORDER_TRADE_UPDATE"}')
-    assert b"frame" not in msgspec.json.encode(event)
+    assert b"ORDER_TRADE_UPDATE" not in msgspec.json.encode(event)
+    assert "frame" not in public_form(event)
+    assert event == filled(sequence=7, frame=Frame.of(b"other bytes"))
 
 
 def test_a_fact_of_our_own_making_has_no_bytes() -> None:

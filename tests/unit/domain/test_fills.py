@@ -5,7 +5,7 @@ from decimal import Decimal
 from tests.support.events import A_TIME, fill_completed, filled, order_changed, snapshot_taken
 from tests.support.histories import lite
 from userstream.domain.account import Account, Doubt
-from userstream.domain.events import FillCompleted, Filled
+from userstream.domain.events import FillCompleted, Filled, Frame, stamp
 from userstream.domain.fold import apply, forget
 from userstream.domain.words import PositionSide
 from userstream.kernel.ids import AccountId, Millis, OrderId, Symbol, VenueName
@@ -53,7 +53,7 @@ def test_a_fast_copy_is_completed_by_the_full_one() -> None:
 def test_the_completed_fill_keeps_its_place_its_bytes_and_what_the_full_copy_does_not_tell() -> None:
     held = account()
     first = lite(filled(client_order_id="bot-1", sequence=7))
-    first.__dict__["frame"] = b"fast"
+    stamp(first, 7, Frame.of(b"fast"))
     apply(held, first)
     apply(held, filled(client_order_id="", source="snapshot"))
     [kept] = held.fills[BTC].values()

@@ -4,7 +4,7 @@ import pytest
 
 from tests.support.events import A_TIME, filled, order_changed
 from userstream.domain.account import Account, Doubt
-from userstream.domain.events import Event, OrderChanged
+from userstream.domain.events import Event, Frame, OrderChanged, stamp
 from userstream.domain.fold import apply, forget
 from userstream.domain.orders import is_news, order_age, same_order
 from userstream.domain.words import OrderStatus
@@ -85,7 +85,7 @@ def test_an_order_amended_back_is_not_undone_by_the_amendment_in_between() -> No
 def test_a_refreshed_order_keeps_what_the_copy_does_not_tell_and_its_bytes() -> None:
     held = account()
     first = order_changed(stop_price="5")
-    first.__dict__["frame"] = b"first"
+    stamp(first, 1, Frame.of(b"first"))
     apply(held, first)
     tell(held, transaction_time=A_TIME + 9, source="snapshot")
     assert held.orders[KEY].stop_price == 5

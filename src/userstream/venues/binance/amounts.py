@@ -23,8 +23,9 @@ def is_sound(amount: Decimal) -> bool:
 
 def check_amounts(amounts: Iterable[Decimal | None]) -> None:
     """Raises DecodeError if one of them is no sound number. None is an amount that was not said."""
-    if [1 for d in amounts if d is not None and (not d.is_finite() or not LEAST_DIGITS < d.adjusted() < MOST_DIGITS)]:
-        raise DecodeError("an amount is no finite number")
+    for amount in amounts:
+        if amount is not None and not (amount.is_finite() and LEAST_DIGITS < amount.adjusted() < MOST_DIGITS):
+            raise DecodeError("an amount is no finite number")
 
 
 def unsound_paths(part: msgspec.Struct, path: str) -> Iterator[str]:

@@ -6,7 +6,8 @@ the same.
 
 from __future__ import annotations
 
-from typing import Final, TypeAlias, assert_never
+from collections.abc import Callable
+from typing import Final, TypeAlias
 
 import msgspec
 
@@ -90,6 +91,17 @@ _CONTROL: Final = msgspec.json.Decoder(_Control).decode
 _WRAPPED_START: Final = b'{"stream"'
 # UnicodeDecodeError is a ValueError and no error of msgspec.
 _TROUBLE: Final = (msgspec.MsgspecError, ValueError, RecursionError)
+_READERS: Final[dict[type[AnyMessage], Callable[..., tuple[Event, ...]]]] = {
+    OrderTradeUpdate: order_facts,
+    TradeLite: trade_facts,
+    AccountUpdate: account_facts,
+    AlgoUpdate: algo_facts,
+    MarginCall: margin_call_facts,
+    AccountConfigUpdate: config_facts,
+    GridUpdate: grid_facts,
+    StrategyUpdate: strategy_facts,
+    ConditionalOrderTriggerReject: rejected_trigger_facts,
+}
 _LEVELS: Final = bytes.maketrans(b"{}", b"[]")
 _NOT_BRACKETS: Final = bytes(set(range(256)) - set(b"[]{}"))
 
@@ -136,34 +148,13 @@ class Decoder:
             return (self._unreadable(reason, frame, _time_of(message.event_time), received_time),)
 
     def _read(self, message: AnyMessage, received_time: Millis) -> tuple[Event, ...]:
-        drift = self._drift
-        match message:  # the most frequent first
-            case OrderTradeUpdate():
-                return order_facts(drift, message, received_time)
-            case TradeLite():
-                return trade_facts(drift, message, received_time)
-            case AccountUpdate():
-                return account_facts(drift, message, received_time)
-            case AlgoUpdate():
-                return algo_facts(drift, message, received_time)
-            case MarginCall():
-                return margin_call_facts(drift, message, received_time)
-            case AccountConfigUpdate():
-                return config_facts(drift, message, received_time)
-            case GridUpdate():
-                return grid_facts(drift, message, received_time)
-            case StrategyUpdate():
-                return strategy_facts(drift, message, received_time)
-            case ConditionalOrderTriggerReject():
-                return rejected_trigger_facts(drift, message, received_time)
-            case ListenKeyExpired():
-                self.notice = KeyExpired()
-                return self._stream_changed(KEY_EXPIRED, _time_of(message.event_time), received_time)
-            case ServerShutdown():
-                self.notice = ShutdownAnnounced()
-                return self._stream_changed(SHUTDOWN, message.event_time, received_time)
-            case _:
-                assert_never(message)
+        if isinstance(message, ListenKeyExpired):
+            self.notice = KeyExpired()
+            return self._stream_changed(KEY_EXPIRED, _time_of(message.event_time), received_time)
+        if isinstance(message, ServerShutdown):
+            self.notice = ShutdownAnnounced()
+            return self._stream_changed(SHUTDOWN, message.event_time, received_time)
+        return _READERS[type(message)](self._drift, message, received_time)
 
     def _decode_carefully(self, frame: bytes, received_time: Millis) -> tuple[Event, ...]:
         if _has_more_levels(frame, MOST_LEVELS):

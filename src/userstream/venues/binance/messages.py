@@ -48,32 +48,32 @@ class OrderPart(Part, frozen=True, kw_only=True):
     execution_type: str = field(name="x")
     status: str = field(name="X")
     order_id: int = field(name="i")
+    amendment_id: str | int = field(name="M", default="")
     last_quantity: Decimal = field(name="l")
     filled_quantity: Decimal = field(name="z")
     last_price: Decimal = field(name="L")
-    trade_id: int = field(name="t")
-    reduce_only: bool = field(name="R")
-    position_side: str = field(name="ps")
-    trade_time: Ignored = field(name="T", default=NOTHING)
-    maker: bool | None = field(name="m", default=None)
     fee: Decimal | None = field(name="n", default=None)
     fee_asset: str | None = field(name="N", default=None)
-    realized_pnl: Decimal | None = field(name="rp", default=None)
-    working_type: str = field(name="wt", default="")
-    original_type: str = field(name="ot", default="")
-    close_position: bool = field(name="cp", default=False)
-    self_trade_prevention: str = field(name="V", default="")
-    good_till_time: Time = field(name="gtd", default=NO_TIME)
-    expiry_reason: str = field(name="er", default="")
-    activation_price: Decimal | None = field(name="AP", default=None)
-    callback_rate: Decimal | None = field(name="cr", default=None)
-    amendment_id: str | int = field(name="M", default="")
+    trade_time: Ignored = field(name="T", default=NOTHING)
+    trade_id: int = field(name="t")
     bid_notional: Ignored = field(name="b", default=NOTHING)
     ask_notional: Ignored = field(name="a", default=NOTHING)
+    maker: bool | None = field(name="m", default=None)
+    reduce_only: bool = field(name="R")
+    working_type: str = field(name="wt", default="")
+    original_type: str = field(name="ot", default="")
+    position_side: str = field(name="ps")
+    close_position: bool = field(name="cp", default=False)
+    activation_price: Decimal | None = field(name="AP", default=None)
+    callback_rate: Decimal | None = field(name="cr", default=None)
+    realized_pnl: Decimal | None = field(name="rp", default=None)
     price_protect: Ignored = field(name="pP", default=NOTHING)
-    price_match: Ignored = field(name="pm", default=NOTHING)
     ignored_si: Ignored = field(name="si", default=NOTHING)
     ignored_ss: Ignored = field(name="ss", default=NOTHING)
+    self_trade_prevention: str = field(name="V", default="")
+    price_match: Ignored = field(name="pm", default=NOTHING)
+    good_till_time: Time = field(name="gtd", default=NO_TIME)
+    expiry_reason: str = field(name="er", default="")
 
 
 class OrderTradeUpdate(Message, frozen=True, kw_only=True, tag="ORDER_TRADE_UPDATE"):
@@ -88,6 +88,8 @@ class TradeLite(Message, frozen=True, kw_only=True, tag="TRADE_LITE"):
 
     transaction_time: Time = field(name="T")
     symbol: Symbol = field(name="s")
+    quantity: Ignored = field(name="q", default=NOTHING)
+    price: Ignored = field(name="p", default=NOTHING)
     maker: bool | None = field(name="m", default=None)
     client_order_id: ClientOrderId = field(name="c")
     side: str = field(name="S")
@@ -95,8 +97,6 @@ class TradeLite(Message, frozen=True, kw_only=True, tag="TRADE_LITE"):
     last_quantity: Decimal = field(name="l")
     trade_id: int = field(name="t")
     order_id: int = field(name="i")
-    quantity: Ignored = field(name="q", default=NOTHING)
-    price: Ignored = field(name="p", default=NOTHING)
 
 
 class BalancePart(Part, frozen=True, kw_only=True):
@@ -112,7 +112,6 @@ class PositionPart(Part, frozen=True, kw_only=True):
     """Binance USD-M, 4.1.3: an entry of `a.P`."""
 
     symbol: Symbol = field(name="s")
-    position_side: str = field(name="ps")
     amount: Decimal = field(name="pa")
     entry_price: Decimal = field(name="ep")
     break_even_price: Decimal | None = field(name="bep", default=None)
@@ -120,6 +119,7 @@ class PositionPart(Part, frozen=True, kw_only=True):
     unrealized_pnl: Decimal | None = field(name="up", default=None)
     margin_type: str | None = field(name="mt", default=None)
     isolated_wallet: Decimal | None = field(name="iw", default=None)
+    position_side: str = field(name="ps")
 
 
 class AccountPart(Part, frozen=True, kw_only=True):
