@@ -3,7 +3,7 @@ UV ?= uv
 BIN := $(shell $(PYTHON) -c "import sysconfig; print(sysconfig.get_path('scripts'))")
 
 .DEFAULT_GOAL := help
-.PHONY: help check format lint types imports spelling test scenario coverage bench docs exports lock
+.PHONY: help check format lint types imports spelling test scenario coverage bench peers docs exports lock
 
 help: ## what each word does
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  \1\t\2/'
@@ -39,6 +39,9 @@ coverage: ## every test, with the lines and branches no test reaches
 
 bench: ## speed and memory, never part of the tests
 	$(PYTHON) -m benchmarks.pipeline
+
+peers: ## other people's clients against the paper exchange (group `peers`)
+	$(PYTHON) -m pytest tests/peers
 
 docs: ## every link and path the documents name leads somewhere
 	$(PYTHON) -m pytest tests/test_layout.py -k documents
