@@ -186,7 +186,7 @@ class Books:
             epoch=self._epoch,
             reason=reason,
             full=full,
-            settings=full and (not self._settings_read or reason == "history"),
+            settings=full and (not self._settings_read or not self._proven or reason == "history"),
             started=venue_now,
             since=Millis(since),
             cut=since > read,
