@@ -7,16 +7,22 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 
 from userstream import Event, Filled, Fleet, LiveAccount, OrderChanged, RecoverySettings, StreamSettings
 from userstream.entry.bootstrap import Application
+from userstream.kernel.ids import Millis
+from userstream.kernel.secret import Secret
 from userstream.sim.limits import LimitSettings
 from userstream.sim.server import PaperExchangeServer
 from userstream.sim.settings import AccountSpec, SimulatorSettings
 from userstream.sim.venue import Call
+from userstream.venues.binance.signing import key_header, make_signer, signed_query
+from userstream.wire.request import HttpRequest
+
+EventKind = TypeVar("EventKind", bound=Event)
 
 VENUE: Final = "binance-usdm"
 NAME: Final = "desk"
@@ -62,6 +68,25 @@ class Desk:
     def fill(self, name: str, symbol: str = "BTCUSDT", quantity: str | None = None) -> None:
         part = {} if quantity is None else {"quantity": quantity}
         self.act("fill", account=NAME, symbol=symbol, client_order_id=name, **part)
+
+    async def call(self, method: str, path: str, **parameters: str) -> Any:
+        """A signed call as a trading program makes it (Binance USD-M, 3.4); returns the venue's answer."""
+        key = self.server.listing.accounts[0]
+        query = signed_query(parameters, make_signer(Secret(key.api_secret)), Millis(self.application.clock.wall()))
+        request = HttpRequest(
+            method=method,
+            target=Secret(f"{path}?{query}"),
+            label=f"{method} {path}",
+            headers=(key_header(Secret(key.api_key)),),
+            may_repeat=False,
+        )
+        response = await self.application.http.send(self.server.listing.venues[VENUE].rest_url, request, time_limit_ms=5_000)
+        assert response.status == 200, response.body
+        return msgspec.json.decode(response.body)
+
+    def told(self, kind: type[EventKind]) -> list[EventKind]:
+        """All events of a kind, in the order of their telling."""
+        return [event for event in self.events if isinstance(event, kind)]
 
     def truth(self) -> Any:
         return self.server.control.truth(NAME)

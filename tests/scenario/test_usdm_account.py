@@ -1,0 +1,218 @@
+"""Binance USD-M against the paper exchange: what befalls an account and its money, with the socket up and with the socket cut."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from pathlib import Path
+from typing import Final
+
+from tests.support.desk import NAME
+from tests.support.equality import both_ways, darken, settled_desk
+from userstream import (
+    BalanceMoved,
+    Filled,
+    MarginCalled,
+    MarginType,
+    OrderStatus,
+    Origin,
+    PositionSide,
+)
+
+BTC: Final = "BTCUSDT"
+ETH: Final = "ETHUSDT"
+
+
+# --- forced closes -----------------------------------------------------------------------------------------------------
+
+
+@both_ways
+async def test_liquidation_in_part_then_whole(tmp_path: Path, cut: bool) -> None:
+    async with settled_desk(tmp_path) as desk:
+        desk.trade(quantity="2.000")
+        resting = desk.place()
+        await darken(desk, cut)
+        desk.act("liquidate", account=NAME, symbol=BTC, quantity="0.500")
+        await desk.until_same()
+        assert desk.account.positions[BTC].amount == Decimal("1.500")
+        assert desk.account.orders[resting].status is OrderStatus.EXPIRED
+        await darken(desk, cut)
+        desk.act("liquidate", account=NAME, symbol=BTC)
+        await desk.until_same()
+        assert desk.account.positions.open() == []
+        forced = [order for order in desk.account.orders if order.origin is Origin.LIQUIDATION]
+        assert sorted(order.filled_quantity for order in forced) == [Decimal("0.500"), Decimal("1.500")]
+        assert all(order.client_order_id.startswith("autoclose-") and order.status is OrderStatus.FILLED for order in forced)
+
+
+@both_ways
+async def test_bankruptcy_is_paid_by_the_insurance(tmp_path: Path, cut: bool) -> None:
+    async with settled_desk(tmp_path, balances={"USDT": Decimal(10_000)}) as desk:
+        desk.trade(quantity="1.000")
+        await darken(desk, cut)
+        desk.act("move_price", symbol=BTC, price="65000")
+        await desk.until(lambda: bool(desk.told(BalanceMoved)), "the insurance")
+        paid = desk.told(BalanceMoved)
+        assert [(move.asset, move.reason) for move in paid] == [("USDT", "insurance_clear")]
+        assert paid[0].delta > 0
+        await desk.until(lambda: not desk.account.balances["USDT"].total, "an empty wallet")
+
+
+@both_ways
+async def test_isolated_bankruptcy_costs_its_own_margin_only(tmp_path: Path, cut: bool) -> None:
+    async with settled_desk(tmp_path) as desk:
+        desk.act("margin_type", account=NAME, symbol=BTC, margin_type="isolated")
+        desk.trade(quantity="1.000")
+        desk.trade(ETH, quantity="1.000")
+        await darken(desk, cut)
+        desk.act("move_price", symbol=BTC, price="60000")
+        await desk.until(lambda: bool(desk.told(BalanceMoved)), "the insurance")
+        assert desk.told(BalanceMoved)[0].reason == "insurance_clear"
+        assert desk.account.balances["USDT"].total > Decimal(90_000)
+        await desk.until(lambda: [leg.symbol for leg in desk.account.positions.open()] == [ETH], "the other position alone")
+
+
+@both_ways
+async def test_deleveraging_in_part(tmp_path: Path, cut: bool) -> None:
+    async with settled_desk(tmp_path) as desk:
+        desk.trade(side="sell", quantity="1.000")
+        resting = desk.place()
+        await darken(desk, cut)
+        desk.act("adl", account=NAME, symbol=BTC, quantity="0.400")
+        await desk.until_same()
+        assert desk.account.positions[BTC].amount == Decimal("-0.600")
+        assert desk.account.orders[resting].is_open
+        forced = [order for order in desk.account.orders if order.origin is Origin.ADL]
+        assert [order.filled_quantity for order in forced] == [Decimal("0.400")]
+
+
+@both_ways
+async def test_settlement_closes_all_legs_and_orders(tmp_path: Path, cut: bool) -> None:
+    async with settled_desk(tmp_path) as desk:
+        desk.act("hedge_mode", account=NAME)
+        for side, leg in (("buy", "long"), ("sell", "short")):
+            desk.act("place", account=NAME, symbol=BTC, side=side, quantity="0.300", order_type="market", position_side=leg)
+        await darken(desk, cut)
+        desk.act("settle", symbol=BTC)
+        await desk.until_same()
+        assert desk.account.positions.open() == []
+        forced = [order for order in desk.account.orders if order.origin is Origin.SETTLEMENT]
+        assert {order.position_side for order in forced} == {PositionSide.LONG, PositionSide.SHORT}
+
+
+async def test_margin_calls_name_each_position(tmp_path: Path) -> None:
+    async with settled_desk(tmp_path) as desk:
+        desk.act("margin_type", account=NAME, symbol=ETH, margin_type="isolated")
+        desk.trade(quantity="0.500")
+        desk.trade(ETH, "sell", "2.000")
+        desk.act("margin_call", account=NAME)
+        await desk.until(lambda: len(desk.told(MarginCalled)) == 2, "both warnings")
+        called = {str(call.symbol): call for call in desk.told(MarginCalled)}
+        assert called[BTC].amount == Decimal("0.500")
+        assert called[ETH].amount == Decimal("-2.000")
+        assert (called[BTC].margin_type, called[ETH].margin_type) == (MarginType.CROSS, MarginType.ISOLATED)
+        assert called[BTC].cross_wallet is not None
+        assert called[ETH].cross_wallet is None
+
+
+async def test_margin_call_comes_before_the_liquidation(tmp_path: Path) -> None:
+    async with settled_desk(tmp_path, balances={"USDT": Decimal(10_000)}) as desk:
+        desk.trade(quantity="1.000")
+        await desk.until_same()
+        price = Decimal(81_000)
+        while desk.account.positions.open():
+            price -= 50
+            desk.act("move_price", symbol=BTC, price=str(price))
+            await desk.application.clock.sleep(1)
+        await desk.until_same()
+        kinds = [type(event) for event in desk.events if isinstance(event, MarginCalled | Filled)]
+        assert kinds[-1] is Filled
+        assert MarginCalled in kinds
+
+
+# --- money -------------------------------------------------------------------------------------------------------------
+
+
+@both_ways
+async def test_funding_is_cash_and_told_once(tmp_path: Path, cut: bool) -> None:
+    async with settled_desk(tmp_path) as desk:
+        desk.trade(quantity="0.500")
+        await darken(desk, cut)
+        fills = len(desk.truth()["fills"])
+        desk.act("fund", symbol=BTC, rate="0.0001")
+        await desk.until(lambda: len(desk.told(BalanceMoved)) == 1, "the funding")
+        await darken(desk, True)  # history tells again what was told
+        desk.act("fund", symbol=BTC, rate="-0.0002")
+        await desk.until(lambda: len(desk.told(BalanceMoved)) == 2, "the second funding")
+        await desk.until_same()
+        moves = desk.told(BalanceMoved)
+        assert [(move.reason, move.symbol, move.delta > 0) for move in moves] == [("funding_fee", BTC, False), ("funding_fee", BTC, True)]
+        assert len(desk.told(Filled)) == fills
+
+
+@both_ways
+async def test_isolated_funding_changes_the_position_too(tmp_path: Path, cut: bool) -> None:
+    async with settled_desk(tmp_path) as desk:
+        desk.act("margin_type", account=NAME, symbol=BTC, margin_type="isolated")
+        desk.trade(quantity="0.500")
+        await desk.until_same()
+        before = desk.account.positions[BTC].isolated_wallet
+        await darken(desk, cut)
+        desk.act("fund", symbol=BTC, rate="0.0010")
+        await desk.until(lambda: len(desk.told(BalanceMoved)) == 1, "the funding")
+        await desk.until_same()
+        assert before is not None
+        await desk.until(lambda: desk.account.positions[BTC].isolated_wallet == before + desk.told(BalanceMoved)[0].delta, "less margin")
+
+
+@both_ways
+async def test_funding_of_both_legs_is_two_movements(tmp_path: Path, cut: bool) -> None:
+    async with settled_desk(tmp_path) as desk:
+        desk.act("hedge_mode", account=NAME)
+        for side, leg, quantity in (("buy", "long", "0.300"), ("sell", "short", "0.100")):
+            desk.act("place", account=NAME, symbol=BTC, side=side, quantity=quantity, order_type="market", position_side=leg)
+        await darken(desk, cut)
+        desk.act("fund", symbol=BTC, rate="0.0001")
+        await desk.until(lambda: len(desk.told(BalanceMoved)) == 2, "both fundings")
+        assert sum((move.delta > 0 for move in desk.told(BalanceMoved)), 0) == 1
+
+
+@both_ways
+async def test_transfers_are_told_once(tmp_path: Path, cut: bool) -> None:
+    async with settled_desk(tmp_path) as desk:
+        await darken(desk, cut)
+        desk.act("transfer", account=NAME, asset="USDT", amount="2500.5")
+        desk.act("transfer", account=NAME, asset="USDT", amount="-1000")
+        desk.act("transfer", account=NAME, asset="USDC", amount="77.12345678")
+        await desk.until(lambda: len(desk.told(BalanceMoved)) == 3, "three movements")
+        await darken(desk, True)
+        await desk.until(lambda: desk.account.health.reconnects == 1 + cut, "a new socket")
+        await desk.until_same()
+        moves = {(move.asset, move.delta) for move in desk.told(BalanceMoved)}
+        assert moves == {("USDT", Decimal("2500.5")), ("USDT", Decimal(-1000)), ("USDC", Decimal("77.12345678"))}
+        assert desk.account.balances["USDC"].total == Decimal("77.12345678")
+
+
+async def test_equal_transfers_around_a_gap_are_both_told(tmp_path: Path) -> None:
+    async with settled_desk(tmp_path) as desk:
+        desk.act("transfer", account=NAME, asset="USDT", amount="100")
+        await desk.until(lambda: len(desk.told(BalanceMoved)) == 1, "the first")
+        await darken(desk, True)
+        desk.act("transfer", account=NAME, asset="USDT", amount="100")
+        await desk.until(lambda: len(desk.told(BalanceMoved)) == 2, "the second")
+        await desk.until_same()
+        assert desk.account.balances["USDT"].total == Decimal(100_200)
+
+
+@both_ways
+async def test_fees_in_another_coin(tmp_path: Path, cut: bool) -> None:
+    async with settled_desk(tmp_path) as desk:
+        desk.act("fee_asset", account=NAME, asset="BNB")
+        name = desk.place(quantity="0.020", price="70000")
+        await darken(desk, cut)
+        desk.fill(name, quantity="0.005")
+        desk.trade(side="sell", quantity="0.100")
+        desk.act("fee_asset", account=NAME)
+        desk.fill(name)
+        await desk.until_same()
+        await desk.until(lambda: {fill.fee_asset for fill in desk.account.fills.recent()} == {"BNB", "USDT"}, "both fee assets")
+        assert desk.account.balances["BNB"].total < Decimal(10)

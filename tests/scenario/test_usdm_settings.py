@@ -1,0 +1,77 @@
+"""Binance USD-M against the paper exchange: settings that change under a running stream, with the socket up and with the socket cut."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from pathlib import Path
+from typing import Final
+
+from tests.support.desk import NAME
+from tests.support.equality import both_ways, darken, settled_desk
+from userstream import (
+    AccountConfigChanged,
+    MarginType,
+    PositionSet,
+    PositionSide,
+)
+
+BTC: Final = "BTCUSDT"
+ETH: Final = "ETHUSDT"
+
+
+@both_ways
+async def test_leverage_changed_by_another_program(tmp_path: Path, cut: bool) -> None:
+    async with settled_desk(tmp_path) as desk:
+        desk.trade(quantity="0.100")
+        await darken(desk, cut)
+        desk.act("leverage", account=NAME, symbol=BTC, leverage=7)
+        await desk.until(lambda: desk.account.positions[BTC].leverage == 7, "the new leverage")
+        told = [event for event in desk.told(AccountConfigChanged) if event.symbol == BTC]
+        assert [event.leverage for event in told] == [7]
+
+
+@both_ways
+async def test_margin_type_changed_by_another_program(tmp_path: Path, cut: bool) -> None:
+    async with settled_desk(tmp_path) as desk:
+        await darken(desk, cut)
+        desk.act("margin_type", account=NAME, symbol=BTC, margin_type="isolated")
+        desk.trade(quantity="0.100")
+        await desk.until_same()
+        await desk.until(lambda: desk.account.positions[BTC].margin_type is MarginType.ISOLATED, "the new margin type")
+        await desk.call("POST", "/fapi/v1/positionMargin", symbol=BTC, type="1", amount="50")
+        await desk.until_same()
+        desk.trade(side="sell", quantity="0.040")
+        desk.trade(side="sell", quantity="0.100")
+
+
+@both_ways
+async def test_hedge_mode_and_trades_on_both_legs(tmp_path: Path, cut: bool) -> None:
+    async with settled_desk(tmp_path) as desk:
+        desk.trade(quantity="0.100")
+        desk.trade(side="sell", quantity="0.100")
+        await darken(desk, cut)
+        desk.act("hedge_mode", account=NAME)
+        for side, leg, quantity in (
+            ("buy", "long", "0.300"),
+            ("sell", "short", "0.200"),
+            ("sell", "long", "0.050"),
+            ("buy", "short", "0.080"),
+        ):
+            desk.act("place", account=NAME, symbol=BTC, side=side, quantity=quantity, order_type="market", position_side=leg)
+        await desk.until_same()
+        assert desk.account.positions.leg(BTC, "long").amount == Decimal("0.250")
+        assert desk.account.positions.leg(BTC, "short").amount == Decimal("-0.120")
+        await desk.until(lambda: bool([event for event in desk.told(AccountConfigChanged) if event.hedge_mode]), "the new mode")
+
+
+async def test_back_to_one_way(tmp_path: Path) -> None:
+    async with settled_desk(tmp_path) as desk:
+        desk.act("hedge_mode", account=NAME)
+        desk.act("place", account=NAME, symbol=BTC, side="buy", quantity="0.100", order_type="market", position_side="long")
+        desk.act("place", account=NAME, symbol=BTC, side="sell", quantity="0.100", order_type="market", position_side="long")
+        await darken(desk, True)
+        desk.act("hedge_mode", account=NAME, on=False)
+        desk.trade(quantity="0.030")
+        await desk.until_same()
+        assert desk.account.positions[BTC].amount == Decimal("0.030")
+        assert {event.position_side for event in desk.told(PositionSet)} == {PositionSide.LONG, PositionSide.BOTH}

@@ -1,0 +1,173 @@
+"""Equality to the last digit: what listeners were told, what the live account says and what the store holds, beside the exchange."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+
+import pytest
+
+from tests.support.desk import NAME, Desk, open_desk
+from userstream import BalanceMoved, FillCompleted, Filled, OrderChanged
+from userstream.adapters.sqlite import open_reader
+from userstream.entry.comparison import compare_account
+
+Row: TypeAlias = Mapping[str, Any]
+Key: TypeAlias = tuple[str, ...]
+Facts: TypeAlias = dict[Key, tuple[object, ...]]
+
+TRADE_INCOMES: Final = ("realized_pnl", "commission")
+both_ways: Final = pytest.mark.parametrize("cut", [False, True], ids=["socket up", "socket cut"])
+PATIENCE: Final = 800
+"""So many looks, 5 ms apart, until a difference that stays is a failure."""
+COMPLETED: Final = ("fee", "fee_asset", "maker", "realized_pnl", "position_side")
+
+
+@asynccontextmanager
+async def settled_desk(folder: Path, *, balances: dict[str, Decimal] | None = None) -> AsyncIterator[Desk]:
+    """A desk with a store in this folder, whose end is equality of listeners, live account and store with the exchange's books."""
+    store = folder / "desk.db"
+    async with open_desk(store=store, balances=balances) as desk:
+        yield desk
+        await until_equal(desk, store)
+
+
+async def darken(desk: Desk, cut: bool) -> None:
+    """Everything is told so far; then, if asked, the socket dies, and what is done next without waiting happens in the gap."""
+    await desk.until_same()
+    if cut:
+        desk.act("cut")
+
+
+async def until_equal(desk: Desk, store: Path) -> None:
+    """Waits until nobody says otherwise than the exchange; then the store must not either."""
+    await desk.until_same()
+    for _ in range(PATIENCE):
+        if not live_differences(desk) and desk.account.health.is_healthy:
+            break
+        await desk.application.clock.sleep(5)
+    assert live_differences(desk) == []
+    assert desk.account.health.is_healthy
+    assert await store_differences(desk, store) == []
+
+
+def live_differences(desk: Desk) -> list[str]:
+    """What listeners and the live account say otherwise than the books, beyond `Desk.differences`."""
+    truth = desk.truth()
+    return [
+        *_compare("fill", _fills_told(desk), _fills(truth["fills"])),
+        *_compare("leg", _legs(desk), _truth_legs(truth["positions"])),
+        *_compare("wallet", _wallets(desk), _truth_wallets(truth["balances"])),
+        *_compare("algo", _algos_told(desk), _truth_algos(truth["algo_orders"])),
+        *_compare_movements("told", ((event.asset, event.delta) for event in desk.told(BalanceMoved)), truth),
+    ]
+
+
+async def store_differences(desk: Desk, path: Path) -> list[str]:
+    """What the store's tables say otherwise than the books, once all that was told is in them."""
+    await desk.application.journal.flush()
+    assert desk.application.pump is not None
+    await desk.application.pump.drain()
+    truth, reader = desk.truth(), open_reader(path)
+    try:
+        comparison = await compare_account(reader, NAME, truth)
+        fills, movements, orders = [await reader.rows(table, limit=100_000) for table in ("fills", "movements", "orders")]
+    finally:
+        await reader.close()
+    moved = ((str(row["asset"]), Decimal(str(row["delta"]))) for row in movements)
+    algos: Facts = {(str(row["order_id"]),): (str(row["status"]), _number(row["filled_quantity"])) for row in orders if row["conditional"]}
+    return [
+        *([] if comparison.is_equal else [str(comparison)]),
+        *_compare("stored fill", _fills(fills), _fills(truth["fills"])),
+        *_compare("stored algo", algos, _truth_algos(truth["algo_orders"])),
+        *_compare_movements("stored", moved, truth),
+    ]
+
+
+def _compare(what: str, ours: Facts, theirs: Facts) -> list[str]:
+    keys = sorted(key for key in ours.keys() | theirs.keys() if ours.get(key) != theirs.get(key))
+    return [f"{what} {'/'.join(key)}: ours {ours.get(key)}, truth {theirs.get(key)}" for key in keys]
+
+
+def _compare_movements(what: str, ours: Iterable[tuple[str, Decimal]], truth: Row) -> list[str]:
+    """Each change of cash that is no part of a trade, once."""
+    lines = [row for row in truth["income"] if row["income_type"] not in TRADE_INCOMES]
+    told, booked = Counter(ours), Counter((row["asset"], Decimal(row["amount"])) for row in lines)
+    return [] if told == booked else [f"movements {what} {told}, booked {booked}"]
+
+
+def _number(value: object) -> Decimal | None:
+    return None if value is None else Decimal(str(value))
+
+
+def _fills(rows: Iterable[Row]) -> Facts:
+    """Fills by symbol, trade and order; rows of the store and of the books have the same names."""
+    return {
+        (row["symbol"], str(row["trade_id"]), str(row["order_id"])): (
+            *(_number(row[name]) for name in ("quantity", "price", "fee", "realized_pnl")),
+            *(str(row[name]) for name in ("side", "position_side", "fee_asset")),
+            bool(row["maker"]),
+        )
+        for row in rows
+    }
+
+
+def _fills_told(desk: Desk) -> Facts:
+    """Each fill with what a later event completed."""
+    rows: dict[Key, dict[str, object]] = {}
+    for event in desk.events:
+        if isinstance(event, Filled):
+            rows[event.symbol, event.trade_id, event.order_id] = {name: getattr(event, name) for name in event.__struct_fields__}
+        elif isinstance(event, FillCompleted):
+            rest = {name: getattr(event, name) for name in COMPLETED}
+            rows[event.symbol, event.trade_id, event.order_id] |= {name: value for name, value in rest.items() if value is not None}
+    return _fills(rows.values())
+
+
+def _legs(desk: Desk) -> Facts:
+    return {
+        (leg.symbol, str(leg.position_side)): (leg.amount, leg.entry_price, leg.isolated_wallet, str(leg.margin_type), leg.leverage)
+        for leg in desk.account.positions.open()
+    }
+
+
+def _truth_legs(rows: Iterable[Row]) -> Facts:
+    return {
+        (row["symbol"], row["position_side"]): (
+            *(Decimal(row[name]) for name in ("amount", "entry_price", "isolated_wallet")),
+            row["margin_type"],
+            row["leverage"],
+        )
+        for row in rows
+        if Decimal(row["amount"])
+    }
+
+
+def _wallets(desk: Desk) -> Facts:
+    return {(balance.asset,): (balance.total, balance.cross_total) for balance in desk.account.balances if balance.total}
+
+
+def _truth_wallets(rows: Iterable[Row]) -> Facts:
+    wallets = {(row["asset"],): (Decimal(row["wallet"]), Decimal(row["cross_wallet"])) for row in rows}
+    return {asset: amounts for asset, amounts in wallets.items() if amounts[0]}
+
+
+def _algos_told(desk: Desk) -> Facts:
+    told = {event.order_id: event for event in desk.told(OrderChanged) if event.conditional}
+    return {(str(order_id),): (str(event.status), event.filled_quantity) for order_id, event in told.items()}
+
+
+def _truth_algos(rows: Iterable[Row]) -> Facts:
+    return {(str(row["algo_id"]),): (_algo_status(row), Decimal(row["filled_quantity"])) for row in rows}
+
+
+def _algo_status(row: Row) -> str:
+    """Finished says only that the real order ended: the quantities say how (Binance USD-M, 4.1.6)."""
+    if row["status"] != "finished":
+        return "pending" if row["status"] == "triggering" else str(row["status"])
+    filled = Decimal(row["filled_quantity"])
+    return "filled" if filled and filled >= Decimal(row["quantity"]) else "canceled"
