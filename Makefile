@@ -52,3 +52,5 @@ exports: ## write down the public names after a deliberate change
 lock: ## refresh the pinned versions and their hashes
 	$(UV) pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --upgrade \
 		--no-emit-index-url --no-header --quiet --output-file requirements/dev.txt
+	$(UV) pip compile pyproject.toml --group peers --group dev --universal --python-version 3.11 --generate-hashes --upgrade \
+		--no-emit-index-url --no-header --quiet --output-file requirements/peers.txt
