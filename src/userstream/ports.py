@@ -161,5 +161,8 @@ class Metrics(Protocol):
 
     def gauge(self, name: str, value: float, labels: Mapping[str, str] | None = None) -> None: ...
 
+    def forget_account(self, account: str) -> None:
+        """Its numbers are shown no more; those of an account of this name that comes later begin anew."""
+
 
 Handler = Callable[[Event], Awaitable[None] | None]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import re
+from pathlib import Path
 
 import pytest
 
@@ -135,3 +137,24 @@ async def test_waiting_has_an_end() -> None:
         await desk.account.close()
         with pytest.raises(ConnectionError):
             await desk.account.wait_for("never", timeout=5)
+
+
+async def test_a_fleet_tells_its_numbers_until_an_account_is_removed(tmp_path: Path) -> None:
+    async with open_desk(store=tmp_path / "desk.db") as desk:
+        for _ in range(3):
+            desk.fill(desk.place())
+        await desk.until_same()
+        await desk.application.journal.flush()
+        labels = f'{{account="{desk.account.id}",venue="{desk.account.venue}"}}'
+        text = desk.fleet.metrics()
+        fills = sum(isinstance(event, Filled) for event in desk.events)
+        assert f"userstream_fills_total{labels} {fills}.0" in text.splitlines()
+        assert f"userstream_active_connections{labels} 1.0" in text.splitlines()
+        assert 'userstream_accounts{state="live",venue="binance-usdm"} 1.0' in text.splitlines()
+        assert re.search(r'^userstream_rest_requests_total\{request="POST /fapi/v1/listenKey",status="200"\} 1\.0$', text, re.MULTILINE)
+        assert re.search(r'^userstream_sink_lag\{sink="tables"\} \d+\.0$', text, re.MULTILINE)
+        assert "userstream_unknown_metrics_total 0.0" in text.splitlines()
+        await desk.fleet.remove(desk.account.id)
+        assert desk.account.id not in desk.fleet.metrics()
+    with pytest.raises(userstream.UserStreamError, match="not running"):
+        userstream.Fleet().metrics()

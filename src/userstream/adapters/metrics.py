@@ -90,6 +90,9 @@ class NullMetrics:
     def gauge(self, name: str, value: float, labels: Mapping[str, str] | None = None) -> None:
         return
 
+    def forget_account(self, account: str) -> None:
+        return
+
 
 class PrometheusMetrics:
     """Keeps the numbers of `TABLE` in a registry of its own. A label that is left out is empty.

@@ -62,6 +62,11 @@ class Fleet:
         """Stops an account without touching the others. Raises SettingsError when it is not running."""
         await self.application.remove(name)
 
+    def metrics(self) -> str:
+        """The numbers of all accounts, of the store and of the request budgets as they are now, in the text form that Prometheus reads.
+        Call it on the event loop, as often as they are collected."""
+        return self.application.metrics()
+
     def __getitem__(self, name: str) -> LiveAccount:
         return self.application.accounts[name]
 

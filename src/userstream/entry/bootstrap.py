@@ -21,6 +21,7 @@ from userstream.kernel.settings import RecoverySettings, StreamSettings
 from userstream.ports import Clock, HttpClient, Journal, Record, Transport
 from userstream.runtime.gate import Gate
 from userstream.runtime.live import LiveAccount
+from userstream.runtime.meter import Meter
 from userstream.runtime.runner import AccountRunner
 from userstream.venues import find_venue
 from userstream.wire.feed import FeedPolicy
@@ -30,6 +31,7 @@ from userstream.wire.recovery import Policy
 from userstream.wire.venue import AccountPlace, Credentials, Endpoints, VenueSpec
 
 if TYPE_CHECKING:
+    from userstream.adapters.metrics import PrometheusMetrics
     from userstream.adapters.sqlite import SqliteStore
     from userstream.runtime.pump import Pump
 
@@ -53,8 +55,14 @@ class AccountSettings(msgspec.Struct, frozen=True, kw_only=True):
 class Application:
     """All that one process runs: accounts, their shared sockets' and calls' machinery, the store."""
 
-    def __init__(self, clock: Clock, transport: Transport, http: HttpClient, journal: Journal) -> None:
+    def __init__(
+        self, clock: Clock, transport: Transport, http: HttpClient, journal: Journal, metrics: PrometheusMetrics | None = None
+    ) -> None:
+        from userstream.adapters.metrics import PrometheusMetrics
+
         self.clock, self.transport, self.http, self.journal = clock, transport, http, journal
+        self._metrics = metrics or PrometheusMetrics()
+        self._meter = Meter(self._metrics, clock, journal)
         self.store: SqliteStore | None = None
         self.pump: Pump | None = None
         self.weight_limit: int | None = None
@@ -83,7 +91,7 @@ class Application:
             dial_limit_ms=int(settings.stream.dial_limit_s * 1000),
             call_limit_ms=int(settings.stream.call_limit_s * 1000),
         )
-        runner.on_record = on_record
+        runner.on_record, runner.on_refused = on_record, self._meter.note_refused
         account = LiveAccount(runner, self.clock, self.journal)
         self.accounts[settings.name] = account
         self._runners[settings.name] = runner
@@ -91,6 +99,7 @@ class Application:
             await runner.start()
         except BaseException:
             del self.accounts[settings.name], self._runners[settings.name]
+            self._meter.forget_account(runner.id)
             raise
         return account
 
@@ -104,6 +113,13 @@ class Application:
             await runner.stop()
         finally:
             del self.accounts[name]
+            self._meter.forget_account(runner.id)
+
+    def metrics(self) -> str:
+        """All numbers of this process as they are now, in the text form that Prometheus reads. Call it on the event loop."""
+        lags = {} if self.pump is None else {self.pump.name: self.pump.backlog}
+        self._meter.report(self.accounts.values(), self._gates.values(), sink_lags=lags)
+        return self._metrics.render().decode()
 
     def runner(self, name: str) -> AccountRunner:
         return self._runners[name]
@@ -134,6 +150,7 @@ async def start_application(store: str | Path | None, *, keep_days: int = 14, we
     from userstream.adapters.clock import SystemClock
     from userstream.adapters.http import AiohttpClient
     from userstream.adapters.logs import configure_library_logs
+    from userstream.adapters.metrics import PrometheusMetrics
     from userstream.adapters.ws import PicowsTransport
 
     configure_library_logs()
@@ -151,10 +168,11 @@ async def start_application(store: str | Path | None, *, keep_days: int = 14, we
 
         journal = sqlite = await SqliteStore.open(Path(store), clock, settings=SqliteSettings(keep_days=keep_days))
     stack.push_async_callback(journal.close)
-    http, transport = AiohttpClient(), PicowsTransport(clock)
+    metrics = PrometheusMetrics()
+    http, transport = AiohttpClient(metrics), PicowsTransport(clock)
     stack.push_async_callback(http.close)
     stack.push_async_callback(transport.close)
-    application = Application(clock, transport, http, journal)
+    application = Application(clock, transport, http, journal, metrics)
     application.store, application.weight_limit = sqlite, weight_limit
     if sqlite is not None:
         from userstream.runtime.pump import Pump

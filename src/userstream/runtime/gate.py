@@ -36,6 +36,16 @@ class Gate:
         self.waits = 0
 
     @property
+    def name(self) -> str:
+        """The venue's host, for people and curves."""
+        return self._base_url.rpartition("://")[2].rpartition("@")[2].partition("/")[0]
+
+    @property
+    def waiting(self) -> int:
+        """Questions that wait for the budget."""
+        return sum(not granted.done() for *_, granted in self._waiting)
+
+    @property
     def budget(self) -> WeightBudget:
         return self._budget
 

@@ -53,7 +53,9 @@ class LineSocket:
 
 
 class AccountRunner:
-    """Runs one account from `start` to `stop`. `failed` holds the error that only a person can mend."""
+    """Runs one account from `start` to `stop`. `failed` holds the error that only a person can mend, `store_error` the store's trouble
+    now, `lost_error` why events are in no journal for good; `on_record` hears every record, `on_refused` those with events that the
+    journal did not take."""
 
     def __init__(
         self, machine: Machine, *, clock: Clock, transport: Transport, gate: Gate, journal: Journal, dial_limit_ms: int, call_limit_ms: int
@@ -72,9 +74,10 @@ class AccountRunner:
         self._farewells: list[asyncio.Task[None]] = []
         self._dial_limit_ms, self._call_limit_ms = dial_limit_ms, call_limit_ms
         self.on_record: Callable[[Record], None] | None = None
+        self.on_refused: Callable[[Record], None] | None = None
         self.store_error: StoreError | None = None
-        self._lost: StoreError | None = None
-        self.started_time = clock.wall()
+        self.lost_error: StoreError | None = None
+        self.started = clock.now()
         self.connect_failures = self.odd_frames = 0
 
     # --- life ---
@@ -152,7 +155,7 @@ class AccountRunner:
         except StoreError as error:
             self.store_error = error
         else:
-            self.store_error = self._lost
+            self.store_error = self.lost_error
 
     # --- what the sockets tell ---
 
@@ -206,8 +209,10 @@ class AccountRunner:
     def _lose(self, record: Record, error: StoreError) -> None:
         self.store_error = error
         if record.events:
-            self._lost = error
+            self.lost_error = error
             self.listeners.lose(error, record.sequence, record.events[-1].sequence)
+            if self.on_refused is not None:
+                self.on_refused(record)
 
     def _mind_backlog(self) -> None:
         backlog = self._journal.backlog

@@ -51,6 +51,11 @@ class WeightBudget:
         self.highest = 0
 
     @property
+    def limit(self) -> int:
+        """The weight of a whole window, whoever may use it."""
+        return self._limit
+
+    @property
     def used(self) -> int:
         """The weight of the current window."""
         return self._windows.get(self._window, 0)

@@ -110,6 +110,7 @@ def test_null_metrics_take_everything() -> None:
     port: Metrics = NullMetrics()
     port.count("anything", 3, {"a": "b"})
     port.gauge("anything", 1.0)
+    port.forget_account("anybody")
 
 
 def reported() -> Iterator[tuple[str, str, str, set[str]]]:

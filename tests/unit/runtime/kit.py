@@ -9,7 +9,7 @@ import msgspec
 
 from tests.support.clock import ManualClock
 from tests.support.transport import PipeSocket, PipeTransport, RecordingHttp, json_answer
-from tests.unit.venues.binance.kit import order_frame, place
+from tests.unit.venues.binance.kit import encoded, order_frame, place
 from userstream.adapters.memory import MemoryJournal
 from userstream.domain.events import Event
 from userstream.kernel.errors import StoreError
@@ -159,3 +159,9 @@ class Shell:
                 )
             )
         await self.clock.settle()
+
+
+def balance_frame(wallet: str = "1000.00", *, event_time: int = 1_790_000_001_203) -> bytes:
+    """The wallet is so full after a deposit."""
+    change = {"m": "DEPOSIT", "B": [{"a": "USDT", "wb": wallet, "cw": wallet, "bc": "0"}], "P": []}
+    return encoded({"e": "ACCOUNT_UPDATE", "E": event_time, "T": event_time - 3, "a": change})

@@ -1,0 +1,192 @@
+"""What the runtime reports to whoever draws curves: read off the accounts when it is asked for, never while a message is on its way.
+
+Only the kinds of events have to be counted as they come; that is done a commit at a time, behind the journal.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Final
+
+from userstream.domain.events import (
+    AccountConfigChanged,
+    BalanceMoved,
+    BalanceSet,
+    Event,
+    Filled,
+    GapOpened,
+    MarginCalled,
+    Mismatch,
+    OrderChanged,
+    PositionSet,
+    SnapshotTaken,
+)
+from userstream.domain.words import Source, StreamState
+from userstream.kernel.ids import AccountId, Millis
+from userstream.ports import Clock, Journal, Metrics, Record
+from userstream.runtime.gate import Gate
+from userstream.runtime.live import LiveAccount
+
+COUNTED: Final[Mapping[type[Event], str]] = MappingProxyType(
+    {
+        OrderChanged: "order_updates_total",
+        Filled: "fills_total",
+        PositionSet: "position_updates_total",
+        BalanceSet: "balance_updates_total",
+        BalanceMoved: "balance_updates_total",
+        MarginCalled: "margin_calls_total",
+        AccountConfigChanged: "account_config_updates_total",
+        GapOpened: "gaps_total",
+    }
+)
+
+POLLING: Final = "polling"
+"""Why a snapshot was taken, when that is because no socket delivers."""
+
+
+class Meter:
+    """Counts what the journal made durable, or refused, from its making on; `report` tells the port all there is to tell.
+
+    Counters of the port only grow: a number is reported as what it grew by since the last report.
+    """
+
+    def __init__(self, metrics: Metrics, clock: Clock, journal: Journal) -> None:
+        self._metrics, self._clock, self._journal = metrics, clock, journal
+        self._events: defaultdict[AccountId, Counter[str]] = defaultdict(Counter)
+        self._newest: dict[AccountId, Record] = {}
+        self._records = 0
+        self._commit_ms: int | None = None
+        self._told: dict[tuple[str, tuple[tuple[str, str], ...]], int] = {}
+        self._venues: set[str] = set()
+        journal.watch(self._take)
+
+    def note_refused(self, record: Record) -> None:
+        """The journal did not take these events, which were told to listeners all the same."""
+        self._count_events(record)
+
+    def forget_account(self, account: AccountId) -> None:
+        """Its numbers are told no more; an account of this name that is added later begins at 0."""
+        self._metrics.forget_account(account)
+        self._events.pop(account, None)
+        self._newest.pop(account, None)
+        self._told = {key: told for key, told in self._told.items() if ("account", account) not in key[1]}
+
+    def report(self, accounts: Iterable[LiveAccount], gates: Iterable[Gate], *, sink_lags: Mapping[str, int]) -> None:
+        """Tells the port everything as it is now. `sink_lags`: records that each sink has not taken yet. Call it on the event loop."""
+        running = list(accounts)
+        for account in running:
+            self._report_account(account)
+        self._report_venues(running)
+        for gate in gates:
+            self._report_gate(gate)
+        self._report_journal(running, sink_lags)
+
+    # --- counting ---
+
+    def _take(self, records: Sequence[Record]) -> None:
+        self._records += len(records)
+        self._commit_ms = max(0, self._clock.wall() - records[-1].received_time)
+        for record in records:
+            if record.events:
+                self._count_events(record)
+
+    def _count_events(self, record: Record) -> None:
+        counts = self._events[record.account]
+        for event in record.events:
+            if (name := COUNTED.get(type(event)) or _rarely_counted(event)) is not None:
+                counts[name] += 1
+        if record.connection and record.events[-1].source is Source.STREAM:
+            self._newest[record.account] = record
+
+    def _grow(self, name: str, total: int, **labels: str) -> None:
+        key = (name, tuple(labels.items()))
+        self._metrics.count(name, max(0, total - self._told.get(key, 0)), labels)
+        self._told[key] = total
+
+    # --- reporting ---
+
+    def _report_account(self, account: LiveAccount) -> None:
+        runner, health = account.parts[0], account.health
+        labels = {"venue": str(account.venue), "account": str(account.id)}
+        totals = {
+            "reconnects_total": health.reconnects,
+            "connect_failures_total": runner.connect_failures,
+            "messages_received_total": health.messages,
+            "odd_frames_total": runner.odd_frames,
+            "fills_recovered_total": health.fills_recovered,
+            "duplicates_dropped_total": health.duplicates_dropped,
+            "unrecognized_total": health.unrecognized,
+        }
+        for name, total in (self._zeros() | totals | self._events[account.id]).items():
+            self._grow(name, total, **labels)
+        self._grow("handler_errors_total", health.handler_errors, account=str(account.id))
+        self._metrics.gauge("active_connections", health.connections, labels)
+        self._metrics.gauge("open_mismatches", health.mismatches, labels)
+        self._report_ages(account, labels)
+
+    @staticmethod
+    def _zeros() -> dict[str, int]:
+        return dict.fromkeys([*COUNTED.values(), "mismatches_total", "polls_total"], 0)
+
+    def _report_ages(self, account: LiveAccount, labels: Mapping[str, str]) -> None:
+        runner, health, now = account.parts[0], account.health, self._clock.now()
+        venue_now = runner.machine.clock.at(now)
+        since_start = now - runner.started
+        age_ms = since_start if health.age_ms is None else health.age_ms
+        gap_ms = 0 if health.gap_since is None else max(0, venue_now - health.gap_since)
+        self._metrics.gauge("staleness_seconds", age_ms / 1_000, labels)
+        self._metrics.gauge("gap_seconds", gap_ms / 1_000, labels)
+        if runner.machine.books is not None:  # with a key alone nothing is ever proven: its age would say nothing
+            unproven_ms = venue_now - health.proven_until if health.proven_until else since_start
+            self._metrics.gauge("unproven_seconds", max(0, unproven_ms) / 1_000, labels)
+
+    def _report_venues(self, accounts: Sequence[LiveAccount]) -> None:
+        states = Counter((str(account.venue), account.state) for account in accounts)
+        self._venues |= {venue for venue, _ in states}
+        for venue in self._venues:
+            for state in StreamState:
+                self._metrics.gauge("accounts", states[venue, state], {"venue": venue, "state": state.value})
+        now, wall = self._clock.now(), self._clock.wall()
+        measured = [account for account in accounts if account.parts[0].machine.clock.is_measured]
+        for account in measured:
+            skew_ms = account.parts[0].machine.clock.at(now) - wall
+            self._metrics.gauge("clock_skew_seconds", skew_ms / 1_000, {"venue": str(account.venue)})
+        self._report_way([ms for account in measured if (ms := self._way_ms(account, now, wall)) is not None])
+
+    def _report_way(self, ways_ms: Sequence[int]) -> None:
+        if ways_ms:
+            self._metrics.gauge("stage_latency_seconds", max(ways_ms) / 1_000, {"stage": "venue_to_socket"})
+        if self._commit_ms is not None:
+            self._metrics.gauge("stage_latency_seconds", self._commit_ms / 1_000, {"stage": "socket_to_journal"})
+
+    def _way_ms(self, account: LiveAccount, now: Millis, wall: Millis) -> int | None:
+        """How long the account's newest message was on its way, on the venue's clock; None if it says no time."""
+        record = self._newest.get(account.id)
+        if record is None or not record.events[-1].event_time:
+            return None
+        skew_ms = account.parts[0].machine.clock.at(now) - wall
+        return max(0, record.received_time + skew_ms - record.events[-1].event_time)
+
+    def _report_gate(self, gate: Gate) -> None:
+        self._grow("rest_waits_total", gate.waits, budget=gate.name)
+        self._metrics.gauge("rest_weight_used", gate.used_weight, {"budget": gate.name})
+        self._metrics.gauge("rest_weight_limit", gate.budget.limit, {"budget": gate.name})
+        self._metrics.gauge("queue_depth", gate.waiting, {"queue": f"rest {gate.name}"})
+
+    def _report_journal(self, accounts: Sequence[LiveAccount], sink_lags: Mapping[str, int]) -> None:
+        self._grow("journal_records_total", self._records)
+        self._metrics.gauge("journal_backlog", self._journal.backlog)
+        self._metrics.gauge("journal_failed", int(any(account.parts[0].lost_error is not None for account in accounts)))
+        for sink, lag in sink_lags.items():
+            self._metrics.gauge("sink_lag", lag, {"sink": sink})
+
+
+def _rarely_counted(event: Event) -> str | None:
+    match event:
+        case Mismatch(resolved=False):
+            return "mismatches_total"
+        case SnapshotTaken(reason=reason) if reason == POLLING:
+            return "polls_total"
+    return None
