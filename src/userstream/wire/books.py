@@ -66,6 +66,7 @@ class Books:
         self._settings_read = False
         self._clock_read = Millis(0)
         self._began = Millis(0)
+        self._started = Millis(0)
         self._last_round = Millis(0)
         self._round_at = Millis(0)
         self._read_at: Millis | None = None
@@ -99,6 +100,10 @@ class Books:
         return known if self._read_at is None else min(known, Millis(self._clock.at(self._read_at) - self._policy.lag_ms))
 
     def start(self, now: Millis) -> None:
+        self._started = now
+        self._ask_clock(now)
+
+    def _ask_clock(self, now: Millis) -> None:
         self._inquiries.ask([AskClock()], urgent=True, for_round=False)
         self._next_clock = Millis(now + CLOCK_MS)
 
@@ -141,7 +146,7 @@ class Books:
     def tick(self, now: Millis) -> None:
         self._inquiries.tick(now)
         if self._next_clock <= now:
-            self.start(now)
+            self._ask_clock(now)
 
     # --- rounds ---
 
@@ -169,7 +174,7 @@ class Books:
     def _begin(self, reason: str, full: bool, now: Millis) -> None:
         venue_now = self._clock.at(now)
         if not self._began:
-            self._began = Millis(venue_now - self._policy.backfill_ms)
+            self._began = self._beginning()
         if self._lit_at is not None and not self._proven:
             self._lit_at = self._clock.at(self._lit_now)  # the clock may be known better by now
         if full:
@@ -193,6 +198,11 @@ class Books:
             movements=self._dialect.asks_movements(),
         )
         self._ask_round(now)
+
+    def _beginning(self) -> Millis:
+        """Where our care begins: at the start, however late the clock is measured, or with what an earlier, never proven run missed."""
+        since = Millis(self._clock.at(self._started) - self._policy.backfill_ms)
+        return since if self._account.gap_since is None else min(since, self._account.gap_since)
 
     def _ask_round(self, now: Millis) -> None:
         assert self._round is not None
