@@ -1,0 +1,114 @@
+"""What holds of a machine at every moment, whatever the world does. `Laws` watches one run and raises at the first breach."""
+
+from __future__ import annotations
+
+from tests.support.truth import FillIdentity, Truth, identity
+from userstream.domain.account import Account
+from userstream.domain.events import Event, Filled, GapOpened, GapRepaired, Mismatch, SnapshotTaken, StreamChanged
+from userstream.domain.words import FINAL, StreamState
+from userstream.kernel.ids import Millis
+from userstream.wire.feed import Ask, Dial, Wish
+from userstream.wire.machine import Machine
+from userstream.wire.recovery import Policy
+
+CLOCK_ERROR_MS = 1_000
+"""How far the estimate of the venue's clock may be off: half the way of the slowest call."""
+
+
+class Laws:
+    """`began`: venue time of the machine's start; what is older is outside its care. `told`: the fills that were published."""
+
+    def __init__(self, truth: Truth, account: Account, policy: Policy, *, began: Millis) -> None:
+        self.truth, self.account, self.policy = truth, account, policy
+        self.began = Millis(began - policy.backfill_ms)
+        self.told: dict[FillIdentity, Filled] = {}
+        self.gap_since: Millis | None = None
+        self.mismatches: set[tuple[str, str]] = set()
+        self.ended = False
+        self._sequence = 0
+        self._proven = Millis(0)
+        self._true: set[FillIdentity] = set()
+
+    def hold(self, facts: tuple[Event, ...], machine: Machine, venue_now: Millis) -> None:
+        for fact in facts:
+            self._in_order(fact)
+            match fact:
+                case Filled():
+                    self._once_and_true(fact)
+                case GapOpened(since=since):
+                    assert self.gap_since is None or since < self.gap_since, "a gap within a gap"
+                    self.gap_since = since
+                case GapRepaired():
+                    self._repaired(fact)
+                case Mismatch():
+                    self._told_once(fact)
+                case SnapshotTaken():
+                    self._proof(fact, venue_now)
+                case StreamChanged(state=state):
+                    self._state(state, machine)
+
+    def hold_wish(self, wish: Wish) -> None:
+        assert not (self.ended and isinstance(wish, Ask | Dial)), f"{wish} after the end"
+
+    def _in_order(self, fact: Event) -> None:
+        assert fact.sequence > self._sequence, "the journal's places grow"
+        self._sequence = fact.sequence
+
+    def _once_and_true(self, fill: Filled) -> None:
+        key = identity(fill)
+        assert key not in self.told, f"told twice: {fill}"
+        self._true.update(identity(true) for true in self.truth.fills[len(self._true) :])
+        assert key in self._true, f"never happened: {fill}"
+        self.told[key] = fill
+
+    def _repaired(self, repaired: GapRepaired) -> None:
+        assert repaired.since == self.gap_since, "only what was opened is repaired"
+        self.gap_since = None
+        self.nothing_lost(repaired.since, repaired.until)
+
+    def nothing_lost(self, since: Millis, until: Millis) -> None:
+        """Every fill between these venue times (the end excluded) was told."""
+        true = self.truth.fills_between(max(since, self.began), Millis(until - 1))
+        lost = [fill for fill in true if identity(fill) not in self.told]
+        assert not lost, f"lost between {since} and {until}: {lost}"
+
+    def _told_once(self, mismatch: Mismatch) -> None:
+        key = (mismatch.subject, mismatch.key)
+        if mismatch.resolved:
+            assert key in self.mismatches, f"resolved without being told: {mismatch}"
+            self.mismatches.remove(key)
+        else:
+            assert key not in self.mismatches, f"told twice: {mismatch}"
+            self.mismatches.add(key)
+
+    def _proof(self, snapshot: SnapshotTaken, venue_now: Millis) -> None:
+        assert snapshot.proven_until <= venue_now - self.policy.lag_ms + CLOCK_ERROR_MS, "proven beyond what was read"
+        assert self.account.proven_until >= self._proven, "the proof goes back"
+        self._proven = self.account.proven_until
+        self.nothing_lost(self.began, snapshot.proven_until)
+
+    def _state(self, state: StreamState, machine: Machine) -> None:
+        if state is StreamState.LIVE:
+            assert machine.feed.is_lit, "live in the dark"
+            assert machine.books is None or machine.books.is_proven, "live without proof"
+        if state in (StreamState.FAILED, StreamState.STOPPED):
+            self.ended = True
+
+    def hold_at_rest(self, venue_now: Millis) -> None:
+        """After quiet: live, and all that is told is all that is true."""
+        account, truth = self.account, self.truth
+        assert account.state is StreamState.LIVE
+        assert self.gap_since is None
+        assert account.gap_since is None
+        assert not account.doubts
+        assert not self.mismatches
+        true = [identity(fill) for fill in truth.fills_between(self.began, venue_now)]
+        assert sorted(self.told) == sorted(true)
+        assert {key: leg.amount for key, leg in account.positions.items() if leg.amount} == {
+            (leg.symbol, leg.position_side): leg.amount for leg in truth.legs_at(venue_now)
+        }
+        assert {asset: wallet.total for asset, wallet in account.balances.items()} == {
+            wallet.asset: wallet.total for wallet in truth.wallets_at(venue_now)
+        }
+        open_orders = {(order.order_id, order.filled_quantity) for order in account.open_orders() if order.status not in FINAL}
+        assert open_orders == {(order.order_id, order.filled_quantity) for order in truth.open_orders_at(venue_now)}
