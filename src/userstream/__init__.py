@@ -42,14 +42,20 @@ from userstream.kernel.settings import RecoverySettings, StreamSettings
 if TYPE_CHECKING:
     from userstream.entry.api import Fleet, connect
     from userstream.entry.classic import DEFAULT_USER_STREAM_CONFIG, BinanceClient, UserDataStreamAPI
+    from userstream.entry.classic_helpers import BatchProcessor, BoundedCache, MessageFilter
+    from userstream.entry.classic_state import StateManager
     from userstream.entry.paper import paper
     from userstream.runtime.live import LiveAccount
 
 _LATER = {
+    "BatchProcessor": "userstream.entry.classic_helpers",
     "BinanceClient": "userstream.entry.classic",
+    "BoundedCache": "userstream.entry.classic_helpers",
     "DEFAULT_USER_STREAM_CONFIG": "userstream.entry.classic",
     "Fleet": "userstream.entry.api",
     "LiveAccount": "userstream.runtime.live",
+    "MessageFilter": "userstream.entry.classic_helpers",
+    "StateManager": "userstream.entry.classic_state",
     "UserDataStreamAPI": "userstream.entry.classic",
     "connect": "userstream.entry.api",
     "paper": "userstream.entry.paper",
@@ -75,7 +81,9 @@ __all__ = [
     "AuthenticationError",
     "BalanceMoved",
     "BalanceSet",
+    "BatchProcessor",
     "BinanceClient",
+    "BoundedCache",
     "ConnectionError",
     "Event",
     "FillCompleted",
@@ -86,6 +94,7 @@ __all__ = [
     "LiveAccount",
     "MarginCalled",
     "MarginType",
+    "MessageFilter",
     "Mismatch",
     "OrderChanged",
     "OrderListChanged",
@@ -99,6 +108,7 @@ __all__ = [
     "Side",
     "SnapshotTaken",
     "Source",
+    "StateManager",
     "StoreError",
     "StrategyChanged",
     "StreamChanged",

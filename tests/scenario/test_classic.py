@@ -162,3 +162,102 @@ def test_the_default_config_is_the_documented_one() -> None:
         "max_reconnect_attempts": 5,
         "health_check_interval": 60,
     }
+
+
+async def test_starting_a_running_stream_waits_until_it_delivers() -> None:
+    async with exchange() as desk:
+        stream = await BinanceClient().user_stream(KEY, print, config_of(desk))
+        account = stream.account
+        await stream.start()
+        desk.act("cut")
+        await until(lambda: not stream.is_connected, "the cut")
+        await asyncio.gather(stream.start(), stream.start())
+        assert (stream.is_connected, stream.account) == (True, account)
+        await stream.stop()
+        await stream.start()
+        assert stream.is_connected
+        await stream.stop()
+
+
+async def test_two_starts_at_once_are_one() -> None:
+    async with exchange() as desk:
+        stream = UserDataStreamAPI(KEY, print, config_of(desk))
+        await asyncio.gather(stream.start(), stream.start())
+        assert desk.act("silence", account=NAME)["sockets"] == 1
+        await stream.stop()
+
+
+async def test_a_key_that_is_refused_later_raises_at_the_next_start() -> None:
+    async with exchange() as desk:
+        stream = await BinanceClient().user_stream(KEY, print, config_of(desk))
+        desk.act("revoke_api_key", account=NAME)
+        desk.act("expire_key", account=NAME)
+        account = stream.account
+        await until(lambda: account is not None and account.state is userstream.StreamState.FAILED, "the refusal")
+        with pytest.raises(AuthenticationError):
+            await stream.start()
+        desk.act("restore_api_key", account=NAME)
+        await stream.start()
+        assert stream.is_connected
+        await stream.stop()
+
+
+async def test_the_handler_may_stop_the_stream() -> None:
+    async with exchange() as desk:
+        seen: list[object] = []
+
+        async def stop(message: object) -> None:
+            seen.append(message)
+            await stream.stop()
+
+        stream = await BinanceClient().user_stream(KEY, stop, config_of(desk))
+        desk.fill(desk.place())
+        await until(lambda: bool(seen) and stream.account is None, "the stop")
+        assert (len(seen), stream.handler_errors, stream.is_connected) == (1, 0, False)
+        assert "stopped" in repr(stream)
+
+
+async def test_stop_hands_over_what_came_before() -> None:
+    async with exchange() as desk:
+        batches: list[list[object]] = []
+        stream = await BinanceClient().user_stream(KEY, batches.append, config_of(desk, batch_size=1_000, batch_age=60))
+        desk.fill(desk.place())
+        account = stream.account
+        await until(lambda: account is not None and account.health.messages >= 4, "messages")
+        await stream.stop()
+        assert [len(batch) for batch in batches] == [account.health.messages if account is not None else 0]
+
+
+async def test_a_handler_that_hangs_does_not_hold_the_stop_up() -> None:
+    async with exchange() as desk:
+        hanging = asyncio.Event()
+
+        async def hang(message: object) -> None:
+            hanging.set()
+            await asyncio.Event().wait()
+
+        stream = await BinanceClient().user_stream(KEY, hang, config_of(desk))
+        desk.place()
+        await asyncio.wait_for(hanging.wait(), 10)
+        async with asyncio.timeout(2):
+            await stream.stop()
+
+
+async def test_the_documents_keeper_of_connections() -> None:
+    """The loop that the documents tell people to write does no harm beside a stream that reconnects by itself."""
+    async with exchange() as desk:
+        stream = UserDataStreamAPI(KEY, print, config_of(desk))
+        for _ in range(3):
+            if not stream.is_connected:
+                await stream.start()
+            desk.act("cut")
+            await until(lambda: not stream.is_connected, "the cut")
+        await stream.start()
+        assert stream.is_connected
+        await stream.stop()
+
+
+def test_the_old_name_has_everything() -> None:
+    import binance_futures_async
+
+    assert all(getattr(binance_futures_async, name) is getattr(userstream, name) for name in binance_futures_async.__all__)

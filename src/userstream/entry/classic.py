@@ -29,6 +29,7 @@ MessageHandler: TypeAlias = Callable[..., Awaitable[None] | None]
 
 DEFAULT_USER_STREAM_CONFIG: Final[dict[str, float]] = dict(CLASSIC_DEFAULTS)
 STOP_LIMIT_S: Final = 1.9
+LAST_WORDS_S: Final = 1.0
 REMEMBERED_FRAMES: Final = 4_096
 READ_BATCH: Final = 1_000
 ACCOUNT: Final = AccountId("main")
@@ -52,6 +53,7 @@ class UserDataStreamAPI:
         self._account: LiveAccount | None = None
         self._delivery: asyncio.Task[None] | None = None
         self._mailbox: Mailbox | None = None
+        self._starting = asyncio.Lock()
         self.handler_errors = 0
 
     @property
@@ -69,23 +71,42 @@ class UserDataStreamAPI:
         """The same account as typed events and state; None before the start."""
         return self._account
 
+    @property
+    def can_recover(self) -> bool:
+        """Whether the venue's books can be read by REST: an `api_secret` was given."""
+        return self._credentials.api_secret is not None
+
     async def start(self) -> None:
-        """Returns when the stream is open. Starting twice is harmless. Raises ConnectionError when the venue is not reached within
-        `connection_timeout`, AuthenticationError when it refuses the key, UserStreamError for anything else."""
-        if self._application is not None:
-            return
+        """Returns when the stream is open. A running stream reconnects by itself: starting it again only waits until it delivers, and
+        begins anew after the venue refused the key. Raises ConnectionError when the venue is not reached within `connection_timeout`
+        (a stream that ran before goes on trying), AuthenticationError when it refuses the key, UserStreamError for anything else."""
+        async with self._starting:
+            if self._account is not None and self._account.state is StreamState.FAILED:
+                await self.stop()
+            if self._application is None:
+                await self._start_anew()
+            elif self._account is not None:
+                await self._wait_ready(self._account)
+
+    async def _start_anew(self) -> None:
         self._application = await start_application(None)
         try:
             await self._begin(self._application)
-        except TimeoutError as error:
-            await self.stop()
-            raise ConnectionError(str(error)) from None
         except UserStreamError:
             await self.stop()
             raise
         except Exception as error:
             await self.stop()
             raise UserStreamError(f"the stream could not start: {error}") from error
+        except asyncio.CancelledError:
+            await self.stop()
+            raise
+
+    async def _wait_ready(self, account: LiveAccount) -> None:
+        try:
+            await account.wait_ready(self._config.connection_timeout)
+        except TimeoutError as error:
+            raise ConnectionError(str(error)) from None
 
     async def _begin(self, application: Application) -> None:
         config, spec = self._config, find_venue(self._config.venue)
@@ -93,7 +114,7 @@ class UserDataStreamAPI:
         account = await application.add(self._settings(config), on_record=self._mailbox.put)
         self._account = account
         self._delivery = application.clock.spawn(self._deliver(self._mailbox), "classic delivery")
-        await account.wait_ready(config.connection_timeout)
+        await self._wait_ready(account)
 
     def _settings(self, config: ClassicConfig) -> AccountSettings:
         return AccountSettings(
@@ -120,28 +141,41 @@ class UserDataStreamAPI:
         )
 
     async def stop(self) -> None:
-        """Closes everything within two seconds, whatever the network does. Idempotent."""
+        """Closes everything within two seconds, whatever the network does; of these the handler has one for what came before. Idempotent;
+        the handler may call it as well, and then gets nothing more."""
         application, self._application = self._application, None
         if application is None:
             return
-        if self._delivery is not None:
-            self._delivery.cancel()
         try:
             async with asyncio.timeout(STOP_LIMIT_S):
+                await self._end_delivery(application)
                 await application.stop()
         except TimeoutError:
             _log.warning("stopping took too long", action="stop_cut_short")
-        self._account = None
+        finally:
+            self._account = None
+
+    async def _end_delivery(self, application: Application) -> None:
+        delivery, mailbox, self._delivery, self._mailbox = self._delivery, self._mailbox, None, None
+        if delivery is None or mailbox is None:
+            return
+        application.runner(ACCOUNT).begin_stop()
+        if delivery is asyncio.current_task():
+            mailbox.is_abandoned = True
+            return
+        mailbox.close()
+        await asyncio.wait({delivery}, timeout=LAST_WORDS_S)
+        delivery.cancel()
 
     # --- delivery ---
 
     async def _deliver(self, mailbox: Mailbox) -> None:
         size, age_s = self._config.batch_size, self._config.batch_age
-        while True:
-            if size == 1:
-                await self._hand_over(await mailbox.take())
-                continue
-            await self._hand_over(await mailbox.take_batch(size, age_s))
+        try:
+            while not mailbox.is_abandoned:
+                await self._hand_over(await (mailbox.take() if size == 1 else mailbox.take_batch(size, age_s)))
+        except MailboxEmptied:
+            return
 
     async def _hand_over(self, message: Message | list[Message]) -> None:
         try:
@@ -157,6 +191,10 @@ class UserDataStreamAPI:
         return f"<UserDataStreamAPI {self._config.venue}: {state}>"
 
 
+class MailboxEmptied(Exception):
+    """The mailbox is closed, and everything was taken from it."""
+
+
 class Mailbox:
     """Raw messages on their way to a handler: a bounded queue; a handler that falls behind is served from the journal."""
 
@@ -169,6 +207,13 @@ class Mailbox:
         self._wake = asyncio.Event()
         self._seen: dict[bytes, None] = {}
         self._ready: deque[Message] = deque()
+        self._closed = False
+        self.is_abandoned = False
+
+    def close(self) -> None:
+        """Nothing more comes; what is here can still be taken."""
+        self._closed = True
+        self._wake.set()
 
     def put(self, record: Record) -> None:
         self._newest = record.sequence
@@ -178,18 +223,20 @@ class Mailbox:
         self._wake.set()
 
     async def take(self) -> Message:
+        """The next message. Raises MailboxEmptied."""
         while not self._ready:
             await self._fill()
         return self._ready.popleft()
 
     async def take_batch(self, size: int, age_s: float) -> list[Message]:
+        """The next messages: so many, or as many as came within `age_s` of the first. Raises MailboxEmptied."""
         batch = [await self.take()]
         try:
             async with asyncio.timeout(age_s):
                 while len(batch) < size:
                     batch.append(await self.take())
-        except TimeoutError:
-            pass  # the batch is old enough: it goes out as it is
+        except (TimeoutError, MailboxEmptied):
+            pass  # the batch is old enough, or the last: it goes out as it is
         return batch
 
     async def _fill(self) -> None:
@@ -198,6 +245,8 @@ class Mailbox:
                 self._read(self._queue.popleft())
         elif self._behind:
             await self._catch_up()
+        elif self._closed:
+            raise MailboxEmptied
         else:
             self._wake.clear()
             await self._wake.wait()
