@@ -45,12 +45,14 @@ class AskOrder(msgspec.Struct, frozen=True, tag=True):
 
 
 class AskOrders(msgspec.Struct, frozen=True, tag=True):
-    """Orders of all symbols (one symbol where the venue insists) made or changed since `since`: `OrderChanged`."""
+    """Orders of all symbols (one symbol where the venue insists) made or changed since `since`: `OrderChanged`. `conditional`: those of
+    that kind instead, of one symbol."""
 
     since: Millis
     until: Millis
     symbol: Symbol | None = None
     cursor: str = ""
+    conditional: bool = False
 
 
 class AskFills(msgspec.Struct, frozen=True, tag=True):

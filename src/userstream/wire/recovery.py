@@ -133,6 +133,7 @@ class Round:
             if _is_active(account, symbol, self.since):
                 self._want_history(symbol)
         self._ask_missing_orders(account)
+        self._ask_unknown_conditionals(account)
         if not any(isinstance(question, AskFills) for question in self._open):
             self._ask_doubtful_orders(account)
 
@@ -150,6 +151,17 @@ class Round:
         for order in list(account.open_orders()):
             if (order.symbol, order.order_id) not in self._listed[order.conditional] and order.transaction_time <= self.started:
                 self._want(AskOrder(symbol=order.symbol, order_id=order.order_id, conditional=order.conditional))
+
+    def _ask_unknown_conditionals(self, account: Account) -> None:
+        """An order whose type was another at first comes from a conditional one. Where that is not known, it was placed and triggered
+        since, and no list of open orders tells it any more."""
+        if any(isinstance(question, AskOrder) and question.conditional for question in self._open):
+            return
+        triggered = {order.triggered_order_id for order in account.orders.values() if order.conditional}
+        for order in account.orders.values():
+            changed = not order.conditional and order.original_type not in ("", order.order_type)
+            if changed and order.order_id not in triggered and order.created_time >= self.since:
+                self._want(AskOrders(since=self.since, until=self.started, symbol=order.symbol, conditional=True))
 
     def _ask_doubtful_orders(self, account: Account) -> None:
         for doubt in list(account.doubts):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final, assert_never
 
 import msgspec
@@ -10,7 +10,7 @@ import msgspec
 from userstream.domain.events import NO_TIME, Event, Unrecognized
 from userstream.domain.words import Source
 from userstream.kernel.errors import SettingsError
-from userstream.kernel.ids import Millis
+from userstream.kernel.ids import Millis, OrderId
 from userstream.kernel.secret import Secret
 from userstream.venues.binance.answers import Reading, read_row, read_rows
 from userstream.venues.binance.drift import Drift
@@ -27,7 +27,7 @@ from userstream.venues.binance.rows import (
     TradeRow,
 )
 from userstream.venues.binance.signing import key_header, make_signer, signed_query
-from userstream.venues.binance.words import TRADE_INCOMES
+from userstream.venues.binance.words import FINISHED, TRADE_INCOMES
 from userstream.wire.question import (
     Answer,
     AskBalances,
@@ -83,8 +83,8 @@ def call_of(question: Question) -> Call:
             if conditional:
                 return Call("/fapi/v1/algoOrder", 1, {"algoId": order_id})
             return Call("/fapi/v1/order", 1, {"symbol": symbol, "orderId": order_id})
-        case AskOrders():
-            return Call("/fapi/v1/allOrders", 5, _orders_parameters(question))
+        case AskOrders(conditional=conditional):
+            return Call("/fapi/v1/allAlgoOrders" if conditional else "/fapi/v1/allOrders", 5, _orders_parameters(question))
         case AskFills():
             return Call("/fapi/v1/userTrades", 5, _fills_parameters(question))
         case AskOrderFills(symbol, order_id):
@@ -106,7 +106,7 @@ def _window_end(question: AskOrders | AskFills) -> Millis:
 def _orders_parameters(question: AskOrders) -> dict[str, str]:
     symbol = {} if question.symbol is None else {"symbol": question.symbol}
     if question.cursor:
-        return {**symbol, "orderId": question.cursor, "limit": str(PAGE)}
+        return {**symbol, "algoId" if question.conditional else "orderId": question.cursor, "limit": str(PAGE)}
     return {**symbol, **_times(question.since, _window_end(question)), "limit": str(PAGE)}
 
 
@@ -116,13 +116,13 @@ def _fills_parameters(question: AskFills) -> dict[str, str]:
     return {"symbol": question.symbol, **place, "limit": str(PAGE)}
 
 
-def more_orders(question: AskOrders, rows: list[OrderRow]) -> tuple[Question, ...]:
+def more_orders(question: AskOrders, rows: Sequence[OrderRow | AlgoRow]) -> tuple[Question, ...]:
     """What is still to be asked after a page of orders. Ids count per symbol, so without a symbol pages go on from the last time: an order
     may then be read twice, and only of more orders in one millisecond than a page holds could some be passed over."""
     full = len(rows) >= PAGE
     newest = max((row.created_time for row in rows), default=NO_TIME)
     if question.symbol is not None and full:
-        following = str(max(row.order_id for row in rows) + 1)
+        following = str(max(row.algo_id if isinstance(row, AlgoRow) else row.order_id for row in rows) + 1)
         return (msgspec.structs.replace(question, cursor=following),) if newest <= question.until else ()
     if question.cursor:
         return ()
@@ -220,11 +220,19 @@ class FuturesDialect:
                 return Answer(events=(reading.conditional_order(read_row(body, AlgoRow, label)),))
             case AskOrder():
                 return Answer(events=(reading.order(read_row(body, OrderRow, label)),))
+            case AskOrders(conditional=True):
+                return self._read_conditional_orders(question, read_rows(body, AlgoRow, label), reading)
             case AskOrders():
                 rows = read_rows(body, OrderRow, label)
                 return Answer(events=tuple(map(reading.order, rows)), more=more_orders(question, rows))
             case _:
                 assert_never(question)
+
+    def _read_conditional_orders(self, question: AskOrders, rows: list[AlgoRow], reading: Reading) -> Answer:
+        """The list does not tell what was filled: those that are finished are asked for one by one (Binance USD-M, 6.1)."""
+        finished = [AskOrder(row.symbol, OrderId(str(row.algo_id)), conditional=True) for row in rows if row.status == FINISHED]
+        others = tuple(reading.conditional_order(row) for row in rows if row.status != FINISHED)
+        return Answer(events=others, more=(*more_orders(question, rows), *finished))
 
     def _read_fills(self, question: AskFills, rows: list[TradeRow], reading: Reading) -> Answer:
         # Pages by trade id have no end of their own.
