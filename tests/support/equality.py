@@ -43,6 +43,17 @@ async def darken(desk: Desk, cut: bool) -> None:
         desk.act("cut")
 
 
+@asynccontextmanager
+async def in_the_dark(desk: Desk, cut: bool) -> AsyncIterator[None]:
+    """As `darken` for what takes its time: the socket tells nothing of it, and dies at its end."""
+    await desk.until_same()
+    if cut:
+        desk.act("silence", lose=True)
+    yield
+    if cut:
+        desk.act("cut")
+
+
 async def until_equal(desk: Desk, store: Path) -> None:
     """Waits until nobody says otherwise than the exchange; then the store must not either."""
     await desk.until_same()
