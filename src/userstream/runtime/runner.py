@@ -5,7 +5,7 @@ whoever listens. It decides nothing: what to do is the machine's business.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Final
 
 from userstream.domain.events import Event
@@ -19,6 +19,9 @@ from userstream.runtime.listeners import Listeners
 from userstream.wire.feed import NEVER, Ask, Dial, Fail, Hang, SendPing, SendText, SessionCall, Wish
 from userstream.wire.machine import Machine, without_key
 from userstream.wire.request import HttpResponse
+
+SAVE_LIMIT_MS: Final = 2_000
+"""How long a store in trouble may hold up a stop; without a checkpoint the next start reads more of the journal, nothing else."""
 
 STOP_LIMIT_MS: Final = 1_500
 """How long farewells to the venue and handlers that are behind may hold up a stop, together."""
@@ -104,25 +107,37 @@ class AccountRunner:
 
     async def stop(self) -> None:
         """Closes the sockets, lets handlers finish with what was delivered (1.5 s after `begin_stop` they are cancelled), saves a
-        checkpoint, and ends. May be called twice: the second call waits for nothing."""
+        checkpoint if the store takes it within 2 s, and ends. May be called twice: the second call waits for nothing."""
         self.begin_stop()
         if self._stopped:
             return
         self._stopped = True
-        await self._wait_for_farewells()
+        await self._wait(self._farewells, self._stop_time_left_ms())
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.listeners.close(limit_ms=self._stop_time_left_ms())
-        await self.save()
+        await self._save_in_time()
 
-    async def _wait_for_farewells(self) -> None:
-        limit = self._clock.spawn(self._clock.sleep(self._stop_time_left_ms()), f"{self.account.id}: stop limit")
-        waiting = set(self._farewells)
-        while waiting and not limit.done():
-            await asyncio.wait({*waiting, limit}, return_when=asyncio.FIRST_COMPLETED)
-            waiting = {task for task in waiting if not task.done()}
-        limit.cancel()
+    async def _wait(self, tasks: Collection[asyncio.Task[None]], limit_ms: int) -> None:
+        """Until all are done or the time is over."""
+        limit = self._clock.spawn(self._clock.sleep(limit_ms), f"{self.account.id}: stop limit")
+        waiting = set(tasks)
+        try:
+            while waiting and not limit.done():
+                await asyncio.wait({*waiting, limit}, return_when=asyncio.FIRST_COMPLETED)
+                waiting = {task for task in waiting if not task.done()}
+        finally:
+            limit.cancel()
+
+    async def _save_in_time(self) -> None:
+        saving = self._spawn(self.save(), "last checkpoint")
+        try:
+            await self._wait([saving], SAVE_LIMIT_MS)
+        finally:
+            if not saving.done():
+                saving.cancel()
+                self.store_error = self.store_error or StoreError(f"{self.account.id}: the store did not take the last checkpoint in time")
 
     def _stop_time_left_ms(self) -> int:
         since = self._clock.now() if self._stopping_since is None else self._stopping_since
@@ -216,7 +231,7 @@ class AccountRunner:
 
     def _mind_backlog(self) -> None:
         backlog = self._journal.backlog
-        if not self._paused and backlog > BACKLOG_HIGH:
+        if not self._paused and backlog > BACKLOG_HIGH and self.lost_error is None:
             self._paused = True
             for line in self._sockets.values():
                 if line.socket is not None:
@@ -224,7 +239,8 @@ class AccountRunner:
             self._spawn(self._resume_later(), "resume")
 
     async def _resume_later(self) -> None:
-        while self._journal.backlog > BACKLOG_LOW:
+        # a journal that refuses records does not catch up by waiting
+        while self._journal.backlog > BACKLOG_LOW and self.lost_error is None:
             await self._clock.sleep(10)
         self._paused = False
         for line in self._sockets.values():

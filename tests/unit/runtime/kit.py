@@ -30,16 +30,17 @@ SPEC = find_venue("binance-usdm")
 STREAM_ONLY = Credentials(api_key=Secret("keyWithoutASecret"))
 CREATE = "POST /fapi/v1/listenKey"
 CLOSE = "DELETE /fapi/v1/listenKey"
-STOP_MS = 3_000
+STOP_MS = 5_000
 
 
 class HeldJournal(MemoryJournal):
-    """Says so many records wait as a test wants; refuses when it has a `refusal`."""
+    """Says so many records wait as a test wants; refuses when it has a `refusal`; `is_stuck`: flushes never end."""
 
     def __init__(self) -> None:
         super().__init__()
         self.held = 0
         self.refusal: str | None = None
+        self.is_stuck = False
 
     @property
     def backlog(self) -> int:
@@ -53,6 +54,8 @@ class HeldJournal(MemoryJournal):
     async def flush(self) -> None:
         if self.refusal is not None:
             raise StoreError(self.refusal)
+        if self.is_stuck:
+            await asyncio.get_running_loop().create_future()
         await super().flush()
 
 

@@ -14,7 +14,7 @@ from userstream.domain.events import Event, Filled, OrderChanged, StreamChanged
 from userstream.domain.words import StreamState
 from userstream.kernel.errors import AuthenticationError
 from userstream.kernel.secret import Secret
-from userstream.runtime.runner import BACKLOG_CHECK_EVERY, BACKLOG_HIGH, BACKLOG_LOW, CHECKPOINT_MS, STOP_LIMIT_MS
+from userstream.runtime.runner import BACKLOG_CHECK_EVERY, BACKLOG_HIGH, BACKLOG_LOW, CHECKPOINT_MS, SAVE_LIMIT_MS, STOP_LIMIT_MS
 from userstream.wire.request import HttpRequest
 
 MINUTE_MS = 60_000
@@ -164,6 +164,21 @@ async def test_a_socket_that_is_opened_meanwhile_is_paused_too(shell: Shell) -> 
     assert len(shell.account.fills) == before + 1
 
 
+async def test_a_journal_that_fails_for_good_while_reading_is_paused_does_not_silence_the_account(shell: Shell) -> None:
+    await shell.start()
+    shell.held.held = BACKLOG_HIGH + 1
+    await shell.trade(BACKLOG_CHECK_EVERY + 1)
+    assert paused(shell)
+    shell.held.refusal = "the file is no database any more"
+    await shell.clock.advance(5 * MINUTE_MS)
+    assert not paused(shell)
+    known = len(shell.account.fills)
+    await shell.trade(2 * BACKLOG_CHECK_EVERY)
+    assert not paused(shell), "waiting for a journal that takes nothing saves nothing"
+    assert len(shell.account.fills) > known
+    assert shell.account.health.store_trouble == "the file is no database any more"
+
+
 # --- failures ---
 
 
@@ -245,6 +260,15 @@ async def test_farewells_and_handlers_share_the_limit() -> None:
     await shell.stop()
     assert shell.clock.now() - began == STOP_LIMIT_MS
     assert len(told) == 3
+
+
+async def test_a_store_that_does_not_answer_does_not_hold_up_the_stop(shell: Shell) -> None:
+    await shell.start()
+    shell.held.is_stuck = True
+    began = shell.clock.now()
+    await shell.stop()
+    assert shell.clock.now() - began == SAVE_LIMIT_MS
+    assert "checkpoint" in shell.account.health.store_trouble
 
 
 @pytest.mark.parametrize("slow", [0, 100], ids=["quick", "slow"])
