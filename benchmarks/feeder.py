@@ -1,15 +1,18 @@
 """A venue in a process of its own that costs next to nothing: hands out a listen key, then writes pre-built frames into the socket.
 
-Started by the benchmarks as `python feeder.py FRAMES SEED`; prints one JSON line with its addresses, then obeys lines on stdin:
-`go RATE COUNT` sends the next COUNT frames (RATE 0: as fast as the socket takes them) and prints `{"sent": COUNT}`.
-Send times (monotonic ns) go into a shared file, eight bytes a frame, so that the receiver can tell how long each was on its way.
+Started by the benchmarks as `python -m benchmarks.feeder FRAMES SEED`; prints one JSON line with its addresses, then obeys lines on stdin:
+`go RATE COUNT` sends the next COUNT frames (RATE 0: as fast as the socket takes them) and prints `{"sent": COUNT}`, the count of all so far:
+the first `go` warms a client up, the next one is measured. Send times (monotonic ns) go into a shared file, eight bytes a frame, so that the
+receiver can tell how long each was on its way.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import mmap
+import os
 import struct
 import sys
 import tempfile
@@ -17,8 +20,9 @@ import time
 from pathlib import Path
 
 from aiohttp import web
-from frames import build_frames
 from picows import WSFrame, WSListener, WSMsgType, WSTransport, WSUpgradeRequest, ws_create_server
+
+from benchmarks.frames import SYMBOLS, build_frames
 
 CHUNK = 64
 HIGH_WATER = 1 << 20
@@ -64,24 +68,43 @@ async def send(frames: list[bytes], rate: int, times: memoryview, start: int) ->
 
 async def serve(count: int, seed: int) -> None:
     framed = [frame_header(len(frame)) + frame for frame in build_frames(count, seed)]
-    path = Path(tempfile.mkstemp(prefix="feeder-")[1])
+    handle, name = tempfile.mkstemp(prefix="feeder-")
+    os.close(handle)
+    path = Path(name)
     with path.open("r+b") as file:  # noqa: ASYNC230 - before anything is served
         file.truncate(8 * count)
         times = memoryview(mmap.mmap(file.fileno(), 8 * count)).cast("q")
         await _serve(framed, times, path)
 
 
-async def _serve(framed: list[bytes], times: memoryview, path: Path) -> None:
-    async def key(_: web.Request) -> web.Response:
-        return web.json_response({"listenKey": "k" * 64})
+def rules() -> dict[str, object]:
+    """What a client that loads the markets first must find: one perpetual contract for each symbol of the frames."""
+    filters = [{"filterType": "PRICE_FILTER", "tickSize": "0.1"}, {"filterType": "LOT_SIZE", "stepSize": "0.001"}]
+    shared = {"contractType": "PERPETUAL", "status": "TRADING", "quoteAsset": "USDT", "marginAsset": "USDT", "filters": filters}
+    precision = {"pricePrecision": 2, "quantityPrecision": 3}
+    symbols = [{"symbol": name, "pair": name, "baseAsset": name.removesuffix("USDT"), **shared, **precision} for name in SYMBOLS]
+    return {"timezone": "UTC", "serverTime": 0, "rateLimits": [], "assets": [], "symbols": symbols}
+
+
+async def open_rest() -> int:
+    """The few answers a client asks for before it opens its socket; returns the port."""
+    listed = rules()
+
+    async def answer(request: web.Request) -> web.Response:
+        if request.path.endswith("/listenKey"):
+            return web.json_response({"listenKey": "k" * 64})
+        return web.json_response(listed if request.path.endswith("/exchangeInfo") else [])
 
     app = web.Application()
-    app.router.add_route("*", "/fapi/v1/listenKey", key)
+    app.router.add_route("*", "/{path:.*}", answer)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    rest_port = runner.addresses[0][1]
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    return int(runner.addresses[0][1])
+
+
+async def _serve(framed: list[bytes], times: memoryview, path: Path) -> None:
+    rest_port = await open_rest()
 
     def listen(_: WSUpgradeRequest) -> Ear:
         return Ear()
@@ -98,4 +121,6 @@ async def _serve(framed: list[bytes], times: memoryview, path: Path) -> None:
 
 
 if __name__ == "__main__":
+    # a full write buffer is what flat out means, and not worth a line each time
+    logging.getLogger("picows").setLevel(logging.ERROR)
     asyncio.run(serve(int(sys.argv[1]), int(sys.argv[2])))
