@@ -95,16 +95,21 @@ class Machine:
     def restore(self, events: Iterable[Event], last_sequence: int, last_heard: Millis | None) -> None:
         """Takes up an earlier run: its events (checkpoint and journal), its last sequence and the venue time at which it last knew the
         truth. Call before `start`."""
+        first_heard = last_heard
         for event in events:
             apply(self.account, event)
+            if first_heard is not None and event.received_time:
+                first_heard = min(first_heard, event.received_time)
         self.account.doubts.clear()
         self.account.duplicates = 0
         if self.account.proven_until:
             forget(self.account, self._forgettable())
         if last_sequence:
             self.sequence = last_sequence + RESTART_LEAP
-        if last_heard is not None:
-            since = max(self.account.proven_until, Millis(last_heard - self._policy.books.lag_ms))
+        if first_heard is not None and last_heard is not None:
+            # a run that proved nothing may have missed anything since it began, not only since it was heard last
+            unsure = first_heard if self.books is not None and not self.account.proven_until else last_heard
+            since = max(self.account.proven_until, Millis(unsure - self._policy.books.lag_ms))
             self._tell(self._gap(since, "restart"))
         self.account.state = StreamState.CONNECTING
 
