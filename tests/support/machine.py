@@ -143,6 +143,7 @@ class Driver:
         script: Script | None = None,
     ) -> None:
         self.now = START
+        self._place = place
         self.fate, self.script, self.policy = fate or Fate(), script or Script(), policy
         self.venue_ahead_ms = VENUE_AHEAD_MS
         self.truth = Truth(self.venue_now)
@@ -182,6 +183,19 @@ class Driver:
 
     def stop(self) -> None:
         self._note(self.machine.stop(self.now, self.wall))
+
+    def restart(self, dark_ms: int = 0) -> None:
+        """The process is killed, and `dark_ms` later another one takes up its journal. What was on its way or planned is lost."""
+        self._coming.clear()
+        self.sockets.clear()
+        self.now = Millis(self.now + dark_ms)
+        journal, connections = list(self.facts), [line.connection for line in self.machine.feed.lines.values()]
+        self.machine = Machine(spec_of(self.script), self._place, self.policy, now=self.now, wall=self.wall)
+        self.account = self.laws.account = self.machine.account
+        self.machine.feed.start_numbering(max(connections, default=0))
+        if journal:
+            self.machine.restore(journal, journal[-1].sequence, journal[-1].received_time)
+        self.start()
 
     def after(self, delay_ms: int, action: Callable[[], None]) -> None:
         """Something of the world happens later. Of two things in one millisecond the one planned first comes first."""

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from tests.support.machine import BRISK, START, Driver, Fate, Reply, Storm
 from tests.support.scripted import BREAK, GARBAGE, ROTATE
+from userstream.domain.words import Side
 from userstream.kernel.ids import Millis
 from userstream.wire.question import Question
 
@@ -34,6 +35,10 @@ DEEDS = (
     "deafen",
     "freeze",
     "skew",
+    "burst",
+    "sell",
+    "cash",
+    "restart",
 )
 
 
@@ -67,6 +72,19 @@ def do_alone(driver: Driver, deed: str, pick: int) -> None:
             driver.tell_nobody()
         case "cut all":
             driver.cut_all()
+        case "burst":
+            order_id = driver.truth.place(driver.venue_now)
+            for _ in range(3):
+                driver.truth.fill(driver.venue_now, order_id, "0.1")
+            driver.tell()
+        case "sell":
+            driver.truth.fill(driver.venue_now, driver.truth.place(driver.venue_now, side=Side.SELL), "0.2")
+            driver.tell()
+        case "cash":
+            driver.truth.move_cash(driver.venue_now, "-0.35")
+            driver.tell()
+        case "restart":
+            driver.restart(pick * 1_000)
         case "skew":
             driver.venue_ahead_ms += pick
 
