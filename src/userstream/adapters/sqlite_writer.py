@@ -1,7 +1,7 @@
 """The one thread that writes. Journal batches come first, jobs (tables, checkpoints, retention) take turns in between.
 
-The thread reads no clock and decides nothing about waiting: after an error it stands still until `retry` is called. What it could not write
-it keeps, and writes again at the same positions, so that a commit whose answer was lost is not written twice.
+The thread reads no clock: after an error it stands still until `retry` is called, in a storm it lets records gather. What it could not
+write it keeps, and writes again at the same positions, so that a commit whose answer was lost is not written twice.
 """
 
 from __future__ import annotations
@@ -24,6 +24,9 @@ from userstream.ports import Record
 
 MOST_RECORDS: Final = 4_096
 MOST_BYTES: Final = 4 << 20
+STORM_RECORDS: Final = 64
+GATHER_S: Final = 0.003
+"""After a commit of so many records the thread lets more gather: each commit takes the interpreter from the event loop a few times."""
 
 ResultT = TypeVar("ResultT")
 
@@ -49,6 +52,7 @@ class SqliteWriter:
         self._opened: asyncio.Future[dict[AccountId, int]] = self._loop.create_future()
         self._ended: asyncio.Future[None] = self._loop.create_future()
         self._stopping = self._blocked = self._failed = False
+        self._hurry = threading.Event()
         self._connection: sqlite3.Connection | None = None
         self._batch: Batch | None = None
         self._in_doubt = False
@@ -94,6 +98,7 @@ class SqliteWriter:
         """Tries once more to write what is held, then ends the thread. Returns how many records could not be written."""
         if self._thread.ident is not None:
             self._stopping, self._blocked = True, False
+            self._hurry.set()
             self.wake()
             await self._ended
         return len(self._records) + (len(self._batch.records) if self._batch else 0)
@@ -142,6 +147,8 @@ class SqliteWriter:
             return
         self._batch, self._in_doubt = None, False
         self._post(self._owner.on_committed, batch)
+        if STORM_RECORDS <= len(batch.records) < MOST_RECORDS:
+            self._hurry.wait(GATHER_S)
 
     def _take(self) -> Batch:
         records: list[Record] = []
