@@ -11,6 +11,7 @@ from userstream.kernel.ids import Millis
 from userstream.wire.pacing import MINUTE_MS, Backoff, VenueClock, WeightBudget
 
 LIMIT = 2_400
+EDGE_MS = 2_000
 
 
 @given(st.integers(1, 10_000), st.integers(0, 300_000), st.integers(), st.integers(1, 10**6))
@@ -63,6 +64,29 @@ def test_a_clock_that_steps_back_and_forth_grants_no_minute_twice(steps: list[tu
         if budget.wait_ms(weight, False, Millis(now)) == 0:
             granted[now // MINUTE_MS] += weight
     assert all(total <= LIMIT * 0.8 for total in granted.values())
+
+
+@given(st.lists(st.tuples(st.integers(1, 400), st.integers(0, 8_000), st.integers(-EDGE_MS, EDGE_MS)), max_size=100))
+def test_no_minute_is_overspent_by_calls_that_arrive_in_another_than_they_were_granted_in(calls: list[tuple[int, int, int]]) -> None:
+    budget, now = WeightBudget(LIMIT, edge_ms=EDGE_MS), 1_760_000_030_000
+    arrived: Counter[int] = Counter()
+    for weight, pause, way in calls:
+        now += pause
+        while wait_ms := budget.wait_ms(weight, True, Millis(now)):
+            now += wait_ms
+        arrived[(now + way) // MINUTE_MS] += weight
+    assert all(weight <= LIMIT * 0.95 for weight in arrived.values())
+
+
+@given(st.integers(0, LIMIT), st.integers(0, EDGE_MS - 1))
+def test_an_answer_early_in_a_minute_may_tell_of_the_last_one(used: int, since_ms: int) -> None:
+    budget = WeightBudget(LIMIT, edge_ms=EDGE_MS)
+    minute = 1_760_000_040_000
+    budget.report(used, Millis(minute + since_ms))
+    assert budget.used == 0
+    assert budget.wait_ms(1, False, Millis(minute + EDGE_MS)) == 0
+    budget.report(used, Millis(minute + EDGE_MS))
+    assert budget.used == max(used, 1)
 
 
 @given(st.integers(0, 2_000), st.integers(0, MINUTE_MS), st.booleans())

@@ -26,7 +26,7 @@ from userstream.runtime.runner import AccountRunner
 from userstream.venues import find_venue
 from userstream.wire.feed import FeedPolicy
 from userstream.wire.machine import Machine, MachinePolicy
-from userstream.wire.pacing import Backoff, WeightBudget
+from userstream.wire.pacing import MINUTE_EDGE_MS, Backoff, WeightBudget
 from userstream.wire.recovery import Policy
 from userstream.wire.venue import AccountPlace, Credentials, Endpoints, VenueSpec
 
@@ -138,7 +138,7 @@ class Application:
 
     def _gate(self, spec: VenueSpec, rest_url: str) -> Gate:
         if rest_url not in self._gates:
-            budget = WeightBudget(self.weight_limit or spec.weight_limit_per_minute)
+            budget = WeightBudget(self.weight_limit or spec.weight_limit_per_minute, edge_ms=MINUTE_EDGE_MS)
             self._gates[rest_url] = Gate(rest_url, budget, self.http, self.clock, used_weight_header=spec.used_weight_header)
         return self._gates[rest_url]
 

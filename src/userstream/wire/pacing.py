@@ -11,6 +11,10 @@ import msgspec
 from userstream.kernel.ids import Millis
 
 MINUTE_MS: Final = 60_000
+MINUTE_EDGE_MS: Final = 2_000
+"""How far a call's arrival at the venue may lie from the time we take it for: the way there, and half of the way that clocks are
+measured over, a first handshake included."""
+
 WINDOWS_KEPT: Final = 16
 
 
@@ -40,11 +44,12 @@ class WeightBudget:
     Promises: never grants more than `share` of the limit within a window, except that urgent asks may use the reserve up to the
     limit's `urgent_share` (a single call that weighs more goes alone), and what a socket needs to open up to the limit itself;
     nothing while a ban or a pause is on. The venue's own count, when it reports more than ours, counts. An estimate of the
-    venue's clock that steps back opens no window anew.
+    venue's clock that steps back opens no window anew. What is granted within `edge_ms` of a full minute counts in both of its
+    windows, as nobody can know in which it will arrive.
     """
 
-    def __init__(self, limit: int, *, share: float = 0.8, urgent_share: float = 0.95) -> None:
-        self._limit, self._share, self._urgent_share = limit, share, urgent_share
+    def __init__(self, limit: int, *, share: float = 0.8, urgent_share: float = 0.95, edge_ms: int = 0) -> None:
+        self._limit, self._share, self._urgent_share, self._edge_ms = limit, share, urgent_share, edge_ms
         self._windows: dict[int, int] = {}
         self._window = 0
         self._closed_until = Millis(0)
@@ -64,16 +69,23 @@ class WeightBudget:
         """0 and the weight is counted, or how long to wait before asking again. `vital`: darkness lasts until this is answered."""
         if venue_now < self._closed_until:
             return self._closed_until - venue_now
-        used = self._roll(venue_now)
+        self._window = venue_now // MINUTE_MS
         cap = self._limit * (1 if vital else self._urgent_share if urgent else self._share)
-        if used and used + weight > cap:
-            return MINUTE_MS - venue_now % MINUTE_MS
-        self._note(used + weight)
+        windows = range((venue_now - self._edge_ms) // MINUTE_MS, (venue_now + self._edge_ms) // MINUTE_MS + 1)
+        for window in windows:
+            used = self._windows.get(window, 0)
+            if used and used + weight > cap:
+                return (window + 1) * MINUTE_MS + self._edge_ms - venue_now
+        for window in windows:
+            self._note(window, self._windows.get(window, 0) + weight)
         return 0
 
     def report(self, used: int, venue_now: Millis) -> None:
-        """The venue says how much of the current window is used, by us and by others behind the same address."""
-        self._note(max(self._roll(venue_now), used))
+        """The venue says how much of a window is used, by us and by others behind the same address. Early in a minute that may still be
+        the last one."""
+        self._window = venue_now // MINUTE_MS
+        window = (venue_now - self._edge_ms) // MINUTE_MS
+        self._note(window, max(self._windows.get(window, 0), used))
 
     def close(self, until: Millis) -> None:
         """The venue asked for silence (429, 418) until a venue time."""
@@ -83,14 +95,10 @@ class WeightBudget:
     def closed_until(self) -> Millis:
         return self._closed_until
 
-    def _roll(self, venue_now: Millis) -> int:
-        self._window = venue_now // MINUTE_MS
-        return self._windows.get(self._window, 0)
-
-    def _note(self, used: int) -> None:
+    def _note(self, window: int, used: int) -> None:
         # taken out and put back, so that the window used longest ago is the first to be dropped
-        self._windows.pop(self._window, None)
-        self._windows[self._window] = used
+        self._windows.pop(window, None)
+        self._windows[window] = used
         if len(self._windows) > WINDOWS_KEPT:
             del self._windows[next(iter(self._windows))]
         self.highest = max(self.highest, used)
