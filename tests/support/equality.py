@@ -28,10 +28,11 @@ COMPLETED: Final = ("fee", "fee_asset", "maker", "realized_pnl", "position_side"
 
 
 @asynccontextmanager
-async def settled_desk(folder: Path, *, balances: dict[str, Decimal] | None = None) -> AsyncIterator[Desk]:
-    """A desk with a store in this folder, whose end is equality of listeners, live account and store with the exchange's books."""
+async def settled_desk(folder: Path, **options: Any) -> AsyncIterator[Desk]:
+    """A desk with a store in this folder, whose end is equality of listeners, live account and store with the exchange's books.
+    `options`: those of `open_desk`."""
     store = folder / "desk.db"
-    async with open_desk(store=store, balances=balances) as desk:
+    async with open_desk(store=store, **options) as desk:
         yield desk
         await until_equal(desk, store)
 
