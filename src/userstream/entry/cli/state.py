@@ -16,9 +16,10 @@ from userstream.kernel.ids import AccountId
 Rows = list[dict[str, object]]
 OPEN = ("new", "partially_filled", "pending", "triggered", "unknown")
 MOST_ROWS = 1_000_000
+WIDE = 240
 SHOWN: dict[str, tuple[str, ...]] = {
-    "balances": ("account", "asset", "total", "available"),
-    "positions": ("account", "symbol", "position_side", "amount", "entry_price", "leverage"),
+    "balances": ("account", "asset", "total", "reason", "transaction_time"),
+    "positions": ("account", "symbol", "position_side", "amount", "entry_price", "transaction_time"),
     "orders": ("account", "symbol", "order_id", "side", "order_type", "status", "price", "quantity", "filled_quantity"),
     "fills": ("account", "symbol", "trade_id", "side", "price", "quantity", "fee", "fee_asset"),
     "coverage": ("account", "state", "since", "until"),
@@ -70,11 +71,15 @@ def _show(tables: dict[str, Rows]) -> None:
     from rich.table import Table
 
     console = Console()
+    if not console.is_terminal:
+        console.width = WIDE  # a pipe has no edge: nothing is cut off there
     for name, columns in SHOWN.items():
         if not tables[name]:
             console.print(f"{name}: none")
             continue
-        table = Table(*columns, title=name, title_justify="left")
+        table = Table(title=name, title_justify="left")
+        for column in columns:
+            table.add_column(column, overflow="fold")
         for row in tables[name]:
             table.add_row(*("" if row[column] is None else str(row[column]) for column in columns))
         console.print(table)
