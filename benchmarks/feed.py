@@ -111,7 +111,8 @@ class _Counter(WSListener):
 async def run(frames: int, warm: int) -> dict[str, float]:
     """Frames a second that the feeder can write and the simplest reader can take."""
     async with Feeder(frames + warm) as feeder:
-        transport, counter = await ws_connect(_Counter, f"{feeder.ws_url}/private/ws")
+        counter = _Counter()
+        transport, _ = await ws_connect(lambda: counter, f"{feeder.ws_url}/private/ws")
         await feeder.warm_up(warm, lambda: counter.frames)
         begun = time.perf_counter()
         await feeder.go(0, frames)
@@ -127,7 +128,7 @@ def show(figures: dict[str, float], *, as_json: bool) -> None:
         print(json.dumps(figures))
         return
     for name, value in figures.items():
-        print(f"{name:34} {value:12,.1f}")
+        print(f"{name:34} {value:12,.{1 if value >= 10 else 3}f}")
 
 
 if __name__ == "__main__":

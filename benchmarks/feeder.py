@@ -1,8 +1,8 @@
 """A venue in a process of its own that costs next to nothing: hands out a listen key, then writes pre-built frames into the socket.
 
-Started by the benchmarks as `python -m benchmarks.feeder FRAMES SEED`; prints one JSON line with its addresses, then obeys lines on stdin:
-`go RATE COUNT` sends the next COUNT frames (RATE 0: as fast as the socket takes them) and prints `{"sent": COUNT}`, the count of all so far:
-the first `go` warms a client up, the next one is measured. Send times (monotonic ns) go into a shared file, eight bytes a frame, so that the
+Started by the benchmarks as `python -m benchmarks.feeder FRAMES SEED`; prints one JSON line with its addresses, then obeys lines on
+stdin: `go RATE COUNT` sends the next COUNT frames (RATE 0: as fast as the socket takes them) and prints `{"sent": N}`, N of all so far. The
+first `go` warms a client up, the next one is measured. Send times (monotonic ns) go into a shared file, eight bytes a frame, so that the
 receiver can tell how long each was on its way.
 """
 

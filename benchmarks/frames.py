@@ -80,7 +80,15 @@ class _Order:
         )
 
     def frame(self, time: int, execution: str, status: str, last: Decimal, trade_id: int) -> bytes:
-        order = {"s": self.symbol, "c": self.client_id, "S": self.side, "o": "LIMIT", "f": "GTC", "q": "0.030", "p": "81000.0"}
+        order: dict[str, object] = {
+            "s": self.symbol,
+            "c": self.client_id,
+            "S": self.side,
+            "o": "LIMIT",
+            "f": "GTC",
+            "q": "0.030",
+            "p": "81000.0",
+        }
         order |= {"ap": "80999.5" if self.filled else "0", "sp": "0", "x": execution, "X": status, "i": self.order_id, "l": str(last)}
         order |= {"z": str(self.filled), "L": "80999.5" if trade_id else "0", "n": "0.16199900" if trade_id else "0", "N": "USDT"}
         order |= {"T": time, "t": trade_id, "b": "2430.00", "a": "0", "m": bool(trade_id), "R": False, "wt": "CONTRACT_PRICE"}
