@@ -59,7 +59,7 @@ async def test_latest_delivery_keeps_every_fill_and_only_the_newest_states() -> 
             got.append(await anext(reader))
         told = sum(isinstance(event, OrderChanged) for event in desk.events)
         assert sum(isinstance(event, OrderChanged) for event in got) < told
-        await reader.aclose()  # type: ignore[attr-defined]
+        await reader.aclose()
 
 
 async def test_a_slow_listener_loses_nothing_and_hurts_nobody() -> None:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
+import concurrent.futures
+from collections import OrderedDict, deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Iterator
 from typing import Literal, TypeVar, overload
 
-from userstream.domain.events import BalanceSet, Event, Fact, Filled, OrderChanged, PositionSet
+from userstream.domain.events import BalanceSet, Event, Fact, OrderChanged, PositionSet
 from userstream.domain.figures import Order
 from userstream.domain.words import StreamState
-from userstream.kernel.errors import ConnectionError
+from userstream.kernel.errors import ConnectionError, UserStreamError
 from userstream.kernel.ids import AccountId, Millis, VenueName
 from userstream.ports import Clock, Handler, Journal
-from userstream.runtime.listeners import Ended, Reader
+from userstream.runtime.listeners import Ended, Listeners, Reader
 from userstream.runtime.runner import AccountRunner
 from userstream.runtime.views import BalancesView, FillsView, Health, OrdersView, PositionsView
 
@@ -77,14 +78,15 @@ class LiveAccount:
         trouble = "" if self._runner.store_error is None else str(self._runner.store_error)
         healthy = account.state is StreamState.LIVE and account.gap_since is None and not mismatches and not trouble
         drift = dict(feed.drift)
-        for line in feed.lines.values():
-            for name, times in line.session.drift.items():
+        lines = list(feed.lines.values())
+        for line in lines:
+            for name, times in list(line.session.drift.items()):
                 drift[name] = drift.get(name, 0) + times
         return Health(
             state=account.state,
             is_healthy=healthy and books is not None,
             reason=feed.reason if account.state is not StreamState.LIVE else "",
-            connections=sum(line.opened is not None for line in feed.lines.values()),
+            connections=sum(line.opened is not None for line in lines),
             age_ms=self._clock.now() - feed.last_heard if feed.opened_count else None,
             proven_until=account.proven_until,
             gap_since=account.gap_since,
@@ -103,21 +105,20 @@ class LiveAccount:
 
     # --- listening ---
 
-    async def events(
+    def events(
         self, *, after: int | None = None, types: Collection[type[Fact]] | None = None, delivery: Delivery = "lossless"
-    ) -> AsyncIterator[Event]:
-        """Every event once, in order. `after`: go on behind this sequence (from the journal). `types`: only these kinds. `latest`:
-        of what waits, only the newest state of each order, position and balance; fills are never merged. Raises AuthenticationError
-        when the venue refuses the key for good; ends when the account is stopped."""
-        reader = self._runner.listeners.open_reader(after, types)
+    ) -> EventStream:
+        """Every event from this call on, once, in order: `async for event in account.events():`. `after`: go on behind this sequence
+        (from the journal). `types`: only these kinds. `latest`: of what waits, only the newest state of each order, position and
+        balance; fills are never merged. Raises AuthenticationError when the venue refuses the key for good, StoreError when it has to
+        read on from a journal that cannot give it, UserStreamError off the event loop (there: `sync`); ends when the account is
+        stopped. A wait that is cancelled loses nothing."""
         try:
-            while True:
-                for event in _merged(await reader.take()) if delivery == "latest" else await reader.take():
-                    yield event
-        except Ended:
-            return
-        finally:
-            self._runner.listeners.close_reader(reader)
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            raise UserStreamError("events are read on the event loop: in another thread, use account.sync()") from None
+        kind = LatestStream if delivery == "latest" else EventStream
+        return kind(self._runner.listeners, self._runner.listeners.open_reader(after, types), loop)
 
     @overload
     def on(self, *types: type[Fact]) -> Callable[[HandlerType], HandlerType]: ...
@@ -193,8 +194,66 @@ class LiveAccount:
         return f"<account {self.id} on {self.venue}: {health.state}, {age}, {health.messages} messages>"
 
 
+class EventStream(AsyncIterator[Event]):
+    """What `LiveAccount.events` gives: an asynchronous iterator. One that nobody holds any more is closed by itself."""
+
+    def __init__(self, listeners: Listeners, reader: Reader, loop: asyncio.AbstractEventLoop) -> None:
+        self._listeners, self._reader, self._loop = listeners, reader, loop
+        self._waiting: deque[Event] = deque()
+        self._closed = False
+
+    async def __anext__(self) -> Event:
+        while not self._waiting:
+            self._waiting.extend(await self._take())
+        return self._waiting.popleft()
+
+    async def _take(self) -> list[Event]:
+        if self._closed:
+            raise StopAsyncIteration
+        try:
+            return await self._reader.take()
+        except Ended:
+            await self.aclose()
+            raise StopAsyncIteration from None
+
+    async def aclose(self) -> None:
+        """Gives up its place; what waits is dropped. May be called twice."""
+        self._closed = True
+        self._waiting.clear()
+        self._listeners.close_reader(self._reader)
+
+    def __del__(self) -> None:
+        # never at once: this may run in the middle of a delivery, or on another thread
+        if not self._closed and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._listeners.close_reader, self._reader)
+
+
+class LatestStream(EventStream):
+    """Of what waits, only the newest state of each order, position and balance, at the place of the newest; everything else whole."""
+
+    def __init__(self, listeners: Listeners, reader: Reader, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(listeners, reader, loop)
+        self._newest: OrderedDict[object, Event] = OrderedDict()
+
+    async def __anext__(self) -> Event:
+        while self._reader.backlog or not self._newest:
+            for event in await self._take():
+                key = _state_key(event)
+                self._newest.pop(key, None)
+                self._newest[key] = event
+        return self._newest.popitem(last=False)[1]
+
+    async def aclose(self) -> None:
+        await super().aclose()
+        self._newest.clear()
+
+
 class SyncAccount:
-    """A running account for another thread than the event loop's: the same reads, blocking iteration."""
+    """A running account for another thread than the event loop's: the same reads, blocking iteration.
+
+    What waits raises ConnectionError once the event loop has ended, and UserStreamError on the event loop itself, which would wait for
+    itself for ever.
+    """
 
     def __init__(self, account: LiveAccount, loop: asyncio.AbstractEventLoop) -> None:
         self._account, self._loop = account, loop
@@ -209,34 +268,47 @@ class SyncAccount:
         self, *, after: int | None = None, types: Collection[type[Fact]] | None = None, delivery: Delivery = "lossless"
     ) -> Iterator[Event]:
         """As `LiveAccount.events`, blocking."""
-        source = self._account.events(after=after, types=types, delivery=delivery)
+
+        async def open_stream() -> EventStream:
+            return self._account.events(after=after, types=types, delivery=delivery)
+
+        return self._iterate(self._wait(open_stream))
+
+    def _iterate(self, stream: EventStream) -> Iterator[Event]:
         while True:
             try:
-                yield self._wait(anext(source))
+                yield self._wait(lambda: anext(stream))
             except StopAsyncIteration:
                 return
 
     def wait_proven(self, timeout: float | None = None) -> None:
-        self._wait(self._account.wait_proven(timeout))
+        self._wait(lambda: self._account.wait_proven(timeout))
 
     def wait_for(self, order_id: str, *, final: bool = True, timeout: float | None = None) -> Order:
-        return self._wait(self._account.wait_for(order_id, final=final, timeout=timeout))
+        return self._wait(lambda: self._account.wait_for(order_id, final=final, timeout=timeout))
 
-    def _wait(self, work: Awaitable[Result]) -> Result:
+    def _wait(self, begin: Callable[[], Awaitable[Result]]) -> Result:
         async def outcome() -> Result:
-            return await work
+            return await begin()
 
-        return asyncio.run_coroutine_threadsafe(outcome(), self._loop).result()
+        if _is_running_here(self._loop):
+            raise UserStreamError("this waits for the event loop: call it from another thread, or use the account itself")
+        if not self._loop.is_running():
+            raise ConnectionError("the event loop of the account has ended")
+        waiting = asyncio.run_coroutine_threadsafe(outcome(), self._loop)
+        try:
+            return waiting.result()
+        except concurrent.futures.CancelledError:
+            raise ConnectionError("the event loop of the account has ended") from None
+        finally:
+            waiting.cancel()
 
 
-def _merged(events: list[Event]) -> list[Event]:
-    """Of each order, position and balance only the newest; everything else whole and in order."""
-    kept: OrderedDict[object, Event] = OrderedDict()
-    for event in events:
-        key = _state_key(event)
-        kept.pop(key, None)
-        kept[key] = event
-    return list(kept.values())
+def _is_running_here(loop: asyncio.AbstractEventLoop) -> bool:
+    try:
+        return asyncio.get_running_loop() is loop
+    except RuntimeError:
+        return False
 
 
 def _state_key(event: Event) -> object:
@@ -247,6 +319,4 @@ def _state_key(event: Event) -> object:
             return ("position", event.symbol, event.position_side)
         case BalanceSet():
             return ("balance", event.asset)
-        case Filled():
-            return ("fill", event.symbol, event.trade_id, event.order_id)
     return ("event", event.sequence)

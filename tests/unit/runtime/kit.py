@@ -136,6 +136,11 @@ class Shell:
     def events(self) -> Sequence[Event]:
         return [event for record in self.records for event in record.events]
 
+    @property
+    def readers(self) -> int:
+        """How many readers the account keeps a queue for."""
+        return len(self.runner.listeners._readers)
+
     async def start(self) -> None:
         await self.runner.start()
         await self.clock.settle()

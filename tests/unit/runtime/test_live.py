@@ -1,0 +1,360 @@
+"""The live account: three ways to listen, waiters, health, and the same from another thread."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.support.transport import json_answer
+from tests.unit.runtime.kit import CREATE, STREAM_ONLY, Shell, balance_frame
+from tests.unit.venues.binance.kit import order_frame, place
+from userstream.domain.events import BalanceSet, Event, Filled, OrderChanged, StreamChanged
+from userstream.domain.words import StreamState
+from userstream.kernel.errors import AuthenticationError, ConnectionError, UserStreamError
+from userstream.runtime.live import Delivery, SyncAccount
+
+MINUTE_MS = 60_000
+
+
+@pytest.fixture
+async def shell() -> AsyncIterator[Shell]:
+    made = Shell()
+    await made.start()
+    yield made
+    await made.stop()
+
+
+async def live(shell: Shell) -> None:
+    await shell.clock.advance_until(lambda: shell.account.state is StreamState.LIVE, limit_ms=5 * MINUTE_MS)
+
+
+async def grow(shell: Shell, *wallets: str) -> None:
+    """The wallet changes so many times."""
+    for number, wallet in enumerate(wallets):
+        shell.socket.deliver(balance_frame(wallet, event_time=1_790_000_001_203 + number))
+    await shell.clock.settle()
+
+
+# --- reading events ---
+
+
+async def test_reading_begins_at_the_call_and_not_at_the_first_wait(shell: Shell) -> None:
+    stream = shell.account.events(types={Filled})
+    await shell.trade(2)
+    assert [await anext(stream) for _ in range(2)] == [event for event in shell.events if isinstance(event, Filled)]
+
+
+@pytest.mark.parametrize("delivery", ["lossless", "latest"])
+async def test_a_wait_that_was_given_up_loses_nothing_and_ends_nothing(shell: Shell, delivery: Delivery) -> None:
+    stream = shell.account.events(types={Filled}, delivery=delivery)
+    for _ in range(3):
+        waiting = asyncio.ensure_future(anext(stream))
+        await shell.clock.settle()
+        waiting.cancel()
+        await shell.clock.settle()
+    await shell.trade(2)
+    told = [await anext(stream), await anext(stream)]
+    assert told == [event for event in shell.events if isinstance(event, Filled)]
+
+
+async def test_reading_ends_with_the_account(shell: Shell) -> None:
+    stream = shell.account.events()
+    await shell.trade()
+    shell.runner.begin_stop()
+    told = [event async for event in stream]
+    assert isinstance(told[-1], StreamChanged) and told[-1].state is StreamState.STOPPED
+    assert [event async for event in stream] == []
+    assert [event async for event in shell.account.events()] == []
+    assert [event async for event in shell.account.events(after=told[0].sequence)] == told[1:]
+
+
+async def test_a_refused_key_is_told_to_every_reader_after_what_came_before() -> None:
+    shell = Shell()
+    shell.http.plan(CREATE, json_answer({"code": -2015, "msg": "Invalid API-key"}, 401))
+    stream = shell.account.events()
+    await shell.start()
+    assert isinstance(await anext(stream), StreamChanged)
+    with pytest.raises(AuthenticationError):
+        for _ in range(10):
+            await anext(stream)
+    await shell.stop()
+
+
+async def test_a_stream_that_was_closed_gives_nothing_more(shell: Shell) -> None:
+    stream = shell.account.events()
+    await shell.trade()
+    await stream.aclose()
+    await stream.aclose()
+    with pytest.raises(StopAsyncIteration):
+        await anext(stream)
+    assert shell.readers == 0
+
+
+async def test_a_stream_that_nobody_holds_is_closed_but_never_in_the_middle_of_a_delivery(shell: Shell) -> None:
+    kept = shell.account.events(types={Filled})
+    dropped = shell.account.events()
+    assert shell.readers == 2
+    del dropped
+    gc.collect()
+    assert shell.readers == 2, "whoever tells events may just be going through the list"
+    await shell.clock.settle()
+    assert shell.readers == 1
+    await shell.trade()
+    assert isinstance(await anext(kept), Filled)
+
+
+# --- latest ---
+
+
+async def test_latest_gives_the_newest_state_of_each_thing_and_all_fills(shell: Shell) -> None:
+    stream = shell.account.events(delivery="latest")
+    await shell.trade(3)
+    await grow(shell, "1000", "1001", "1002")
+    waiting = [event for event in shell.events if event.sequence > shell.events[0].sequence]
+    fills = [event for event in waiting if isinstance(event, Filled)]
+    newest = [event for event in waiting if isinstance(event, BalanceSet)][-1]
+    shell.runner.begin_stop()
+    told = [event async for event in stream]
+    assert [event for event in told if isinstance(event, Filled)] == fills
+    assert [event for event in told if isinstance(event, BalanceSet)] == [newest]
+    assert newest.total == 1002
+    assert [event.sequence for event in told] == sorted(event.sequence for event in told)
+
+
+async def test_latest_merges_also_what_came_while_older_news_waited(shell: Shell) -> None:
+    stream = shell.account.events(types={BalanceSet, OrderChanged}, delivery="latest")
+    shell.socket.deliver(order_frame(i=1, c="first"))
+    await grow(shell, "1000")
+    assert isinstance(await anext(stream), OrderChanged)
+    await grow(shell, "1001", "1002")
+    told = await anext(stream)
+    assert isinstance(told, BalanceSet) and told.total == 1002
+    waiting = asyncio.ensure_future(anext(stream))
+    await shell.clock.settle()
+    assert not waiting.done()
+    waiting.cancel()
+
+
+@given(steps=st.lists(st.sampled_from(["fill", "balance", "read"]), max_size=30))
+def test_latest_gives_every_fill_once_and_ends_with_the_newest_balance(steps: list[str]) -> None:
+    async def law() -> None:
+        shell = Shell()
+        await shell.start()
+        stream = shell.account.events(types={Filled, BalanceSet}, delivery="latest")
+        told: list[Event] = []
+        for number, step in enumerate(steps):
+            match step:
+                case "fill":
+                    await shell.trade()
+                case "balance":
+                    shell.socket.deliver(balance_frame(str(1_000 + number), event_time=1_790_000_001_203 + number))
+                    await shell.clock.settle()
+                case _:
+                    reading = asyncio.ensure_future(anext(stream))
+                    await shell.clock.settle()
+                    told += [reading.result()] if reading.done() else []
+                    reading.cancel()
+        await shell.stop()
+        told += [event async for event in stream]
+        fills = [event for event in shell.events if isinstance(event, Filled)]
+        balances = [event for event in shell.events if isinstance(event, BalanceSet)]
+        assert [event for event in told if isinstance(event, Filled)] == fills
+        assert [event for event in told if isinstance(event, BalanceSet)][-1:] == balances[-1:]
+
+    asyncio.run(law())
+
+
+# --- handlers ---
+
+
+async def test_handlers_of_both_forms(shell: Shell) -> None:
+    told: list[str] = []
+
+    @shell.account.on(Filled)
+    def plain(event: Event) -> None:
+        told.append("plain")
+
+    @shell.account.on(Filled)
+    async def waiting(event: Event) -> None:
+        await shell.clock.sleep(5)
+        told.append("waiting")
+
+    everything: list[Event] = []
+    assert shell.account.on(handler=everything.append) == everything.append
+    await shell.trade()
+    await shell.clock.advance(10)
+    assert told == ["plain", "waiting"]
+    assert {Filled, OrderChanged} <= {type(event) for event in everything}
+
+
+# --- waiting ---
+
+
+async def test_waiters_return_when_it_is_so(shell: Shell) -> None:
+    await shell.account.wait_ready(timeout=1)
+    proven = asyncio.ensure_future(shell.account.wait_proven(timeout=600))
+    ended = asyncio.ensure_future(shell.account.wait_for("svc7-000123", timeout=600))
+    known = asyncio.ensure_future(shell.account.wait_for("3300012345", final=False))
+    await live(shell)
+    assert proven.done() and not ended.done() and not known.done()
+    shell.socket.deliver(order_frame())
+    await shell.clock.settle()
+    assert known.done() and not ended.done()
+    shell.socket.deliver(order_frame(x="CANCELED", X="CANCELED"))
+    await shell.clock.settle()
+    assert not (await ended).is_open
+    assert (await shell.account.wait_for("3300012345")).order_id == "3300012345"
+    assert shell.readers == 0
+
+
+async def test_waiting_in_vain_ends_in_time_and_leaves_nothing_behind(shell: Shell) -> None:
+    waiting = asyncio.ensure_future(shell.account.wait_for("nobody", timeout=1.5))
+    await shell.clock.advance(1_499)
+    assert not waiting.done()
+    await shell.clock.advance(1)
+    with pytest.raises(TimeoutError, match="alice"):
+        await waiting
+    given_up = asyncio.ensure_future(shell.account.wait_for("nobody", timeout=1.5))
+    await shell.clock.settle()
+    given_up.cancel()
+    await shell.clock.settle()
+    assert shell.readers == 0
+    assert not any("time limit" in name for name in shell.clock.running)
+
+
+async def test_the_stop_ends_waiting(shell: Shell) -> None:
+    waiting = [asyncio.ensure_future(shell.account.wait_for("nobody", timeout=limit)) for limit in (None, 60.0)]
+    await shell.clock.settle()
+    await shell.stop()
+    for each in waiting:
+        with pytest.raises(ConnectionError, match="stopped"):
+            await each
+    with pytest.raises(ConnectionError, match="stopped"):
+        await shell.account.wait_ready()
+
+
+# --- health ---
+
+
+async def test_health_is_bad_news_first(shell: Shell) -> None:
+    def told() -> tuple[bool, bool, bool, str]:
+        account = shell.account
+        return account.health.is_healthy, account.health.gap_since is not None, account.complete_since is not None, account.health.reason
+
+    assert not told()[0]
+    await live(shell)
+    assert told() == (True, False, True, "")
+    assert "live" in repr(shell.account)
+    shell.socket.cut("the cable")
+    await shell.clock.settle()
+    assert told() == (False, True, False, "the cable")
+
+
+async def test_health_counts_what_came(shell: Shell) -> None:
+    assert shell.account.health.messages == 0
+    await shell.trade(2)
+    shell.socket.deliver('{"e":"SOMETHING_NEW","E":1790000001200}')
+    await shell.clock.advance(250)
+    health = shell.account.health
+    assert (health.messages, health.unrecognized, health.age_ms) == (3, 1, 250)
+    assert health.drift == {"event SOMETHING_NEW": 1}
+
+
+async def test_an_account_with_a_key_alone_is_never_called_healthy() -> None:
+    shell = Shell(account_place=place(credentials=STREAM_ONLY))
+    assert shell.account.health.age_ms is None
+    assert "never heard" in repr(shell.account)
+    await shell.start()
+    await shell.account.wait_proven(timeout=1)
+    assert shell.account.state is StreamState.LIVE
+    assert not shell.account.health.is_healthy
+    assert shell.account.listen_key_in_use == "k" * 64
+    await shell.stop()
+    assert shell.account.listen_key_in_use is None
+
+
+# --- threads ---
+
+
+async def in_thread(shell: Shell, work: Callable[[SyncAccount], object]) -> object:
+    """What `work` gives in a thread of its own, while the loop runs."""
+    account = shell.account.sync()
+    return await asyncio.wait_for(asyncio.to_thread(work, account), 10)
+
+
+async def test_a_thread_reads_waits_and_iterates_to_the_end(shell: Shell) -> None:
+    account = shell.account.sync()
+    stream = await asyncio.to_thread(account.events, types={Filled})
+    await shell.trade(3)
+    assert (await in_thread(shell, lambda other: other.wait_for("svc7-000123"))) == shell.account.orders["svc7-000123"]
+    shell.runner.begin_stop()
+    assert await asyncio.to_thread(list, stream) == [event for event in shell.events if isinstance(event, Filled)]
+    assert account.health.state is StreamState.STOPPED
+
+
+async def test_a_thread_that_stops_iterating_leaves_no_reader(shell: Shell) -> None:
+    def first(account: SyncAccount) -> Event:
+        for event in account.events(after=0):
+            return event
+        raise AssertionError("nothing came")
+
+    await shell.trade()
+    assert (await in_thread(shell, first)) == shell.events[0]
+    gc.collect()
+    await shell.clock.settle()
+    assert shell.readers == 0
+
+
+async def test_events_off_the_loop_are_refused(shell: Shell) -> None:
+    with pytest.raises(UserStreamError, match="sync"):
+        await asyncio.to_thread(shell.account.events)
+    assert shell.readers == 0
+
+
+async def test_waiting_for_the_loop_on_the_loop_is_refused(shell: Shell) -> None:
+    account = shell.account.sync()
+    for call in (account.wait_proven, account.events, lambda: account.wait_for("nobody")):
+        with pytest.raises(UserStreamError, match="another thread"):
+            call()
+
+
+def test_after_the_end_of_the_loop_a_thread_is_told_so() -> None:
+    async def run() -> SyncAccount:
+        shell = Shell()
+        await shell.start()
+        account = shell.account.sync()
+        await shell.stop()
+        return account
+
+    account = asyncio.run(run())
+    assert account.health.state is StreamState.STOPPED
+    with pytest.raises(ConnectionError, match="ended"):
+        account.wait_proven()
+    with pytest.raises(ConnectionError, match="ended"):
+        account.events()
+
+
+def test_a_thread_that_waits_when_the_loop_ends_is_told_so() -> None:
+    outcome: list[BaseException] = []
+
+    def wait(account: SyncAccount) -> None:
+        try:
+            account.wait_for("nobody")
+        except BaseException as error:
+            outcome.append(error)
+
+    async def run() -> asyncio.Future[None]:
+        shell = Shell()
+        await shell.start()
+        waiting = asyncio.get_running_loop().run_in_executor(None, wait, shell.account.sync())
+        while shell.readers == 0:
+            await asyncio.sleep(0)
+        return waiting
+
+    asyncio.run(run())
+    assert [type(error) for error in outcome] == [ConnectionError]
