@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -81,5 +82,11 @@ def _show(tables: dict[str, Rows]) -> None:
         for column in columns:
             table.add_column(column, overflow="fold")
         for row in tables[name]:
-            table.add_row(*("" if row[column] is None else str(row[column]) for column in columns))
+            table.add_row(*(_text(column, row[column]) for column in columns))
         console.print(table)
+
+
+def _text(column: str, value: object) -> str:
+    if isinstance(value, int) and (column.endswith("_time") or column in ("since", "until")):
+        return datetime.fromtimestamp(value / 1000, UTC).isoformat(sep=" ", timespec="milliseconds").removesuffix("+00:00") + " UTC"
+    return "" if value is None else str(value)
