@@ -156,11 +156,16 @@ class AccountRunner:
                 sequence = max(sequence, record.sequence + max(0, len(record.events) - 1))
                 heard = record.received_time
                 self.machine.feed.start_numbering(record.connection)
-        self.machine.restore(known, last_sequence, heard or self._last_word(known))
+        self.machine.restore(known, last_sequence, heard or self._last_word(known) or await self._first_word())
 
     @staticmethod
     def _last_word(events: list[Event]) -> Millis:
         return max((event.received_time for event in events), default=Millis(0))
+
+    async def _first_word(self) -> Millis | None:
+        """When the earliest kept record came: all that is known of a run that learned nothing of the account."""
+        records = await self._journal.read_account(self.account.id, after=0, limit=1)
+        return records[0].received_time if records else None
 
     async def save(self) -> None:
         """Keeps a checkpoint; the store's trouble shows in `store_error` until a later one succeeds, or for good if events were lost."""
