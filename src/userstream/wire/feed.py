@@ -73,7 +73,7 @@ Wish: TypeAlias = Dial | Hang | SendText | SendPing | SessionCall | Ask | Fail
 class Line:
     """One socket's place in the feed."""
 
-    __slots__ = ("connection", "dialed", "dialing_since", "frames", "frames_at_succession", "opened", "retiring_at", "session", "succeeded")
+    __slots__ = ("connection", "dialed", "dialing_since", "frames", "frames_at_succession", "opened", "retiring_at", "session")
 
     def __init__(self, connection: int, session: Session, now: Millis) -> None:
         self.connection, self.session = connection, session
@@ -82,7 +82,6 @@ class Line:
         self.frames = 0
         self.frames_at_succession = 0
         self.dialing_since = now
-        self.succeeded = False
         self.dialed = False
 
 
@@ -221,8 +220,7 @@ class Feed:
             self.lit_since = now
         for other in self.lines.values():
             other.frames_at_succession = other.frames
-            if other.retiring_at is not None and not other.succeeded:
-                other.succeeded = True
+            if other.retiring_at is not None:  # the full time beside each successor, also when an earlier one did not last
                 other.retiring_at = Millis(now + self._policy.drain_ms)
 
     def _replace(self, line: Line, reason: str, *, alive: bool, now: Millis) -> None:
