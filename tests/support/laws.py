@@ -47,6 +47,11 @@ class Laws:
                 case StreamChanged(state=state):
                     self._state(state, machine)
 
+    def restarted(self, account: Account) -> None:
+        """Another process takes over: what it disputes it tells anew."""
+        self.account, self.ended = account, False
+        self.mismatches.clear()
+
     def hold_wish(self, wish: Wish) -> None:
         assert not (self.ended and isinstance(wish, Ask | Dial)), f"{wish} after the end"
 

@@ -191,7 +191,8 @@ class Driver:
         self.now = Millis(self.now + dark_ms)
         journal, connections = list(self.facts), [line.connection for line in self.machine.feed.lines.values()]
         self.machine = Machine(spec_of(self.script), self._place, self.policy, now=self.now, wall=self.wall)
-        self.account = self.laws.account = self.machine.account
+        self.account = self.machine.account
+        self.laws.restarted(self.account)
         self.machine.feed.start_numbering(max(connections, default=0))
         if journal:
             self.machine.restore(journal, journal[-1].sequence, journal[-1].received_time)
