@@ -113,7 +113,7 @@ class Account:
 
     def order_by_id(self, order_id: str) -> OrderChanged | None:
         """The order with this id or client order id; the newest if several have it (a client order id may be used again)."""
-        found = [order for order in self.orders.values() if order_id in (order.order_id, order.client_order_id)]
+        found = [order for order in list(self.orders.values()) if order_id in (order.order_id, order.client_order_id)]
         return max(found, key=lambda order: order.transaction_time, default=None)
 
     def symbols(self) -> set[Symbol]:

@@ -1,4 +1,7 @@
-"""What a user reads of a running account without waiting: orders, positions, balances, fills, health."""
+"""What a user reads of a running account without waiting: orders, positions, balances, fills, health.
+
+Threads read too, while the loop changes the account: whatever is gone through is copied first, which nothing can interrupt.
+"""
 
 from __future__ import annotations
 
@@ -52,7 +55,7 @@ class PositionsView:
         self._account = account
 
     def open(self) -> list[Position]:
-        return [position_of(self._account, event) for event in self._account.positions.values() if event.amount]
+        return [position_of(self._account, event) for event in list(self._account.positions.values()) if event.amount]
 
     def leg(self, symbol: str, position_side: PositionSide | str) -> Position:
         key = (Symbol(symbol), PositionSide(position_side))
@@ -112,7 +115,7 @@ class FillsView:
         self._account = account
 
     def recent(self, symbol: str | None = None) -> list[Filled]:
-        return [fill for fill in self._account.recent_fills if symbol in (None, fill.symbol)]
+        return [fill for fill in list(self._account.recent_fills) if symbol in (None, fill.symbol)]
 
     def __len__(self) -> int:
         return len(self._account.recent_fills)
