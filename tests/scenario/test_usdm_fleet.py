@@ -51,6 +51,9 @@ class Member(Desk):
     def failures(self) -> list[StreamChanged]:
         return [event for event in self.events if isinstance(event, StreamChanged) and event.state is StreamState.FAILED]
 
+    async def until_failed(self) -> None:
+        await self.until(lambda: len(self.failures) == 1, "word of the failure")
+
 
 @asynccontextmanager
 async def open_exchange(*names: str, limits: LimitSettings = WIDE) -> AsyncIterator[PaperExchangeServer]:
@@ -111,51 +114,52 @@ async def assert_nothing_is_asked(server: PaperExchangeServer, fleet: Fleet) -> 
     assert asked(server) == before
 
 
-@pytest.mark.parametrize("wrong", ["api_key", "api_secret"])
-async def test_refused_account_fails_alone_and_at_once(wrong: str) -> None:
-    async with open_exchange("good", "bad") as server, Fleet(weight_limit=1_000_000) as fleet:
-        good_key, bad_key = server.listing.accounts
+async def test_refused_accounts_fail_alone_and_at_once() -> None:
+    """One has a key that nobody has, one a wrong secret."""
+    async with open_exchange("good", "strange", "careless") as server, Fleet(weight_limit=1_000_000) as fleet:
+        good_key, strange_key, careless_key = server.listing.accounts
         good = await join(fleet, server, good_key)
         await good.account.wait_proven(LONG_S)
         before = asked(server)
-        bad = await join(fleet, server, msgspec.structs.replace(bad_key, **{wrong: STRANGER}))
-        with pytest.raises(AuthenticationError):
-            await bad.account.wait_proven(LONG_S)
-        await bad.until(lambda: len(bad.failures) == 1, "word of the failure")
-        assert bad.account.state is StreamState.FAILED
-        assert asked(server) - before <= 12  # one reading of the books at most, with the key's and the socket's call
-        assert STRANGER not in repr(bad.account) + str(bad.failures)
+        strange = await join(fleet, server, msgspec.structs.replace(strange_key, api_key=STRANGER))
+        careless = await join(fleet, server, msgspec.structs.replace(careless_key, api_secret=STRANGER))
+        for bad in (strange, careless):
+            with pytest.raises(AuthenticationError):
+                await bad.account.wait_proven(LONG_S)
+            await bad.until_failed()
+            assert bad.account.state is StreamState.FAILED
+            assert STRANGER not in repr(bad.account) + str(bad.failures)
+        assert asked(server) - before <= 2 * 12  # one reading of the books each at most, with the key's and the socket's call
 
         await assert_nothing_is_asked(server, fleet)
         good.act("cut", account="good")
         good.buy()
         await good.until_same()
-        assert [len(member.failures) for member in (good, bad)] == [0, 1]
+        assert [len(member.failures) for member in (good, strange, careless)] == [0, 1, 1]
         assert good.account.health.mismatches == 0
 
 
-@pytest.mark.parametrize("noticed", ["by an audit", "by a new socket", "by a reading of the books"])
-async def test_key_revoked_while_running(noticed: str) -> None:
-    async with open_exchange("good", "bad") as server, Fleet(weight_limit=1_000_000) as fleet:
-        good_key, bad_key = server.listing.accounts
-        good = await join(fleet, server, good_key)
-        bad = await join(fleet, server, bad_key, OFTEN if noticed == "by an audit" else QUIET)
-        reading = asyncio.create_task(read_to_the_end(bad.account))
-        for member in (good, bad):
-            await member.account.wait_proven(LONG_S)
-        bad.act("revoke_api_key", account="bad")
-        if noticed == "by a new socket":
-            bad.act("cut", account="bad")
-        elif noticed == "by a reading of the books":
-            bad.act("raw", account="bad", text='{"e":')
-        with pytest.raises(AuthenticationError):
-            await asyncio.wait_for(reading, LONG_S)
-        await bad.until(lambda: bool(bad.failures), "word of the failure")
-        assert bad.account.health.connections == 0
+async def test_keys_revoked_while_running() -> None:
+    """Noticed by an audit, by a new socket, and by a reading of the books."""
+    async with open_exchange("good", "audited", "cut", "garbled") as server, Fleet(weight_limit=1_000_000) as fleet:
+        keys = server.listing.accounts
+        good, *bad = [await join(fleet, server, key, OFTEN if key.account == "audited" else QUIET) for key in keys]
+        readings = [asyncio.create_task(read_to_the_end(member.account)) for member in bad]
+        await asyncio.gather(*(member.account.wait_proven(LONG_S) for member in (good, *bad)))
+        for member in bad:
+            good.act("revoke_api_key", account=member.account.id)
+        good.act("cut", account="cut")
+        good.act("raw", account="garbled", text='{"e":')
+        for reading in readings:
+            with pytest.raises(AuthenticationError):
+                await asyncio.wait_for(reading, LONG_S)
 
-        bad.act("restore_api_key", account="bad")  # only a person brings the account back
+        for member in bad:
+            good.act("restore_api_key", account=member.account.id)  # only a person brings the account back
         await assert_nothing_is_asked(server, fleet)
-        assert (bad.account.state, len(bad.failures)) == (StreamState.FAILED, 1)
+        assert {(member.account.state, len(member.failures), member.account.health.connections) for member in bad} == {
+            (StreamState.FAILED, 1, 0)
+        }
         good.buy()
         await good.until_same()
         assert good.failures == []
