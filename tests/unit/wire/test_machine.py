@@ -2,109 +2,31 @@
 
 from __future__ import annotations
 
-import msgspec
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from typing import TypeVar
 
-from tests.support.machine import BRISK, START, Driver, Fate, Reply, Storm
-from tests.support.scripted import BREAK, GARBAGE, ROTATE
-from userstream.domain.words import Side
+import msgspec
+import pytest
+
+from tests.support.machine import BRISK, START, Driver, Fate, Reply
+from tests.support.scripted import KEY_REFUSED, PLACE, REFUSE
+from userstream.domain.events import Event, Filled, GapOpened, GapRepaired, Mismatch, SnapshotTaken, StreamChanged, Unrecognized
+from userstream.domain.words import Source, StreamState
+from userstream.kernel.errors import AuthenticationError
 from userstream.kernel.ids import Millis
-from userstream.wire.question import Question
+from userstream.wire.feed import NEVER, Ask, SessionCall
+from userstream.wire.machine import FORGET_MS, RESTART_LEAP, UNPROVEN_MEMORY_MS, without_key
+from userstream.wire.question import AskBalances, AskFills, AskMovements, Question
+from userstream.wire.request import HttpResponse
+
+EventT = TypeVar("EventT", bound=Event)
+
+DAILY = msgspec.structs.replace(BRISK, books=msgspec.structs.replace(BRISK.books, history_ms=86_400_000))
+"""Between the first reading and the next of all history lies a day."""
 
 LAG_MS = BRISK.books.lag_ms
-QUIET_MS = 240_000
-"""Long enough for every back-off, every pause and a full reading."""
 
 
-# --- any trouble, then quiet ---
-
-DEEDS = (
-    "trade",
-    "trade",
-    "trade",
-    "place",
-    "fill",
-    "cancel",
-    "withhold",
-    "cut",
-    "cut all",
-    "garbage",
-    "rotate",
-    "break",
-    "deafen",
-    "freeze",
-    "skew",
-    "burst",
-    "sell",
-    "cash",
-    "restart",
-)
-
-
-def do(driver: Driver, deed: str, pick: int) -> None:
-    """One thing that happens in the account or to its sockets; without an order or a socket to choose, nothing."""
-    connections = driver.connections
-    connection = connections[pick % len(connections)] if connections else None
-    orders = [order for order in driver.truth.open_orders_at(driver.venue_now) if not order.conditional]
-    order_id = orders[pick % len(orders)].order_id if orders else None
-    if order_id is not None and deed in ("fill", "cancel"):
-        driver.fill(order_id) if deed == "fill" else driver.cancel(order_id)
-    elif connection is not None and deed in ("garbage", "rotate", "break"):
-        driver.send(connection, {"garbage": GARBAGE, "rotate": ROTATE, "break": BREAK}[deed])
-    elif connection is not None and deed == "cut":
-        driver.cut(connection)
-    elif connection is not None and deed in ("deafen", "freeze"):
-        socket = driver.sockets[connection]
-        socket.deaf, socket.frozen = True, deed == "freeze"
-    else:
-        do_alone(driver, deed, pick)
-
-
-def do_alone(driver: Driver, deed: str, pick: int) -> None:
-    match deed:
-        case "trade":
-            driver.trade()
-        case "place":
-            driver.place(conditional=pick % 3 == 0)
-        case "withhold":
-            driver.truth.fill(driver.venue_now, driver.truth.place(driver.venue_now), "0.1")
-            driver.tell_nobody()
-        case "cut all":
-            driver.cut_all()
-        case "burst":
-            order_id = driver.truth.place(driver.venue_now)
-            for _ in range(3):
-                driver.truth.fill(driver.venue_now, order_id, "0.1")
-            driver.tell()
-        case "sell":
-            driver.truth.fill(driver.venue_now, driver.truth.place(driver.venue_now, side=Side.SELL), "0.2")
-            driver.tell()
-        case "cash":
-            driver.truth.move_cash(driver.venue_now, "-0.35")
-            driver.tell()
-        case "restart":
-            driver.restart(pick * 1_000)
-        case "skew":
-            driver.venue_ahead_ms += pick
-
-
-STEPS = st.lists(st.tuples(st.integers(0, 5_000), st.sampled_from(DEEDS), st.integers(0, 9)), max_size=30)
-
-
-@given(steps=STEPS, seed=st.integers(0, 2**32), redundancy=st.sampled_from([1, 1, 2]))
-@settings(max_examples=150)
-def test_after_any_trouble_and_then_quiet_the_account_is_live_and_holds_the_truth(
-    steps: list[tuple[int, str, int]], seed: int, redundancy: int
-) -> None:
-    stormy_ms = sum(wait for wait, _, _ in steps)
-    policy = msgspec.structs.replace(BRISK, feed=msgspec.structs.replace(BRISK.feed, redundancy=redundancy))
-    driver = Driver(Storm(seed, until=Millis(START + stormy_ms), lag_ms=LAG_MS), policy=policy).start()
-    for wait_ms, deed, pick in steps:
-        driver.run_for(wait_ms)
-        do(driver, deed, pick)
-    driver.run_for(QUIET_MS)
-    driver.laws.hold_at_rest(driver.venue_now)
+# --- beginnings ---
 
 
 def test_a_fill_before_the_clock_is_measured_is_found_all_the_same() -> None:
@@ -126,3 +48,322 @@ class SlowAnswers(Fate):
 
     def reply(self, question: Question, now: Millis) -> Reply:
         return Reply(delay_ms=self._delay_ms)
+
+
+# --- a calm life ---
+
+
+def states(driver: Driver) -> list[StreamState]:
+    return [fact.state for fact in driver.facts if isinstance(fact, StreamChanged)]
+
+
+def facts_of(driver: Driver, kind: type[EventT]) -> list[EventT]:
+    return [fact for fact in driver.facts if isinstance(fact, kind)]
+
+
+def histories(driver: Driver) -> list[Question]:
+    return [question for _, question in driver.asked if isinstance(question, AskFills | AskMovements)]
+
+
+def test_a_calm_start_is_live_when_history_includes_the_moment_the_stream_opened() -> None:
+    driver = Driver().start()
+    driver.run_until_live()
+    assert states(driver) == [StreamState.CONNECTING, StreamState.SYNCING, StreamState.LIVE]
+    assert LAG_MS < driver.now - START < LAG_MS + 1_000
+    assert facts_of(driver, GapOpened) == []
+
+
+def test_without_a_gap_only_audits_and_the_planned_reading_ask() -> None:
+    driver = Driver(policy=DAILY).start().run_until_live()
+    driver.asked.clear()
+    for _ in range(20):
+        order_id = driver.place()
+        driver.run_for(700)
+        driver.fill(order_id)
+        driver.run_for(90_000)
+    assert histories(driver) == []
+    assert facts_of(driver, Mismatch) == []
+    assert {snapshot.reason for snapshot in facts_of(driver, SnapshotTaken)[2:]} == {"audit"}
+    assert {fill.source for fill in facts_of(driver, Filled)} == {Source.STREAM}
+    driver.laws.hold_at_rest(driver.venue_now)
+
+
+def test_a_rotation_before_the_day_is_over_has_no_dark_moment() -> None:
+    place = msgspec.structs.replace(PLACE, rotate_after_ms=30_000)
+    driver = Driver(place=place).start().run_until_live()
+    while driver.now < START + 200_000:
+        driver.trade()
+        driver.run_for(333)
+        assert driver.machine.feed.is_lit
+    assert driver.machine.feed.opened_count >= 6
+    assert facts_of(driver, GapOpened) == []
+    assert states(driver)[-1] is StreamState.LIVE
+    assert len(states(driver)) == 3
+
+
+def test_a_place_in_the_journal_may_be_claimed_for_bytes_that_told_nothing() -> None:
+    driver = Driver().start().run_until_live()
+    last = driver.facts[-1].sequence
+    assert driver.machine.claim_sequence() == last + 1
+    driver.trade()
+    driver.run_for(100)
+    assert driver.facts[-1].sequence > last + 1
+
+
+# --- darkness ---
+
+
+def test_a_gap_begins_before_the_first_lost_fill_and_is_repaired() -> None:
+    driver = Driver().start().run_until_live()
+    order_id = driver.place()
+    driver.run_for(5_000)
+    driver.fill(order_id)  # on its way when the socket breaks
+    lost = driver.venue_now
+    driver.cut_all()
+    assert driver.account.state is StreamState.STALE
+    driver.run_until_live()
+    [opened], [repaired] = facts_of(driver, GapOpened), facts_of(driver, GapRepaired)
+    assert opened.since == repaired.since <= lost < repaired.until
+    assert (opened.reason, repaired.fills) == ("connection reset", 1)
+    assert [fill.source for fill in facts_of(driver, Filled)] == [Source.SNAPSHOT]
+    driver.laws.hold_at_rest(driver.venue_now)
+
+
+def test_when_the_stream_stays_away_the_books_are_polled() -> None:
+    fate = NoSockets()
+    driver = Driver(fate).start()
+    driver.run_for(60_000)
+    assert driver.account.state is StreamState.POLLING
+    driver.trade()
+    driver.run_for(BRISK.books.poll_ms * 3)
+    assert len(facts_of(driver, Filled)) == 1
+    assert "polling" in {snapshot.reason for snapshot in facts_of(driver, SnapshotTaken)}
+    fate.refused = False
+    driver.run_until_live(120_000)
+    driver.laws.hold_at_rest(driver.venue_now)
+
+
+class NoSockets(Fate):
+    """Every socket is refused."""
+
+    refused = True
+
+    def dial_ms(self, connection: int, now: Millis) -> int | None:
+        return None if self.refused else 40
+
+
+def test_a_socket_that_falls_silent_is_replaced() -> None:
+    driver = Driver().start().run_until_live()
+    driver.sockets[1].frozen = True
+    driver.run_for(PLACE.silence_limit_ms - 4_000)
+    driver.trade()
+    driver.run_for(4_000)
+    driver.run_until_live()
+    assert [gap.reason for gap in facts_of(driver, GapOpened)] == ["nothing was heard"]
+    driver.laws.hold_at_rest(driver.venue_now)
+
+
+def test_a_socket_that_answers_pings_and_tells_nothing_is_found_out_by_the_books() -> None:
+    driver = Driver().start().run_until_live()
+    driver.trade()
+    driver.run_for(1_000)
+    driver.sockets[1].deaf = True
+    driver.trade()
+    driver.run_for(2 * BRISK.books.history_ms)
+    assert driver.connections != [1]
+    assert driver.machine.books is not None
+    assert driver.machine.books.missed_by_stream == 1
+    driver.laws.hold_at_rest(driver.venue_now)
+
+
+def test_a_way_of_subscribing_on_which_nothing_is_told_is_left() -> None:
+    driver = Driver()
+    driver.deaf_forms = {"0"}
+    driver.start().run_until_live()
+    driver.run_for(5_000)
+    driver.trade()
+    driver.run_for(2 * BRISK.books.history_ms)
+    assert {socket.form for socket in driver.sockets.values()} == {"1"}
+    driver.laws.hold_at_rest(driver.venue_now)
+
+
+# --- bytes that are no message ---
+
+
+def test_an_unreadable_frame_opens_a_gap_until_the_books_were_read() -> None:
+    driver = Driver().start().run_until_live()
+    driver.run_for(10_000)
+    driver.trade()
+    driver.run_for(100)
+    driver.send_garbage(1)
+    driver.run_for(10)
+    assert driver.account.state is StreamState.SYNCING
+    assert driver.machine.feed.is_lit
+    driver.run_until_live()
+    [opened], [repaired] = facts_of(driver, GapOpened), facts_of(driver, GapRepaired)
+    assert opened.since == repaired.since < driver.venue_now - LAG_MS
+    assert (driver.machine.unrecognized, driver.connections) == (1, [1])
+
+
+@pytest.mark.parametrize("connection", [1, 9])
+def test_an_odd_frame_is_an_unreadable_one_if_its_socket_is_known(connection: int) -> None:
+    driver = Driver().start().run_until_live()
+    facts = driver.machine.odd_frame(connection, b"\x00\x01", "a binary message", driver.now, driver.wall)
+    if connection == 9:
+        assert facts == ()
+        return
+    unrecognized, gap, syncing = facts
+    assert isinstance(unrecognized, Unrecognized)
+    assert (unrecognized.name, unrecognized.sample, unrecognized.raw()) == ("bytes", "0001", b"\x00\x01")
+    assert isinstance(gap, GapOpened)
+    assert isinstance(syncing, StreamChanged)
+    assert (gap.raw(), syncing.raw()) == (None, None)
+
+
+def test_frames_of_a_socket_that_is_gone_are_passed_over() -> None:
+    driver = Driver().start().run_until_live()
+    assert driver.machine.frame(9, b"[]", driver.now, driver.wall) == ()
+    assert driver.machine.messages == 0
+
+
+@pytest.mark.parametrize(
+    ("frame", "kept"),
+    [
+        (b'{"e":"listenKeyExpired","listenKey" : "abc","E":1}', b'{"e":"listenKeyExpired","listenKey" : "***","E":1}'),
+        (b'{"stream":"abc","data":{"e":"x"}}', b'{"stream":"***","data":{"e":"x"}}'),
+        (b'{"e":"ORDER_TRADE_UPDATE","stream":"abc"}', b'{"e":"ORDER_TRADE_UPDATE","stream":"abc"}'),
+    ],
+)
+def test_a_listen_key_is_not_kept(frame: bytes, kept: bytes) -> None:
+    assert without_key(frame) == kept
+
+
+# --- ends ---
+
+
+def assert_over(driver: Driver) -> None:
+    """Nothing is wished, told or due any more, whatever is still reported."""
+    driver.run_for(1_000)
+    facts, wished = len(driver.facts), driver.wished.total()
+    machine, now, wall = driver.machine, driver.now, driver.wall
+    assert machine.deadline() == NEVER
+    assert machine.tick(now, wall) == ()
+    assert machine.closed(1, "reset", now, wall) == ()
+    assert machine.connected(1, now, wall) == ()
+    assert machine.frame(1, b"[]", now, wall) == ()
+    assert machine.prepare(1, now) is None
+    assert machine.answered(1, HttpResponse(status=200, body=b"{}"), now, wall) == ()
+    assert not machine.take_wishes()
+    driver.run_for(600_000)
+    assert (len(driver.facts), driver.wished.total()) == (facts, wished)
+
+
+def test_a_stop_is_the_end() -> None:
+    driver = Driver().start().run_until_live()
+    driver.cut_all()
+    driver.stop()
+    assert states(driver)[-1] is StreamState.STOPPED
+    assert_over(driver)
+    driver.stop()
+    assert states(driver).count(StreamState.STOPPED) == 1
+
+
+def test_a_deleted_key_fails_the_account_once() -> None:
+    driver = Driver().start().run_until_live()
+    driver.send(1, REFUSE)
+    driver.run_for(100)
+    assert isinstance(driver.error, AuthenticationError)
+    assert states(driver)[-1] is StreamState.FAILED
+    [gap] = facts_of(driver, GapOpened)
+    assert gap.since < driver.venue_now
+    assert_over(driver)
+    driver.stop()
+    assert states(driver)[-1] is StreamState.FAILED
+
+
+def test_a_key_that_rest_refuses_fails_the_account_once() -> None:
+    driver = Driver(Instead(AskBalances, KEY_REFUSED)).start()
+    driver.run_for(5_000)
+    assert isinstance(driver.machine.error, AuthenticationError)
+    assert (states(driver)[-1], driver.wished["Fail"]) == (StreamState.FAILED, 1)
+    assert_over(driver)
+
+
+class Instead(Fate):
+    """One kind of question is answered with another response, so many times."""
+
+    def __init__(self, kind: type, *responses: HttpResponse) -> None:
+        self._kind, self._responses = kind, list(responses)
+
+    def reply(self, question: Question, now: Millis) -> Reply:
+        if isinstance(question, self._kind) and self._responses:
+            return Reply(instead=self._responses.pop(0))
+        return Reply()
+
+
+def test_has_wishes_says_what_there_is_to_take() -> None:
+    driver = Driver()
+    driver.machine.start(driver.now, driver.wall)
+    assert driver.machine.has_wishes
+    assert {type(wish) for wish in driver.machine.take_wishes()} == {SessionCall, Ask}
+    assert not driver.machine.has_wishes
+
+
+# --- restart ---
+
+
+def test_a_restart_reads_what_happened_in_between_and_tells_nothing_twice() -> None:
+    driver = Driver().start().run_until_live()
+    driver.trade()
+    driver.run_for(30_000)
+    last = driver.facts[-1].sequence
+    driver.truth.fill(driver.venue_now, driver.truth.place(driver.venue_now), "0.2")
+    driver.tell_nobody()
+    driver.restart(dark_ms=90_000)
+    assert driver.facts[-1].sequence > last + RESTART_LEAP
+    driver.run_until_live()
+    assert [fill.source for fill in facts_of(driver, Filled)] == [Source.STREAM, Source.SNAPSHOT]
+    assert [gap.reason for gap in facts_of(driver, GapOpened)] == ["restart"]
+    driver.laws.hold_at_rest(driver.venue_now)
+
+
+def test_a_run_that_proved_nothing_is_read_again_from_its_beginning() -> None:
+    driver = Driver(NoSockets()).start()
+    driver.run_for(2_000)
+    driver.trade()
+    driver.run_for(1_000)
+    driver.fate = Fate()
+    driver.restart(dark_ms=60_000)
+    driver.run_until_live()
+    assert len(facts_of(driver, Filled)) == 1
+    driver.laws.hold_at_rest(driver.venue_now)
+
+
+def test_a_restart_with_a_checkpoint_alone_opens_no_gap_of_its_own() -> None:
+    driver = Driver().start()
+    machine = Driver().machine
+    machine.restore(driver.facts, 0, None)
+    assert (machine.sequence, machine.account.gap_since) == (0, None)
+
+
+# --- without a secret ---
+
+
+def test_without_a_secret_the_stream_is_followed_and_nothing_asked() -> None:
+    place = msgspec.structs.replace(PLACE, credentials=msgspec.structs.replace(PLACE.credentials, api_secret=None))
+    driver = Driver(place=place).start()
+    driver.run_until_live(1_000)
+    order_id = driver.place("0.1")
+    driver.fill(order_id)
+    driver.run_for(100)
+    driver.send_garbage(1)
+    driver.cut_all()
+    driver.run_for(2 * UNPROVEN_MEMORY_MS)
+    assert (driver.asked, driver.account.state) == ([], StreamState.LIVE)
+    assert [gap.reason for gap in facts_of(driver, GapOpened)] == ["connection reset"]
+    assert facts_of(driver, GapRepaired) == []
+    assert driver.account.order_by_id(order_id) is not None
+    driver.place()
+    driver.run_for(FORGET_MS + 100)
+    assert driver.account.order_by_id(order_id) is None
+    assert len(list(driver.account.open_orders())) == 1
