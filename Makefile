@@ -38,7 +38,7 @@ coverage: ## every test, with the lines and branches no test reaches
 	$(PYTHON) -m coverage report
 
 bench: ## speed and memory, never part of the tests
-	$(PYTHON) -m benchmarks.pipeline
+	$(PYTHON) -m benchmarks
 
 peers: ## other people's clients against the paper exchange (group `peers`)
 	$(PYTHON) -m pytest tests/peers

@@ -23,11 +23,12 @@ FURTHER: Final = 20
 OWN: Final = "userstream"
 IMPORTS: Final = MappingProxyType(
     {
-        OWN: "import userstream; userstream.connect, userstream.Fleet",
+        OWN: "import userstream",
         "ccxt": "import ccxt.pro",
         "python-binance": "import binance",
     }
 )
+NAMES: Final = "import userstream; userstream.connect, userstream.Fleet"
 EVERYTHING: Final = "import userstream.entry.api, userstream.adapters.http, userstream.adapters.ws, userstream.adapters.sqlite"
 TIMED: Final = "import time; begun = time.perf_counter(); {}; print(time.perf_counter() - begun)"
 SETTLE_S: Final = 0.5
@@ -57,6 +58,7 @@ async def run(name: str, further: int) -> dict[str, float]:
     """Figures of one client. The exchange lives in this process, the client in another one."""
     figures = {"import_s": await import_s(IMPORTS[name])}
     if name == OWN:
+        figures["names_s"] = await import_s(NAMES)
         figures["everything_s"] = await import_s(EVERYTHING)
     return figures | await _at_the_exchange(name, further)
 
