@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from decimal import Decimal
 from types import MappingProxyType
 from typing import Final
 
 import msgspec
-import pytest
 
 from tests.support.desk import NAME, QUICK, SHORT_PINGS, WIDE, Desk, open_desk
 from userstream import GapOpened, GapRepaired, RecoverySettings, StreamChanged, StreamState, Unrecognized
@@ -115,28 +114,20 @@ TROUBLES: Final[Mapping[str, Mapping[str, object]]] = MappingProxyType(
 """Answers that mean: not now."""
 
 
-async def recover_side_by_side(cases: Iterable[tuple[str, str]], *, count: int = 1) -> None:
-    """Each (trouble, path) at an exchange of its own."""
-    async with asyncio.TaskGroup() as group:
-        for name, path in cases:
-            group.create_task(in_case(name, path, count))
-
-
 async def in_case(name: str, path: str, count: int) -> None:
     try:
         await recover_in_spite_of(path, answer=TROUBLES[name], count=count)
     except Exception as error:
-        error.add_note(f"the case: {name} at {path}")
+        error.add_note(f"the case: {name} at {path}, {count} times")
         raise
 
 
-@pytest.mark.parametrize("shift", [0, 3])
-async def test_trouble_while_a_gap_is_read(shift: int) -> None:
-    await recover_side_by_side((name, PATHS[(number + shift) % len(PATHS)]) for number, name in enumerate(TROUBLES))
-
-
-async def test_answer_that_fails_again_and_again() -> None:
-    await recover_side_by_side([("overloaded", ORDERS), ("no code", MOVEMENTS)], count=2)
+async def test_trouble_while_a_gap_is_read() -> None:
+    """Each trouble at two paths, each at an exchange of its own; some come again and again."""
+    once = [(name, PATHS[(number + shift) % len(PATHS)], 1) for shift in (0, 3) for number, name in enumerate(TROUBLES)]
+    async with asyncio.TaskGroup() as group:
+        for case in (*once, ("overloaded", ORDERS, 2), ("no code", MOVEMENTS, 2)):
+            group.create_task(in_case(*case))
 
 
 async def test_every_answer_of_a_round_fails() -> None:
@@ -149,9 +140,12 @@ async def test_every_answer_of_a_round_fails() -> None:
 
 
 async def test_no_key_for_the_new_socket_yet() -> None:
+    await asyncio.gather(*(refuse_the_key(TROUBLES[name]) for name in ("overloaded", "no code", "gateway", "cut", "too many")))
+
+
+async def refuse_the_key(answer: Mapping[str, object]) -> None:
     async with open_desk(recovery=SELDOM) as desk:
-        for trouble in ("overloaded", "no code"):
-            desk.act("answer", path="/fapi/v1/listenKey", method="POST", **TROUBLES[trouble])
+        desk.act("answer", path="/fapi/v1/listenKey", method="POST", **answer)
         await trade_in_the_dark(desk)
         await desk.until_same()
         assert desk.account.health.reconnects == 1
@@ -185,8 +179,11 @@ async def test_unreadable_answer_is_shown_and_nothing_counts_as_read() -> None:
 # --- clocks ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("ahead_ms", [30_000, -30_000])
-async def test_our_clock_is_wrong_from_the_start(ahead_ms: int) -> None:
+async def test_our_clock_is_wrong_from_the_start() -> None:
+    await asyncio.gather(start_with_wrong_clock(30_000), start_with_wrong_clock(-30_000))
+
+
+async def start_with_wrong_clock(ahead_ms: int) -> None:
     async with make_server(SteppedClock(ahead_ms)) as server, open_desk(server=server, recovery=SELDOM) as desk:
         await trade_in_the_dark(desk)
         await desk.until_same()
@@ -206,9 +203,12 @@ async def test_the_venue_is_suddenly_ahead() -> None:
         assert desk.requests(CLOCK) > asked
 
 
-@pytest.mark.parametrize("step_ms", [20_000, -3_000])
-async def test_the_gateway_steps_and_the_books_do_not(step_ms: int) -> None:
+async def test_the_gateway_steps_and_the_books_do_not() -> None:
     """The stated time alone is wrong, by less than what is read again."""
+    await asyncio.gather(step_gateway(20_000), step_gateway(-3_000))
+
+
+async def step_gateway(step_ms: int) -> None:
     recovery = RecoverySettings(lag_s=0.15, overlap_s=60.0, audit_s=1.0, history_s=2.0)
     async with open_desk(recovery=recovery) as desk:
         asked = desk.requests(CLOCK)
