@@ -5,6 +5,7 @@ Adapters are imported when they are needed, so that a program that only reads ty
 
 from __future__ import annotations
 
+import asyncio
 import os
 import zlib
 from collections.abc import Callable, Mapping
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from userstream.kernel.errors import SettingsError
+from userstream.kernel.errors import SettingsError, UserStreamError
 from userstream.kernel.ids import AccountId
 from userstream.kernel.secret import Secret
 from userstream.kernel.settings import RecoverySettings, StreamSettings
@@ -70,9 +71,14 @@ class Application:
         self._runners: dict[str, AccountRunner] = {}
         self._gates: dict[str, Gate] = {}
         self._stack = AsyncExitStack()
+        self._stopped = False
+        self._stopping = asyncio.Lock()
 
     async def add(self, settings: AccountSettings, *, on_record: Callable[[Record], None] | None = None) -> LiveAccount:
-        """Starts an account; returns at once, long before its state is proven. Raises SettingsError for a wrong name or setting."""
+        """Starts an account; returns at once, long before its state is proven. Raises SettingsError for a wrong name or setting,
+        StoreError when the journal cannot be read, ConnectionError when the account is removed meanwhile."""
+        if self._stopped:
+            raise UserStreamError(f"account {settings.name!r} cannot be added: all was stopped")
         if not settings.name:
             raise SettingsError("account name '' is empty: every account needs a name of its own")
         if settings.name in self.accounts:
@@ -98,14 +104,15 @@ class Application:
         try:
             await runner.start()
         except BaseException:
-            del self.accounts[settings.name], self._runners[settings.name]
-            self._meter.forget_account(runner.id)
+            if self._runners.get(settings.name) is runner:
+                del self.accounts[settings.name], self._runners[settings.name]
+                self._meter.forget_account(runner.id)
             raise
         return account
 
     async def remove(self, name: str) -> None:
-        """Stops an account; the others do not notice. Handlers that are behind hold this up for 1.5 s at most. Raises SettingsError
-        when it is not running."""
+        """Stops an account; the others do not notice. Handlers that are behind hold this up for 1.5 s at most, a store in trouble for
+        2 s. Raises SettingsError when it is not running."""
         runner = self._runners.pop(name, None)
         if runner is None:
             raise SettingsError(f"account {name!r} is not running")
@@ -125,12 +132,20 @@ class Application:
         return self._runners[name]
 
     async def stop(self) -> None:
-        """Accounts first, all at once (handlers that are behind hold this up for 1.5 s at most), then what they hand over to, then the
-        store. Safe to call twice."""
-        for runner in self._runners.values():
-            runner.begin_stop()
-        for name in list(self._runners):
-            await self.remove(name)
+        """Accounts first, all at once (as long as `remove` of one), then what they hand over to, then the store, also if an account
+        failed to stop. Safe to call twice: the second call waits for the first."""
+        self._stopped = True
+        async with self._stopping:
+            for runner in self._runners.values():
+                runner.begin_stop()
+            try:
+                outcomes = await asyncio.gather(*map(self.remove, list(self._runners)), return_exceptions=True)
+            finally:
+                await self._stop_common_parts()
+        for failure in filter(None, outcomes):
+            raise failure
+
+    async def _stop_common_parts(self) -> None:
         for gate in self._gates.values():
             await gate.close()
         self._gates.clear()

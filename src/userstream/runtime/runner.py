@@ -73,7 +73,7 @@ class AccountRunner:
         self._next_checkpoint = Millis(0)
         self._paused = False
         self._stopping_since: Millis | None = None
-        self._stopped = False
+        self._has_begun = self._stopped = False
         self._farewells: list[asyncio.Task[None]] = []
         self._dial_limit_ms, self._call_limit_ms = dial_limit_ms, call_limit_ms
         self.on_record: Callable[[Record], None] | None = None
@@ -86,8 +86,12 @@ class AccountRunner:
     # --- life ---
 
     async def start(self) -> None:
-        """Takes up what the journal knows of the account, then begins."""
+        """Takes up what the journal knows of the account, then begins. Raises StoreError when that cannot be read, ConnectionError when
+        the account was stopped meanwhile."""
         await self._restore()
+        if self._stopping_since is not None:
+            raise ConnectionError(f"account {self.account.id} was stopped while it started")
+        self._has_begun = True
         self._next_checkpoint = Millis(self._clock.now() + CHECKPOINT_MS)
         now, wall = self._clock.now(), self._clock.wall()
         self._publish(0, b"", self.machine.start(now, wall), wall)
@@ -98,9 +102,10 @@ class AccountRunner:
         if self._stopping_since is not None:
             return
         self._stopping_since = self._clock.now()
-        now, wall = self._clock.now(), self._clock.wall()
-        self._publish(0, b"", self.machine.stop(now, wall), wall)
-        self._farewells = self._carry_out()
+        if self._has_begun:
+            now, wall = self._clock.now(), self._clock.wall()
+            self._publish(0, b"", self.machine.stop(now, wall), wall)
+            self._farewells = self._carry_out()
         if self._timer is not None:
             self._timer.cancel()
         self.listeners.end()
@@ -117,7 +122,8 @@ class AccountRunner:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.listeners.close(limit_ms=self._stop_time_left_ms())
-        await self._save_in_time()
+        if self._has_begun:
+            await self._save_in_time()
 
     async def _wait(self, tasks: Collection[asyncio.Task[None]], limit_ms: int) -> None:
         """Until all are done or the time is over."""
