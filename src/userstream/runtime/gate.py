@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from typing import Final
+from typing import Final, NamedTuple
 
 from userstream.kernel.ids import Millis
 from userstream.ports import Clock, HttpClient
@@ -20,13 +20,22 @@ LONGEST_NAP_MS: Final = 1_000
 """Whoever waits looks again this often: a more urgent question may have come, or the venue's clock be known better."""
 
 
+class Waiting(NamedTuple):
+    """One question in the queue; the least of them is the next."""
+
+    can_wait: bool
+    number: int
+    weight: int
+    granted: asyncio.Future[None]
+
+
 class Gate:
     """Grants weight in order of urgency, sends, and learns from every answer how much of the budget is used."""
 
     def __init__(self, base_url: str, budget: WeightBudget, http: HttpClient, clock: Clock, *, used_weight_header: str = "") -> None:
         self._base_url, self._budget, self._http, self._clock = base_url, budget, http, clock
         self._header = used_weight_header
-        self._waiting: list[tuple[bool, int, int, asyncio.Future[None]]] = []
+        self._waiting: list[Waiting] = []
         self._numbers = 0
         self._waker: asyncio.Task[None] | None = None
         self._venue_ahead_ms = clock.wall() - clock.now()
@@ -66,12 +75,13 @@ class Gate:
 
     async def grant(self, weight: int, *, urgent: bool) -> None:
         """Returns when the weight may be spent; it is counted then."""
-        if not self._waiting and self._wait_ms(weight, urgent) == 0:
+        none_before = not self._waiting or (urgent and self._waiting[0].can_wait)
+        if none_before and self._wait_ms(weight, urgent) == 0:
             return
         self.waits += 1
         self._numbers += 1
         granted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        heapq.heappush(self._waiting, (not urgent, self._numbers, weight, granted))
+        heapq.heappush(self._waiting, Waiting(not urgent, self._numbers, weight, granted))
         if self._waker is None or self._waker.done():
             self._waker = self._clock.spawn(self._wake(), "gate")
         await granted
@@ -98,11 +108,11 @@ class Gate:
 
     async def _wake(self) -> None:
         while self._waiting:
-            not_urgent, _, weight, granted = self._waiting[0]
+            can_wait, _, weight, granted = self._waiting[0]
             if granted.done():
                 heapq.heappop(self._waiting)
                 continue
-            wait_ms = self._wait_ms(weight, not not_urgent)
+            wait_ms = self._wait_ms(weight, not can_wait)
             if wait_ms:
                 await self._clock.sleep(min(wait_ms, LONGEST_NAP_MS))
                 continue

@@ -65,6 +65,22 @@ async def test_urgent_questions_pass_by_and_equals_keep_their_order() -> None:
     assert door.granted == ["first", "risk", "risk too", "late", "later"]
 
 
+async def test_an_urgent_question_that_fits_into_the_reserve_does_not_wait_for_those_that_do_not() -> None:
+    door = Door()
+    door.ask("first", 80)
+    door.ask("late", 10)
+    await door.clock.settle()
+    door.ask("risk", 10, urgent=True)
+    await door.clock.settle()
+    assert door.granted == ["first", "risk"]
+    door.ask("risk too", 10, urgent=True)
+    door.ask("risk as well", 1, urgent=True)
+    await door.clock.settle()
+    assert door.granted == ["first", "risk"], "equals keep their order"
+    await door.clock.advance(MINUTE_MS)
+    assert door.granted == ["first", "risk", "risk too", "risk as well", "late"]
+
+
 @pytest.mark.parametrize(
     ("headers", "pause_ms"), [({"retry_after": "120"}, 120_000), ({}, DEFAULT_PAUSE_MS), ({"retry_after": "soon"}, DEFAULT_PAUSE_MS)]
 )
