@@ -193,6 +193,41 @@ async def test_it_changes_an_order_and_its_leverage() -> None:
         assert int((await guest.client.set_leverage(7, MARKET))["leverage"]) == 7
 
 
+async def test_a_trigger_order_fires_when_the_price_passes() -> None:
+    async with open_guest() as guest:
+        await guest.client.create_order(MARKET, "market", "buy", 0.01, None, {"triggerPrice": 82_000})
+        [waiting] = await guest.client.fetch_open_orders(MARKET, params={"trigger": True})
+        assert guest.exchange.fills == []
+        guest.exchange.act("move_price", symbol="BTCUSDT", price="82500")
+        for fill in guest.exchange.fills:
+            await guest.saw_fill(fill.trade_id)
+        assert guest.fills == guest.exchange.fills
+        await guest.saw_order(waiting["id"], "closed", "0.01")
+        assert await guest.client.fetch_open_orders(MARKET, params={"trigger": True}) == []
+
+
+async def test_a_batch_is_placed_and_all_of_it_canceled() -> None:
+    async with open_guest(listening=False) as guest:
+        wanted = [{"symbol": MARKET, "type": "limit", "side": "buy", "amount": 0.01, "price": PRICE + step} for step in range(3)]
+        placed = await guest.client.create_orders(wanted)
+        assert [each["id"] for each in placed] == [str(row["order_id"]) for row in guest.exchange.truth["orders"]]
+        await guest.client.cancel_all_orders(MARKET)
+        assert {row["status"] for row in guest.exchange.truth["orders"]} == {"canceled"}
+
+
+async def test_its_ledger_explains_the_wallet() -> None:
+    async with open_guest(listening=False) as guest:
+        start = guest.exchange.wallet
+        guest.exchange.fill(await guest.rest_order())
+        guest.exchange.act("fund", symbol="BTCUSDT", rate="0.0001")
+        guest.exchange.act("transfer", account=guest.exchange.key.account, asset="USDT", amount="-12.75")
+        entries = await guest.client.fetch_ledger()
+        assert len(entries) == 3
+        assert start + sum(Decimal(entry["info"]["income"]) for entry in entries) == guest.exchange.wallet
+        [funding] = await guest.client.fetch_funding_history(MARKET)
+        assert exact(funding["amount"]) < 0
+
+
 async def test_it_trades_through_the_socket_too() -> None:
     async with open_guest() as guest:
         placed = await guest.client.create_order_ws(MARKET, "limit", "buy", 0.01, PRICE)

@@ -48,6 +48,11 @@ class Guest:
         return sorted(fill_of(order) for order in self.orders if order["x"] == "TRADE")
 
     @property
+    def algos(self) -> list[tuple[int, str]]:
+        """The states of conditional orders, in the order of their coming."""
+        return [(message["o"]["aid"], message["o"]["X"]) for message in self.messages if message["e"] == "ALGO_UPDATE"]
+
+    @property
     def accounts(self) -> list[Any]:
         return [message["a"] for message in self.messages if message["e"] == "ACCOUNT_UPDATE"]
 
@@ -158,6 +163,29 @@ async def test_its_signed_calls_read_the_books() -> None:
         assert Decimal(balance["balance"]) == exchange.wallet
         income = sum(Decimal(row["income"]) for row in await client.futures_income_history())
         assert 100_000 + income == exchange.wallet
+
+
+async def test_a_stop_order_fires_when_the_price_passes() -> None:
+    async with open_guest() as guest:
+        placed = await guest.client.futures_create_order(symbol=SYMBOL, side="BUY", type="STOP_MARKET", stopPrice="82000", quantity="0.010")
+        guest.exchange.act("move_price", symbol=SYMBOL, price="82500")
+        await until(lambda: guest.fills == guest.exchange.fills != [], "the fills behind the stop order")
+        await until(lambda: guest.algos[-1:] == [(placed["algoId"], "FINISHED")], "the end of the stop order")
+        assert guest.exchange.position == Decimal("0.010")
+
+
+async def test_it_trades_through_the_socket_too() -> None:
+    async with open_guest() as guest:
+        guest.client.ws_future._url = guest.exchange.place.ws_api_url  # given in its constructor, out of a table of hosts
+        guest.client.ws_future.TIMEOUT = LOOK_S
+        order = {"symbol": SYMBOL, "side": "BUY", "type": "LIMIT", "timeInForce": "GTC", "quantity": "0.010", "price": "60000"}
+        placed = await guest.client.ws_futures_create_order(**order)
+        guest.exchange.fill(str(placed["orderId"]), "0.004")
+        canceled = await guest.client.ws_futures_cancel_order(symbol=SYMBOL, orderId=placed["orderId"])
+        assert (canceled["status"], Decimal(canceled["executedQty"])) == ("CANCELED", Decimal("0.004"))
+        await until(lambda: len(guest.fills) == 1, "the fill")
+        assert guest.fills == guest.exchange.fills
+        await guest.client.ws_future.close()
 
 
 async def test_a_wrong_secret_is_refused_as_the_venue_refuses_it() -> None:
