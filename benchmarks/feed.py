@@ -20,7 +20,7 @@ from picows import WSFrame, WSListener, WSTransport, ws_connect
 
 ROOT = Path(__file__).parent.parent
 LOOK_S = 0.005
-LONG_S = 300.0
+QUIET_S = 30.0
 WARM = 2_000
 
 
@@ -60,7 +60,7 @@ class Feeder:
         if count:
             await self.go(WARM, count)
             await self.sent()
-            await reached(handled, count)
+            await all_of(handled, count)
 
     async def _read(self) -> dict[str, object]:
         assert self._process.stdout is not None
@@ -80,10 +80,16 @@ async def reached(handled: Callable[[], int], target: int) -> bool:
     while (now := handled()) < target:
         if now != last:
             last, since = now, time.monotonic()
-        elif time.monotonic() - since > LONG_S / 10:
+        elif time.monotonic() - since > QUIET_S:
             return False
         await asyncio.sleep(LOOK_S)
     return True
+
+
+async def all_of(handled: Callable[[], int], target: int) -> None:
+    """As `reached`; ends the program when frames are missing, because no figure would mean anything."""
+    if not await reached(handled, target):
+        raise SystemExit(f"{target - handled():,} of {target:,} frames never came")
 
 
 def quantiles(name: str, sent: Sequence[int], done: Sequence[int], begin: int) -> dict[str, float]:
@@ -116,7 +122,7 @@ async def run(frames: int, warm: int) -> dict[str, float]:
         await feeder.warm_up(warm, lambda: counter.frames)
         begun = time.perf_counter()
         await feeder.go(0, frames)
-        await reached(lambda: counter.frames, frames + warm)
+        await all_of(lambda: counter.frames, frames + warm)
         figures = {"frames_per_s": frames / (time.perf_counter() - begun)}
         transport.disconnect()
         return figures

@@ -13,7 +13,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.feed import Feeder, quantiles, reached, show
+from benchmarks.feed import Feeder, all_of, quantiles, show
 from userstream.domain.events import Event
 from userstream.entry.bootstrap import AccountSettings, Application, credentials_of, start_application
 from userstream.ports import Record
@@ -111,7 +111,7 @@ async def _time(
     """Frames a second until the callback was called, until all was committed, until all stood in the tables."""
     begun = time.perf_counter()
     await feeder.go(rate, frames)
-    await reached(lambda: account.health.messages, warm + frames)
+    await all_of(lambda: account.health.messages, warm + frames)
     received = time.perf_counter() - begun
     await asyncio.sleep(0)
     await application.journal.flush()
