@@ -42,6 +42,8 @@ COUNTED: Final[Mapping[type[Event], str]] = MappingProxyType(
     }
 )
 
+RARE: Final[frozenset[type[Event]]] = frozenset({Mismatch, SnapshotTaken})
+
 POLLING: Final = "polling"
 """Why a snapshot was taken, when that is because no socket delivers."""
 
@@ -54,7 +56,8 @@ class Meter:
 
     def __init__(self, metrics: Metrics, clock: Clock, journal: Journal) -> None:
         self._metrics, self._clock, self._journal = metrics, clock, journal
-        self._events: defaultdict[AccountId, Counter[str]] = defaultdict(Counter)
+        self._events: defaultdict[AccountId, Counter[type[Event]]] = defaultdict(Counter)
+        self._rare: defaultdict[AccountId, Counter[str]] = defaultdict(Counter)
         self._newest: dict[AccountId, Record] = {}
         self._records = 0
         self._commit_ms: int | None = None
@@ -64,12 +67,13 @@ class Meter:
 
     def note_refused(self, record: Record) -> None:
         """The journal did not take these events, which were told to listeners all the same."""
-        self._count_events(record)
+        self._count_events(record.account, record.events)
 
     def forget_account(self, account: AccountId) -> None:
         """Its numbers are told no more; an account of this name that is added later begins at 0."""
         self._metrics.forget_account(account)
         self._events.pop(account, None)
+        self._rare.pop(account, None)
         self._newest.pop(account, None)
         self._told = {key: told for key, told in self._told.items() if ("account", account) not in key[1]}
 
@@ -88,17 +92,20 @@ class Meter:
     def _take(self, records: Sequence[Record]) -> None:
         self._records += len(records)
         self._commit_ms = max(0, self._clock.wall() - records[-1].received_time)
+        told: defaultdict[AccountId, list[Event]] = defaultdict(list)
         for record in records:
-            if record.events:
-                self._count_events(record)
+            told[record.account] += record.events
+        for account, events in told.items():
+            self._count_events(account, events)
+        newest = records[-1]
+        if newest.events and newest.connection and newest.events[-1].source is Source.STREAM:
+            self._newest[newest.account] = newest
 
-    def _count_events(self, record: Record) -> None:
-        counts = self._events[record.account]
-        for event in record.events:
-            if (name := COUNTED.get(type(event)) or _rarely_counted(event)) is not None:
-                counts[name] += 1
-        if record.connection and record.events[-1].source is Source.STREAM:
-            self._newest[record.account] = record
+    def _count_events(self, account: AccountId, events: Sequence[Event]) -> None:
+        kinds = Counter(map(type, events))
+        self._events[account].update(kinds)
+        if not RARE.isdisjoint(kinds):
+            self._rare[account].update(_name_of(event) for event in events if type(event) in RARE)
 
     def _grow(self, name: str, total: int, **labels: str) -> None:
         key = (name, tuple(labels.items()))
@@ -119,16 +126,19 @@ class Meter:
             "duplicates_dropped_total": health.duplicates_dropped,
             "unrecognized_total": health.unrecognized,
         }
-        for name, total in (self._zeros() | totals | self._events[account.id]).items():
+        for name, total in (totals | self._counted(account.id)).items():
             self._grow(name, total, **labels)
         self._grow("handler_errors_total", health.handler_errors, account=str(account.id))
         self._metrics.gauge("active_connections", health.connections, labels)
         self._metrics.gauge("open_mismatches", health.mismatches, labels)
         self._report_ages(account, labels)
 
-    @staticmethod
-    def _zeros() -> dict[str, int]:
-        return dict.fromkeys([*COUNTED.values(), "mismatches_total", "polls_total"], 0)
+    def _counted(self, account: AccountId) -> dict[str, int]:
+        """Every counter of events, those too that are 0: a curve that begins at its first trouble shows no rise."""
+        totals = dict.fromkeys(COUNTED.values(), 0)
+        for kind, name in COUNTED.items():
+            totals[name] += self._events[account][kind]
+        return totals | {name: self._rare[account][name] for name in ("mismatches_total", "polls_total")}
 
     def _report_ages(self, account: LiveAccount, labels: Mapping[str, str]) -> None:
         runner, health, now = account.parts[0], account.health, self._clock.now()
@@ -183,10 +193,11 @@ class Meter:
             self._metrics.gauge("sink_lag", lag, {"sink": sink})
 
 
-def _rarely_counted(event: Event) -> str | None:
+def _name_of(event: Event) -> str:
+    """The counter of an event whose kind alone does not say it; empty if there is none."""
     match event:
         case Mismatch(resolved=False):
             return "mismatches_total"
         case SnapshotTaken(reason=reason) if reason == POLLING:
             return "polls_total"
-    return None
+    return ""
