@@ -85,6 +85,18 @@ class Fate:
         return Reply()
 
 
+class Instead(Fate):
+    """Questions of some kind are answered with other responses, one after the other; then all is well."""
+
+    def __init__(self, kinds: type | tuple[type, ...], *responses: HttpResponse) -> None:
+        self._kinds, self._responses = kinds, list(responses)
+
+    def reply(self, question: Question, now: Millis) -> Reply:
+        if isinstance(question, self._kinds) and self._responses:
+            return Reply(instead=self._responses.pop(0))
+        return super().reply(question, now)
+
+
 class Storm(Fate):
     """Chance decides until `until`, then all is well. Delays and lags stay below the policy's lag: what lies beyond is promised by
     nobody."""

@@ -142,6 +142,10 @@ class Truth:
         self.outbox.append((self._set_wallet(time, self.wallet + Decimal(delta), reason), moved))
         return moved
 
+    def move_leg(self, time: Millis, delta: str, *, symbol: Symbol = BTC) -> None:
+        """A leg changes without a trade of its own, as at a settlement."""
+        self.outbox.append((self._move_leg(time, symbol, Decimal(delta)),))
+
     def lose_order(self, order_id: OrderId, *, symbol: Symbol = BTC) -> None:
         """The venue forgets an order without a word, as test networks do."""
         del self._orders[symbol, order_id, False]

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
-
 import msgspec
 import pytest
 
-from tests.support.machine import BRISK, START, Driver, Fate, Reply
+from tests.support.machine import BRISK, START, Driver, Fate, Instead, Reply
 from tests.support.scripted import KEY_REFUSED, PLACE, REFUSE
-from userstream.domain.events import Event, Filled, GapOpened, GapRepaired, Mismatch, SnapshotTaken, StreamChanged, Unrecognized
+from tests.unit.wire.kit import facts_of
+from userstream.domain.events import Filled, GapOpened, GapRepaired, Mismatch, SnapshotTaken, StreamChanged, Unrecognized
 from userstream.domain.words import Source, StreamState
 from userstream.kernel.errors import AuthenticationError
 from userstream.kernel.ids import Millis
@@ -17,8 +16,6 @@ from userstream.wire.feed import NEVER, Ask, SessionCall
 from userstream.wire.machine import FORGET_MS, RESTART_LEAP, UNPROVEN_MEMORY_MS, without_key
 from userstream.wire.question import AskBalances, AskFills, AskMovements, Question
 from userstream.wire.request import HttpResponse
-
-EventT = TypeVar("EventT", bound=Event)
 
 DAILY = msgspec.structs.replace(BRISK, books=msgspec.structs.replace(BRISK.books, history_ms=86_400_000))
 """Between the first reading and the next of all history lies a day."""
@@ -55,10 +52,6 @@ class SlowAnswers(Fate):
 
 def states(driver: Driver) -> list[StreamState]:
     return [fact.state for fact in driver.facts if isinstance(fact, StreamChanged)]
-
-
-def facts_of(driver: Driver, kind: type[EventT]) -> list[EventT]:
-    return [fact for fact in driver.facts if isinstance(fact, kind)]
 
 
 def histories(driver: Driver) -> list[Question]:
@@ -287,18 +280,6 @@ def test_a_key_that_rest_refuses_fails_the_account_once() -> None:
     assert isinstance(driver.machine.error, AuthenticationError)
     assert (states(driver)[-1], driver.wished["Fail"]) == (StreamState.FAILED, 1)
     assert_over(driver)
-
-
-class Instead(Fate):
-    """One kind of question is answered with another response, so many times."""
-
-    def __init__(self, kind: type, *responses: HttpResponse) -> None:
-        self._kind, self._responses = kind, list(responses)
-
-    def reply(self, question: Question, now: Millis) -> Reply:
-        if isinstance(question, self._kind) and self._responses:
-            return Reply(instead=self._responses.pop(0))
-        return Reply()
 
 
 def test_has_wishes_says_what_there_is_to_take() -> None:

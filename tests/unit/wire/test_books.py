@@ -1,0 +1,326 @@
+"""The books in virtual time: what is asked when, and what answers prove. The driver holds the laws after every step."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import msgspec
+import pytest
+
+from tests.support.machine import BRISK, Driver, Fate, Instead, Reply
+from tests.support.scripted import BROKEN, NO_ANSWER, NO_SUCH_ORDER, NOT_NOW, REFUSED, SKEWED, UNREADABLE, Script, frame_of
+from tests.support.truth import BTC
+from tests.unit.wire.kit import LAG_MS, NOTHING, QUIET, SilentAbout, asked, books, facts_of, live, mismatches, trade_unheard
+from userstream.domain.account import Doubt
+from userstream.domain.events import BalanceSet, Filled, GapOpened, GapRepaired, Mismatch, SnapshotTaken, Unrecognized
+from userstream.domain.words import FINAL, OrderStatus, PositionSide, Source, StreamState
+from userstream.kernel.ids import Millis
+from userstream.wire.books import CLOCK_MS, NOT_FOUND_TRIES
+from userstream.wire.pacing import Backoff
+from userstream.wire.question import (
+    AskBalances,
+    AskClock,
+    AskFills,
+    AskMovements,
+    AskOpenOrders,
+    AskOrder,
+    AskOrderFills,
+    AskOrders,
+    AskPositions,
+    Question,
+)
+from userstream.wire.request import HttpResponse
+
+# --- what proves ---
+
+
+def test_history_is_proven_up_to_the_start_of_a_reading_minus_the_lag() -> None:
+    driver = live()
+    for snapshot in facts_of(driver, SnapshotTaken):
+        assert snapshot.proven_until == snapshot.started_time - LAG_MS
+    assert books(driver).watermark == driver.account.proven_until
+    assert books(driver).is_proven
+    assert books(driver).rounds == 2
+
+
+def test_a_first_reading_goes_back_as_far_as_it_is_told_to() -> None:
+    policy = msgspec.structs.replace(QUIET, books=msgspec.structs.replace(QUIET.books, backfill_ms=60_000))
+    driver = Driver(policy=policy)
+    trade_unheard(driver)
+    driver.run_for(50_000)
+    driver.start().run_until_live()
+    assert len(facts_of(driver, Filled)) == 1
+    driver.laws.hold_at_rest(driver.venue_now)
+
+
+def test_an_audit_proves_nothing_and_asks_no_history() -> None:
+    driver = live(policy=msgspec.structs.replace(QUIET, books=msgspec.structs.replace(BRISK.books, history_ms=86_400_000)))
+    proven = driver.account.proven_until
+    driver.run_for(120_000)
+    audits = [snapshot for snapshot in facts_of(driver, SnapshotTaken) if snapshot.reason == "audit"]
+    assert len(audits) >= 4
+    assert {audit.proven_until for audit in audits} == {proven}
+    assert not asked(driver, AskFills, AskMovements, AskOpenOrders)
+
+
+def test_an_audit_that_finds_a_difference_reads_all() -> None:
+    driver = live(policy=msgspec.structs.replace(QUIET, books=msgspec.structs.replace(BRISK.books, history_ms=86_400_000)))
+    driver.truth.move_cash(driver.venue_now, "-0.35")
+    driver.tell_nobody()
+    driver.run_for(60_000)
+    assert [fact.source for fact in facts_of(driver, BalanceSet)] == [Source.SNAPSHOT] * 2
+    assert "the audit found a difference" in {snapshot.reason for snapshot in facts_of(driver, SnapshotTaken)}
+    driver.laws.hold_at_rest(driver.venue_now)
+
+
+def test_readings_do_not_follow_each_other_without_a_pause() -> None:
+    driver = live()
+    books(driver).read_again("first")
+    books(driver).read_again("second")
+    driver.run_for(10_000)
+    assert [snapshot.reason for snapshot in facts_of(driver, SnapshotTaken)[2:]] == ["first"]
+    books(driver).read_again("third")
+    driver.run_for(10_000)
+    assert [snapshot.reason for snapshot in facts_of(driver, SnapshotTaken)[3:]] == ["third"]
+
+
+def test_the_clock_is_measured_again_and_again() -> None:
+    driver = live()
+    driver.venue_ahead_ms += 700
+    driver.run_for(2 * CLOCK_MS)
+    assert asked(driver, AskClock) == [CLOCK_MS, 2 * CLOCK_MS]
+    assert driver.machine.clock.at(driver.now) == driver.venue_now
+
+
+def test_a_clock_that_is_set_back_takes_the_watermark_along() -> None:
+    driver = live()
+    known = books(driver).watermark
+    driver.venue_ahead_ms -= 60_000
+    driver.run_for(9 * CLOCK_MS)
+    assert books(driver).watermark == known - 60_000
+    assert driver.account.proven_until == known
+
+
+def test_a_clock_answer_without_a_time_measures_nothing() -> None:
+    driver = Driver(Instead(AskClock, NOTHING), policy=QUIET).start()
+    driver.run_for(CLOCK_MS - 1_000)
+    assert driver.account.state is StreamState.SYNCING
+    driver.run_until_live()
+    driver.laws.hold_at_rest(driver.venue_now)
+
+
+def test_doubts_wait_until_the_clock_is_measured() -> None:
+    driver = Driver(Instead(AskClock, NOTHING), policy=QUIET).start()
+    driver.run_for(1_000)
+    driver.truth.fill(driver.venue_now, driver.truth.place(driver.venue_now), "0.1")
+    _, order = driver.truth.outbox[-1]
+    driver.tell_nobody()
+    driver.send(1, frame_of((order,)))
+    driver.run_for(30_000)
+    assert Doubt("order", BTC, "1") in driver.account.doubts
+    assert {type(question) for _, question in driver.asked} == {AskClock}
+
+
+# --- gaps ---
+
+
+def test_a_repair_counts_the_fills_that_only_history_told() -> None:
+    driver = live()
+    driver.run_for(5_000)
+    driver.trade()
+    driver.run_for(1_000)
+    driver.cut_all()
+    for _ in range(3):
+        trade_unheard(driver)
+    driver.run_until_live()
+    [repaired] = facts_of(driver, GapRepaired)
+    assert repaired.fills == 3
+    assert books(driver).recovered_fills == 3
+    assert books(driver).missed_by_stream == 0  # no socket was open: none could tell
+
+
+def test_long_histories_come_in_pages() -> None:
+    driver = live(script=Script(page=2))
+    driver.run_for(10_000)
+    driver.cut_all()
+    for _ in range(7):
+        trade_unheard(driver)
+        driver.run_for(10)
+    driver.run_until_live()
+    assert len(facts_of(driver, Filled)) == 7
+    assert {question.cursor for _, question in driver.asked if isinstance(question, AskFills)} >= {"", "5002", "5004", "5006"}
+
+
+def test_without_a_cash_history_known_symbols_are_covered() -> None:
+    driver = live(script=Script(asks_movements=False))
+    driver.run_for(5_000)
+    driver.trade()
+    driver.cut_all()
+    trade_unheard(driver)
+    driver.run_until_live()
+    assert not asked(driver, AskMovements)
+    driver.laws.hold_at_rest(driver.venue_now)
+
+
+def test_a_history_that_does_not_reach_back_is_shown_until_one_does() -> None:
+    driver = live(policy=BRISK, script=Script(history_depth_ms=100_000))
+    driver.run_for(30_000)
+    driver.restart(dark_ms=200_000)
+    driver.run_until_live()
+    [told] = [fact for fact in facts_of(driver, Mismatch) if not fact.resolved]
+    assert told.subject == "history"
+    assert told.ours == f"read until {told.key}"
+    driver.run_for(120_000)
+    assert mismatches(driver) == [("history", told.key, False), ("history", told.key, True)]
+
+
+def test_trades_that_no_fill_explains_keep_history_open() -> None:
+    driver = live()
+    driver.run_for(10_000)
+    driver.fate = SilentAbout(AskFills, AskOrderFills, until=Millis(driver.now + 15_000))
+    proven = driver.account.proven_until
+    trade_unheard(driver)
+    driver.cut_all()
+    driver.run_for(10_000)
+    assert driver.account.proven_until == proven
+    assert driver.account.state is StreamState.SYNCING
+    assert list(books(driver).mismatches) == [("fills", "BTCUSDT.5001")]
+    driver.run_until_live(600_000)
+    driver.run_for(20_000)
+    assert mismatches(driver, "fills") == [("fills", "BTCUSDT.5001", False), ("fills", "BTCUSDT.5001", True)]
+    assert all(second - first >= LAG_MS for first, second in pairwise(asked(driver, AskMovements)))
+    driver.laws.hold_at_rest(driver.venue_now)
+
+
+def test_a_leg_and_a_wallet_that_complete_lists_leave_out_are_empty() -> None:
+    driver = live(policy=BRISK)
+    driver.trade()
+    driver.run_for(5_000)
+    dust = BalanceSet(asset="BNB", total=driver.truth.wallet, transaction_time=Millis(driver.venue_now - 10_000))
+    driver.send(1, frame_of((dust,)))
+    driver.truth.move_leg(driver.venue_now, "-0.1")
+    driver.tell_nobody()
+    driver.run_for(60_000)
+    assert driver.account.positions[BTC, PositionSide.BOTH].amount == 0
+    assert driver.account.balances["BNB"].total == 0
+
+
+# --- refusals ---
+
+
+@pytest.mark.parametrize(("response", "least_ms"), [(NO_ANSWER, 0), (BROKEN, 0), (NOT_NOW, 7_000), (UNREADABLE, 30_000), (REFUSED, 30_000)])
+def test_a_question_that_fails_is_asked_again_with_back_off(response: HttpResponse, least_ms: int) -> None:
+    driver = Driver(Instead(AskBalances, *[response] * 5), policy=QUIET).start()
+    driver.run_until_live(600_000)
+    times = asked(driver, AskBalances)[:6]
+    backoff = Backoff(seed=7)
+    waits = [second - first - 30 for first, second in pairwise(times)]
+    assert waits == [max(least_ms, backoff.delay_ms(failures)) for failures in range(1, 6)]
+    driver.laws.hold_at_rest(driver.venue_now)
+
+
+@pytest.mark.parametrize(("response", "shown"), [(UNREADABLE, 1), (REFUSED, 1), (NO_ANSWER, 0)])
+def test_what_cannot_be_read_is_shown_once_and_opens_no_gap(response: HttpResponse, shown: int) -> None:
+    driver = Driver(Instead(AskPositions, *[response] * 3), policy=QUIET).start()
+    driver.run_until_live(600_000)
+    unread = facts_of(driver, Unrecognized)
+    assert [(fact.name, fact.source) for fact in unread] == [("answer AskPositions", Source.SNAPSHOT)] * shown
+    assert facts_of(driver, GapOpened) == []
+    assert all(fact.sample == response.body.decode() for fact in unread)
+
+
+def test_a_refused_time_stamp_measures_the_clock_again_once() -> None:
+    driver = live()
+    driver.fate = Instead((AskBalances, AskPositions), SKEWED, SKEWED)
+    books(driver).read_again("test")
+    driver.run_for(20_000)
+    assert len(asked(driver, AskClock)) == 1
+    assert (len(asked(driver, AskBalances)), len(asked(driver, AskPositions))) == (2, 2)
+    assert driver.account.state is StreamState.LIVE
+
+
+def test_a_stamp_that_was_made_before_the_clock_was_read_again_says_nothing_of_it() -> None:
+    driver = live(SlowRefusal())
+    books(driver).read_again("test")
+    driver.run_for(20_000)
+    assert len(asked(driver, AskClock)) == 1
+    driver.laws.hold_at_rest(driver.venue_now)
+
+
+class SlowRefusal(Fate):
+    """Two time stamps are refused, the second long after the clock was read again because of the first."""
+
+    def __init__(self) -> None:
+        self._delays: dict[type, int] = {AskBalances: 30, AskPositions: 4_000}
+
+    def reply(self, question: Question, now: Millis) -> Reply:
+        delay_ms = self._delays.pop(type(question), None)
+        return Reply() if delay_ms is None else Reply(delay_ms=delay_ms, instead=SKEWED)
+
+
+def test_an_answer_that_nobody_waits_for_changes_nothing() -> None:
+    driver = live()
+    assert driver.machine.answered(9_999, NOTHING, driver.now, driver.wall) == ()
+    assert driver.machine.prepare(9_999, driver.now) is None
+
+
+# --- orders that are not found ---
+
+
+def test_an_order_the_venue_does_not_know_stays_and_is_shown_in_the_end() -> None:
+    driver = live(policy=BRISK)
+    order_id = driver.place()
+    driver.run_for(5_000)
+    driver.truth.lose_order(order_id)
+    driver.run_for(3 * BRISK.books.history_ms)
+    assert mismatches(driver) == [("order", f"BTCUSDT.{order_id}", False)]
+    [order] = driver.account.open_orders()
+    assert order.status is OrderStatus.NEW
+    assert driver.account.state is StreamState.LIVE
+    assert len(asked(driver, AskOrder)) % (NOT_FOUND_TRIES + 1) == 0
+
+
+def test_an_order_that_history_knows_a_little_later_is_no_mismatch() -> None:
+    driver = live(NotFoundYet())
+    order_id = driver.place()
+    driver.run_for(5_000)
+    driver.truth.cancel(driver.venue_now, order_id)
+    driver.tell_nobody()
+    books(driver).read_again("test")
+    driver.run_for(60_000)
+    times = asked(driver, AskOrder)
+    assert len(times) == NOT_FOUND_TRIES + 1
+    assert all(second - first >= LAG_MS for first, second in pairwise(times))
+    assert mismatches(driver) == []
+    driver.laws.hold_at_rest(driver.venue_now)
+
+
+class NotFoundYet(Instead):
+    """Single orders are found only after some tries, lists of orders are empty."""
+
+    def __init__(self) -> None:
+        super().__init__(AskOrder, *[NO_SUCH_ORDER] * NOT_FOUND_TRIES)
+
+    def reply(self, question: Question, now: Millis) -> Reply:
+        return Reply(instead=NOTHING) if isinstance(question, AskOrders | AskOpenOrders) else super().reply(question, now)
+
+
+def test_an_order_that_ended_while_it_was_looked_for_is_no_mismatch() -> None:
+    driver = live()
+    order_id = driver.place()
+    driver.run_for(5_000)
+    driver.fate = Instead((AskOrder, AskOpenOrders), *[NOTHING] * 2, *[NO_SUCH_ORDER] * 9)
+    books(driver).read_again("test")
+    driver.run_for(3_000)
+    driver.cancel(order_id)
+    driver.run_for(60_000)
+    assert mismatches(driver) == []
+    assert [order.status in FINAL for order in driver.account.orders.values()] == [True]
+
+
+def test_not_found_in_answer_to_anything_else_is_asked_again() -> None:
+    driver = live(Instead(AskMovements, NO_SUCH_ORDER))
+    books(driver).read_again("test")
+    driver.run_for(20_000)
+    assert len(asked(driver, AskMovements)) == 2
+    driver.laws.hold_at_rest(driver.venue_now)

@@ -1,0 +1,152 @@
+"""What the books do about doubts, and about what the stream did not tell."""
+
+from __future__ import annotations
+
+import msgspec
+
+from tests.support.machine import BRISK, Driver
+from tests.support.scripted import frame_of
+from tests.support.truth import BTC, USDT
+from tests.unit.wire.kit import QUIET, Late, SilentAbout, asked, books, facts_of, live, mismatches, trade_unheard
+from userstream.domain.account import Doubt
+from userstream.domain.events import Filled, GapOpened, Mismatch
+from userstream.domain.words import PositionSide, Source
+from userstream.kernel.ids import Millis, OrderId, Symbol
+from userstream.wire.doubts import DISPUTED_AFTER
+from userstream.wire.question import AskFills, AskOrder, AskOrderFills, AskSettings
+
+# --- doubts ---
+
+
+def tell_order_only(driver: Driver) -> OrderId:
+    """The venue tells that an order was filled, not the fill itself."""
+    order_id = driver.place()
+    driver.run_for(100)
+    driver.truth.fill(driver.venue_now, order_id, "0.1")
+    [registers, (_, order)] = driver.truth.outbox
+    driver.truth.outbox[:] = [registers, (order,)]
+    driver.tell()
+    return order_id
+
+
+def test_fills_that_an_order_misses_are_asked_for() -> None:
+    driver = live()
+    order_id = tell_order_only(driver)
+    driver.run_for(2_000)
+    assert [question for _, question in driver.asked] == [AskOrderFills(BTC, order_id)]
+    assert [fill.source for fill in facts_of(driver, Filled)] == [Source.SNAPSHOT]
+    driver.laws.hold_at_rest(driver.venue_now)
+
+
+def test_a_doubt_that_asking_does_not_settle_is_a_mismatch_until_it_is_settled() -> None:
+    driver = live()
+    order_id = tell_order_only(driver)
+    driver.fate = SilentAbout(AskOrderFills, AskFills, until=Millis(driver.now + 60_000))
+    driver.run_for(50_000)
+    assert len(asked(driver, AskOrderFills)) > DISPUTED_AFTER
+    [told] = [fact for fact in facts_of(driver, Mismatch) if fact.subject == "order"]
+    assert (told.key, told.ours, told.theirs, told.resolved) == (f"BTCUSDT.{order_id}", "fills of 0", "0.1", False)
+    driver.run_for(200_000)
+    [_, resolved] = [fact for fact in facts_of(driver, Mismatch) if fact.subject == "order"]
+    assert (resolved.key, resolved.since, resolved.resolved) == (told.key, told.since, True)
+    driver.laws.hold_at_rest(driver.venue_now)
+
+
+def test_a_fill_of_an_unknown_order_that_cannot_be_read_is_disputed_by_name() -> None:
+    driver = live()
+    order_id = driver.truth.place(driver.venue_now)
+    fill = driver.truth.fill(driver.venue_now, order_id, "0.1")
+    driver.truth.outbox[:] = [driver.truth.outbox[1], (fill,)]
+    driver.tell()
+    driver.fate = SilentAbout(AskOrder, until=Millis(driver.now + 40_000))
+    driver.run_for(200_000)
+    [told, _] = facts_of(driver, Mismatch)
+    assert (told.ours, told.theirs) == ("fills of 0.1", "not known")
+    driver.laws.hold_at_rest(driver.venue_now)
+
+
+def test_a_leg_that_no_fill_explains_is_disputed_and_then_taken_from_the_venue() -> None:
+    driver = live(policy=BRISK)
+    driver.trade()
+    driver.run_for(10_000)
+    driver.truth.move_leg(driver.venue_now, "0.5")
+    driver.tell()
+    driver.run_for(20_000)
+    assert Doubt("position", BTC, "both") in driver.account.doubts
+    driver.run_for(200_000)
+    assert mismatches(driver) == [("position", "BTCUSDT.both", False), ("position", "BTCUSDT.both", True)]
+    [told] = [fact for fact in facts_of(driver, Mismatch) if not fact.resolved]
+    assert (told.ours, told.theirs) == ("0.1", "0.6")
+    driver.laws.hold_at_rest(driver.venue_now)
+
+
+def test_two_sockets_that_disagree_are_settled_by_the_books() -> None:
+    policy = msgspec.structs.replace(QUIET, feed=msgspec.structs.replace(QUIET.feed, redundancy=2))
+    driver = live(policy=policy)
+    driver.trade()
+    driver.run_for(5_000)
+    leg, wallet = driver.account.positions[BTC, PositionSide.BOTH], driver.account.balances[USDT]
+    time = Millis(driver.venue_now + 90_000)  # a time that no answer can overrule for long
+    for connection, total in ((1, "1"), (2, "2")):
+        told = msgspec.convert(total, type(wallet.total), strict=False)
+        pair = (
+            msgspec.structs.replace(leg, amount=told, transaction_time=time),
+            msgspec.structs.replace(wallet, total=told, transaction_time=time),
+        )
+        driver.send(connection, frame_of(pair))
+    driver.run_for(1_000)
+    assert {(doubt.subject, doubt.key) for doubt in driver.account.doubts} >= {("tie", "both"), ("tie", USDT)}
+    driver.run_for(80_000)
+    ties = [fact for fact in facts_of(driver, Mismatch) if fact.subject == "tie"]
+    assert {(fact.key, fact.theirs) for fact in ties} == {("BTCUSDT.both", "two sockets disagree"), (USDT, "two sockets disagree")}
+    driver.run_for(600_000)
+    assert not driver.account.doubts
+    assert driver.account.positions[BTC, PositionSide.BOTH].amount == driver.truth.amount()
+    assert driver.account.balances[USDT].total == driver.truth.wallet
+
+
+def test_a_leg_that_the_position_mode_forbids_asks_for_mode_and_legs_once() -> None:
+    driver = live()
+    driver.trade()
+    driver.run_for(5_000)
+    leg = msgspec.structs.replace(
+        driver.account.positions[BTC, PositionSide.BOTH],
+        position_side=PositionSide.LONG,
+        symbol=Symbol("ETHUSDT"),
+        transaction_time=driver.venue_now,
+    )
+    driver.send(1, frame_of((leg,)))
+    driver.run_for(4_000)
+    assert (len(asked(driver, AskSettings)), Doubt("mode", leg.symbol, "long") in driver.account.doubts) == (1, False)
+
+
+def test_an_answer_on_its_way_is_waited_for() -> None:
+    driver = live(Late(AskOrderFills, 20_000))
+    tell_order_only(driver)
+    driver.run_for(19_000)
+    assert len(asked(driver, AskOrderFills)) == 1
+    driver.run_for(5_000)
+    driver.laws.hold_at_rest(driver.venue_now)
+
+
+# --- what the stream missed ---
+
+
+def test_fills_that_an_open_socket_did_not_tell_replace_it_but_not_time_and_again() -> None:
+    driver = live()
+    for _ in range(2):
+        driver.run_for(5_000)
+        trade_unheard(driver)
+        driver.run_for(5_000)
+        books(driver).read_again("test")
+        driver.run_for(5_000)
+    assert books(driver).missed_by_stream == 2
+    assert driver.machine.feed.opened_count == 2
+    assert facts_of(driver, GapOpened) == []
+    driver.run_for(60_000)
+    trade_unheard(driver)
+    driver.run_for(5_000)
+    books(driver).read_again("test")
+    driver.run_for(5_000)
+    assert driver.machine.feed.opened_count == 3
+    driver.laws.hold_at_rest(driver.venue_now)
