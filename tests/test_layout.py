@@ -68,11 +68,6 @@ TESTED_TOGETHER: Final[Mapping[str, str]] = MappingProxyType(
         "entry/cli/state.py": "scenario/test_commands.py",
         "entry/cli/table.py": "scenario/test_commands.py",
         "entry/cli/tail.py": "scenario/test_commands.py",
-        "wire/books.py": "scenario/test_usdm_stream.py",
-        "wire/feed.py": "scenario/test_usdm_stream.py",
-        "wire/machine.py": "scenario/test_usdm_stream.py",
-        "wire/pacing.py": "scenario/test_usdm_stream.py",
-        "wire/recovery.py": "scenario/test_usdm_stream.py",
     }
 )
 # path below tests/unit -> why no source file has its name
