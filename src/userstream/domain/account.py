@@ -52,13 +52,15 @@ class Instant(msgspec.Struct):
 
 
 class Movement(msgspec.Struct):
-    """A change of cash we know of; the stream tells it without an id, the history with one. `streamed`: the stream told it."""
+    """A change of cash we know of; the stream tells it without an id, the history with one. `streamed`: the stream told it. `symbol` is
+    None where nobody named one."""
 
     asset: str
     delta: Decimal
     time: Millis
     movement_id: str
     streamed: bool
+    symbol: Symbol | None = None
 
 
 def signed_quantity(fill: Filled) -> Decimal:

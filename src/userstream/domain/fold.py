@@ -162,6 +162,7 @@ def _movement_told(account: Account, movement: Movement) -> BalanceMoved:
         delta=movement.delta,
         reason="checkpoint",
         movement_id=movement.movement_id,
+        symbol=movement.symbol,
         transaction_time=movement.time,
     )
 

@@ -182,7 +182,8 @@ def apply_movement(account: Account, event: BalanceMoved, connection: int) -> Ev
     known = next((movement for movement in account.movements if _is_same_movement(movement, event)), None)
     if known is None:
         streamed = event.source is STREAM
-        account.movements.append(Movement(event.asset, event.delta, event.transaction_time, event.movement_id, streamed))
+        made = Movement(event.asset, event.delta, event.transaction_time, event.movement_id, streamed, event.symbol)
+        account.movements.append(made)
         return event
     known.movement_id = known.movement_id or event.movement_id
     if event.source is STREAM and not known.streamed:
@@ -198,6 +199,8 @@ def _is_same_movement(known: Movement, event: BalanceMoved) -> bool:
         return known.movement_id == event.movement_id
     if known.asset != event.asset or known.delta != event.delta:
         return False
+    if known.symbol != event.symbol and None not in (known.symbol, event.symbol):
+        return False  # funding of several symbols is booked at one time, and small amounts are often the same
     if known.streamed and event.source is STREAM:
         return known.time == event.transaction_time
     return abs(known.time - event.transaction_time) <= SAME_MOVEMENT_MS
