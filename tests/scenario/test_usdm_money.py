@@ -6,7 +6,9 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Final
 
-from tests.support.desk import NAME
+import msgspec
+
+from tests.support.desk import NAME, QUICK
 from tests.support.equality import both_ways, darken, settled_desk
 from userstream import (
     BalanceMoved,
@@ -101,3 +103,26 @@ async def test_fees_in_another_coin(tmp_path: Path, cut: bool) -> None:
         await desk.until_same()
         await desk.until(lambda: {fill.fee_asset for fill in desk.account.fills.recent()} == {"BNB", "USDT"}, "both fee assets")
         assert desk.account.balances["BNB"].total < Decimal(10)
+
+
+@both_ways
+async def test_equal_fundings_of_two_symbols_are_both_told(tmp_path: Path, cut: bool) -> None:
+    """Funding is booked for all symbols at one time, and small amounts are often the same."""
+    async with settled_desk(tmp_path) as desk:
+        desk.trade(BTC, quantity="0.010")
+        desk.trade(ETH, quantity="0.400")
+        await darken(desk, cut)
+        for symbol, price in ((BTC, "80000"), (ETH, "2000")):
+            desk.act("move_price", symbol=symbol, price=price)
+            desk.act("fund", symbol=symbol, rate="0.0001")
+        await desk.until(lambda: len(desk.told(BalanceMoved)) == 2, "both fundings")
+        assert {(move.symbol, move.delta) for move in desk.told(BalanceMoved)} == {(BTC, Decimal("-0.08")), (ETH, Decimal("-0.08"))}
+
+
+async def test_equal_movements_of_one_moment_are_told_apart_by_history(tmp_path: Path) -> None:
+    """The stream has no ids: the second of two alike looks like a copy of the first, until history is read."""
+    often = msgspec.structs.replace(QUICK, history_s=1.0)
+    async with settled_desk(tmp_path, recovery=often) as desk:
+        for _ in range(3):
+            desk.act("transfer", account=NAME, asset="USDT", amount="100")
+        await desk.until(lambda: len(desk.told(BalanceMoved)) == 3, "three movements")

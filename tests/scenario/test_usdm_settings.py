@@ -6,8 +6,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Final
 
-from tests.support.desk import NAME
-from tests.support.equality import both_ways, darken, settled_desk
+from tests.support.desk import NAME, Desk
+from tests.support.equality import both_ways, darken, in_the_dark, settled_desk
 from userstream import (
     AccountConfigChanged,
     MarginType,
@@ -75,3 +75,35 @@ async def test_back_to_one_way(tmp_path: Path) -> None:
         await desk.until_same()
         assert desk.account.positions[BTC].amount == Decimal("0.030")
         assert {event.position_side for event in desk.told(PositionSet)} == {PositionSide.LONG, PositionSide.BOTH}
+
+
+@both_ways
+async def test_multi_assets_mode(tmp_path: Path, cut: bool) -> None:
+    async with settled_desk(tmp_path) as desk:
+        async with in_the_dark(desk, cut):
+            await desk.call("POST", "/fapi/v1/multiAssetsMargin", multiAssetsMargin="true")
+        await desk.until(lambda: _modes(desk) == [True], "the new mode")
+        async with in_the_dark(desk, cut):
+            await desk.call("POST", "/fapi/v1/multiAssetsMargin", multiAssetsMargin="false")
+        await desk.until(lambda: _modes(desk) == [True, False], "the old mode")
+
+
+def _modes(desk: Desk) -> list[bool]:
+    """The asset modes that were told since the first reading."""
+    told = [event.multi_asset_mode for event in desk.told(AccountConfigChanged) if event.multi_asset_mode is not None]
+    return [mode for place, mode in enumerate(told) if mode != ([False, *told][place])]
+
+
+async def test_settings_of_a_lagging_venue_do_not_go_back(tmp_path: Path) -> None:
+    """REST shows what was true a moment ago: it takes back neither what the stream told nor what changed in a gap."""
+    async with settled_desk(tmp_path) as desk:
+        desk.trade(quantity="0.100")
+        await desk.until_same()
+        desk.act("rest_lag", ms=120)
+        desk.act("leverage", account=NAME, symbol=BTC, leverage=7)
+        await desk.until(lambda: desk.account.positions[BTC].leverage == 7, "the leverage that was told")
+        await darken(desk, True)
+        desk.act("leverage", account=NAME, symbol=BTC, leverage=9)
+        await desk.until(lambda: desk.account.positions[BTC].leverage == 9, "the leverage that was read")
+        await desk.until_same()
+        assert [event.leverage for event in desk.told(AccountConfigChanged) if event.symbol == BTC] == [7, 9]

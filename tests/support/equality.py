@@ -62,9 +62,9 @@ async def until_equal(desk: Desk, store: Path) -> None:
         if not live_differences(desk) and desk.account.health.is_healthy:
             break
         await desk.application.clock.sleep(5)
-    assert live_differences(desk) == []
-    assert desk.account.health.is_healthy
-    assert await store_differences(desk, store) == []
+    wrong = live_differences(desk) or await store_differences(desk, store)
+    assert not wrong, wrong
+    assert desk.account.health.is_healthy, desk.account.health
 
 
 def live_differences(desk: Desk) -> list[str]:
