@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from decimal import Decimal
+from functools import cache
 from typing import Final
 
 import msgspec
@@ -30,9 +31,14 @@ def check_amounts(amounts: Iterable[Decimal | None]) -> None:
 
 def unsound_paths(part: msgspec.Struct, path: str) -> Iterator[str]:
     """The fields of a message that `check_amounts` refuses, by the venue's own keys."""
-    for described in msgspec.structs.fields(part):
-        value = getattr(part, described.name)
-        yield from _unsound_behind(value, f"{path}.{described.encode_name}")
+    for name, key in _keys_of(type(part)):
+        yield from _unsound_behind(getattr(part, name), f"{path}.{key}")
+
+
+@cache
+def _keys_of(kind: type[msgspec.Struct]) -> tuple[tuple[str, str], ...]:
+    """Our names of a part's fields and the venue's; found out once, because msgspec reads all annotations for it."""
+    return tuple((described.name, described.encode_name) for described in msgspec.structs.fields(kind))
 
 
 def _unsound_behind(value: object, path: str) -> Iterator[str]:
