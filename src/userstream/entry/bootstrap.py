@@ -85,6 +85,7 @@ class Application:
             raise SettingsError(f"account {settings.name!r} is running already: names are unique, choose another")
         spec = find_venue(settings.venue)
         place = place_of(settings, spec)
+        check_endpoints(settings.name, place.endpoints)
         guard_secrets(place.credentials)
         machine = Machine(spec, place, policy_of(settings, place.jitter_seed), now=self.clock.now(), wall=self.clock.wall())
         gate = self._gate(spec, place.endpoints.rest_url)
@@ -237,6 +238,22 @@ def endpoints_of(settings: AccountSettings, spec: VenueSpec, environment: Mappin
         ws_url=choose(settings.ws_url, "WS_URL", spec.real.ws_url),
         ws_api_url=choose(settings.ws_api_url, "WS_API_URL", spec.real.ws_api_url),
     )
+
+
+def check_endpoints(account: str, endpoints: Endpoints) -> None:
+    """Raises SettingsError for addresses that no socket could use: without it, they would be tried for ever."""
+    from userstream.adapters.network import check_address
+
+    addresses = (("rest_url", endpoints.rest_url), ("ws_url", endpoints.ws_url), ("ws_api_url", endpoints.ws_api_url))
+    for name, address in addresses:
+        secure, plain = ("https", "http") if name == "rest_url" else ("wss", "ws")
+        try:
+            if address:
+                check_address(address, secure=secure, plain=plain)
+            if "?" in address:
+                raise SettingsError("a base address must not hold a query")
+        except SettingsError as error:
+            raise SettingsError(f"account {account!r}: {name}: {error}") from None
 
 
 def policy_of(settings: AccountSettings, seed: int) -> MachinePolicy:

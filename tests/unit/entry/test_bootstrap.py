@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import msgspec
 import pytest
 
 from tests.support.clock import ManualClock
@@ -119,6 +120,25 @@ async def test_an_account_that_is_stopped_while_it_starts_never_comes_to_life(ho
     assert await house.journal.load_checkpoint(AccountId("alice")) == (0, ())
     assert await house.journal.last_sequence(AccountId("alice")) == 1_000
     await house.stop()
+
+
+@pytest.mark.parametrize(
+    ("addresses", "words"),
+    [
+        ({"rest_url": "fapi.binance.com"}, "rest_url: an address must be https://"),
+        ({"rest_url": "http://fapi.binance.com"}, "rest_url: http://fapi.binance.com: unencrypted"),
+        ({"rest_url": "https://fapi.binance.com/?x=1"}, "rest_url: .* query"),
+        ({"ws_url": "https://fstream.binance.com"}, "ws_url: an address must be wss://"),
+        ({"ws_api_url": "wss://me:secret@ws-fapi.binance.com"}, "ws_api_url: .*password"),
+    ],
+)
+async def test_an_address_that_no_socket_could_use_is_told_at_once(house: House, addresses: dict[str, str], words: str) -> None:
+    plain = AccountSettings(name="alice", venue="binance-usdm", credentials=credentials_of("key", "secret"))
+    settings = msgspec.structs.replace(plain, **addresses)
+    with pytest.raises(SettingsError, match=f"account 'alice': {words}") as raised:
+        await house.application.add(settings)
+    assert "secret" not in str(raised.value)
+    assert house.application.accounts == {} and house.http.requests == []
 
 
 async def test_an_account_whose_past_cannot_be_read_is_not_there(house: House) -> None:
