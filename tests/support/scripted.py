@@ -277,9 +277,8 @@ def _list(truth: Truth, script: Script, question: Question, seen: Millis) -> Ans
     match question:
         case AskOpenOrders(conditional):
             return Answer(events=tuple(order for order in truth.open_orders_at(seen) if order.conditional is conditional))
-        case AskOrders(since, until):
-            orders = [order for order in truth.orders_at(seen) if not order.conditional]
-            return Answer(events=tuple(order for order in orders if since <= order.transaction_time <= until))
+        case AskOrders():
+            return _orders(truth, question, seen)
         case AskOrderFills(symbol, order_id):
             known = truth.fills_between(Millis(0), seen)
             return Answer(events=tuple(fill for fill in known if (fill.symbol, fill.order_id) == (symbol, order_id)))
@@ -291,6 +290,12 @@ def _list(truth: Truth, script: Script, question: Question, seen: Millis) -> Ans
             return Answer(events=tuple(truth.movements_between(since, until)), traded=traded)
         case _:
             raise AssertionError(f"no list answers {question}")
+
+
+def _orders(truth: Truth, question: AskOrders, seen: Millis) -> Answer:
+    known = [order for order in truth.orders_at(seen) if order.conditional is question.conditional]
+    known = [order for order in known if question.symbol in (None, order.symbol)]
+    return Answer(events=tuple(order for order in known if question.since <= order.transaction_time <= question.until))
 
 
 def _fills(truth: Truth, script: Script, question: AskFills, seen: Millis) -> Answer:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import itertools
 from bisect import bisect_right
-from collections.abc import Iterable
 from decimal import Decimal
 from typing import Final, TypeAlias, TypeVar
 
@@ -61,9 +60,17 @@ class Truth:
     # --- deeds ---
 
     def place(
-        self, time: Millis, *, symbol: Symbol = BTC, side: Side = Side.BUY, quantity: str = "0.3", conditional: bool = False
+        self,
+        time: Millis,
+        *,
+        symbol: Symbol = BTC,
+        side: Side = Side.BUY,
+        quantity: str = "0.3",
+        conditional: bool = False,
+        original_type: str = "",
     ) -> OrderId:
-        """A new limit order. Conditional orders count among ids of their own at real venues; here one counter serves both."""
+        """A new limit order; `original_type` is another where a conditional one became it. Conditional orders count among ids of
+        their own at real venues; here one counter serves both."""
         order_id = OrderId(str(next(self._order_numbers)))
         order = OrderChanged(
             account=ALICE,
@@ -74,6 +81,7 @@ class Truth:
             client_order_id=ClientOrderId(f"bot-{order_id}"),
             side=side,
             order_type="limit",
+            original_type=original_type or "limit",
             status=OrderStatus.NEW,
             execution_type="new",
             price=PRICE,
@@ -127,7 +135,7 @@ class Truth:
     def trigger(self, time: Millis, order_id: OrderId, *, symbol: Symbol = BTC) -> OrderId:
         """A conditional order becomes a real one, which has an id of its own."""
         versions = self._orders[symbol, order_id, True]
-        real = self.place(time, symbol=symbol, side=versions[-1].side, quantity=str(versions[-1].quantity))
+        real = self.place(time, symbol=symbol, side=versions[-1].side, quantity=str(versions[-1].quantity), original_type="stop")
         changed = self._change(versions, time, status=OrderStatus.TRIGGERED, execution_type="triggered", triggered_order_id=real)
         self.outbox.append((changed,))
         return real
@@ -166,7 +174,7 @@ class Truth:
         return [order for versions in self._orders.values() if (order := _version_at(versions, time)) is not None]
 
     def open_orders_at(self, time: Millis) -> list[OrderChanged]:
-        done = {*FINAL, OrderStatus.TRIGGERED}
+        done = {*FINAL, OrderStatus.TRIGGERED}  # what was triggered lives on as the order that it became
         return [order for order in self.orders_at(time) if order.status not in done]
 
     def order_at(self, time: Millis, symbol: Symbol, order_id: OrderId, conditional: bool) -> OrderChanged | None:
@@ -217,7 +225,3 @@ class Truth:
 
 def _when(fill: Filled) -> Millis:
     return fill.transaction_time
-
-
-def identities(fills: Iterable[Filled]) -> list[FillIdentity]:
-    return [identity(fill) for fill in fills]

@@ -280,6 +280,17 @@ def test_an_order_the_venue_does_not_know_stays_and_is_shown_in_the_end() -> Non
     assert len(asked(driver, AskOrder)) % (NOT_FOUND_TRIES + 1) == 0
 
 
+def test_each_order_that_is_not_found_is_shown_and_the_reading_waits_for_the_last() -> None:
+    driver = live()
+    for order_id in (driver.place(), driver.place()):
+        driver.run_for(5_000)
+        driver.truth.lose_order(order_id)
+    books(driver).read_again("test")
+    driver.run_for(20_000)
+    assert mismatches(driver) == [("order", "BTCUSDT.1", False), ("order", "BTCUSDT.2", False)]
+    assert facts_of(driver, SnapshotTaken)[-1].reason == "test"
+
+
 def test_an_order_that_history_knows_a_little_later_is_no_mismatch() -> None:
     driver = live(NotFoundYet())
     order_id = driver.place()

@@ -12,6 +12,7 @@ from userstream.domain.account import Doubt
 from userstream.domain.events import Filled, GapOpened, Mismatch
 from userstream.domain.words import PositionSide, Source
 from userstream.kernel.ids import Millis, OrderId, Symbol
+from userstream.wire.books import NOT_FOUND_TRIES
 from userstream.wire.doubts import DISPUTED_AFTER
 from userstream.wire.question import AskFills, AskOrder, AskOrderFills, AskSettings
 
@@ -63,6 +64,18 @@ def test_a_fill_of_an_unknown_order_that_cannot_be_read_is_disputed_by_name() ->
     [told, _] = facts_of(driver, Mismatch)
     assert (told.ours, told.theirs) == ("fills of 0.1", "not known")
     driver.laws.hold_at_rest(driver.venue_now)
+
+
+def test_a_fill_whose_order_the_venue_does_not_know_is_disputed_once() -> None:
+    driver = live()
+    order_id = driver.truth.place(driver.venue_now)
+    fill = driver.truth.fill(driver.venue_now, order_id, "0.1")
+    driver.truth.outbox[:] = [driver.truth.outbox[1], (msgspec.structs.replace(fill, fee=None),)]
+    driver.tell()
+    driver.truth.lose_order(order_id)
+    driver.run_for(300_000)
+    assert len(asked(driver, AskOrder)) > NOT_FOUND_TRIES + 1
+    assert mismatches(driver) == [("order", f"BTCUSDT.{order_id}", False)]
 
 
 def test_a_leg_that_no_fill_explains_is_disputed_and_then_taken_from_the_venue() -> None:

@@ -14,7 +14,7 @@ from userstream.kernel.secret import Secret
 from userstream.wire.feed import NEVER, SHORT_LIFE_MS, Dial, Fail, Feed, FeedPolicy, Hang, SendPing, SendText, SessionCall
 from userstream.wire.pacing import Backoff
 from userstream.wire.request import HttpResponse
-from userstream.wire.session import Emit, GiveUp, Opened, Reset, Send
+from userstream.wire.session import Effect, Emit, GiveUp, Opened, Reset, Send
 
 START = Millis(1_000_000)
 BACKOFF = Backoff(seed=3)
@@ -333,6 +333,21 @@ def test_giving_up_ends_the_feed() -> None:
     stage.say(1, GiveUp(error))
     assert Fail(error) in stage.feed.wishes
     assert (stage.connections, stage.feed.deadline()) == ([], NEVER)
+
+
+def test_a_session_that_breaks_at_the_farewell_is_closed_once() -> None:
+    stage = Stage()
+    stage.feed = Feed(lambda number, form, now: RudeSession(PLACE, number, now), POLICY)
+    stage.started().open(1)
+    stage.feed.stop(stage.now)
+    assert (stage.connections, stage.feed.wishes.count(Hang(1))) == ([], 1)
+
+
+class RudeSession(ScriptedSession):
+    """Breaks off when it should say goodbye."""
+
+    def close(self, now: Millis) -> list[Effect]:
+        return [DEAD]
 
 
 def test_what_a_session_found_unknown_outlives_it() -> None:

@@ -6,10 +6,10 @@ import msgspec
 import pytest
 
 from tests.support.machine import BRISK, START, Driver, Fate, Instead, Reply
-from tests.support.scripted import KEY_REFUSED, PLACE, REFUSE
+from tests.support.scripted import KEY_REFUSED, PLACE, REFUSE, frame_of
 from tests.unit.wire.kit import facts_of
 from userstream.domain.events import Filled, GapOpened, GapRepaired, Mismatch, SnapshotTaken, StreamChanged, Unrecognized
-from userstream.domain.words import Source, StreamState
+from userstream.domain.words import OrderStatus, Source, StreamState
 from userstream.kernel.errors import AuthenticationError
 from userstream.kernel.ids import Millis
 from userstream.wire.feed import NEVER, Ask, SessionCall
@@ -31,6 +31,7 @@ def test_a_fill_before_the_clock_is_measured_is_found_all_the_same() -> None:
     driver.run_for(300)
     driver.trade()
     driver.run_until_live()
+    assert len(facts_of(driver, Filled)) == 1
     driver.laws.hold_at_rest(driver.venue_now)
 
 
@@ -180,6 +181,18 @@ def test_a_way_of_subscribing_on_which_nothing_is_told_is_left() -> None:
     driver.laws.hold_at_rest(driver.venue_now)
 
 
+def test_a_conditional_order_that_was_placed_and_triggered_in_the_dark_is_found() -> None:
+    driver = Driver().start().run_until_live()
+    driver.run_for(10_000)
+    driver.cut_all()
+    conditional = driver.truth.place(driver.venue_now, conditional=True)
+    real = driver.truth.trigger(driver.venue_now, conditional)
+    driver.tell_nobody()
+    driver.run_until_live()
+    orders = {order.order_id: order.status for order in driver.account.orders.values()}
+    assert orders == {conditional: OrderStatus.TRIGGERED, real: OrderStatus.NEW}
+
+
 # --- bytes that are no message ---
 
 
@@ -196,6 +209,14 @@ def test_an_unreadable_frame_opens_a_gap_until_the_books_were_read() -> None:
     [opened], [repaired] = facts_of(driver, GapOpened), facts_of(driver, GapRepaired)
     assert opened.since == repaired.since < driver.venue_now - LAG_MS
     assert (driver.machine.unrecognized, driver.connections) == (1, [1])
+
+
+def test_an_event_that_nobody_knows_is_counted_and_opens_no_gap() -> None:
+    driver = Driver().start().run_until_live()
+    driver.send(1, frame_of((Unrecognized(name="event NEWS_OF_TOMORROW", reason="not in the documents"),)))
+    driver.run_for(100)
+    assert (driver.machine.unrecognized, driver.account.state) == (1, StreamState.LIVE)
+    assert facts_of(driver, GapOpened) == []
 
 
 @pytest.mark.parametrize("connection", [1, 9])
@@ -338,6 +359,7 @@ def test_without_a_secret_the_stream_is_followed_and_nothing_asked() -> None:
     driver.fill(order_id)
     driver.run_for(100)
     driver.send_garbage(1)
+    driver.run_for(100)
     driver.cut_all()
     driver.run_for(2 * UNPROVEN_MEMORY_MS)
     assert (driver.asked, driver.account.state) == ([], StreamState.LIVE)

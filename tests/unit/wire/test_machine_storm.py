@@ -34,6 +34,7 @@ DEEDS = (
     "sell",
     "cash",
     "restart",
+    "trigger",
 )
 
 
@@ -77,6 +78,9 @@ def do_alone(driver: Driver, deed: str, pick: int) -> None:
             driver.tell()
         case "cash":
             driver.truth.move_cash(driver.venue_now, "-0.35")
+            driver.tell()
+        case "trigger":
+            driver.truth.trigger(driver.venue_now, driver.truth.place(driver.venue_now, conditional=True))
             driver.tell()
         case "restart":
             driver.restart(pick * 1_000)

@@ -45,11 +45,15 @@ def a_round(*, full: bool = True, settings: bool = False, movements: bool = True
 
 
 def take(current: Round, account: Account, question: Question, *events: Event, **fields: object) -> list[Question]:
-    """An answer as the books take it: its events first. Returns what follows from it."""
+    """An answer as the books take it: its events first. Returns what follows from it; past conditional orders there are none."""
     for event in events:
         apply(account, event)
     current.take(question, Answer(events=events, **fields), account)  # type: ignore[arg-type]
-    return current.take_ready()
+    ready = current.take_ready()
+    past = [follow for follow in ready if isinstance(follow, AskOrders) and follow.conditional]
+    for follow in past:
+        ready += take(current, account, follow)
+    return [follow for follow in ready if follow not in past]
 
 
 def answer_lists(current: Round, account: Account, *, but: tuple[Question, ...] = ()) -> list[Question]:
@@ -198,6 +202,12 @@ def test_doubts_about_other_things_are_no_business_of_a_round() -> None:
     account.doubt("tie", Symbol(""), "USDT")
     assert answer_lists(current, account) == []
     assert current.is_done
+
+
+def test_a_list_of_open_orders_lists_orders() -> None:
+    current, account = a_round(), account_of()
+    current.take_ready()
+    assert take(current, account, PLAIN, filled(transaction_time=STARTED)) == [AskOrder(BTC, OrderId("8886774"), False), FILLS]
 
 
 def test_an_audit_asks_nothing_more() -> None:
