@@ -347,7 +347,7 @@ class Books:
         for known in absent_keys(self._account, answer, inquiry.question):
             if isinstance(known, PositionSet):
                 events.append(flat_position(known, inquiry.as_of, self._policy.lag_ms, wall, self._clock.at(now)))
-            elif isinstance(known, BalanceSet):
+            else:
                 events.append(empty_balance(known, inquiry.as_of, self._policy.lag_ms, wall))
         return events
 

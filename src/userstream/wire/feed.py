@@ -14,7 +14,7 @@ from userstream.kernel.ids import Millis
 from userstream.kernel.secret import Secret
 from userstream.wire.pacing import Backoff
 from userstream.wire.request import HttpRequest, HttpResponse
-from userstream.wire.session import Call, Connect, Effect, Emit, GiveUp, Opened, Ping, Reset, Send, Session
+from userstream.wire.session import Call, Connect, Effect, GiveUp, Opened, Ping, Reset, Send, Session
 
 NEVER: Final = Millis(2**62)
 
@@ -188,6 +188,7 @@ class Feed:
     # --- inside ---
 
     def _carry(self, line: Line, effects: list[Effect], now: Millis) -> None:
+        """Passes over `Emit`: only a frame brings events, and the machine takes them from it."""
         for effect in effects:
             if line.connection not in self.lines:
                 return
@@ -208,8 +209,6 @@ class Feed:
                 case GiveUp(error):
                     self.wishes.append(Fail(error))
                     self.stop(now)
-                case Emit():
-                    pass  # only a frame brings events, and the machine takes them from it
 
     def _open(self, line: Line, now: Millis) -> None:
         if line.opened is not None:

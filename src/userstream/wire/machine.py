@@ -218,9 +218,8 @@ class Machine:
         elif self._next_forget <= now:
             self._next_forget = Millis(now + FORGET_MS)
             forget(self.account, Millis(max(0, newest_time(self.account) - UNPROVEN_MEMORY_MS)))
-        if self.doubt_tick <= now:
-            if self.books is not None:
-                self._facts += self.books.weigh_doubts(now, wall)
+        if self.books is not None and self.doubt_tick <= now:
+            self._facts += self.books.weigh_doubts(now, wall)
             self.doubt_tick = Millis(now + DOUBT_TICK_MS) if self.account.doubts else NEVER
         return self._settle(now)
 
