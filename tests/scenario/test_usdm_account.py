@@ -6,17 +6,20 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Final
 
-from tests.support.desk import NAME
-from tests.support.equality import both_ways, darken, settled_desk
+from tests.support.desk import NAME, WIDE, open_desk
+from tests.support.equality import both_ways, darken, settled_desk, store_differences, until_equal
 from userstream import (
     BalanceMoved,
     Filled,
     MarginCalled,
     MarginType,
+    OrderChanged,
     OrderStatus,
     Origin,
     PositionSide,
 )
+from userstream.sim.server import PaperExchangeServer
+from userstream.sim.settings import AccountSpec, SimulatorSettings
 
 BTC: Final = "BTCUSDT"
 ETH: Final = "ETHUSDT"
@@ -124,3 +127,37 @@ async def test_margin_call_comes_before_the_liquidation(tmp_path: Path) -> None:
         kinds = [type(event) for event in desk.events if isinstance(event, MarginCalled | Filled)]
         assert kinds[-1] is Filled
         assert MarginCalled in kinds
+
+
+# --- while the program is not running ----------------------------------------------------------------------------------
+
+
+async def test_what_happens_between_two_runs(tmp_path: Path) -> None:
+    """The second run reads it all from the venue's books; what only the stream tells (margin calls) is not among it."""
+    store, spec = tmp_path / "desk.db", AccountSpec(account=NAME, balances={"USDT": Decimal(100_000), "BNB": Decimal(10)})
+    server = PaperExchangeServer(SimulatorSettings(accounts=(spec,), limits=WIDE))
+    await server.start()
+    try:
+        async with open_desk(server=server, store=store) as first:
+            first.trade(quantity="1.000")
+            first.trade(ETH, quantity="2.000")
+            resting = first.place()
+            await until_equal(first, store)
+        first.act("fee_asset", account=NAME, asset="BNB")
+        first.fill(resting, quantity="0.004")
+        first.act("fund", symbol=BTC, rate="0.0001")
+        first.act("liquidate", account=NAME, symbol=BTC, quantity="0.300")
+        first.act("adl", account=NAME, symbol=BTC, quantity="0.200")
+        first.act("settle", symbol=ETH)
+        first.act("transfer", account=NAME, asset="USDT", amount="-500")
+        first.act("leverage", account=NAME, symbol=BTC, leverage=12)
+        async with open_desk(server=server, store=store) as second:
+            await second.until(lambda: len(second.told(BalanceMoved)) == 2 and second.account.health.is_healthy, "both movements")
+            assert second.account.positions[BTC].leverage == 12
+            assert [leg.symbol for leg in second.account.positions.open()] == [BTC]
+            origins = {event.origin for event in second.told(OrderChanged)}
+            assert {Origin.LIQUIDATION, Origin.ADL, Origin.SETTLEMENT} <= origins
+            assert [event.reason for event in second.told(BalanceMoved)] == ["funding_fee", "transfer"]
+            assert await store_differences(second, store) == []
+    finally:
+        await server.stop()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 from typing import Final
 
@@ -45,6 +47,8 @@ class Weather:
     async def blow(self) -> None:
         for _ in range(DEEDS):
             self._chance.choice(self._deeds)(self._chance.choice(SYMBOLS))
+            if self._chance.random() < 0.15:
+                await self._chance.choice((self._amend, self._place_conditional))(self._chance.choice(SYMBOLS))
             if self._chance.random() < 0.5:
                 await self._desk.application.clock.sleep(self._chance.choice((1, 5, 20, 80)))
         self._desk.act("clear")
@@ -75,6 +79,29 @@ class Weather:
         action = self._chance.choice(("fill", "fill", "cancel"))
         self._try(action, account=NAME, symbol=symbol, order_id=order["order_id"], **(part if action == "fill" else {}))
 
+    async def _amend(self, symbol: str) -> None:
+        """The newest resting order becomes larger or smaller, at another price."""
+        waiting = [row for row in self._desk.truth()["orders"] if row["symbol"] == symbol and row["status"] == "new"]
+        for order in waiting[-1:]:
+            price = Decimal(order["price"]) + self._chance.randint(-5, 5)
+            quantity = Decimal(SIZES[symbol]) * self._chance.randint(1, 3)
+            names = {"symbol": symbol, "orderId": str(order["order_id"]), "side": order["side"].upper()}
+            await self._ask("PUT", "/fapi/v1/order", quantity=str(quantity), price=str(price), **names)
+
+    async def _place_conditional(self, symbol: str) -> None:
+        """A stop or a trailing stop near the price; the market triggers it, or nobody does."""
+        price = Decimal(self._desk.act("move_price", symbol=symbol, price="81000" if symbol == "BTCUSDT" else "2850")["mark_price"])
+        side, away = self._chance.choice((("BUY", "1.005"), ("SELL", "0.995")))
+        stop = {"algoType": "CONDITIONAL", "symbol": symbol, "side": side, "quantity": SIZES[symbol], "positionSide": self._leg().upper()}
+        level = str((price * Decimal(away)).quantize(Decimal(1)))
+        limit = {"type": "STOP", "price": level} if self._chance.random() < 0.5 else {"type": "STOP_MARKET"}
+        await self._ask("POST", "/fapi/v1/algoOrder", triggerPrice=level, **stop, **limit)
+
+    async def _ask(self, method: str, path: str, **parameters: str) -> None:
+        """As `Desk.call`, and the venue may say no."""
+        with contextlib.suppress(AssertionError):
+            await self._desk.call(method, path, **parameters)
+
     def _fund(self, symbol: str) -> None:
         self._try("fund", symbol=symbol, rate=self._chance.choice(("0.0001", "-0.0003")))
 
@@ -100,7 +127,7 @@ class Weather:
         self._try("hedge_mode", account=NAME, on=not self._desk.truth()["settings"]["hedge_mode"])
 
     def _move_price(self, symbol: str) -> None:
-        price = self._chance.randint(79_000, 83_000) if symbol == "BTCUSDT" else self._chance.randint(2_700, 3_000)
+        price = self._chance.randint(80_000, 82_000) if symbol == "BTCUSDT" else self._chance.randint(2_800, 2_900)
         self._try("move_price", symbol=symbol, price=str(price))
 
     def _change_fee_asset(self, symbol: str) -> None:

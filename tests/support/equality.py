@@ -22,6 +22,7 @@ Facts: TypeAlias = dict[Key, tuple[object, ...]]
 
 TRADE_INCOMES: Final = ("realized_pnl", "commission")
 both_ways: Final = pytest.mark.parametrize("cut", [False, True], ids=["socket up", "socket cut"])
+UNTRIGGERED_ENDS: Final = ("canceled", "expired", "rejected")
 PATIENCE: Final = 800
 """So many looks, 5 ms apart, until a difference that stays is a failure."""
 COMPLETED: Final = ("fee", "fee_asset", "maker", "realized_pnl", "position_side")
@@ -74,7 +75,8 @@ def live_differences(desk: Desk) -> list[str]:
         *_compare("fill", _fills_told(desk), _fills(truth["fills"])),
         *_compare("leg", _legs(desk), _truth_legs(truth["positions"])),
         *_compare("wallet", _wallets(desk), _truth_wallets(truth["balances"])),
-        *_compare("algo", _algos_told(desk), _truth_algos(truth["algo_orders"])),
+        *_compare("order", _orders_told(desk), _truth_orders(truth["orders"])),
+        *_compare_algos("algo", _algos_told(desk), _truth_algos(truth["algo_orders"])),
         *_compare_movements("told", ((event.asset, event.delta) for event in desk.told(BalanceMoved)), truth),
     ]
 
@@ -95,7 +97,7 @@ async def store_differences(desk: Desk, path: Path) -> list[str]:
     return [
         *([] if comparison.is_equal else [str(comparison)]),
         *_compare("stored fill", _fills(fills), _fills(truth["fills"])),
-        *_compare("stored algo", algos, _truth_algos(truth["algo_orders"])),
+        *_compare_algos("stored algo", algos, _truth_algos(truth["algo_orders"])),
         *_compare_movements("stored", moved, truth),
     ]
 
@@ -103,6 +105,11 @@ async def store_differences(desk: Desk, path: Path) -> list[str]:
 def _compare(what: str, ours: Facts, theirs: Facts) -> list[str]:
     keys = sorted(key for key in ours.keys() | theirs.keys() if ours.get(key) != theirs.get(key))
     return [f"{what} {'/'.join(key)}: ours {ours.get(key)}, truth {theirs.get(key)}" for key in keys]
+
+
+def _compare_algos(what: str, ours: Facts, theirs: Facts) -> list[str]:
+    """A conditional order that was placed and ended untriggered inside a gap leaves no trace that recovery follows: it may be missing."""
+    return _compare(what, ours, {key: facts for key, facts in theirs.items() if key in ours or facts[0] not in UNTRIGGERED_ENDS})
 
 
 def _compare_movements(what: str, ours: Iterable[tuple[str, Decimal]], truth: Row) -> list[str]:
@@ -166,6 +173,16 @@ def _wallets(desk: Desk) -> Facts:
 def _truth_wallets(rows: Iterable[Row]) -> Facts:
     wallets = {(row["asset"],): (Decimal(row["wallet"]), Decimal(row["cross_wallet"])) for row in rows}
     return {asset: amounts for asset, amounts in wallets.items() if amounts[0]}
+
+
+def _orders_told(desk: Desk) -> Facts:
+    """What was asked for, amendments included; `Desk.differences` compares how far the orders came."""
+    told = {event.order_id: event for event in desk.told(OrderChanged) if not event.conditional}
+    return {(str(order_id),): (event.price, event.quantity, event.reduce_only) for order_id, event in told.items()}
+
+
+def _truth_orders(rows: Iterable[Row]) -> Facts:
+    return {(str(row["order_id"]),): (Decimal(row["price"]), Decimal(row["quantity"]), row["reduce_only"]) for row in rows}
 
 
 def _algos_told(desk: Desk) -> Facts:
