@@ -58,7 +58,6 @@ TESTED_TOGETHER: Final[Mapping[str, str]] = MappingProxyType(
         "domain/registers.py": "scenario/test_usdm_stream.py",
         "entry/api.py": "scenario/test_usdm_restart.py",
         "entry/bootstrap.py": "scenario/test_usdm_restart.py",
-        "entry/classic.py": "scenario/test_classic.py",
         "entry/paper.py": "scenario/test_library.py",
         "entry/show.py": "scenario/test_commands.py",
         "entry/cli/demo.py": "scenario/test_commands.py",

@@ -255,10 +255,11 @@ class Mailbox:
         newest = self._newest
         journal = self._application().journal
         await journal.flush()
-        for record in await journal.read_account(ACCOUNT, after=self._after, limit=READ_BATCH):
+        records = await journal.read_account(ACCOUNT, after=self._after, limit=READ_BATCH)
+        for record in records:
             if record.sequence > self._after:
                 self._read(record)
-        if self._after >= newest and self._newest == newest:
+        if self._newest == newest and (self._after >= newest or not records):
             self._behind = False
 
     def _read(self, record: Record) -> None:
