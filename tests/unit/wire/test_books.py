@@ -124,6 +124,16 @@ def test_doubts_wait_until_the_clock_is_measured() -> None:
 # --- gaps ---
 
 
+def test_history_is_read_from_where_it_is_proven_less_an_overlap() -> None:
+    driver = live()
+    driver.run_for(60_000)
+    proven = driver.account.proven_until
+    driver.cut_all()
+    driver.run_for(100)
+    [since] = {question.since for _, question in driver.asked if isinstance(question, AskOrders)}
+    assert since == proven - QUIET.books.overlap_ms
+
+
 def test_a_repair_counts_the_fills_that_only_history_told() -> None:
     driver = live()
     driver.run_for(5_000)
@@ -208,7 +218,7 @@ def test_a_leg_and_a_wallet_that_complete_lists_leave_out_are_empty() -> None:
 # --- refusals ---
 
 
-@pytest.mark.parametrize(("response", "least_ms"), [(NO_ANSWER, 0), (BROKEN, 0), (NOT_NOW, 7_000), (UNREADABLE, 30_000), (REFUSED, 30_000)])
+@pytest.mark.parametrize(("response", "least_ms"), [(NO_ANSWER, 0), (BROKEN, 0), (NOT_NOW, 7_000), (UNREADABLE, 0), (REFUSED, 30_000)])
 def test_a_question_that_fails_is_asked_again_with_back_off(response: HttpResponse, least_ms: int) -> None:
     driver = Driver(Instead(AskBalances, *[response] * 5), policy=QUIET).start()
     driver.run_until_live(600_000)
@@ -237,6 +247,27 @@ def test_a_refused_time_stamp_measures_the_clock_again_once() -> None:
     assert len(asked(driver, AskClock)) == 1
     assert (len(asked(driver, AskBalances)), len(asked(driver, AskPositions))) == (2, 2)
     assert driver.account.state is StreamState.LIVE
+
+
+def test_what_was_measured_before_a_refused_time_stamp_counts_no_more() -> None:
+    driver = live(SlowAfterJump())
+    driver.venue_ahead_ms += 60_000
+    books(driver).read_again("test")
+    driver.run_for(20_000)
+    assert driver.machine.clock.at(driver.now) == driver.venue_now
+
+
+class SlowAfterJump(Fate):
+    """A time stamp is refused; what tells the time from then on takes longer than before."""
+
+    def __init__(self) -> None:
+        self._refused = False
+
+    def reply(self, question: Question, now: Millis) -> Reply:
+        if isinstance(question, AskBalances) and not self._refused:
+            self._refused = True
+            return Reply(instead=SKEWED)
+        return Reply(delay_ms=600 if isinstance(question, AskClock) else 30)
 
 
 def test_a_stamp_that_was_made_before_the_clock_was_read_again_says_nothing_of_it() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from tests.support.machine import BRISK, Driver
-from tests.support.scripted import frame_of
+from tests.support.scripted import Script, frame_of
 from tests.support.truth import BTC, USDT
 from tests.unit.wire.kit import QUIET, Late, SilentAbout, asked, books, facts_of, live, mismatches, trade_unheard
 from userstream.domain.account import Doubt
@@ -91,6 +91,21 @@ def test_a_leg_that_no_fill_explains_is_disputed_and_then_taken_from_the_venue()
     [told] = [fact for fact in facts_of(driver, Mismatch) if not fact.resolved]
     assert (told.ours, told.theirs) == ("0.1", "0.6")
     driver.laws.hold_at_rest(driver.venue_now)
+
+
+def test_the_fills_that_a_leg_misses_are_read_in_all_their_pages() -> None:
+    driver = live(script=Script(page=2))
+    driver.trade()
+    driver.run_for(10_000)
+    for _ in range(5):
+        driver.truth.fill(driver.venue_now, driver.truth.place(driver.venue_now), "0.1")
+        driver.run_for(10)
+    driver.truth.outbox[:] = [driver.truth.outbox[-2]]  # the leg's last word, without the fills
+    driver.tell()
+    driver.run_for(5_000)
+    assert len(facts_of(driver, Filled)) == 6
+    assert len({question.cursor for _, question in driver.asked if isinstance(question, AskFills)}) == 3
+    assert mismatches(driver) == []
 
 
 def test_two_sockets_that_disagree_are_settled_by_the_books() -> None:

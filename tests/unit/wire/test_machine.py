@@ -6,15 +6,15 @@ import msgspec
 import pytest
 
 from tests.support.machine import BRISK, START, Driver, Fate, Instead, Reply
-from tests.support.scripted import KEY_REFUSED, PLACE, REFUSE, frame_of
-from tests.unit.wire.kit import facts_of
+from tests.support.scripted import KEY_REFUSED, NO_ANSWER, PLACE, REFUSE, frame_of
+from tests.unit.wire.kit import Late, facts_of
 from userstream.domain.events import Filled, GapOpened, GapRepaired, Mismatch, SnapshotTaken, StreamChanged, Unrecognized
 from userstream.domain.words import OrderStatus, Source, StreamState
 from userstream.kernel.errors import AuthenticationError
 from userstream.kernel.ids import Millis
-from userstream.wire.feed import NEVER, Ask, SessionCall
+from userstream.wire.feed import NEVER, Ask, Hang, SessionCall
 from userstream.wire.machine import FORGET_MS, RESTART_LEAP, UNPROVEN_MEMORY_MS, without_key
-from userstream.wire.question import AskBalances, AskFills, AskMovements, Question
+from userstream.wire.question import AskBalances, AskClock, AskFills, AskMovements, Question
 from userstream.wire.request import HttpResponse
 
 DAILY = msgspec.structs.replace(BRISK, books=msgspec.structs.replace(BRISK.books, history_ms=86_400_000))
@@ -46,6 +46,19 @@ class SlowAnswers(Fate):
 
     def reply(self, question: Question, now: Millis) -> Reply:
         return Reply(delay_ms=self._delay_ms)
+
+
+@pytest.mark.parametrize("ahead_ms", [-3_600_000, 3_600_000])
+def test_a_wrong_wall_clock_neither_hastens_nor_hinders_the_proof(ahead_ms: int) -> None:
+    driver = Driver(Late(AskClock, 500))
+    driver.venue_ahead_ms = ahead_ms
+    driver.start()
+    driver.run_for(400)
+    assert driver.machine.feed.is_lit
+    assert not driver.machine.clock.is_measured
+    driver.run_until_live(5_000)
+    assert LAG_MS < driver.now - START < LAG_MS + 2_000
+    assert len(facts_of(driver, SnapshotTaken)) == 2
 
 
 # --- a calm life ---
@@ -121,6 +134,28 @@ def test_a_gap_begins_before_the_first_lost_fill_and_is_repaired() -> None:
     assert (opened.reason, repaired.fills) == ("connection reset", 1)
     assert [fill.source for fill in facts_of(driver, Filled)] == [Source.SNAPSHOT]
     driver.laws.hold_at_rest(driver.venue_now)
+
+
+def test_a_gap_includes_what_was_overtaken_by_the_last_that_was_heard() -> None:
+    driver = Driver(place=msgspec.structs.replace(PLACE, own_ping_ms=300)).start().run_until_live()
+    driver.run_for(10_000)
+    driver.fate = SlowFrames()
+    driver.trade()
+    lost = driver.venue_now
+    driver.run_for(1_000)
+    assert driver.machine.clock.at(driver.machine.feed.last_heard) > lost
+    driver.cut_all()
+    [gap] = facts_of(driver, GapOpened)
+    assert gap.since <= lost
+    driver.run_until_live()
+    assert len(facts_of(driver, Filled)) == 1
+
+
+class SlowFrames(Fate):
+    """Frames take longer than pongs, but less than the lag."""
+
+    def copies(self, connection: int, now: Millis) -> tuple[int, ...]:
+        return (LAG_MS - 100,)
 
 
 def test_when_the_stream_stays_away_the_books_are_polled() -> None:
@@ -311,6 +346,13 @@ def test_has_wishes_says_what_there_is_to_take() -> None:
     assert not driver.machine.has_wishes
 
 
+def test_what_was_wished_before_the_end_is_asked_no_more() -> None:
+    driver = Driver()
+    driver.machine.start(driver.now, driver.wall)
+    driver.machine.stop(driver.now, driver.wall)
+    assert {type(wish) for wish in driver.machine.take_wishes()} == {SessionCall, Hang}
+
+
 # --- restart ---
 
 
@@ -339,6 +381,28 @@ def test_a_run_that_proved_nothing_is_read_again_from_its_beginning() -> None:
     driver.run_until_live()
     assert len(facts_of(driver, Filled)) == 1
     driver.laws.hold_at_rest(driver.venue_now)
+
+
+def test_what_an_unproven_run_missed_before_it_was_last_heard_is_read() -> None:
+    driver = Driver(Silence()).start()
+    driver.run_for(2_000)
+    driver.truth.fill(driver.venue_now, driver.truth.place(driver.venue_now), "0.1")
+    driver.tell_nobody()
+    driver.run_for(10_000)
+    driver.trade()
+    driver.run_for(1_000)
+    driver.fate = Fate()
+    driver.restart()
+    driver.run_until_live()
+    assert [fill.source for fill in facts_of(driver, Filled)] == [Source.STREAM, Source.SNAPSHOT]
+    driver.laws.hold_at_rest(driver.venue_now)
+
+
+class Silence(Fate):
+    """No answer comes from REST."""
+
+    def reply(self, question: Question, now: Millis) -> Reply:
+        return Reply(instead=NO_ANSWER)
 
 
 def test_a_restart_with_a_checkpoint_alone_opens_no_gap_of_its_own() -> None:
