@@ -1,19 +1,19 @@
 """The paper exchange without its doors: venues, accounts, faults and the passing of time. It answers at once and never waits."""
 
 import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Protocol
 
 import msgspec
 
 from userstream.sim.actions import EVERYBODY
-from userstream.sim.books import Millis, Refused
+from userstream.sim.books import Happening, Millis, Refused
 from userstream.sim.clock import ExchangeClock
 from userstream.sim.dialects.registry import VENUES
 from userstream.sim.exchange import Exchange
 from userstream.sim.faults import FaultPlan
 from userstream.sim.keys import ApiKey, make_secret, make_text
-from userstream.sim.lanes import Hub, Lane
+from userstream.sim.lanes import Hub, Kind, Lane, Parcel
 from userstream.sim.limits import Limits
 from userstream.sim.pace import TradingPace
 from userstream.sim.room import Room
@@ -67,6 +67,8 @@ class House:
         self._budgets: dict[str, Limits] = {}
         self._hall_of: dict[str, Hall] = {}
         self._traders: list[tuple[Hall, str]] = []
+        self.on_news: Callable[[Sequence[Happening]], None] | None = None
+        """Hears all that happens in the books, before any socket does."""
         for place, name in enumerate(settings.venues):
             self.halls[name] = self._open_hall(name, place)
         for spec in self._specs():
@@ -126,6 +128,8 @@ class House:
         happenings = hall.room.exchange.drain()
         if not happenings:
             return 0
+        if self.on_news is not None:
+            self.on_news(happenings)
         hall.room.history.record(happenings, now)
         frames = hall.dialect.write(happenings, now)
         self.send_frames(hall, frames, now)
@@ -134,6 +138,14 @@ class House:
     def send_frames(self, hall: Hall, frames: Iterable[Frame], now: Millis) -> None:
         for lane in hall.hub.publish(frames, now):
             self.doors.wake(lane)
+
+    def take_text(self, hall: Hall, lane: Lane, text: str) -> None:
+        """A text frame of a client; the answers wait in its lane."""
+        now = self.now()
+        for reply in lane.session.receive(text, now):
+            lane.send(Parcel(kind=Kind.TEXT, body=reply))
+        hall.hub.refile(lane)
+        self.publish(hall, now)
 
     def _trade(self, now: Millis) -> None:
         self.pace.grant(now)
@@ -160,7 +172,11 @@ class House:
         venue = VENUES[name]
         seed = self.settings.seed * 1000 + place
         limits = self._budgets.setdefault(venue.budget, Limits(self.settings.limits))
-        exchange = Exchange(venue.instruments, seed=seed, start_time=self.started_at)
+        wanted = self.settings.symbols
+        instruments = [each for each in venue.instruments if not wanted or each.symbol in wanted]
+        if not instruments:
+            raise UnknownVenue(f"the venue {name!r} trades none of {', '.join(wanted)}")
+        exchange = Exchange(instruments, seed=seed, start_time=self.started_at)
         life_ms = int(self.settings.listen_key_minutes * 60_000)
         room = Room(name, exchange, limits, self.faults, listen_key_life_ms=life_ms, seed=seed)
         return Hall(venue=venue, room=room, dialect=venue.open(room), hub=Hub(name, self.faults))

@@ -15,7 +15,7 @@ from userstream.sim.connection import GOING_AWAY, Connection, LifeSettings
 from userstream.sim.control import PREFIX, Control
 from userstream.sim.faults import ScriptError
 from userstream.sim.house import Hall, House
-from userstream.sim.lanes import Kind, Lane, Parcel
+from userstream.sim.lanes import Lane
 from userstream.sim.performing import perform
 from userstream.sim.settings import AccountSpec, Listing, SimulatorSettings, VenueListing
 from userstream.sim.venue import Call, Reply, SocketSession
@@ -243,7 +243,7 @@ class PaperExchangeServer:
         lane = hall.hub.open(session, self._clock.now())
 
         def on_text(lane: Lane, text: str) -> None:
-            self._take_text(hall, lane, text)
+            self.house.take_text(hall, lane, text)
 
         connection = Connection(lane, request, response, self._clock, self._life, on_text)
         self._connections[lane] = connection
@@ -252,13 +252,6 @@ class PaperExchangeServer:
         finally:
             del self._connections[lane]
             hall.hub.close(lane)
-
-    def _take_text(self, hall: Hall, lane: Lane, text: str) -> None:
-        now = self._clock.now()
-        for reply in lane.session.receive(text, now):
-            lane.send(Parcel(kind=Kind.TEXT, body=reply))
-        hall.hub.refile(lane)
-        self.house.publish(hall, now)
 
 
 def _response(reply: Reply) -> web.Response:

@@ -46,6 +46,8 @@ class SimulatorSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
     """
 
     venues: tuple[str, ...] = ("binance-usdm",)
+    symbols: tuple[str, ...] = ()
+    """Only these are traded, at the venues that have them; empty: all."""
     port: int = 0
     accounts: int | tuple[AccountSpec, ...] = 1
     seed: int = 0

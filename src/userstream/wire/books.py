@@ -42,6 +42,7 @@ CLOCK_MS: Final = 600_000
 SUSPICION_PAUSE_MS: Final = 60_000
 MISSED_AFTER_MS: Final = 1_000
 NOT_FOUND_TRIES: Final = 3
+REFUSED_PAUSE_MS: Final = 30_000
 
 
 class Books:
@@ -369,7 +370,8 @@ class Books:
             case OrderNotFound() if isinstance(inquiry.question, AskOrder):
                 return self._order_not_found(inquiry, inquiry.question, now, wall)
             case DecodeError() | RequestRefused():
-                self._inquiries.retry(inquiry, now, 30_000)
+                # half an answer is trouble on the way and soon over; a refusal stays one until something else changes
+                self._inquiries.retry(inquiry, now, None if isinstance(error, DecodeError) else REFUSED_PAUSE_MS)
                 return self._unreadable(inquiry.question, error, response, wall) if inquiry.failures == 1 else []
             case _:
                 self._inquiries.retry(inquiry, now, None)

@@ -1,0 +1,335 @@
+"""One account of ours in a simulation: the real machine, and around it what the shell does, in virtual time.
+
+The journal is a list of which a tail is not on disk yet: a kill takes the tail. A stall is an event loop that does nothing for a while;
+what arrives meanwhile is handled afterwards, in order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from tests.simulation.exchange import NO_ANSWER, Exchange
+from tests.simulation.gate import Gate
+from tests.simulation.network import Link, Network
+from tests.simulation.scheduler import Scheduler
+from tests.simulation.watch import Watch, check
+from userstream.domain.events import Event
+from userstream.domain.fold import checkpoint_of
+from userstream.kernel.errors import UserStreamError
+from userstream.kernel.ids import Millis
+from userstream.ports import Record
+from userstream.sim.lanes import Kind, Lane, Parcel
+from userstream.wire.feed import Ask, Dial, Fail, Hang, SendPing, SendText, SessionCall, Wish
+from userstream.wire.machine import Machine, MachinePolicy, without_key
+from userstream.wire.request import HttpRequest, HttpResponse
+from userstream.wire.venue import AccountPlace, VenueSpec
+
+CALL_LIMIT_MS: Final = 3_000
+SYNC_MS: Final = 15
+CHECKPOINT_MS: Final = 7_000
+
+
+class Disk:
+    """What survives a kill: records that were synced, and the last checkpoint."""
+
+    def __init__(self) -> None:
+        self.records: list[Record] = []
+        self.checkpoint: tuple[int, tuple[Event, ...]] = (0, ())
+
+
+class Socket:
+    """The client's end of a socket."""
+
+    def __init__(self, lane: Lane, link: Link) -> None:
+        self.lane, self.link = lane, link
+
+
+class Client:
+    """Runs an account until the end of the simulation; `kill` and `start` as often as one likes."""
+
+    def __init__(
+        self,
+        scheduler: Scheduler,
+        network: Network,
+        exchange: Exchange,
+        gate: Gate,
+        spec: VenueSpec,
+        place: AccountPlace,
+        policy: MachinePolicy,
+        watch: Watch,
+    ) -> None:
+        self._scheduler, self._network, self._exchange, self._gate = scheduler, network, exchange, gate
+        self._spec, self._place, self._policy = spec, place, policy
+        self.watch = watch
+        self.disk = Disk()
+        self.sockets: dict[int, Socket] = {}
+        self.wall_error_ms = 0
+        self.sync_ms = SYNC_MS
+        self.stalled_until = Millis(0)
+        self.error: UserStreamError | None = None
+        self.is_running = False
+        self._life = 0
+        self._unsynced: list[Record] = []
+        self._armed = Millis(0)
+        self._next_checkpoint = Millis(0)
+        self.machine: Machine = self._make_machine()
+
+    @property
+    def name(self) -> str:
+        return self._place.account
+
+    @property
+    def _now(self) -> Millis:
+        return self._scheduler.now
+
+    @property
+    def _wall(self) -> Millis:
+        return Millis(self._scheduler.wall + self.wall_error_ms)
+
+    # --- life ---
+
+    def start(self) -> None:
+        """A process comes up and takes up what the disk holds; nothing if one runs already."""
+        if self.is_running:
+            return
+        self._life += 1
+        self.is_running = True
+        self.machine = self._make_machine()
+        self._restore()
+        self.watch.restarted(self.machine, [event for record in self.disk.records for event in record.events])
+        self._next_checkpoint = Millis(self._now + CHECKPOINT_MS)
+        self._publish(0, b"", self.machine.start(self._now, self._wall))
+
+    def kill(self) -> None:
+        """The process ends within an instruction; what was not synced is gone, and so are its sockets."""
+        self._life += 1
+        self.is_running = False
+        self._unsynced.clear()
+        self.stalled_until = Millis(0)
+        for socket in list(self.sockets.values()):
+            socket.link.is_broken = True
+            self._exchange.hang_up(socket.lane)
+        self.sockets.clear()
+        self.watch.stopped(self._now)
+
+    def stop(self) -> None:
+        """An ordered end: all is synced, a checkpoint is kept."""
+        self._publish(0, b"", self.machine.stop(self._now, self._wall))
+        self._sync(len(self._unsynced))
+        self._keep_checkpoint()
+        self.kill()
+
+    def _make_machine(self) -> Machine:
+        return Machine(self._spec, self._place, self._policy, now=self._now, wall=self._wall)
+
+    def _restore(self) -> None:
+        if not self.disk.records:
+            return
+        sequence, events = self.disk.checkpoint
+        known = list(events)
+        for record in self.disk.records:
+            if record.sequence + max(0, len(record.events) - 1) > sequence:
+                known += record.events
+            self.machine.feed.start_numbering(record.connection)
+        last = self.disk.records[-1]
+        self.machine.restore(known, last.sequence + max(0, len(last.events) - 1), last.received_time)
+
+    # --- what it hears ---
+
+    def hear(self, connection: int, parcel: Parcel) -> None:
+        self._when_awake(lambda: self._take(connection, parcel))
+
+    def hear_end(self, connection: int, reason: str) -> None:
+        self._when_awake(lambda: self._take_end(connection, reason))
+
+    def _take(self, connection: int, parcel: Parcel) -> None:
+        if connection not in self.sockets:
+            return
+        machine = self.machine
+        match parcel.kind:
+            case Kind.TEXT:
+                frame = without_key(parcel.body)
+                self._publish(connection, frame, machine.frame(connection, frame, self._now, self._wall))
+            case Kind.BINARY:
+                facts = machine.odd_frame(connection, parcel.body, "a binary frame", self._now, self._wall)
+                self._publish(connection, parcel.body, facts)
+            case Kind.PING | Kind.PONG:
+                self._publish(connection, b"", machine.pinged(connection, self._now, self._wall))
+
+    def _take_end(self, connection: int, reason: str) -> None:
+        if self.sockets.pop(connection, None) is not None:
+            self._publish(connection, b"", self.machine.closed(connection, reason, self._now, self._wall))
+
+    def _tick(self, due: Millis) -> None:
+        if due != self._armed:
+            return
+        if self._next_checkpoint <= self._now:
+            self._sync(len(self._unsynced))
+            self._keep_checkpoint()
+        self._publish(0, b"", self.machine.tick(self._now, self._wall))
+        assert self.machine.deadline() > self._now, "a tick at the deadline did not move it: a busy loop"
+
+    # --- what it keeps ---
+
+    def _publish(self, connection: int, frame: bytes, facts: tuple[Event, ...]) -> None:
+        if facts or frame:
+            sequence = facts[0].sequence if facts else self.machine.claim_sequence()
+            self._unsynced.append(Record(self._place.account, sequence, self._wall, connection, frame, facts))
+            count, life = len(self._unsynced), self._life
+            if count == 1:
+                self._scheduler.after(self.sync_ms, lambda: self._sync_if(life))
+            self.watch.told(facts, self.machine, self._now)
+        for wish in self.machine.take_wishes():
+            self._carry_out(wish)
+        self._arm()
+
+    def _sync_if(self, life: int) -> None:
+        if life == self._life:
+            self._sync(len(self._unsynced))
+
+    def _sync(self, count: int) -> None:
+        self.disk.records += self._unsynced[:count]
+        del self._unsynced[:count]
+
+    def _keep_checkpoint(self) -> None:
+        self.disk.checkpoint = (self.machine.sequence, tuple(checkpoint_of(self.machine.account)))
+        self._next_checkpoint = Millis(self._now + CHECKPOINT_MS)
+
+    # --- what it wishes ---
+
+    def _arm(self) -> None:
+        due = min(self.machine.deadline(), self._next_checkpoint)
+        if due != self._armed:
+            self._armed = due
+            self._scheduler.at(due, self._alive(lambda: self._tick(due)))
+
+    def _carry_out(self, wish: Wish) -> None:
+        match wish:
+            case Dial(connection, url):
+                self._dial(connection, url.reveal())
+            case Hang(connection):
+                self._hang(connection)
+            case SendText(connection, text):
+                self._send(connection, lambda lane: self._exchange.receive(lane, text.reveal()))
+            case SendPing(connection):
+                self._send(connection, self._pong)
+            case SessionCall():
+                self._call_for_session(wish)
+            case Ask(ask, weight, urgent):
+                self._gate.grant(weight, urgent, self._alive(lambda: self._ask(ask)))
+            case Fail(error):
+                self.error = error
+
+    def _dial(self, connection: int, url: str) -> None:
+        delay_ms = self._network.dial_ms()
+        if delay_ms is None:
+            refused = self._alive(lambda: self._refused(connection, "connection refused"))
+            self._scheduler.after(self._network.latency_ms(), refused)
+            return
+        self._scheduler.after(delay_ms, self._alive(lambda: self._open(connection, url)))
+
+    def _refused(self, connection: int, reason: str) -> None:
+        self._publish(connection, b"", self.machine.closed(connection, reason, self._now, self._wall))
+
+    def _open(self, connection: int, url: str) -> None:
+        if connection not in self.machine.feed.lines:
+            return
+        lane = self._exchange.dial(url)
+        if lane is None:
+            self._refused(connection, "HTTP 404 instead of a socket")
+            return
+        link = Link(self._network, self, connection)
+        self.sockets[connection] = Socket(lane, link)
+        self._exchange.connect(lane, link)
+        self._publish(connection, b"", self.machine.connected(connection, self._now, self._wall))
+
+    def _hang(self, connection: int) -> None:
+        socket = self.sockets.pop(connection, None)
+        if socket is not None:
+            socket.link.is_broken = True
+            self._exchange.hang_up(socket.lane)
+
+    def _send(self, connection: int, arrive: Callable[[Lane], None]) -> None:
+        socket = self.sockets.get(connection)
+        if socket is not None and not socket.link.is_black_hole:
+            self._scheduler.after(self._network.latency_ms(), lambda: None if socket.link.is_black_hole else arrive(socket.lane))
+
+    def _pong(self, lane: Lane) -> None:
+        lane.send(Parcel(kind=Kind.PONG, body=b""))
+        self._exchange.wake(lane)
+
+    def _call_for_session(self, call: SessionCall) -> None:
+        def send() -> None:
+            self._call(call.request, answered)
+
+        def answered(response: HttpResponse) -> None:
+            self._gate.learn(response)
+            facts = self.machine.session_response(call.connection, call.tag, response, self._now, self._wall)
+            self._publish(call.connection, b"", facts)
+
+        self._gate.grant_vital(call.request.weight, self._alive(send))
+
+    def _ask(self, ask: int) -> None:
+        request = self.machine.prepare(ask, self._now)
+        if request is None:
+            return
+
+        def answered(response: HttpResponse) -> None:
+            self._gate.learn(response)
+            self._gate.learn_clock(self.machine.clock.at(self._now) - self._now)
+            facts = self.machine.answered(ask, response, self._now, self._wall)
+            self._publish(0, response.body if facts else b"", facts)
+
+        self._call(request, answered)
+
+    def _call(self, request: HttpRequest, answered: Callable[[HttpResponse], None]) -> None:
+        """A call travels, is answered, the answer travels; or nothing comes within the limit."""
+        scheduler, network = self._scheduler, self._network
+        done = False
+
+        def finish(response: HttpResponse) -> None:
+            nonlocal done
+            if not done:
+                done = True
+                self._when_awake(lambda: answered(response))
+
+        def reach() -> None:
+            response = self._exchange.answer(request)
+            if not network.loses_answer():
+                scheduler.after(network.latency_ms(), alive(lambda: finish(response)))
+
+        alive = self._alive
+        scheduler.after(CALL_LIMIT_MS, alive(lambda: finish(NO_ANSWER)))
+        if not network.loses_call():
+            scheduler.after(network.latency_ms(), reach)
+
+    # --- inside ---
+
+    def _alive(self, action: Callable[[], None]) -> Callable[[], None]:
+        """The action as this life of the process does it: not after a kill, and not during a stall."""
+        life = self._life
+
+        def act() -> None:
+            if life == self._life:
+                self._when_awake(action)
+
+        return act
+
+    def _when_awake(self, action: Callable[[], None]) -> None:
+        if self._now < self.stalled_until:
+            self._scheduler.at(self.stalled_until, self._alive(action))
+        else:
+            action()
+
+    def hold_at_rest(self) -> None:
+        """Raises Violation unless all is known, proven and on disk."""
+        check("alive", self.error is None, f"{self.name} failed: {self.error}")
+        check("liveness", self.is_running, f"{self.name} does not run")
+        self._sync(len(self._unsynced))
+        self.watch.hold_at_rest(self.machine, [event for record in self.disk.records for event in record.events])
+
+    @property
+    def can_deliver(self) -> bool:
+        """Whether any of its sockets is more than a black hole."""
+        return any(not (socket.link.is_black_hole or socket.link.is_broken) for socket in self.sockets.values())

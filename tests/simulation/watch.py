@@ -1,0 +1,246 @@
+"""The invariants, held against the exchange's own books at every moment of a run. A breach ends the run with its name.
+
+I1 nothing lost, in bounded time; I2 nothing doubled or invented; I3 orders only go forward; I4 equality at rest; I6 a view that may be
+stale says so; I8 a trouble of one account is none of another. (I5 conservation is the fold's own checksum: doubts that stay are a breach
+of I4. I7, the weight budget, is the exchange's to say: see `run`.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from decimal import Decimal
+from typing import Final, Protocol, TypeAlias
+
+from tests.simulation.exchange import Exchange, TrueFill
+from userstream.domain.account import OrderKey
+from userstream.domain.events import Event, FillCompleted, Filled, GapOpened, GapRepaired, Mismatch, OrderChanged, SnapshotTaken
+from userstream.domain.words import FINAL, OrderStatus, StreamState
+from userstream.kernel.ids import Millis
+from userstream.wire.machine import Machine
+
+KNOWN_WITHIN_MS: Final = 20_000
+"""B: how long a fill may stay unknown to a running process, whatever the faults of the catalogue do."""
+
+DARK_TOLD_WITHIN_MS: Final = 9_000
+"""W: how long an account may call itself live while none of its sockets can deliver."""
+
+SPARED_WITHIN_MS: Final = 1_500
+"""D: how late a fill of an account without troubles may be, however great the troubles of others."""
+
+FillName: TypeAlias = tuple[str, str, str]
+
+
+class Violation(AssertionError):
+    """An invariant does not hold."""
+
+    def __init__(self, name: str, text: str) -> None:
+        super().__init__(f"{name}: {text}")
+        self.name = name
+
+
+class Links(Protocol):
+    """What a watch must know of an account's sockets."""
+
+    @property
+    def can_deliver(self) -> bool: ...
+
+
+def check(name: str, holds: bool, text: str) -> None:
+    if not holds:
+        raise Violation(name, text)
+
+
+def name_of(fill: Filled | FillCompleted) -> FillName:
+    return (str(fill.symbol), fill.trade_id, str(fill.order_id))
+
+
+class Watch:
+    """Watches one account. `lateness_ms`: of every fill, from its execution until it was told the first time."""
+
+    def __init__(self, account: str, exchange: Exchange, *, spared: bool) -> None:
+        self.account, self._exchange, self._spared = account, exchange, spared
+        self.lateness_ms: list[int] = []
+        self._told: dict[FillName, Filled] = {}
+        self._orders: dict[OrderKey, OrderChanged] = {}
+        self._missing: dict[FillName, TrueFill] = {}
+        self._true: dict[FillName, TrueFill] = {}
+        self._sequence = 0
+        self._proven = Millis(0)
+        self._gap_since: Millis | None = None
+        self._mismatches: set[tuple[str, str]] = set()
+        self._running_since: Millis | None = None
+        self._began: Millis | None = None
+        self._dark_since: Millis | None = None
+        self._ever_told: set[FillName] = set()
+
+    # --- the life of the process ---
+
+    def restarted(self, machine: Machine, durable: Iterable[Event]) -> None:
+        """A process comes up: only what the disk holds was told."""
+        self._running_since = self._exchange.scheduler_now
+        self._began = self._began if self._began is not None else self._exchange.now()
+        self._told, self._orders, self._mismatches = {}, {}, set()
+        self._sequence, self._proven, self._gap_since = 0, machine.account.proven_until, None
+        for event in durable:
+            self._take(event)
+        self._mismatches.clear()
+        self._learn_truth()
+        self._missing = {name: true for name, true in self._true.items() if name not in self._told}
+
+    def stopped(self, now: Millis) -> None:
+        self._running_since = self._dark_since = None
+
+    # --- what is told ---
+
+    def told(self, facts: Sequence[Event], machine: Machine, now: Millis) -> None:
+        if not facts:
+            return
+        self._learn_truth()
+        for event in facts:
+            self._take(event)
+            if type(event) is Filled:
+                self._time(name_of(event), now)
+            elif type(event) is SnapshotTaken:
+                self._prove(machine)
+
+    def _take(self, event: Event) -> None:
+        check("order of the journal", event.sequence > self._sequence, f"{event.sequence} after {self._sequence}")
+        self._sequence = event.sequence
+        match event:
+            case Filled():
+                check("I2", name_of(event) not in self._told, f"told twice: {event}")
+                self._told[name_of(event)] = event
+            case OrderChanged():
+                self._forward(event)
+            case GapOpened():
+                since = self._gap_since
+                check("gap", since is None or event.since < since, f"{event.since} within {since}")
+                self._gap_since = event.since
+            case GapRepaired():
+                self._repaired(event)
+            case Mismatch():
+                self._disagree(event)
+
+    def _time(self, name: FillName, now: Millis) -> None:
+        true = self._true.get(name)
+        if true is None:
+            raise Violation("I2", f"never happened: {name}")
+        self._missing.pop(name, None)
+        if name in self._ever_told:
+            return  # lost with the tail of the journal, told again
+        self._ever_told.add(name)
+        late_ms = now - true.happened
+        self.lateness_ms.append(late_ms)
+        if self._spared:
+            check("I8", late_ms <= SPARED_WITHIN_MS, f"{name} {late_ms} ms late, without a trouble of its own")
+
+    def _forward(self, event: OrderChanged) -> None:
+        key = (event.symbol, event.order_id, event.conditional)
+        known = self._orders.get(key)
+        if known is not None:
+            check("I3", event.filled_quantity >= known.filled_quantity, f"filled less than before: {known} -> {event}")
+            if known.status in FINAL:
+                check("I3", event.status is known.status, f"ended twice: {known} -> {event}")
+        self._orders[key] = event
+
+    def _repaired(self, event: GapRepaired) -> None:
+        check("gap", event.since == self._gap_since, f"repaired {event.since}, open was {self._gap_since}")
+        self._gap_since = None
+        if self._running_since is not None:
+            self._nothing_missing("I1 repaired", event.since, event.until)
+
+    def _disagree(self, event: Mismatch) -> None:
+        key = (event.subject, event.key)
+        check("I10", event.resolved is (key in self._mismatches), f"told or resolved twice: {event}")
+        if event.resolved:
+            self._mismatches.discard(key)
+        else:
+            self._mismatches.add(key)
+
+    def _prove(self, machine: Machine) -> None:
+        proven = machine.account.proven_until
+        check("proof", proven >= self._proven, f"the proof goes back from {self._proven} to {proven}")
+        self._proven = proven
+        if proven and self._began is not None:
+            self._nothing_missing("I1 proven", self._began, proven)
+
+    def _nothing_missing(self, name: str, since: Millis, until: Millis) -> None:
+        lost = [true for true in self._missing.values() if max(since, self._began or since) <= true.fill.time < until]
+        check(name, not lost, f"unknown within {since}..{until}: {[true.name for true in lost]}")
+
+    # --- from time to time ---
+
+    def look(self, machine: Machine, links: Links, now: Millis) -> None:
+        """Is anything overdue?"""
+        if self._running_since is None:
+            return
+        self._learn_truth()
+        for true in self._missing.values():
+            since = max(true.happened, self._running_since)
+            check("I1 bounded", now - since <= KNOWN_WITHIN_MS, f"{true.name} of {true.happened} unknown at {now}")
+            break  # the oldest
+        if links.can_deliver:
+            self._dark_since = None
+        elif self._dark_since is None:
+            self._dark_since = now
+        elif now - self._dark_since > DARK_TOLD_WITHIN_MS:
+            check("I6", machine.account.state is not StreamState.LIVE, f"live in the dark since {self._dark_since}")
+
+    def _learn_truth(self) -> None:
+        truth = self._exchange.truth[self.account]
+        if len(truth) > len(self._true):
+            for true in truth[len(self._true) :]:
+                self._true[true.name] = true
+                self._missing[true.name] = true
+
+    # --- at the end ---
+
+    def hold_at_rest(self, machine: Machine, durable: Sequence[Event]) -> None:
+        """After a quiet time: live and proven, and what is on disk is what is true, to the last digit."""
+        account = machine.account
+        check("liveness", account.state is StreamState.LIVE, f"{account.state} after the quiet, {machine.feed.reason}")
+        check("liveness", account.gap_since is None and self._gap_since is None, f"a gap since {account.gap_since} stays open")
+        check("I5", not account.doubts, f"doubts stay: {list(account.doubts)}")
+        check("I10", not self._mismatches, f"mismatches stay: {self._mismatches}")
+        self._same_fills(durable)
+        self._same("orders", _open_orders(machine), self._exchange.open_orders(self.account))
+        self._same("positions", _positions(machine), self._exchange.positions(self.account))
+        self._same("balances", _balances(machine), self._exchange.balances(self.account))
+
+    def _same_fills(self, durable: Sequence[Event]) -> None:
+        ours: dict[FillName, tuple[object, ...]] = {}
+        for event in durable:
+            if isinstance(event, Filled):
+                check("I2", name_of(event) not in ours, f"twice in the journal: {event}")
+                ours[name_of(event)] = (event.quantity, event.price, event.fee)
+            elif isinstance(event, FillCompleted):
+                quantity, price, fee = ours[name_of(event)]
+                ours[name_of(event)] = (quantity, price, event.fee if fee is None else fee)
+        truth = self._exchange.truth[self.account]
+        self._same("fills", ours, {true.name: (true.fill.quantity, true.fill.price, true.fill.fee) for true in truth})
+
+    def _same(self, what: str, ours: dict[FillName, tuple[object, ...]], theirs: dict[FillName, tuple[object, ...]]) -> None:
+        wrong = [f"{key}: ours {ours.get(key)}, true {theirs.get(key)}" for key in {**ours, **theirs} if ours.get(key) != theirs.get(key)]
+        name = "I1" if what == "fills" else "I4"
+        check(name, not wrong, f"{what} differ: {'; '.join(wrong)}")
+
+
+def _open_orders(machine: Machine) -> dict[FillName, tuple[object, ...]]:
+    done = {OrderStatus.TRIGGERED, OrderStatus.PENDING}
+    return {
+        (str(order.symbol), str(order.order_id), "algo" if order.conditional else ""): (order.quantity, order.filled_quantity)
+        for order in machine.account.open_orders()
+        if order.status not in done
+    }
+
+
+def _positions(machine: Machine) -> dict[FillName, tuple[object, ...]]:
+    return {
+        (str(leg.symbol), str(leg.position_side), ""): (leg.amount, leg.entry_price)
+        for leg in machine.account.positions.values()
+        if leg.amount
+    }
+
+
+def _balances(machine: Machine) -> dict[FillName, tuple[object, ...]]:
+    return {(asset, "", ""): (wallet.total,) for asset, wallet in machine.account.balances.items() if wallet.total != Decimal(0)}

@@ -1,0 +1,73 @@
+"""One simulated world: a venue, a network, an address with its gate, and a process of ours for each account."""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Final
+
+from tests.simulation.client import Client
+from tests.simulation.exchange import REST_URL, WEIGHT_PER_MINUTE, WS_URL, Exchange
+from tests.simulation.gate import Gate
+from tests.simulation.network import Network
+from tests.simulation.scheduler import Scheduler
+from tests.simulation.watch import Watch
+from userstream.kernel.ids import AccountId, Millis
+from userstream.kernel.secret import Secret
+from userstream.venues import find_venue
+from userstream.wire.feed import FeedPolicy
+from userstream.wire.machine import MachinePolicy
+from userstream.wire.pacing import Backoff, WeightBudget
+from userstream.wire.recovery import Policy
+from userstream.wire.venue import AccountPlace, Credentials, Endpoints
+
+ACCOUNTS: Final = ("alice", "bob")
+LOOK_MS: Final = 500
+
+
+def policy_of(number: int) -> MachinePolicy:
+    """All cares in quick succession: half a minute sees each of them."""
+    return MachinePolicy(
+        feed=FeedPolicy(drain_ms=500, opening_limit_ms=6_000, backoff=Backoff(first_delay_ms=200, max_delay_ms=2_000, seed=number)),
+        books=Policy(lag_ms=1_500, overlap_ms=2_000, audit_ms=4_000, history_ms=9_000, poll_ms=2_000, backfill_ms=0),
+        polling_after_failures=3,
+    )
+
+
+class World:
+    """Everything of one run. `spared`: the account that no fault is aimed at, if there is one."""
+
+    def __init__(self, venue: str, seed: int, *, spared: str = "") -> None:
+        self.scheduler = Scheduler()
+        self.network = Network(self.scheduler, Random(f"{seed}:network"))
+        self.exchange = Exchange(self.scheduler, self.network, venue, ACCOUNTS, seed=seed)
+        spec = find_venue(venue)
+        self.gate = Gate(self.scheduler, WeightBudget(WEIGHT_PER_MINUTE), spec.used_weight_header)
+        self.clients: dict[str, Client] = {}
+        for number, account in enumerate(ACCOUNTS):
+            listing = self.exchange.listing(account)
+            credentials = Credentials(api_key=Secret(listing.api_key), api_secret=Secret(listing.api_secret))
+            place = AccountPlace(
+                account=AccountId(account),
+                venue=spec.name,
+                credentials=credentials,
+                endpoints=Endpoints(rest_url=REST_URL, ws_url=WS_URL),
+                jitter_seed=seed * 10 + number,
+                own_ping_ms=1_000,
+                silence_limit_ms=3_000,
+                listen_key_keep_alive_ms=20_000,
+                rotate_after_ms=25_000,
+            )
+            watch = Watch(account, self.exchange, spared=account == spared)
+            policy = policy_of(seed * 10 + number)
+            client = Client(self.scheduler, self.network, self.exchange, self.gate, spec, place, policy, watch)
+            self.clients[account] = client
+            self.scheduler.after(number * 100, client.start)
+        self.scheduler.every(LOOK_MS, self._look)
+
+    def now_plus(self, delay_ms: int) -> Millis:
+        return Millis(self.scheduler.now + delay_ms)
+
+    def _look(self) -> None:
+        for client in self.clients.values():
+            if self.scheduler.now >= client.stalled_until:
+                client.watch.look(client.machine, client, self.scheduler.now)
