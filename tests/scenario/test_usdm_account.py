@@ -155,8 +155,8 @@ async def test_what_happens_between_two_runs(tmp_path: Path) -> None:
             await second.until(lambda: len(second.told(BalanceMoved)) == 2 and second.account.health.is_healthy, "both movements")
             assert second.account.positions[BTC].leverage == 12
             assert [leg.symbol for leg in second.account.positions.open()] == [BTC]
-            origins = {event.origin for event in second.told(OrderChanged)}
-            assert {Origin.LIQUIDATION, Origin.ADL, Origin.SETTLEMENT} <= origins
+            forced = {Origin.LIQUIDATION, Origin.ADL, Origin.SETTLEMENT}
+            await second.until(lambda: forced <= {event.origin for event in second.told(OrderChanged)}, "the forced orders")
             assert [event.reason for event in second.told(BalanceMoved)] == ["funding_fee", "transfer"]
             assert await store_differences(second, store) == []
     finally:

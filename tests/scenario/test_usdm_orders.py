@@ -84,9 +84,9 @@ async def test_conditional_order_triggers_and_finishes(tmp_path: Path, cut: bool
         await desk.until(lambda: "stop" in desk.account.orders, "the conditional order")
         await darken(desk, cut)
         desk.act("move_price", symbol=BTC, price="83100")
-        await desk.until(lambda: words_of(desk, "stop")[-1:] != ["new"] and not desk.account.orders["stop"].is_open, "the end")
+        await desk.until(lambda: len(_conditionals(desk, OrderStatus.FILLED)) == 1, "the end")
         await desk.until_same()
-        (told,) = [event for event in desk.told(OrderChanged) if event.conditional and event.status is OrderStatus.FILLED]
+        (told,) = _conditionals(desk, OrderStatus.FILLED)
         assert desk.account.orders[told.triggered_order_id].filled_quantity == Decimal("0.100")
         if not cut:
             assert words_of(desk, "stop") == list(STATUSES)
@@ -131,6 +131,10 @@ async def test_conditional_order_lives_wholly_inside_a_gap(tmp_path: Path, cut: 
         await desk.until(lambda: desk.account.health.reconnects == int(cut), "a new socket")
         ended = OrderStatus.CANCELED if fields else OrderStatus.FILLED
         await desk.until(lambda: [order.status for order in desk.account.orders] == [ended, ended], "both ends")
+
+
+def _conditionals(desk: Desk, status: OrderStatus) -> list[OrderChanged]:
+    return [event for event in desk.told(OrderChanged) if event.conditional and event.status is status]
 
 
 def _real_orders(desk: Desk) -> list[OrderChanged]:
@@ -214,5 +218,6 @@ async def test_unknown_words_pass_through(tmp_path: Path) -> None:
             "word STRATEGY_UPDATE.su.c=8999": 1,
             "field STRATEGY_UPDATE.su.new": 1,
         }
+        await desk.until(lambda: len(desk.told(Unrecognized)) >= len(counted), "the words")
         assert desk.account.health.drift == counted
         assert sorted(event.name for event in desk.told(Unrecognized)) == sorted(counted)
