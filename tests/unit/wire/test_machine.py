@@ -386,7 +386,7 @@ def test_a_run_that_proved_nothing_is_read_again_from_its_beginning() -> None:
 def test_what_an_unproven_run_missed_before_it_was_last_heard_is_read() -> None:
     driver = Driver(Silence()).start()
     driver.run_for(2_000)
-    driver.truth.fill(driver.venue_now, driver.truth.place(driver.venue_now), "0.1")
+    driver.truth.fill(driver.venue_now, driver.truth.place(driver.venue_now, quantity="0.1"), "0.1")
     driver.tell_nobody()
     driver.run_for(10_000)
     driver.trade()
