@@ -89,8 +89,9 @@ def call_of(question: Question) -> Call:
             return Call("/fapi/v1/userTrades", 5, _fills_parameters(question))
         case AskOrderFills(symbol, order_id):
             return Call("/fapi/v1/userTrades", 5, {"symbol": symbol, "orderId": order_id, "limit": str(PAGE)})
-        case AskMovements(since, until, cursor):
-            return Call("/fapi/v1/income", 30, {**_times(since, until), "page": cursor or "1", "limit": str(PAGE)})
+        case AskMovements():
+            times = _times(question.since, _window_end(question))
+            return Call("/fapi/v1/income", 30, {**times, "page": question.cursor or "1", "limit": str(PAGE)})
         case _:
             assert_never(question)
 
@@ -99,7 +100,8 @@ def _times(since: Millis, until: Millis) -> dict[str, str]:
     return {"startTime": str(max(since, NO_TIME)), "endTime": str(max(until, NO_TIME))}
 
 
-def _window_end(question: AskOrders | AskFills) -> Millis:
+def _window_end(question: AskOrders | AskFills | AskMovements) -> Millis:
+    """Where the first window ends that the venue takes. Of income the documents name no longest window: none is longer than the others."""
     return min(question.until, Millis(question.since + LONGEST_WINDOW_MS))
 
 
@@ -138,6 +140,14 @@ def more_fills(question: AskFills, rows: list[TradeRow]) -> tuple[Question, ...]
         return (msgspec.structs.replace(question, cursor=following),) if newest <= question.until else ()
     end = _window_end(question)
     return (msgspec.structs.replace(question, since=end),) if not question.cursor and end < question.until else ()
+
+
+def more_movements(question: AskMovements, found: int) -> tuple[Question, ...]:
+    """What is still to be asked after a page of cash movements: the next page, else the next window."""
+    if found >= PAGE:
+        return (msgspec.structs.replace(question, cursor=str(int(question.cursor or "1") + 1)),)
+    end = _window_end(question)
+    return (msgspec.structs.replace(question, since=end, cursor=""),) if end < question.until else ()
 
 
 class FuturesDialect:
@@ -251,9 +261,7 @@ class FuturesDialect:
     def _read_movements(self, question: AskMovements, rows: list[IncomeRow], reading: Reading) -> Answer:
         traded = dict.fromkeys((row.symbol, str(row.trade_id)) for row in rows if row.income_type in TRADE_INCOMES and _names_trade(row))
         moved = tuple(reading.movement(row) for row in rows if row.income_type not in TRADE_INCOMES)
-        following = str(int(question.cursor or "1") + 1)
-        more = (msgspec.structs.replace(question, cursor=following),) if len(rows) >= PAGE else ()
-        return Answer(events=moved, more=more, traded=tuple(traded))
+        return Answer(events=moved, more=more_movements(question, len(rows)), traded=tuple(traded))
 
 
 def _names_trade(row: IncomeRow) -> bool:
