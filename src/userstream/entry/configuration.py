@@ -235,6 +235,8 @@ def _credentials(path: Path, account: AccountSection, environment: Mapping[str, 
     key, secret, passphrase = (_secret(path, account, name, environment) for name in SECRETS)
     if key is None:
         raise SettingsError(f"{path}: {place} has no api_key; give api_key_env, api_key_file or api_key")
+    if " " in key.strip():
+        raise SettingsError(f"{path}: {place} api_key holds a blank: copy it again from the venue's page")
     try:
         return credentials_of(key, secret, passphrase)
     except SettingsError as error:
