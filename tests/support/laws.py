@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from tests.support.truth import FillIdentity, Truth, identity
-from userstream.domain.account import Account
-from userstream.domain.events import Event, Filled, GapOpened, GapRepaired, Mismatch, SnapshotTaken, StreamChanged
-from userstream.domain.words import OrderStatus, StreamState
+from userstream.domain.account import Account, OrderKey
+from userstream.domain.events import Event, Filled, GapOpened, GapRepaired, Mismatch, OrderChanged, SnapshotTaken, StreamChanged
+from userstream.domain.words import FINAL, OrderStatus, StreamState
+from userstream.kernel.amount import ZERO
 from userstream.kernel.ids import Millis
 from userstream.wire.feed import Ask, Dial, Wish
 from userstream.wire.machine import Machine
@@ -28,6 +29,7 @@ class Laws:
         self.ended = False
         self._sequence = 0
         self._proven = Millis(0)
+        self._orders: dict[OrderKey, OrderChanged] = {}
         self._true: set[FillIdentity] = set()
 
     def hold(self, facts: tuple[Event, ...], machine: Machine, venue_now: Millis) -> None:
@@ -36,6 +38,8 @@ class Laws:
             match fact:
                 case Filled():
                     self._once_and_true(fact)
+                case OrderChanged():
+                    self._only_forward(fact)
                 case GapOpened(since=since):
                     assert self.gap_since is None or since < self.gap_since, "a gap within a gap"
                     self.gap_since = since
@@ -66,6 +70,14 @@ class Laws:
         self._true.update(identity(true) for true in self.truth.fills[len(self._true) :])
         assert key in self._true, f"never happened: {fill}"
         self.told[key] = fill
+
+    def _only_forward(self, order: OrderChanged) -> None:
+        key = (order.symbol, order.order_id, order.conditional)
+        known = self._orders.get(key)
+        if known is not None:
+            assert order.filled_quantity >= known.filled_quantity, f"filled less than before: {order}"
+            assert known.status not in FINAL or order.status is known.status, f"a final state was left: {order}"
+        self._orders[key] = order
 
     def _repaired(self, repaired: GapRepaired) -> None:
         assert repaired.since == self.gap_since, "only what was opened is repaired"
@@ -115,6 +127,8 @@ class Laws:
         assert {asset: wallet.total for asset, wallet in account.balances.items()} == {
             wallet.asset: wallet.total for wallet in truth.wallets_at(venue_now)
         }
+        for order in account.orders.values():
+            assert order.conditional or account.fill_sums.get((order.symbol, order.order_id), ZERO) == order.filled_quantity
         open_orders = {
             (order.order_id, order.filled_quantity) for order in account.open_orders() if order.status is not OrderStatus.TRIGGERED
         }

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.machine import BRISK, START, Driver, Storm
-from tests.support.scripted import BREAK, GARBAGE, ROTATE
+from tests.support.scripted import BREAK, GARBAGE, ROTATE, Script
 from userstream.domain.words import Side
 from userstream.kernel.ids import Millis
 
@@ -91,16 +93,32 @@ def do_alone(driver: Driver, deed: str, pick: int) -> None:
 STEPS = st.lists(st.tuples(st.integers(0, 5_000), st.sampled_from(DEEDS), st.integers(0, 9)), max_size=30)
 
 
-@given(steps=STEPS, seed=st.integers(0, 2**32), redundancy=st.sampled_from([1, 1, 2]))
-@settings(max_examples=150)
-def test_after_any_trouble_and_then_quiet_the_account_is_live_and_holds_the_truth(
-    steps: list[tuple[int, str, int]], seed: int, redundancy: int
-) -> None:
+Steps: TypeAlias = list[tuple[int, str, int]]
+
+
+def lived_through(steps: Steps, seed: int, redundancy: int) -> Driver:
+    """A driver after all deeds, when the storm is just over."""
     stormy_ms = sum(wait for wait, _, _ in steps)
     policy = msgspec.structs.replace(BRISK, feed=msgspec.structs.replace(BRISK.feed, redundancy=redundancy))
-    driver = Driver(Storm(seed, until=Millis(START + stormy_ms), lag_ms=BRISK.books.lag_ms), policy=policy).start()
+    storm = Storm(seed, until=Millis(START + stormy_ms), lag_ms=BRISK.books.lag_ms)
+    driver = Driver(storm, policy=policy, script=Script(page=2 + seed % 5)).start()
     for wait_ms, deed, pick in steps:
         driver.run_for(wait_ms)
         do(driver, deed, pick)
+    return driver
+
+
+@given(steps=STEPS, seed=st.integers(0, 2**32), redundancy=st.sampled_from([1, 1, 2]))
+@settings(max_examples=150)
+def test_after_any_trouble_and_then_quiet_the_account_is_live_and_holds_the_truth(steps: Steps, seed: int, redundancy: int) -> None:
+    driver = lived_through(steps, seed, redundancy)
     driver.run_for(QUIET_MS)
     driver.laws.hold_at_rest(driver.venue_now)
+
+
+@given(steps=STEPS, seed=st.integers(0, 2**32))
+@settings(max_examples=20)
+def test_a_run_can_be_run_again(steps: Steps, seed: int) -> None:
+    once, again = lived_through(steps, seed, 1), lived_through(steps, seed, 1)
+    assert once.facts == again.facts
+    assert once.asked == again.asked
