@@ -286,21 +286,22 @@ class Client:
     def _call(self, request: HttpRequest, answered: Callable[[HttpResponse], None]) -> None:
         """A call travels, is answered, the answer travels; or nothing comes within the limit."""
         scheduler, network = self._scheduler, self._network
-        done = False
+        coming = [self._alive_with(answered)]
 
         def finish(response: HttpResponse) -> None:
-            nonlocal done
-            if not done:
-                done = True
-                self._when_awake(lambda: answered(response))
+            if coming:
+                coming.pop()(response)
 
         def reach() -> None:
             response = self._exchange.answer(request)
             if not network.loses_answer():
-                scheduler.after(network.latency_ms(), alive(lambda: finish(response)))
+                scheduler.after(network.latency_ms(), lambda: finish(response))
 
-        alive = self._alive
-        scheduler.after(CALL_LIMIT_MS, alive(lambda: finish(NO_ANSWER)))
+        def give_up() -> None:
+            self._exchange.last_trouble = scheduler.now if coming else self._exchange.last_trouble
+            finish(NO_ANSWER)
+
+        scheduler.after(CALL_LIMIT_MS, give_up)
         if not network.loses_call():
             scheduler.after(network.latency_ms(), reach)
 
@@ -313,6 +314,15 @@ class Client:
         def act() -> None:
             if life == self._life:
                 self._when_awake(action)
+
+        return act
+
+    def _alive_with(self, action: Callable[[HttpResponse], None]) -> Callable[[HttpResponse], None]:
+        life = self._life
+
+        def act(response: HttpResponse) -> None:
+            if life == self._life:
+                self._when_awake(lambda: action(response))
 
         return act
 

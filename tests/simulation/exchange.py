@@ -48,6 +48,8 @@ class Exchange:
     def __init__(self, scheduler: Scheduler, network: Network, venue: str, accounts: Sequence[str], *, seed: int) -> None:
         self._scheduler, self._network = scheduler, network
         self._links: dict[Lane, Link] = {}
+        self.last_trouble = Millis(0)
+        """When a call last failed: bounds of time hold from there on."""
         self.truth: dict[str, list[TrueFill]] = {account: [] for account in accounts}
         settings = SimulatorSettings(
             venues=(venue,),
@@ -186,6 +188,8 @@ class Exchange:
             headers={name.lower(): value.reveal() for name, value in request.headers},
         )
         prepared = self.house.faults.answer_for(call.method, path)
+        if prepared is not None:
+            self.last_trouble = self._scheduler.now
         if prepared is None or prepared.apply:
             reply = self.hall.dialect.answer(call, self.now())
             self.house.publish(self.hall, self.now())

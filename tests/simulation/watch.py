@@ -19,7 +19,8 @@ from userstream.kernel.ids import Millis
 from userstream.wire.machine import Machine
 
 KNOWN_WITHIN_MS: Final = 20_000
-"""B: how long a fill may stay unknown to a running process, whatever the faults of the catalogue do."""
+"""B: how long a fill may stay unknown to a running process, whatever the faults of the catalogue do; while calls fail, from the last that
+failed."""
 
 DARK_TOLD_WITHIN_MS: Final = 9_000
 """W: how long an account may call itself live while none of its sockets can deliver."""
@@ -176,7 +177,7 @@ class Watch:
             return
         self._learn_truth()
         for true in self._missing.values():
-            since = max(true.happened, self._running_since)
+            since = max(true.happened, self._running_since, self._exchange.last_trouble)
             check("I1 bounded", now - since <= KNOWN_WITHIN_MS, f"{true.name} of {true.happened} unknown at {now}")
             break  # the oldest
         if links.can_deliver:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from random import Random
 from typing import Final
 
@@ -20,7 +21,6 @@ from userstream.wire.pacing import Backoff, WeightBudget
 from userstream.wire.recovery import Policy
 from userstream.wire.venue import AccountPlace, Credentials, Endpoints
 
-ACCOUNTS: Final = ("alice", "bob")
 LOOK_MS: Final = 500
 
 
@@ -28,7 +28,7 @@ def policy_of(number: int) -> MachinePolicy:
     """All cares in quick succession: half a minute sees each of them."""
     return MachinePolicy(
         feed=FeedPolicy(drain_ms=500, opening_limit_ms=6_000, backoff=Backoff(first_delay_ms=200, max_delay_ms=2_000, seed=number)),
-        books=Policy(lag_ms=1_500, overlap_ms=2_000, audit_ms=4_000, history_ms=9_000, poll_ms=2_000, backfill_ms=0),
+        books=Policy(lag_ms=1_500, overlap_ms=2_000, audit_ms=4_000, history_ms=9_000, poll_ms=2_000, longest_retry_ms=2_000),
         polling_after_failures=3,
     )
 
@@ -36,14 +36,14 @@ def policy_of(number: int) -> MachinePolicy:
 class World:
     """Everything of one run. `spared`: the account that no fault is aimed at, if there is one."""
 
-    def __init__(self, venue: str, seed: int, *, spared: str = "") -> None:
+    def __init__(self, venue: str, seed: int, accounts: Sequence[str], *, spared: str = "") -> None:
         self.scheduler = Scheduler()
         self.network = Network(self.scheduler, Random(f"{seed}:network"))
-        self.exchange = Exchange(self.scheduler, self.network, venue, ACCOUNTS, seed=seed)
+        self.exchange = Exchange(self.scheduler, self.network, venue, accounts, seed=seed)
         spec = find_venue(venue)
         self.gate = Gate(self.scheduler, WeightBudget(WEIGHT_PER_MINUTE), spec.used_weight_header)
         self.clients: dict[str, Client] = {}
-        for number, account in enumerate(ACCOUNTS):
+        for number, account in enumerate(accounts):
             listing = self.exchange.listing(account)
             credentials = Credentials(api_key=Secret(listing.api_key), api_secret=Secret(listing.api_secret))
             place = AccountPlace(

@@ -50,7 +50,7 @@ class Books:
 
     def __init__(self, dialect: RestDialect, account: Account, clock: VenueClock, policy: Policy, *, seed: int) -> None:
         self._dialect, self._account, self._clock, self._policy, self._seed = dialect, account, clock, policy, seed
-        self._inquiries = Inquiries(dialect, Backoff(seed=seed))
+        self._inquiries = Inquiries(dialect, Backoff(max_delay_ms=policy.longest_retry_ms, seed=seed))
         self._round: Round | None = None
         self._epoch = 0
         self._again = ""

@@ -37,7 +37,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
 
     lag_ms: a REST answer includes everything older than this. overlap_ms: read again beyond that, for errors of the clock estimate.
     audit_ms: how often balances and positions are compared. history_ms: how often history is read in full. backfill_ms: how far before
-    the first start fills are read.
+    the first start fills are read. longest_retry_ms: how long a question that found no answer waits at most before it is asked again,
+    unless the venue advised a time.
     """
 
     lag_ms: int = 5_000
@@ -49,6 +50,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     backfill_ms: int = 0
     order_doubt_ms: int = 500
     position_doubt_ms: int = 2_000
+    longest_retry_ms: int = 20_000
 
 
 class Round:
