@@ -56,17 +56,10 @@ TESTED_TOGETHER: Final[Mapping[str, str]] = MappingProxyType(
         "domain/fold.py": "scenario/test_usdm_stream.py",
         "domain/orders.py": "scenario/test_usdm_stream.py",
         "domain/registers.py": "scenario/test_usdm_stream.py",
-        "entry/api.py": "scenario/test_usdm_restart.py",
         "entry/bootstrap.py": "scenario/test_usdm_restart.py",
-        "entry/paper.py": "scenario/test_library.py",
-        "entry/show.py": "scenario/test_commands.py",
         "entry/cli/demo.py": "scenario/test_commands.py",
-        "entry/cli/doctor.py": "scenario/test_commands.py",
         "entry/cli/run.py": "scenario/test_commands.py",
-        "entry/cli/simulate.py": "scenario/test_commands.py",
-        "entry/cli/state.py": "scenario/test_commands.py",
-        "entry/cli/table.py": "scenario/test_commands.py",
-        "entry/cli/tail.py": "scenario/test_commands.py",
+        "entry/cli/table.py": "unit/entry/test_show.py",
     }
 )
 # path below tests/unit -> why no source file has its name

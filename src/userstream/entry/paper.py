@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -117,7 +117,8 @@ class paper:  # noqa: N801 - reads as a verb where it is used: `async with users
         stream: StreamSettings | None = None,
     ) -> None:
         self._venue, self._account, self._rate, self._seed = venue, account, rate, seed
-        self._balances = {asset: Decimal(str(amount)) for asset, amount in (balances or {"USDT": 10_000}).items()}
+        given: Mapping[str, Decimal | str | int] = {"USDT": 10_000} if balances is None else balances
+        self._balances = {asset: _money(asset, amount) for asset, amount in given.items()}
         self._store, self._recovery, self._stream = store, recovery, stream
         self._server: PaperExchangeServer | None = None
         self._connection: connect | None = None
@@ -161,3 +162,13 @@ class paper:  # noqa: N801 - reads as a verb where it is used: `async with users
             await self._connection.__aexit__(kind, error, trace)
         if self._server is not None:
             await self._server.stop()
+
+
+def _money(asset: str, amount: Decimal | str | int) -> Decimal:
+    try:
+        exact = Decimal(str(amount))
+    except InvalidOperation:
+        exact = Decimal("NaN")
+    if not exact.is_finite() or exact < 0:
+        raise SettingsError(f"balances: {asset} = {amount!r} must be an amount, 0 or above")
+    return exact

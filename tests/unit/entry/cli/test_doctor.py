@@ -1,0 +1,55 @@
+"""`userstream doctor`: each finding has a subject, a verdict and words; only problems make the exit code 1."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from userstream.adapters.sqlite_file import open_for_writing
+from userstream.entry.cli import run_command
+
+Capture = pytest.CaptureFixture[str]
+NOBODY = (
+    '[[account]]\nname = "alice"\nvenue = "binance-usdm"\napi_key = "canary"\nenabled = false\n'
+    'rest_url = "http://127.0.0.1:9"\nws_url = "ws://127.0.0.1:9"\n'
+)
+
+
+def findings(capsys: Capture, tmp_path: Path, text: str) -> tuple[int, dict[str, tuple[str, str]]]:
+    path = tmp_path / "userstream.toml"
+    path.write_text(text)
+    path.chmod(0o600)
+    code = run_command(["doctor", "--json", "--config", str(path)])
+    [line] = capsys.readouterr().out.splitlines()
+    assert "canary" not in line
+    return code, {found["subject"]: (found["verdict"], found["words"]) for found in json.loads(line)}
+
+
+def test_a_store_that_is_not_there_yet_is_no_problem(tmp_path: Path, capsys: Capture) -> None:
+    code, found = findings(capsys, tmp_path, f'[store]\npath = "{tmp_path}/new.db"\n' + NOBODY)
+    assert (code, found["store"][0], found["configuration"][0]) == (0, "ok", "ok")
+    assert not (tmp_path / "new.db").exists()
+
+
+def test_a_store_of_ours_can_be_read(tmp_path: Path, capsys: Capture) -> None:
+    open_for_writing(tmp_path / "ours.db").close()
+    code, found = findings(capsys, tmp_path, f'[store]\npath = "{tmp_path}/ours.db"\n' + NOBODY)
+    assert (code, found["store"][1].endswith("can be read")) == (0, True)
+
+
+def test_folders_and_files_that_cannot_hold_a_store(tmp_path: Path, capsys: Capture) -> None:
+    code, found = findings(capsys, tmp_path, f'[store]\npath = "{tmp_path}/no/folder.db"\n' + NOBODY)
+    assert (code, found["disk"][0], "does not exist" in found["disk"][1]) == (1, "problem", True)
+    (tmp_path / "text.db").write_text("no database, but a text that somebody keeps\n" * 50)
+    code, found = findings(capsys, tmp_path, f'[store]\npath = "{tmp_path}/text.db"\n' + NOBODY)
+    assert (code, found["store"][0], "not a database" in found["store"][1]) == (1, "problem", True)
+
+
+def test_people_get_a_line_for_each_finding(tmp_path: Path, capsys: Capture) -> None:
+    path = tmp_path / "userstream.toml"
+    path.write_text("nonsense")
+    assert run_command(["doctor", "--config", str(path)]) == 1
+    [line] = capsys.readouterr().out.splitlines()
+    assert line.startswith("problem  configuration: ")

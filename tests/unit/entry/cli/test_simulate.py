@@ -1,0 +1,35 @@
+"""`userstream simulate`: settings that cannot be are told, exit code 2, before a port is opened."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from userstream.entry.cli import run_command
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--venue", "binance-usd"], "binance-usd"),
+        (["--accounts", "-1"], "accounts"),
+        (["--rate", "-5"], "rate"),
+        (["--rate", "fast"], "rate"),
+        (["--port", "99999"], "port"),
+        (["--script", "absent.json"], "absent.json"),
+        (["--nonsense"], "nonsense"),
+    ],
+)
+def test_mistakes_are_one_line(capsys: pytest.CaptureFixture[str], words: list[str], told: str) -> None:
+    assert run_command(["simulate", *words]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("userstream: ")
+    assert told in captured.err
+
+
+def test_a_script_that_says_nothing_sensible(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "faults.json").write_text('[{"every_s": 5, "action": "cutt"}]')
+    assert run_command(["simulate", "--script", str(tmp_path / "faults.json")]) == 2
+    assert "cutt" in capsys.readouterr().err

@@ -1,0 +1,76 @@
+"""`userstream state`: the tables of a store, for people and for programs."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.clock import ManualClock
+from tests.support.events import balance_set, filled, order_changed, position_set
+from tests.support.records import record
+from userstream.adapters.sqlite import SqliteStore
+from userstream.entry.cli import run_command
+from userstream.runtime.pump import Pump
+
+Capture = pytest.CaptureFixture[str]
+RECORDS = (
+    record(order_changed(order_id="1"), order_changed(order_id="2", status="filled"), sequence=1),
+    record(*(filled(trade_id=str(number), event_time=1_000 + number) for number in range(71, 74)), sequence=3),
+    record(position_set(symbol="BTCUSDT", amount="0.3"), position_set(symbol="ETHUSDT", amount="0.000"), balance_set(), sequence=6),
+    record(balance_set(account="bob", asset="BNB"), account="bob", sequence=1),
+)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    async def write() -> None:
+        clock = ManualClock()
+        async with await SqliteStore.open(tmp_path / "a.db", clock) as store:
+            pump = Pump(store, store, "tables", clock=clock)
+            pump.start()
+            for one in RECORDS:
+                store.append(one)
+            await store.flush()
+            await pump.drain()
+            await pump.stop()
+
+    asyncio.run(write())
+    return tmp_path / "a.db"
+
+
+def asked(capsys: Capture, store: Path, *words: str) -> Any:
+    assert run_command(["state", str(store), "--json", *words]) == 0
+    [line] = capsys.readouterr().out.splitlines()
+    return json.loads(line)
+
+
+def test_open_orders_held_positions_and_all_accounts(store: Path, capsys: Capture) -> None:
+    tables = asked(capsys, store)
+    assert [row["order_id"] for row in tables["orders"]] == ["1"]
+    assert [row["symbol"] for row in tables["positions"]] == ["BTCUSDT"]
+    assert sorted(row["account"] for row in tables["balances"]) == ["alice", "bob"]
+    assert set(tables) == {"balances", "positions", "orders", "fills", "coverage"}
+
+
+def test_all_orders_some_fills_and_one_account(store: Path, capsys: Capture) -> None:
+    assert {row["order_id"] for row in asked(capsys, store, "--orders", "all")["orders"]} == {"1", "2"}
+    assert len(asked(capsys, store, "--fills", "2")["fills"]) == 2
+    assert asked(capsys, store, "--fills", "0")["fills"] == []
+    assert [row["asset"] for row in asked(capsys, store, "--account", "bob")["balances"]] == ["BNB"]
+
+
+def test_people_get_tables(store: Path, capsys: Capture) -> None:
+    assert run_command(["state", str(store)]) == 0
+    told = capsys.readouterr().out
+    assert all(word in told for word in ("balances", "positions", "coverage", "BTCUSDT"))
+    assert "None" not in told
+
+
+def test_mistakes_are_told(tmp_path: Path, store: Path, capsys: Capture) -> None:
+    assert run_command(["state", str(tmp_path / "absent.db")]) == 2
+    assert "there is no store" in capsys.readouterr().err
+    assert run_command(["state", str(store), "--orders", "some"]) == 2

@@ -1,0 +1,78 @@
+"""`userstream tail`: which events of a store are printed, and how."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.support.clock import ManualClock
+from tests.support.events import balance_set, filled, order_changed
+from tests.support.records import record
+from userstream.adapters.sqlite import SqliteStore
+from userstream.entry.cli import run_command
+from userstream.ports import Record
+
+Capture = pytest.CaptureFixture[str]
+RECORDS = (
+    record(order_changed(client_order_id="mine"), filled(trade_id="71"), sequence=1),
+    record(balance_set(account="bob"), account="bob", sequence=1),
+    record(filled(trade_id="72"), sequence=3),
+)
+
+
+def make_store(path: Path, *records: Record) -> Path:
+    async def write() -> None:
+        async with await SqliteStore.open(path, ManualClock()) as store:
+            for one in records:
+                store.append(one)
+                await store.flush()
+
+    asyncio.run(write())
+    return path
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    return make_store(tmp_path / "a.db", *RECORDS)
+
+
+@pytest.mark.parametrize(
+    ("words", "kinds"),
+    [
+        ([], ["order_changed", "filled", "balance_set", "filled"]),
+        (["--account", "alice"], ["order_changed", "filled", "filled"]),
+        (["--account", "nobody"], []),
+        (["--kind", "filled"], ["filled", "filled"]),
+        (["--kind", "filled", "--kind", "balance_set"], ["filled", "balance_set", "filled"]),
+        (["--account", "alice", "--after", "2"], ["filled"]),
+        (["--last", "2"], ["balance_set", "filled"]),
+        (["--last", "0"], []),
+        (["--last", "99"], ["order_changed", "filled", "balance_set", "filled"]),
+    ],
+)
+def test_what_is_asked_is_printed_oldest_first(store: Path, capsys: Capture, words: list[str], kinds: list[str]) -> None:
+    assert run_command(["tail", str(store), "--json", *words]) == 0
+    assert [json.loads(line)["kind"] for line in capsys.readouterr().out.splitlines()] == kinds
+
+
+def test_lines_for_people_leave_out_what_is_not_known(store: Path, capsys: Capture) -> None:
+    assert run_command(["tail", str(store), "--kind", "order_changed"]) == 0
+    [line] = capsys.readouterr().out.splitlines()
+    assert line.split()[:3] == ["1", "alice", "order_changed"]
+    assert "client_order_id=mine" in line
+    assert "None" not in line
+    assert "trade_id" not in line
+
+
+def test_an_empty_store_prints_nothing(tmp_path: Path, capsys: Capture) -> None:
+    assert run_command(["tail", str(make_store(tmp_path / "empty.db"))]) == 0
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(("words", "told"), [(["--kind", "fild"], "did you mean 'filled'"), (["--last", "many"], "--last")])
+def test_mistakes_are_told(store: Path, capsys: Capture, words: list[str], told: str) -> None:
+    assert run_command(["tail", str(store), *words]) == 2
+    assert told in capsys.readouterr().err

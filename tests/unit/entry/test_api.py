@@ -1,0 +1,76 @@
+"""The library's doors: what a fleet holds, and that mistakes leave nothing running."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from tests.support.desk import NAME, QUICK, open_desk
+from userstream import ConnectionError, Fleet, SettingsError, UserStreamError, connect
+
+
+async def test_a_fleet_is_used_inside_its_block() -> None:
+    fleet = Fleet()
+    with pytest.raises(UserStreamError, match="not running"):
+        await fleet.add("a", "binance-usdm", api_key="k")
+    with pytest.raises(UserStreamError, match="not running"):
+        len(fleet)
+
+
+async def test_accounts_come_and_go_by_name() -> None:
+    async with open_desk() as desk:
+        fleet, server = desk.fleet, desk.server
+        place, key = server.listing.venues["binance-usdm"], server.listing.accounts[0]
+        assert (NAME in fleet, "other" in fleet, len(fleet), fleet[NAME]) == (True, False, 1, desk.account)
+        other = await fleet.add(
+            "other",
+            "binance-usdm",
+            api_key=key.api_key,
+            api_secret=key.api_secret,
+            rest_url=place.rest_url,
+            ws_url=place.ws_url,
+            recovery=QUICK,
+        )
+        await other.wait_proven(10)
+        with pytest.raises(SettingsError, match="names are unique"):
+            await fleet.add("other", "binance-usdm", api_key="k")
+        await fleet.remove("other")
+        assert ("other" in fleet, len(fleet)) == (False, 1)
+        with pytest.raises(SettingsError, match="not running"):
+            await fleet.remove("other")
+        with pytest.raises(KeyError):
+            fleet["other"]
+        desk.trade()
+        await desk.until_same()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"api_key": ""},
+        {"api_key": " k"},
+        {"api_key": "schl\u00fcssel"},
+        {"api_key": "k", "api_secret": ""},
+        {"api_key": "k", "api_secret": "s "},
+    ],
+)
+def test_keys_that_cannot_be_are_told_before_anything_is_opened(wrong: dict[str, str]) -> None:
+    with pytest.raises(SettingsError, match="api_key|api_secret"):  # noqa: RUF043
+        connect("binance-usdm", **wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("wrong", [{"account": ""}, {"venue": "binance"}, {"rest_url": "nowhere"}])
+async def test_a_mistake_at_the_beginning_leaves_nothing_running(wrong: dict[str, str]) -> None:
+    before = asyncio.all_tasks()
+    settings = {"venue": "binance-usdm", "api_key": "k"} | wrong
+    with pytest.raises(SettingsError):
+        async with connect(**settings):  # type: ignore[arg-type]
+            pass
+    assert asyncio.all_tasks() == before
+
+
+async def test_a_beginning_has_an_end() -> None:
+    with pytest.raises(ConnectionError, match="main"):
+        async with connect("binance-usdm", api_key="k", rest_url="http://127.0.0.1:9", ws_url="ws://127.0.0.1:9", timeout_s=0.05):
+            pass
