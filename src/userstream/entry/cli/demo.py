@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import signal
 import tempfile
 from pathlib import Path
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from userstream.sim.faults import Script
 
 MOST_ACCOUNTS = 200
+HIGHEST_PORT = 65_535
 FRAME_MS = 250
 REPORT_MS = 5_000
 
@@ -47,8 +49,11 @@ def demo(
 
     if not 1 <= accounts <= MOST_ACCOUNTS:
         raise SettingsError(f"--accounts {accounts} must be between 1 and {MOST_ACCOUNTS}")
-    if rate <= 0 or (seconds is not None and seconds <= 0):
-        raise SettingsError("--rate and --seconds must be above 0")
+    for option, value in (("--rate", rate), ("--seconds", seconds)):
+        if value is not None and not (math.isfinite(value) and value > 0):
+            raise SettingsError(f"{option} {value:g} must be a number above 0")
+    if not 0 <= port <= HIGHEST_PORT:
+        raise SettingsError(f"--port {port} must be between 0 and {HIGHEST_PORT}")
     with tempfile.TemporaryDirectory(prefix="userstream-demo-") as folder:
         path = store or Path(folder) / "demo.db"
         tune_interpreter()

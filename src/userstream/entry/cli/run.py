@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import signal
 from pathlib import Path
@@ -14,6 +15,7 @@ from cyclopts import Parameter
 from userstream.domain.events import Event, GapOpened, GapRepaired, MarginCalled, Mismatch, StreamChanged, public_form
 from userstream.domain.words import StreamState
 from userstream.entry.cli.output import complain
+from userstream.kernel.errors import SettingsError
 
 if TYPE_CHECKING:
     from userstream.entry.bootstrap import Application
@@ -39,6 +41,8 @@ def run(
     from userstream.entry.configuration import read_configuration
     from userstream.entry.tuning import tune_interpreter
 
+    if seconds is not None and not (math.isfinite(seconds) and seconds > 0):
+        raise SettingsError(f"--seconds {seconds:g} must be a number above 0")
     configuration = read_configuration(config)
     configure_logs(
         level=configuration.log.level, as_json=None if configuration.log.format == "auto" else configuration.log.format == "json"

@@ -39,6 +39,8 @@ def state(
 
     Works while another process writes it. Example: `userstream state userstream.db --account alice`
     """
+    if fills < 0:
+        raise SettingsError(f"--fills {fills} must be 0 or above")
     if not store.is_file():
         raise SettingsError(f"there is no store {store}; a store is made by userstream run")
     tables = asyncio.run(_read(store, account, orders, fills))

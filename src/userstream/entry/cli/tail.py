@@ -41,6 +41,8 @@ def tail(
     from userstream.adapters.sqlite import open_reader
 
     kinds = frozenset(_known_kinds(kind or []))
+    if last is not None and last < 0:
+        raise SettingsError(f"--last {last} must be 0 or above")
     if not store.is_file():
         raise SettingsError(f"there is no store {store}; a store is made by userstream run")
     return asyncio.run(_tail(open_reader(store), account, kinds, after, last, follow=follow, json=json))

@@ -74,3 +74,4 @@ def test_mistakes_are_told(tmp_path: Path, store: Path, capsys: Capture) -> None
     assert run_command(["state", str(tmp_path / "absent.db")]) == 2
     assert "there is no store" in capsys.readouterr().err
     assert run_command(["state", str(store), "--orders", "some"]) == 2
+    assert run_command(["state", str(store), "--fills", "-1"]) == 2

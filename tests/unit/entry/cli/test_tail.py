@@ -72,7 +72,9 @@ def test_an_empty_store_prints_nothing(tmp_path: Path, capsys: Capture) -> None:
     assert capsys.readouterr().out == ""
 
 
-@pytest.mark.parametrize(("words", "told"), [(["--kind", "fild"], "did you mean 'filled'"), (["--last", "many"], "--last")])
+@pytest.mark.parametrize(
+    ("words", "told"), [(["--kind", "fild"], "did you mean 'filled'"), (["--last", "many"], "--last"), (["--last", "-1"], "--last")]
+)
 def test_mistakes_are_told(store: Path, capsys: Capture, words: list[str], told: str) -> None:
     assert run_command(["tail", str(store), *words]) == 2
     assert told in capsys.readouterr().err

@@ -1,0 +1,85 @@
+"""The command line as a whole: words it knows, words it does not, and what errors become."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+from userstream.entry.cli import OK, USAGE, main, run_command
+from userstream.entry.cli.app import COMMANDS
+
+Capture = pytest.CaptureFixture[str]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_is_a_function_of_its_module_with_an_example(name: str, capsys: Capture) -> None:
+    command = getattr(import_module(COMMANDS[name]), name)
+    assert f"userstream {name}" in command.__doc__
+    assert run_command([name, "--help"]) == OK
+    assert f"userstream {name}" in capsys.readouterr().out
+
+
+def test_without_words_the_commands_are_listed(capsys: Capture) -> None:
+    assert run_command([]) == OK
+    told = capsys.readouterr().out
+    assert all(name in told for name in COMMANDS)
+
+
+def test_the_version_is_told(capsys: Capture) -> None:
+    assert run_command(["--version"]) == OK
+    assert capsys.readouterr().out.strip()[0].isdigit()
+
+
+@pytest.mark.parametrize(
+    ("words", "help_line"),
+    [(["nonsense"], "userstream --help"), (["tail"], "userstream tail --help"), (["decode", "--venue"], "userstream decode --help")],
+)
+def test_unknown_words_point_to_the_help(words: list[str], help_line: str, capsys: Capture) -> None:
+    assert run_command(words) == USAGE
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.endswith(f"Try: {help_line}\n")
+
+
+def test_the_console_script_exits_with_the_code(tmp_path: Path, capsys: Capture) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["state", str(tmp_path / "absent.db")])
+    assert caught.value.code == USAGE
+    assert "Traceback" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--accounts", "0"],
+        ["--accounts", "201"],
+        ["--rate", "0"],
+        ["--rate", "nan"],
+        ["--rate", "inf"],
+        ["--seconds", "-1"],
+        ["--seconds", "nan"],
+        ["--port", "70000"],
+    ],
+)
+def test_a_demo_that_cannot_be(words: list[str], capsys: Capture) -> None:
+    assert run_command(["demo", *words]) == USAGE
+    assert words[0] in capsys.readouterr().err
+
+
+def test_a_demo_with_a_script_that_cannot_be(tmp_path: Path, capsys: Capture) -> None:
+    assert run_command(["demo", "--script", str(tmp_path / "absent.json")]) == USAGE
+    assert "absent.json" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("seconds", ["0", "-1", "nan", "inf"])
+def test_a_run_has_a_length(seconds: str, capsys: Capture) -> None:
+    assert run_command(["run", "--seconds", seconds]) == USAGE
+    assert "--seconds" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [["--seconds", "soon"], ["--config"], ["--nonsense"]])
+def test_a_run_that_cannot_be(words: list[str], capsys: Capture) -> None:
+    assert run_command(["run", *words]) == USAGE
+    assert "Try: userstream run --help" in capsys.readouterr().err
