@@ -306,11 +306,17 @@ class Books:
             return self._refused(inquiry, error, response, now, wall)
         self._inquiries.done(inquiry)
         if isinstance(inquiry.question, AskClock):
-            if answer.venue_time is not None:
-                self._clock_read = now
-                self._clock.sample(inquiry.sent, now, answer.venue_time)
+            self._read_clock(inquiry, answer, now)
             return []
         return self._take(inquiry, answer, now, wall)
+
+    def _read_clock(self, inquiry: Inquiry, answer: Answer, now: Millis) -> None:
+        """An answer that was long on its way (a process that stood still) may be wrong by half of it, and the overlap must cover that."""
+        if now - inquiry.sent > self._policy.overlap_ms:
+            self._inquiries.ask([AskClock()], urgent=True, for_round=False)
+        elif answer.venue_time is not None:
+            self._clock_read = now
+            self._clock.sample(inquiry.sent, now, answer.venue_time)
 
     def _take(self, inquiry: Inquiry, answer: Answer, now: Millis, wall: Millis) -> list[Event]:
         facts = self._learn(inquiry, answer, now, wall)
