@@ -12,9 +12,6 @@ from userstream.wire.feed import Ask, Dial, Wish
 from userstream.wire.machine import Machine
 from userstream.wire.recovery import Policy
 
-CLOCK_ERROR_MS = 1_000
-"""How far the estimate of the venue's clock may be off: half the way of the slowest call."""
-
 
 class Laws:
     """`began`: venue time of the machine's start; what is older, or newer by no more than the clock may be off, is outside its care.
@@ -22,7 +19,8 @@ class Laws:
 
     def __init__(self, truth: Truth, account: Account, policy: Policy, *, began: Millis) -> None:
         self.truth, self.account, self.policy = truth, account, policy
-        self.began = Millis(began - policy.backfill_ms + CLOCK_ERROR_MS)
+        self.clock_error_ms = policy.overlap_ms // 2  # half the way of the slowest answer that is taken
+        self.began = Millis(began - policy.backfill_ms + self.clock_error_ms)
         self.told: dict[FillIdentity, Filled] = {}
         self.gap_since: Millis | None = None
         self.mismatches: set[tuple[str, str]] = set()
@@ -100,10 +98,10 @@ class Laws:
             self.mismatches.add(key)
 
     def _proof(self, snapshot: SnapshotTaken, venue_now: Millis) -> None:
-        assert snapshot.proven_until <= venue_now - self.policy.lag_ms + CLOCK_ERROR_MS, "proven beyond what was read"
+        assert snapshot.proven_until <= venue_now - self.policy.lag_ms + self.clock_error_ms, "proven beyond what was read"
         assert self.account.proven_until >= self._proven, "the proof goes back"
         self._proven = self.account.proven_until
-        self.nothing_lost(self.began, snapshot.proven_until)
+        self.nothing_lost(self.began, Millis(snapshot.proven_until - self.clock_error_ms))
 
     def _state(self, state: StreamState, machine: Machine) -> None:
         if state is StreamState.LIVE:

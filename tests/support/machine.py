@@ -134,6 +134,19 @@ class Storm(Fate):
         return self._chance.randrange(1, self._lag_ms // 2)
 
 
+class Swell(Storm):
+    """Everything takes its time and answers are as old as they may be, for ever; nothing is lost."""
+
+    def __init__(self, seed: int, *, lag_ms: int) -> None:
+        super().__init__(seed, until=START, lag_ms=lag_ms)
+
+    def copies(self, connection: int, now: Millis) -> tuple[int, ...]:
+        return (self._delay_ms(),)
+
+    def reply(self, question: Question, now: Millis) -> Reply:
+        return Reply(delay_ms=self._delay_ms(), lag_ms=self._chance.randrange(self._lag_ms))
+
+
 class Socket:
     """One socket as the world sees it. deaf: the venue tells it nothing, but answers pings. frozen: nothing passes at all."""
 
@@ -243,6 +256,10 @@ class Driver:
         while self.account.state is not StreamState.LIVE:
             assert self.step(until), f"not live within {limit_ms} ms: {self.account.state}, {self.machine.feed.reason}"
         return self
+
+    def stall(self, duration_ms: int) -> None:
+        """The process does not run for a while; what came in the meantime is taken late."""
+        self.now = Millis(self.now + duration_ms)
 
     # --- deeds of the account, told to every socket ---
 

@@ -10,7 +10,7 @@ import pytest
 from tests.support.machine import BRISK, Driver, Fate, Instead, Reply
 from tests.support.scripted import BROKEN, NO_ANSWER, NO_SUCH_ORDER, NOT_NOW, REFUSED, SKEWED, UNREADABLE, Script, frame_of
 from tests.support.truth import BTC
-from tests.unit.wire.kit import LAG_MS, NOTHING, QUIET, SilentAbout, asked, books, facts_of, live, mismatches, trade_unheard
+from tests.unit.wire.kit import LAG_MS, NOTHING, QUIET, Late, SilentAbout, asked, books, facts_of, live, mismatches, trade_unheard
 from userstream.domain.account import Doubt
 from userstream.domain.events import BalanceSet, Filled, GapOpened, GapRepaired, Mismatch, SnapshotTaken, Unrecognized
 from userstream.domain.words import FINAL, OrderStatus, PositionSide, Source, StreamState
@@ -107,6 +107,16 @@ def test_a_clock_answer_without_a_time_measures_nothing() -> None:
     assert driver.account.state is StreamState.SYNCING
     driver.run_until_live()
     driver.laws.hold_at_rest(driver.venue_now)
+
+
+def test_a_clock_answer_that_was_too_long_on_its_way_is_asked_again() -> None:
+    driver = Driver(Late(AskClock, QUIET.books.overlap_ms + 1), policy=QUIET).start()
+    driver.run_for(60_000)
+    assert not driver.machine.clock.is_measured
+    assert 10 <= len(asked(driver, AskClock)) <= 15
+    driver.fate = Fate()
+    driver.run_until_live()
+    assert driver.machine.clock.at(driver.now) == driver.venue_now
 
 
 def test_doubts_wait_until_the_clock_is_measured() -> None:

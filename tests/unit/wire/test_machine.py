@@ -27,7 +27,7 @@ LAG_MS = BRISK.books.lag_ms
 
 
 def test_a_fill_before_the_clock_is_measured_is_found_all_the_same() -> None:
-    driver = Driver(SlowAnswers(8_000)).start()
+    driver = Driver(SlowAnswers(3_900)).start()
     driver.run_for(300)
     driver.trade()
     driver.run_until_live()

@@ -8,8 +8,9 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.support.machine import BRISK, START, Driver, Storm
+from tests.support.machine import BRISK, START, Driver, Storm, Swell
 from tests.support.scripted import BREAK, GARBAGE, ROTATE, Script
+from userstream.domain.events import GapOpened, Mismatch
 from userstream.domain.words import Side
 from userstream.kernel.ids import Millis
 
@@ -36,6 +37,7 @@ DEEDS = (
     "sell",
     "cash",
     "restart",
+    "stall",
     "trigger",
 )
 
@@ -84,6 +86,8 @@ def do_alone(driver: Driver, deed: str, pick: int) -> None:
         case "trigger":
             driver.truth.trigger(driver.venue_now, driver.truth.place(driver.venue_now, conditional=True))
             driver.tell()
+        case "stall":
+            driver.stall(pick * 1_500)
         case "restart":
             driver.restart(pick * 1_000)
         case "skew":
@@ -113,6 +117,26 @@ def lived_through(steps: Steps, seed: int, redundancy: int) -> Driver:
 def test_after_any_trouble_and_then_quiet_the_account_is_live_and_holds_the_truth(steps: Steps, seed: int, redundancy: int) -> None:
     driver = lived_through(steps, seed, redundancy)
     driver.run_for(QUIET_MS)
+    driver.laws.hold_at_rest(driver.venue_now)
+
+
+CALM_DEEDS = ("trade", "burst", "sell", "place", "fill", "cancel", "cash", "trigger")
+CALM_STEPS = st.lists(st.tuples(st.integers(0, 5_000), st.sampled_from(CALM_DEEDS), st.integers(0, 9)), max_size=30)
+
+
+@given(steps=CALM_STEPS, seed=st.integers(0, 2**32), redundancy=st.sampled_from([1, 2]))
+@settings(max_examples=60)
+def test_lags_and_delays_alone_are_no_trouble(steps: Steps, seed: int, redundancy: int) -> None:
+    policy = msgspec.structs.replace(BRISK, feed=msgspec.structs.replace(BRISK.feed, redundancy=redundancy))
+    driver = Driver(Swell(seed, lag_ms=BRISK.books.lag_ms), policy=policy).start().run_until_live()
+    for wait_ms, deed, pick in steps:
+        driver.run_for(wait_ms)
+        do(driver, deed, pick)
+    driver.run_for(30_000)
+    assert [fact for fact in driver.facts if isinstance(fact, GapOpened | Mismatch)] == []
+    assert driver.machine.books is not None
+    assert driver.machine.books.missed_by_stream == 0
+    assert driver.machine.feed.opened_count == redundancy
     driver.laws.hold_at_rest(driver.venue_now)
 
 
