@@ -56,7 +56,6 @@ TESTED_TOGETHER: Final[Mapping[str, str]] = MappingProxyType(
         "domain/fold.py": "scenario/test_usdm_stream.py",
         "domain/orders.py": "scenario/test_usdm_stream.py",
         "domain/registers.py": "scenario/test_usdm_stream.py",
-        "entry/bootstrap.py": "scenario/test_usdm_restart.py",
         "entry/cli/demo.py": "scenario/test_commands.py",
         "entry/cli/run.py": "scenario/test_commands.py",
         "entry/cli/table.py": "unit/entry/test_show.py",

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import signal
+import sqlite3
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -157,3 +158,23 @@ async def test_a_database_of_another_program_is_refused(tmp_path: Path) -> None:
     outcome = await call("state", str(tmp_path / "other.db"))
     assert outcome.code == 1
     assert "other.db" in outcome.err
+
+
+async def test_long_running_commands_end_at_once_where_they_cannot_begin(tmp_path: Path) -> None:
+    connection = sqlite3.connect(tmp_path / "other.db")
+    connection.execute("CREATE TABLE theirs (word TEXT)")
+    connection.close()
+    (tmp_path / "u.toml").write_text('[store]\npath = "other.db"\n[[account]]\nname = "a"\nvenue = "binance-usdm"\napi_key_env = "KEY"\n')
+    async with simulator() as listing:
+        port = listing["control_url"].split(":")[2].split("/")[0]
+        run, store, taken = await asyncio.gather(
+            call("run", "--config", "u.toml", environment={"KEY": "canary-key"}, cwd=tmp_path),
+            call("demo", "--store", "other.db", "--headless", cwd=tmp_path),
+            call("demo", "--port", port, "--headless", cwd=tmp_path),
+        )
+    assert [outcome.code for outcome in (run, store, taken)] == [1, 1, 1]
+    assert "another program" in run.err
+    assert "another program" in store.err
+    assert f"port {port}" in taken.err
+    assert all("canary" not in outcome.err + outcome.out for outcome in (run, store, taken))
+    assert all(outcome.err.count("userstream: ") == 1 for outcome in (run, store, taken))
