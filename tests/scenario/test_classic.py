@@ -261,3 +261,28 @@ def test_the_old_name_has_everything() -> None:
     import binance_futures_async
 
     assert all(getattr(binance_futures_async, name) is getattr(userstream, name) for name in binance_futures_async.__all__)
+
+
+async def test_the_helpers_work_together_behind_a_stream() -> None:
+    async with exchange() as desk:
+        saved: list[dict[str, Any]] = []
+        orders: userstream.BoundedCache[str, str] = userstream.BoundedCache(1)
+
+        def save(batch: list[dict[str, Any]]) -> None:
+            saved.extend(batch)
+            for message in batch:
+                orders.add_to_cache(message["o"]["c"], message["o"]["X"])
+
+        wanted = userstream.MessageFilter(events={"ORDER_TRADE_UPDATE"}, statuses={"NEW", "FILLED"})
+        async with userstream.BatchProcessor(save, batch_size=3, batch_age=60) as batches:
+            stream = await BinanceClient().user_stream(KEY, wanted.before(batches), config_of(desk))
+            state = userstream.StateManager(stream)
+            first, second = desk.place(), desk.place()
+            desk.fill(first)
+            await until(lambda: len(saved) == 3, "a whole batch")
+            desk.fill(second)
+            await until(lambda: {row["status"] for row in state.orders.values()} == {"FILLED"}, "the state")
+            await stream.stop()
+        assert [message["o"]["X"] for message in saved] == ["NEW", "NEW", "FILLED", "FILLED"]
+        assert orders.cache == {second: "FILLED"}
+        assert state.positions["BTCUSDT"]["amount"] == "0.02"
