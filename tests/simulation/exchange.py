@@ -9,8 +9,10 @@ import msgspec
 
 from tests.simulation.network import Link, Network
 from tests.simulation.scheduler import Scheduler
+from userstream.kernel.ids import Millis
 from userstream.sim.actions import Action
-from userstream.sim.books import Fill, Happening, Millis, OrderHappened, Refused
+from userstream.sim.books import Fill, Happening, OrderHappened, Refused
+from userstream.sim.books import Millis as BooksMillis
 from userstream.sim.dialects.registry import VENUES
 from userstream.sim.house import Hall, House
 from userstream.sim.lanes import Lane
@@ -66,8 +68,8 @@ class Exchange:
 
     # --- the house's clock and doors ---
 
-    def now(self) -> Millis:
-        return Millis(self._scheduler.wall)
+    def now(self) -> BooksMillis:
+        return BooksMillis(self._scheduler.wall)
 
     def wake(self, lane: Lane) -> None:
         link = self._links.get(lane)
@@ -123,7 +125,7 @@ class Exchange:
 
     def open_orders(self, account: str) -> Truth:
         books = self.hall.room.exchange
-        plain = {
+        plain: Truth = {
             (order.symbol, str(order.order_id), ""): (order.quantity, order.filled_quantity) for order in books.open_orders(account)
         }
         return plain | {
@@ -194,10 +196,10 @@ class Exchange:
             reply = self.hall.dialect.answer(call, self.now())
             self.house.publish(self.hall, self.now())
             if prepared is None:
-                return HttpResponse(status=reply.status, body=reply.body, headers={name.lower(): text for name, text in reply.headers.items()})
+                return HttpResponse(
+                    status=reply.status, body=reply.body, headers={name.lower(): text for name, text in reply.headers.items()}
+                )
         if prepared.abort:
             return NO_ANSWER
         headers = {name.lower(): text for name, text in prepared.headers.items()}
         return HttpResponse(status=prepared.status, body=prepared.body.encode(), headers=headers)
-
-

@@ -1,16 +1,13 @@
-"""The catalogue of faults. Each strike is a record of its own (when, what, whom, and the seed of its details), so that a plan can be
-shrunk by leaving strikes out while the rest stay as they are.
-"""
+"""The catalogue of faults: what can be done to a world, by name."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from decimal import Decimal
+from functools import partial
 from random import Random
 from types import MappingProxyType
 from typing import Final, TypeAlias
-
-import msgspec
 
 from tests.simulation.world import World
 from userstream.sim import actions as act
@@ -21,15 +18,6 @@ HTML: Final = "<html><body>502 Bad Gateway</body></html>"
 
 Fault: TypeAlias = Callable[[World, str, Random], bool]
 """Does something to an account (or to all). True if it could be done."""
-
-
-class Strike(msgspec.Struct, frozen=True, kw_only=True):
-    """One fault at one time (ms from the start)."""
-
-    at_ms: int
-    kind: str
-    account: str
-    seed: int
 
 
 def _do(make: Callable[[str, Random], act.Action]) -> Fault:
@@ -84,8 +72,12 @@ def _every_symbol(make: Callable[[str, str, Random], act.Action]) -> Fault:
 def _swizzle(world: World, account: str, chance: Random) -> bool:
     """Sockets of all are cut one after another, in any order."""
     for name in chance.sample(sorted(world.clients), len(world.clients)):
-        world.scheduler.after(chance.randrange(1_000), lambda name=name: world.exchange.perform(act.Cut(account=name)))  # type: ignore[misc]
+        world.scheduler.after(chance.randrange(1_000), partial(_cut, world, name))
     return True
+
+
+def _cut(world: World, account: str) -> None:
+    world.exchange.perform(act.Cut(account=account))
 
 
 def _burst(world: World, account: str, chance: Random) -> bool:

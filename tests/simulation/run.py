@@ -4,36 +4,23 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from functools import partial
 from random import Random
 from typing import Final
 
 import msgspec
 
-from tests.simulation.faults import FAULTS, Strike
+from tests.simulation.faults import FAULTS
+from tests.simulation.plan import STORM_MS, Plan, Strike
 from tests.simulation.scheduler import START
 from tests.simulation.watch import Violation, check
 from tests.simulation.world import World
 from userstream.kernel.ids import Millis
 from userstream.sim import actions as act
 
-STORM_MS: Final = 11_000
 QUIET_MS: Final = 90_000
 LOOK_MS: Final = 990
 TRADES_EVERY_MS: Final = 1_100
-ACCOUNTS: Final = ("alice", "bob")
-ALONE: Final = 0.6
-"""The share of runs with one account: twice as many runs in the same time, and what accounts do to each other is seen in the others."""
-
-
-class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """All that a run depends on."""
-
-    seed: int
-    venue: str = "binance-usdm"
-    accounts: tuple[str, ...] = ("alice",)
-    spared: str = ""
-    strikes: tuple[Strike, ...] = ()
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,38 +35,6 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     weight: int
     violation: str = ""
     text: str = ""
-
-
-def plan_of(seed: int, venue: str = "binance-usdm") -> Plan:
-    """Swarm: each seed has faults of its own choice; some have none, some one kind again and again."""
-    chance = Random(f"{venue}:{seed}")
-    kinds = _kinds_of(chance)
-    accounts = ACCOUNTS[: 1 if chance.random() < ALONE else 2]
-    spared = chance.choice(accounts) if len(accounts) > 1 and chance.random() < 0.5 else ""
-    targets = [account for account in accounts if account != spared]
-    count = chance.randrange(4, 15) if kinds else 0
-    if spared:
-        kinds = [kind for kind in kinds if kind not in COMMON]
-        count = count if kinds else 0
-    strikes = [
-        Strike(at_ms=chance.randrange(1_000, STORM_MS), kind=chance.choice(kinds), account=chance.choice(targets), seed=chance.randrange(2**32))
-        for _ in range(count)
-    ]
-    strikes.sort(key=lambda strike: strike.at_ms)
-    return Plan(seed=seed, venue=venue, accounts=accounts, spared=spared, strikes=tuple(strikes))
-
-
-COMMON: Final = frozenset({"cut everybody", "swizzle", "dials refused", "dials slow", "network slow", "price jump", "funding"})
-"""What hits every account at once."""
-
-
-def _kinds_of(chance: Random) -> list[str]:
-    draw = chance.random()
-    if draw < 0.03:
-        return []
-    if draw < 0.2:
-        return [chance.choice(list(FAULTS))]
-    return chance.sample(list(FAULTS), chance.randrange(2, 14))
 
 
 def run(plan: Plan) -> Report:
@@ -109,12 +64,16 @@ def run(plan: Plan) -> Report:
 def _live_through(world: World, plan: Plan, hits: Counter[str]) -> None:
     _plan_trades(world, Random(f"{plan.seed}:trades"))
     for strike in plan.strikes:
-        world.scheduler.at(Millis(START + strike.at_ms), lambda strike=strike: _strike(world, strike, hits))  # type: ignore[misc]
+        world.scheduler.at(Millis(START + strike.at_ms), partial(_strike, world, strike, hits))
     world.scheduler.run_until(Millis(START + STORM_MS))
     world.exchange.perform(act.Clear())
     _come_to_rest(world)
     limits = world.exchange.hall.room.limits
-    check("I7", not (limits.slowed or limits.banned), f"the venue refused {limits.slowed} calls for their weight, {limits.highest} in a minute")
+    check(
+        "I7",
+        not (limits.slowed or limits.banned),
+        f"the venue refused {limits.slowed} calls for their weight, {limits.highest} in a minute",
+    )
 
 
 def _come_to_rest(world: World) -> None:
@@ -135,7 +94,7 @@ def _plan_trades(world: World, chance: Random) -> None:
     for account in world.clients:
         time = 500
         while (time := time + int(chance.expovariate(1 / TRADES_EVERY_MS))) < STORM_MS:
-            world.scheduler.at(Millis(START + time), lambda account=account: world.exchange.trade(account))  # type: ignore[misc]
+            world.scheduler.at(Millis(START + time), partial(world.exchange.trade, account))
 
 
 def _strike(world: World, strike: Strike, hits: Counter[str]) -> None:
@@ -151,7 +110,3 @@ def _trace_of(world: World) -> str:
             digest.update(b"%d %d %d;" % (record.sequence, record.received_time, len(record.events)))
             digest.update(record.frame)
     return digest.hexdigest()
-
-
-def run_seeds(seeds: Sequence[int], venue: str = "binance-usdm") -> list[Report]:
-    return [run(plan_of(seed, venue)) for seed in seeds]

@@ -79,7 +79,7 @@ class Watch:
     def restarted(self, machine: Machine, durable: Iterable[Event]) -> None:
         """A process comes up: only what the disk holds was told."""
         self._running_since = self._exchange.scheduler_now
-        self._began = self._began if self._began is not None else self._exchange.now()
+        self._began = self._began if self._began is not None else Millis(self._exchange.now())
         self._told, self._orders, self._mismatches = {}, {}, set()
         self._sequence, self._proven, self._gap_since = 0, machine.account.proven_until, None
         for event in durable:

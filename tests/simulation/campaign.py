@@ -1,0 +1,108 @@
+"""Many seeds: side by side on the cores, added up to the figures that `docs/proof.md` shows."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from typing import Final
+
+import msgspec
+
+from tests.simulation.faults import FAULTS
+from tests.simulation.plan import Profile, plan_of
+from tests.simulation.run import run
+
+SEEDS_OF_A_TASK: Final = 25
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """A seed whose run broke an invariant."""
+
+    seed: int
+    violation: str
+    text: str
+
+
+class Totals(msgspec.Struct, kw_only=True):
+    """What a number of runs came to. Times of fills in ms, from the execution until it was told."""
+
+    seeds: int = 0
+    fills: int = 0
+    simulated_ms: int = 0
+    cpu_s: float = 0.0
+    hits: Counter[str] = msgspec.field(default_factory=Counter)
+    lateness_ms: Counter[int] = msgspec.field(default_factory=Counter)
+    highest_weight: int = 0
+    findings: list[Finding] = msgspec.field(default_factory=list)
+    traces: list[tuple[int, str]] = msgspec.field(default_factory=list)
+
+    def add(self, other: Totals) -> None:
+        self.seeds += other.seeds
+        self.fills += other.fills
+        self.simulated_ms += other.simulated_ms
+        self.cpu_s += other.cpu_s
+        self.hits.update(other.hits)
+        self.lateness_ms.update(other.lateness_ms)
+        self.highest_weight = max(self.highest_weight, other.highest_weight)
+        self.findings += other.findings
+        self.traces += other.traces
+
+    @property
+    def trace(self) -> str:
+        """One word for all runs: the same for the same seeds, on every machine."""
+        return hashlib.blake2b("".join(trace for _, trace in sorted(self.traces)).encode(), digest_size=8).hexdigest()
+
+    @property
+    def seeds_per_minute_and_core(self) -> float:
+        return 60 * self.seeds / self.cpu_s if self.cpu_s else 0.0
+
+    def late_ms(self, share: float) -> int:
+        """So late were at most this share of the fills."""
+        wanted, seen = share * sum(self.lateness_ms.values()), 0
+        for late_ms, count in sorted(self.lateness_ms.items()):
+            seen += count
+            if seen >= wanted:
+                return late_ms
+        return 0
+
+    @property
+    def never_hit(self) -> list[str]:
+        return [kind for kind in FAULTS if not self.hits[kind]]
+
+
+def run_some(seeds: range, venue: str, profile: Profile) -> Totals:
+    """A task of one process."""
+    totals = Totals()
+    begun = time.process_time()
+    for seed in seeds:
+        report = run(plan_of(seed, venue, profile))
+        totals.seeds += 1
+        totals.fills += report.fills
+        totals.simulated_ms += report.simulated_ms
+        totals.hits.update(report.hits)
+        totals.lateness_ms.update(report.lateness_ms)
+        totals.highest_weight = max(totals.highest_weight, report.weight)
+        totals.traces.append((seed, report.trace))
+        if report.violation:
+            totals.findings.append(Finding(seed=seed, violation=report.violation, text=report.text))
+    totals.cpu_s = time.process_time() - begun
+    return totals
+
+
+def run_campaign(first: int, count: int, *, venue: str, profile: Profile = Profile.SWARM, jobs: int | None = None) -> Iterator[Totals]:
+    """The totals so far, each time a task is done. The last is that of all."""
+    totals = Totals()
+    with ProcessPoolExecutor(jobs or os.cpu_count()) as pool:
+        tasks = [pool.submit(run_some, seeds, venue, profile) for seeds in _portions(first, count)]
+        for task in tasks:
+            totals.add(task.result())
+            yield totals
+
+
+def _portions(first: int, count: int) -> Iterable[range]:
+    end = first + count
+    return (range(begin, min(begin + SEEDS_OF_A_TASK, end)) for begin in range(first, end, SEEDS_OF_A_TASK))

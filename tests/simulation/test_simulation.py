@@ -1,0 +1,61 @@
+"""The simulation in the test suite: seeds enough to notice a safeguard that is gone, runs that can be run again, and old findings."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.simulation.campaign import run_campaign, run_some
+from tests.simulation.faults import FAULTS
+from tests.simulation.plan import Plan, Profile, plan_of
+from tests.simulation.run import run
+from tests.simulation.shrink import read_regressions, shrink
+from userstream.venues import REGISTRY
+
+SEEDS = 2_000
+ROOT = Path(__file__).parents[2]
+venues = pytest.mark.parametrize("venue", sorted(REGISTRY))
+
+
+@venues
+def test_no_invariant_breaks(venue: str) -> None:
+    *_, totals = run_campaign(0, SEEDS, venue=venue)
+    assert not totals.findings
+    assert totals.seeds == SEEDS
+    assert totals.never_hit == []
+    assert len(FAULTS) >= 40
+
+
+@venues
+@pytest.mark.parametrize("profile", [Profile.STORM, Profile.ROTATION])
+def test_no_invariant_breaks_where_only_sockets_end(venue: str, profile: Profile) -> None:
+    assert run_some(range(60), venue, profile).findings == []
+
+
+@venues
+def test_the_same_seed_makes_the_same_run(venue: str) -> None:
+    assert [run(plan_of(seed, venue)) for seed in range(3)] == [run(plan_of(seed, venue)) for seed in range(3)]
+
+
+@pytest.mark.parametrize("hash_seed", ["1", "2"])
+def test_no_run_depends_on_the_order_of_sets(hash_seed: str) -> None:
+    code = "from tests.simulation.campaign import run_some; from tests.simulation.plan import Profile;"
+    code += "print(run_some(range(20), 'binance-usdm', Profile.SWARM).trace)"
+    environment = {**os.environ, "PYTHONHASHSEED": hash_seed}
+    told = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+    assert told.stdout.strip() == run_some(range(20), "binance-usdm", Profile.SWARM).trace
+
+
+@pytest.mark.parametrize(("name", "plan"), read_regressions(), ids=lambda value: value if isinstance(value, str) else "")
+def test_what_was_found_once_stays_mended(name: str, plan: Plan) -> None:
+    report = run(plan)
+    assert report.violation == "", report.text
+
+
+def test_a_plan_that_breaks_nothing_is_not_made_smaller() -> None:
+    plan = plan_of(1)
+    assert shrink(plan) == plan
