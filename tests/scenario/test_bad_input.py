@@ -51,7 +51,7 @@ def told(capsys: Capture, *words: str) -> tuple[int, str]:
     [
         ("", "no account is configured"),
         ("not toml", "is not TOML"),
-        ("[stoer]\n" + ACCOUNT, "did you mean 'store'"),
+        ("[stores]\n" + ACCOUNT, "did you mean 'store'"),
         (ACCOUNT + 'api_secert = "canary-secret"\n', "did you mean 'api_secret'"),
         (ACCOUNT.replace("canary-key", "canary key"), "api_key"),
         (ACCOUNT.replace("canary-key", ""), "api_key"),
