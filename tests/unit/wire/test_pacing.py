@@ -42,6 +42,7 @@ def test_chance_comes_from_the_seed_alone() -> None:
 
 def test_asks_are_granted_up_to_the_share_and_then_wait_for_the_next_minute() -> None:
     budget = WeightBudget(100)
+    assert budget.limit == 100
     assert [budget.wait_ms(40, False, at(1_000)) for _ in range(3)] == [0, 0, 59_000]
     assert budget.used == 80
     assert budget.wait_ms(40, False, at(MINUTE_MS)) == 0
