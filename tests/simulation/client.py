@@ -193,7 +193,8 @@ class Client:
         del self._unsynced[:count]
 
     def _keep_checkpoint(self) -> None:
-        self.disk.checkpoint = (self.machine.sequence, tuple(checkpoint_of(self.machine.account)))
+        if self.machine.can_be_resumed:
+            self.disk.checkpoint = (self.machine.sequence, tuple(checkpoint_of(self.machine.account)))
         self._next_checkpoint = Millis(self._now + CHECKPOINT_MS)
 
     # --- what it wishes ---

@@ -177,7 +177,8 @@ class AccountRunner:
         """Keeps a checkpoint; the store's trouble shows in `store_error` until a later one succeeds, or for good if events were lost."""
         try:
             await self._journal.flush()
-            await self._journal.save_checkpoint(self.account.id, self.machine.sequence, checkpoint_of(self.account))
+            if self.machine.can_be_resumed:
+                await self._journal.save_checkpoint(self.account.id, self.machine.sequence, checkpoint_of(self.account))
         except StoreError as error:
             self.store_error = error
         else:

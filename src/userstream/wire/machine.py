@@ -113,6 +113,11 @@ class Machine:
             self._tell(self._gap(since, "restart"))
         self.account.state = StreamState.CONNECTING
 
+    @property
+    def can_be_resumed(self) -> bool:
+        """Whether a checkpoint tells all that `restore` needs. Before the first proof only the journal tells since when nothing is sure."""
+        return self.books is None or bool(self.account.proven_until)
+
     def start(self, now: Millis, wall: Millis) -> tuple[Event, ...]:
         self._wall = wall
         self._tell(self._stream(StreamState.CONNECTING, "starting"))

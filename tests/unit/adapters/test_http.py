@@ -46,6 +46,9 @@ class CountingMetrics:
     def gauge(self, name: str, value: float, labels: Mapping[str, str] | None = None) -> None:
         raise AssertionError("no gauges here")
 
+    def forget_account(self, account: str) -> None:
+        raise AssertionError("no accounts here")
+
 
 @contextlib.asynccontextmanager
 async def client(metrics: CountingMetrics | None = None, extra_roots: str | None = None) -> AsyncIterator[AiohttpClient]:

@@ -434,3 +434,10 @@ def test_without_a_secret_the_stream_is_followed_and_nothing_asked() -> None:
     driver.run_for(FORGET_MS + 100)
     assert driver.account.order_by_id(order_id) is None
     assert len(list(driver.account.open_orders())) == 1
+
+
+def test_before_the_first_proof_only_the_journal_tells_since_when_nothing_is_sure() -> None:
+    driver = Driver().start()
+    assert not driver.machine.can_be_resumed
+    driver.run_until_live()
+    assert driver.machine.can_be_resumed
