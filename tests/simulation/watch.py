@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import Final, Protocol, TypeAlias
 
-from tests.simulation.exchange import Exchange, TrueFill
+from tests.simulation.ground import Ground, TrueFill
 from userstream.domain.account import OrderKey
 from userstream.domain.events import Event, FillCompleted, Filled, GapOpened, GapRepaired, Mismatch, OrderChanged, SnapshotTaken
 from userstream.domain.words import FINAL, OrderStatus, StreamState
@@ -58,7 +58,7 @@ def name_of(fill: Filled | FillCompleted) -> FillName:
 class Watch:
     """Watches one account. `lateness_ms`: of every fill, from its execution until it was told the first time."""
 
-    def __init__(self, account: str, exchange: Exchange, *, spared: bool) -> None:
+    def __init__(self, account: str, exchange: Ground, *, spared: bool) -> None:
         self.account, self._exchange, self._spared = account, exchange, spared
         self.lateness_ms: list[int] = []
         self._told: dict[FillName, Filled] = {}
@@ -78,7 +78,7 @@ class Watch:
 
     def restarted(self, machine: Machine, durable: Iterable[Event]) -> None:
         """A process comes up: only what the disk holds was told."""
-        self._running_since = self._exchange.scheduler_now
+        self._running_since = self._exchange.steady_now()
         self._began = self._began if self._began is not None else Millis(self._exchange.now())
         self._told, self._orders, self._mismatches = {}, {}, set()
         self._sequence, self._proven, self._gap_since = 0, machine.account.proven_until, None
