@@ -77,10 +77,10 @@ def test_what_is_answered_is_wanted_no_more() -> None:
 
 
 @given(st.lists(st.one_of(st.none(), st.integers(0, 120_000)), min_size=1, max_size=12))
-def test_retries_follow_the_back_off_and_never_undercut_the_advice_of_the_venue(advices: list[int | None]) -> None:
+def test_retries_follow_the_back_off_and_never_undercut_the_advice_of_the_venue(hints: list[int | None]) -> None:
     asked, now = inquiries(), NOW
     [inquiry] = ask(asked, ORDER)
-    for failures, advice_ms in enumerate(advices, start=1):
+    for failures, advice_ms in enumerate(hints, start=1):
         asked.wishes.clear()
         asked.prepare(inquiry.number, now, VENUE_NOW)
         asked.retry(inquiry, now, advice_ms)
