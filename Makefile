@@ -3,7 +3,7 @@ UV ?= uv
 BIN := $(shell $(PYTHON) -c "import sysconfig; print(sysconfig.get_path('scripts'))")
 
 .DEFAULT_GOAL := help
-.PHONY: help check format lint types imports spelling test scenario coverage bench peers docs exports lock
+.PHONY: help check format lint types imports spelling test scenario processes coverage bench peers docs exports lock
 
 help: ## what each word does
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  \1\t\2/'
@@ -31,7 +31,10 @@ test: ## every test
 	$(PYTHON) -m pytest
 
 scenario: ## only the client against the paper exchange, with faults
-	$(PYTHON) -m pytest tests/scenario
+	$(PYTHON) -m pytest tests/scenario tests/processes
+
+processes: ## the same with real processes that are killed, stopped and cut off: minutes
+	$(PYTHON) -m pytest tests/processes -m "processes or not processes"
 
 coverage: ## every test, with the lines and branches no test reaches
 	$(PYTHON) -m coverage run -m pytest
