@@ -25,16 +25,22 @@ class PositionWatch:
 
     The anchor is the last amount that was confirmed. Fills before `since` are inside it, fills after `until` are not; of those in between
     (without `until`: of that very millisecond) the first few may be, and every reading is allowed. Sums that agree make it exact.
+
+    `is_exact`: the anchor is, or follows without a choice from, an amount of a known moment. One of an interval is not: a sum that agrees
+    by taking some fills of that interval for included may agree by chance, and then the next fill does not add up.
     """
 
-    __slots__ = ("_anchor", "_later", "_matched", "_since", "_told", "_told_time", "_told_until", "_until")
+    __slots__ = ("_anchor", "_first_told", "_later", "_matched", "_since", "_told", "_told_time", "_told_until", "_until", "is_exact")
 
     def __init__(self, anchor: Decimal, since: Millis, until: Millis | None = None) -> None:
         self._anchor, self._since = anchor, since
         self._until: int = since if until is None else until
         self._later: list[tuple[Millis, Decimal]] = []
-        self._told, self._told_time, self._told_until = anchor, since, since
+        self._told, self._told_time = anchor, since
+        self._told_until: int = since
+        self._first_told: tuple[Millis, int] = since, self._until
         self._matched = True
+        self.is_exact = self._until <= since
 
     @property
     def in_doubt(self) -> bool:
@@ -65,6 +71,8 @@ class PositionWatch:
         """The venue says what the leg is at `time`, or at some moment between `time` and `until`; older words are ignored."""
         if time < self._told_time:
             return
+        if until is None or amount != self._told:  # a leg told flat again at some moment: when it was told first says more
+            self._first_told = time, time if until is None else until
         self._told, self._told_time = amount, time
         self._told_until = time if until is None else until
         self._settle()
@@ -74,6 +82,19 @@ class PositionWatch:
         self._anchor, self._since, self._until = self._told, self._told_time, self._told_until
         self._later = [entry for entry in self._later if entry[0] >= self._since]
         self._matched = True
+        self.is_exact = self._until <= self._since
+
+    def accept_if_unsure(self, amount: Decimal, proven_until: Millis) -> bool:
+        """All fills before `proven_until` are known, and the venue's books say `amount`: settles a doubt that only an anchor which never
+        was exact can have caused. Changes nothing, and returns False, where the anchor was exact, where the books say something else than
+        the venue told last, where that is younger than the proof, and where a fill is younger than it."""
+        since, until = self._first_told
+        newest_fill = self._later[-1][0] if self._later else since
+        if self.is_exact or amount != self._told or until >= proven_until or newest_fill > until:
+            return False
+        self._told_time, self._told_until = since, until
+        self.accept()
+        return True
 
     def _settle(self) -> None:
         reading = self._reading()
@@ -82,6 +103,7 @@ class PositionWatch:
             return
         inside, sure = reading
         if inside and (sure or len(self._later) > MOST_UNSURE):
+            self.is_exact = self.is_exact or self._later[0][0] > self._until
             # A fill of this time or later that comes only now is not in the sum that agreed: it must be explained as well.
             self._anchor, self._since = self._told, self._later[inside - 1][0]
             self._until = self._since - 1

@@ -30,7 +30,7 @@ from userstream.kernel.errors import (
     UserStreamError,
 )
 from userstream.kernel.ids import Millis, OrderId, Symbol
-from userstream.wire.doubts import DISPUTED_AFTER, Doubts, Mismatches, key_of
+from userstream.wire.doubts import DISPUTED_AFTER, Doubts, Mismatches, is_unsure, key_of, settle_unsure_legs
 from userstream.wire.feed import NEVER, Wish
 from userstream.wire.inquiry import Inquiries, Inquiry
 from userstream.wire.pacing import Backoff, VenueClock, jitter
@@ -225,6 +225,7 @@ class Books:
         if finished.full:
             self._settings_read, self._unexplained, self._read_at = True, 0, self._round_at
             proven = Millis(finished.started - self._policy.lag_ms)
+            settle_unsure_legs(self._account, finished, proven)
             facts = self._mismatches.settle_older(finished.epoch, wall) + self._cut_history(finished, read_until, wall)
         facts.append(self._snapshot(finished, proven, wall))
         return self._applied(facts) + self._after_round(finished, now, wall)
@@ -437,6 +438,8 @@ class Books:
             return []  # an answer that is on its way may settle it
         self._inquiries.ask(questions, urgent=True, for_round=False)
         tries = self._doubts.asked(doubt, now)
+        if 0 < tries < DISPUTED_AFTER and is_unsure(self._account, doubt):
+            self.read_again(f"position {doubt.symbol} {doubt.key} never had an exact beginning")
         if doubt.subject == "mode":
             del self._account.doubts[doubt]
         return self._dispute(doubt, wall) if tries == DISPUTED_AFTER else []

@@ -9,9 +9,9 @@ import msgspec
 
 from userstream.domain.account import Account, Doubt
 from userstream.domain.events import Event, Mismatch
-from userstream.domain.words import Source
+from userstream.domain.words import PositionSide, Source
 from userstream.kernel.ids import Millis
-from userstream.wire.recovery import Policy
+from userstream.wire.recovery import Policy, Round
 
 DISPUTED_AFTER: Final = 3
 """After so many questions that did not settle it, a doubt is a mismatch."""
@@ -56,6 +56,21 @@ class Doubts:
 
     def _limit_ms(self, doubt: Doubt) -> int:
         return self._policy.order_doubt_ms if doubt.subject == "order" else self._policy.position_doubt_ms
+
+
+def settle_unsure_legs(account: Account, finished: Round, proven_until: Millis) -> None:
+    """A full reading proved that no fill is missing: what stays open about a leg whose sums never had an exact beginning is no disagreement
+    if the books say what the venue told. Nothing is published."""
+    for doubt in [doubt for doubt in account.doubts if doubt.subject == "position"]:
+        key = (doubt.symbol, PositionSide(doubt.key))
+        if (watch := account.watches.get(key)) is not None and watch.accept_if_unsure(finished.amount_of(key), proven_until):
+            account.note_leg(key, watch)
+
+
+def is_unsure(account: Account, doubt: Doubt) -> bool:
+    """Whether a full reading may settle the doubt: it is about a leg whose sums never had an exact beginning."""
+    watch = account.watches.get((doubt.symbol, PositionSide(doubt.key))) if doubt.subject == "position" else None
+    return watch is not None and not watch.is_exact
 
 
 class Mismatches:

@@ -6,11 +6,12 @@ and only then moves the watermark, to the round's start minus the venue's lag. P
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Final
 
 import msgspec
 
-from userstream.domain.account import Account, Doubt
+from userstream.domain.account import Account, Doubt, PositionKey
 from userstream.domain.events import BalanceSet, Filled, OrderChanged, PositionSet
 from userstream.kernel.amount import ZERO
 from userstream.kernel.ids import Millis, OrderId, Symbol
@@ -70,6 +71,7 @@ class Round:
         self._listed: dict[bool, set[tuple[Symbol, OrderId]]] = {False: set(), True: set()}
         self._traded: set[tuple[Symbol, str]] = set()
         self._histories: set[Symbol] = set()
+        self._legs: dict[PositionKey, Decimal] = {}
         self._begin(settings, movements)
 
     def _begin(self, settings: bool, movements: bool) -> None:
@@ -110,6 +112,7 @@ class Round:
         self._traded.update(answer.traded)
         if isinstance(question, AskOpenOrders):
             self._note_open_orders(question, answer)
+        self._legs |= {(event.symbol, event.position_side): event.amount for event in answer.events if isinstance(event, PositionSet)}
         self._open.discard(question)
         if self.full:
             self._follow_up(account, answer)
@@ -169,6 +172,10 @@ class Round:
         for doubt in list(account.doubts):
             if doubt.subject == "order":
                 self._want(_question_of_order(account, doubt.symbol, OrderId(doubt.key)))
+
+    def amount_of(self, leg: PositionKey) -> Decimal:
+        """What the books said of a leg; one that they do not mention is flat."""
+        return self._legs.get(leg, ZERO)
 
     def unknown_trades(self, account: Account) -> list[tuple[Symbol, str]]:
         """Trades that the cash history names and no fill explains: history is not complete while there is one."""

@@ -1,5 +1,8 @@
 from decimal import Decimal
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from userstream.domain.checks import MOST_UNSURE, PositionWatch
 from userstream.kernel.ids import Millis
 
@@ -146,3 +149,69 @@ def test_the_venues_word_is_taken_when_asking_did_not_help() -> None:
     leg.watch.accept()
     assert leg.watch.in_doubt
     assert not leg.tell(20, 6)
+
+
+# --- anchors of an unknown moment ---
+
+
+def wrongly_settled() -> Leg:
+    """Bought and sold again within one millisecond in which the anchor may lie; the sale's word comes before the sale."""
+    leg = Leg(anchor=0, since=100, until=200)
+    leg.tell(150, 1)
+    leg.fill(150, 1)
+    assert not leg.tell(150, 0), "the sum agrees, if the purchase was inside the anchor"
+    assert leg.fill(150, -1)
+    return leg
+
+
+def accepts(leg: Leg, amount: int, proven_until: int) -> bool:
+    return leg.watch.accept_if_unsure(Decimal(amount), Millis(proven_until))
+
+
+def test_a_chance_agreement_does_not_make_an_anchor_exact_and_a_proven_reading_settles_it() -> None:
+    leg = wrongly_settled()
+    assert (leg.watch.in_doubt, leg.watch.is_exact) == (True, False)
+    assert accepts(leg, 0, 151)
+    assert (leg.watch.in_doubt, leg.watch.is_exact) == (False, True)
+    leg.fill(300, 2)
+    assert not leg.tell(300, 2)
+
+
+def test_books_that_say_something_else_or_prove_too_little_settle_nothing() -> None:
+    leg = wrongly_settled()
+    assert not accepts(leg, 1, 1_000)
+    assert not accepts(leg, 0, 150)
+    assert leg.watch.in_doubt
+
+
+def test_an_exact_anchor_that_does_not_add_up_is_never_settled_by_books() -> None:
+    leg = Leg(anchor=5, since=10)
+    assert leg.watch.is_exact
+    assert leg.tell(20, 7)
+    assert not accepts(leg, 7, 1_000)
+    assert leg.watch.in_doubt
+
+
+def test_an_anchor_becomes_exact_when_sums_agree_without_a_choice() -> None:
+    leg = Leg(anchor=0, since=100, until=200)
+    leg.fill(300, 1)
+    assert not leg.tell(300, 1)
+    assert leg.watch.is_exact
+    leg.tell(400, 5)
+    assert not accepts(leg, 5, 1_000)
+
+
+@given(
+    st.integers(-3, 3),
+    st.lists(st.tuples(st.integers(0, 3), st.sampled_from((-2, -1, 1, 2))), max_size=8),
+    st.integers(0, 7),
+)
+def test_whatever_was_lost_a_watch_with_an_exact_beginning_stays_exact(anchor: int, steps: list[tuple[int, int]], lost: int) -> None:
+    leg, time, amount = Leg(anchor=anchor, since=10), 10, anchor
+    for number, (pause, change) in enumerate(steps):
+        time, amount = time + pause, amount + change
+        if number != lost:
+            leg.fill(time, change)
+        leg.tell(time, amount)
+    assert leg.watch.is_exact
+    assert not accepts(leg, amount, 10_000)

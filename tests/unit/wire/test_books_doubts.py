@@ -9,8 +9,8 @@ from tests.support.scripted import Script, frame_of
 from tests.support.truth import BTC, USDT
 from tests.unit.wire.kit import QUIET, Late, SilentAbout, asked, books, facts_of, live, mismatches, trade_unheard
 from userstream.domain.account import Doubt
-from userstream.domain.events import Filled, GapOpened, Mismatch
-from userstream.domain.words import PositionSide, Source
+from userstream.domain.events import Filled, GapOpened, Mismatch, SnapshotTaken
+from userstream.domain.words import PositionSide, Side, Source
 from userstream.kernel.ids import Millis, OrderId, Symbol
 from userstream.wire.books import NOT_FOUND_TRIES
 from userstream.wire.doubts import DISPUTED_AFTER
@@ -91,6 +91,36 @@ def test_a_leg_that_no_fill_explains_is_disputed_and_then_taken_from_the_venue()
     [told] = [fact for fact in facts_of(driver, Mismatch) if not fact.resolved]
     assert (told.ours, told.theirs) == ("0.1", "0.6")
     driver.laws.hold_at_rest(driver.venue_now)
+
+
+def bought_and_sold_at_once() -> Driver:
+    """Two fills of one millisecond, shortly after the legs were first read: each fill is told after its leg."""
+    driver = Driver(policy=QUIET).start()
+    driver.run_for(600)
+    for side in (Side.BUY, Side.SELL):
+        driver.truth.fill(driver.venue_now, driver.truth.place(driver.venue_now, side=side), "0.1")
+    driver.tell()
+    driver.run_for(4_000)
+    return driver
+
+
+def test_a_leg_without_an_exact_beginning_is_settled_by_a_full_reading_and_not_disputed() -> None:
+    driver = bought_and_sold_at_once()
+    assert Doubt("position", BTC, "both") in driver.account.doubts
+    assert not driver.account.watches[BTC, PositionSide.BOTH].is_exact
+    driver.run_for(300_000)
+    assert mismatches(driver) == []
+    assert facts_of(driver, SnapshotTaken)[-1].reason == "position BTCUSDT both never had an exact beginning"
+    driver.laws.hold_at_rest(driver.venue_now)
+
+
+def test_a_leg_without_an_exact_beginning_that_the_books_contradict_is_disputed() -> None:
+    driver = bought_and_sold_at_once()
+    leg = driver.account.positions[BTC, PositionSide.BOTH]
+    time = Millis(driver.venue_now + 3_600_000)  # a time that no answer can overrule for long
+    driver.send(1, frame_of((msgspec.structs.replace(leg, amount=leg.amount + 1, transaction_time=time),)))
+    driver.run_for(120_000)
+    assert mismatches(driver)[0] == ("position", "BTCUSDT.both", False)
 
 
 def test_the_fills_that_a_leg_misses_are_read_in_all_their_pages() -> None:
