@@ -27,7 +27,8 @@ ACCOUNT: Final = "paper-1"
 KEY: Final = "canary-key-of-the-paper-account-0001"
 SECRET: Final = "canary-secret-of-the-paper-account-0002"
 LOOK_MS: Final = 10
-LONG_S: Final = 60.0
+LONG_S: Final = 90.0
+"""Longer than a minute: a client whose request budget is used up waits for the next one."""
 START_S: Final = 30.0
 
 QUICK_RECOVERY: Final = {"lag_s": 0.2, "overlap_s": 1.0, "audit_s": 3.0, "history_s": 30.0, "poll_s": 1.0, "backfill_s": 600.0}
