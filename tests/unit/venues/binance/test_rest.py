@@ -305,7 +305,7 @@ STEPS = st.integers(0, 40 * DAY_MS)
 def test_every_fill_order_and_movement_of_a_long_time_is_found(times: list[int], since: int) -> None:
     start = Millis(NOW - since)
     moved = Venue(times).ask_all(AskMovements(start, NOW))
-    found = {event.movement_id.rpartition("|")[2] for event in moved if isinstance(event, BalanceMoved)}
+    found = {event.movement_id.rpartition(":")[2] for event in moved if isinstance(event, BalanceMoved)}
     assert sorted(found, key=int) == ids_between(Venue(times), start, NOW)
     venue = Venue(times)
     assert sorted(ids_of(venue.ask_all(AskFills(BTC, start, NOW))), key=int) == ids_between(venue, start, NOW)
