@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
+
 import msgspec
 
 from tests.processes.history import Verdict, judge, read_history
@@ -19,6 +22,14 @@ async def look(place: Place, exchange: Exchange) -> Verdict:
     return await judge(await read_history(place.store, ACCOUNT), await exchange.books())
 
 
+async def glance(place: Place, exchange: Exchange) -> Verdict:
+    """As `look`, while a client writes: at a copy, which is the store of one moment. The books are read later than that."""
+    copy = place.folder / "glance.db"
+    with closing(sqlite3.connect(place.store)) as source, closing(sqlite3.connect(copy)) as target:
+        source.backup(target)
+    return await judge(await read_history(copy, ACCOUNT), await exchange.books())
+
+
 async def settle(place: Place, exchange: Exchange, client: Client | None = None) -> Verdict:
     """Ends the trading, lets a client (a new one, unless given) prove everything, stops it in order, and holds the store against the
     books: nothing may be missing, in journal and tables."""
@@ -28,7 +39,8 @@ async def settle(place: Place, exchange: Exchange, client: Client | None = None)
     await client.until_live()
     await wait_equal(place, exchange)
     assert await client.stop() == 0
-    assert not await differences(place, exchange)
+    wrong = await differences(place, exchange)
+    assert not wrong, (wrong[:10], client.lines[-20:])
     return await judge(await read_history(place.store, ACCOUNT), await exchange.books(), settled=True)
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from tests.processes.programs import Client, Exchange, Place, clock, open_place
 from tests.processes.proxy import FaultProxy
-from tests.processes.settling import look, settle
+from tests.processes.settling import glance, settle
 
 EVENTS_PER_S: Final = 40.0
 FAULT_MS: Final = 4_000
@@ -63,7 +63,8 @@ class Road:
     async def arrive(self) -> None:
         """The end of the journey."""
         await self.heal()
-        assert (await look(self.place, self.exchange)).is_sound
+        verdict = await glance(self.place, self.exchange)
+        assert verdict.is_sound, verdict
         verdict = await settle(self.place, self.exchange, self.client)
         assert verdict.is_sound, verdict
         assert verdict.fills > 0
