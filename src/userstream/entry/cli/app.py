@@ -17,7 +17,9 @@ COMMANDS = {
     "decode": "userstream.entry.cli.decode",
     "tail": "userstream.entry.cli.tail",
     "state": "userstream.entry.cli.state",
+    "audit": "userstream.entry.cli.audit",
     "doctor": "userstream.entry.cli.doctor",
+    "chaos": "userstream.entry.cli.chaos",
 }
 
 
