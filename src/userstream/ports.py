@@ -9,6 +9,7 @@ from typing import Protocol
 import msgspec
 
 from userstream.domain.events import Event
+from userstream.domain.evidence import Evidence
 from userstream.kernel.ids import AccountId, Millis
 from userstream.kernel.secret import Secret
 from userstream.wire.request import HttpRequest, HttpResponse
@@ -154,6 +155,13 @@ class StateReader(Protocol):
     """Reads the tables, for commands and checks; also from another process."""
 
     async def rows(self, table: str, account: AccountId | None = None, *, limit: int = 1000) -> list[dict[str, object]]: ...
+
+
+class EvidenceReader(Protocol):
+    """Gathers what an account's certificate rests on."""
+
+    async def gather(self, account: AccountId) -> Evidence:
+        """All that is committed, as of one moment; nothing of an account that nobody knows."""
 
 
 class Metrics(Protocol):

@@ -262,12 +262,13 @@ class GapRepaired(Fact, frozen=True, kw_only=True, tag="gap_repaired"):
 
 class SnapshotTaken(Fact, frozen=True, kw_only=True, tag="snapshot_taken"):
     """One complete reading of the venue's books, whose answers came before this event. History is proven complete up to
-    `proven_until` (venue ms) if it is above 0."""
+    `proven_until` (venue ms) if it is above 0. `read_since`: from where on fills were read; what is older rests on earlier readings."""
 
     epoch: int
     reason: str
     started_time: Millis
     proven_until: Millis
+    read_since: Millis = NO_TIME
     weight: int = 0
 
 

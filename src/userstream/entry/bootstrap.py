@@ -19,7 +19,7 @@ from userstream.kernel.errors import SettingsError, UserStreamError
 from userstream.kernel.ids import AccountId
 from userstream.kernel.secret import Secret
 from userstream.kernel.settings import RecoverySettings, StreamSettings
-from userstream.ports import Clock, HttpClient, Journal, Record, Transport
+from userstream.ports import Clock, EvidenceReader, HttpClient, Journal, Record, Transport
 from userstream.runtime.gate import Gate
 from userstream.runtime.live import LiveAccount
 from userstream.runtime.meter import Meter
@@ -66,6 +66,7 @@ class Application:
         self._meter = Meter(self._metrics, clock, journal)
         self.store: SqliteStore | None = None
         self.pump: Pump | None = None
+        self.evidence: EvidenceReader | None = None
         self.weight_limit: int | None = None
         self.accounts: dict[str, LiveAccount] = {}
         self._runners: dict[str, AccountRunner] = {}
@@ -99,7 +100,7 @@ class Application:
             call_limit_ms=int(settings.stream.call_limit_s * 1000),
         )
         runner.on_record, runner.on_refused = on_record, self._meter.note_refused
-        account = LiveAccount(runner, self.clock, self.journal)
+        account = LiveAccount(runner, self.clock, self.journal, self.evidence)
         self.accounts[settings.name] = account
         self._runners[settings.name] = runner
         try:
@@ -190,9 +191,11 @@ async def start_application(store: str | Path | None, *, keep_days: int = 14, we
     stack.push_async_callback(transport.close)
     application = Application(clock, transport, http, journal, metrics)
     application.store, application.weight_limit = sqlite, weight_limit
-    if sqlite is not None:
+    if sqlite is not None and store is not None:
+        from userstream.adapters.sqlite_evidence import SqliteEvidence
         from userstream.runtime.pump import Pump
 
+        application.evidence = SqliteEvidence(Path(store), clock)
         application.pump = Pump(sqlite, sqlite, PROJECTOR, clock=clock)
         application.pump.start()
         stack.push_async_callback(application.pump.stop)

@@ -6,14 +6,16 @@ import asyncio
 import concurrent.futures
 from collections import OrderedDict, deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Iterator
-from typing import Literal, TypeVar, overload
+from typing import Final, Literal, TypeVar, overload
 
+from userstream.domain.certificate import Certificate, certify
 from userstream.domain.events import BalanceSet, Event, Fact, OrderChanged, PositionSet
 from userstream.domain.figures import Order
 from userstream.domain.words import StreamState
 from userstream.kernel.errors import ConnectionError, UserStreamError
 from userstream.kernel.ids import AccountId, Millis, VenueName
-from userstream.ports import Clock, Handler, Journal
+from userstream.ports import Clock, EvidenceReader, Handler, Journal
+from userstream.runtime.evidence import JournalEvidence
 from userstream.runtime.listeners import Ended, Listeners, Reader
 from userstream.runtime.runner import AccountRunner
 from userstream.runtime.views import BalancesView, FillsView, Health, OrdersView, PositionsView
@@ -22,12 +24,16 @@ Result = TypeVar("Result")
 HandlerType = TypeVar("HandlerType", bound=Handler)
 Delivery = Literal["lossless", "latest"]
 
+ABOUT_FILLS: Final = frozenset({"order", "position", "fills", "history"})
+"""The subjects of mismatches that may mean that a fill is missing."""
+
 
 class LiveAccount:
     """One account, kept current. Made by `connect`, `Fleet.add` or `paper`; never by hand."""
 
-    def __init__(self, runner: AccountRunner, clock: Clock, journal: Journal) -> None:
+    def __init__(self, runner: AccountRunner, clock: Clock, journal: Journal, evidence: EvidenceReader | None = None) -> None:
         self._runner, self._clock, self._journal = runner, clock, journal
+        self._evidence = evidence or JournalEvidence(journal, clock)
         self.orders = OrdersView(runner.account)
         self.positions = PositionsView(runner.account)
         self.balances = BalancesView(runner.account)
@@ -57,11 +63,24 @@ class LiveAccount:
 
     @property
     def complete_since(self) -> Millis | None:
-        """Venue time (ms) since when every fill is known to be in; None while that is not proven or a gap is open."""
-        account = self._runner.account
-        if not account.proven_until or account.gap_since is not None:
+        """Venue time (ms) since when every fill is known to be in; None while that is not proven, a gap is open, or a sum says that a
+        fill is missing. What was so before, interval by interval, tells `certificate`."""
+        account, books = self._runner.account, self._runner.machine.books
+        if not account.proven_until or account.gap_since is not None or books is None:
             return None
-        return account.positions_known_since
+        return None if any(subject in ABOUT_FILLS for subject, _ in books.mismatches) else account.positions_known_since
+
+    async def certificate(self, since: Millis | None = None, until: Millis | None = None) -> Certificate:
+        """What is proven of the account between two venue times (ms), interval by interval: PROVEN, REPAIRED, STREAM_ONLY, KNOWN_GAP or
+        UNKNOWN, with the fills known of each and the open mismatches, arithmetic's among them. `since`: None asks from the first thing
+        known; `until`: None asks up to now. It reads the store (without one: the journal in memory, as far as that reaches back).
+        Raises ValueError when `until` is not after `since`, StoreError when the store cannot be read."""
+        await self._journal.flush()
+        evidence = await self._evidence.gather(self.id)
+        if self.state not in (StreamState.STOPPED, StreamState.FAILED):
+            evidence.heard_until = evidence.gathered = self._runner.machine.clock.at(self._clock.now())
+            evidence.is_growing = True
+        return certify(evidence, since, until)
 
     @property
     def listen_key_in_use(self) -> str | None:
@@ -280,6 +299,10 @@ class SyncAccount:
                 yield self._wait(lambda: anext(stream))
             except StopAsyncIteration:
                 return
+
+    def certificate(self, since: Millis | None = None, until: Millis | None = None) -> Certificate:
+        """As `LiveAccount.certificate`, blocking."""
+        return self._wait(lambda: self._account.certificate(since, until))
 
     def wait_proven(self, timeout: float | None = None) -> None:
         self._wait(lambda: self._account.wait_proven(timeout))

@@ -292,6 +292,7 @@ class Books:
             reason=finished.reason,
             started_time=finished.started,
             proven_until=proven,
+            read_since=finished.since if finished.full else proven,
             weight=finished.weight,
         )
 

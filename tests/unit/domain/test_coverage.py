@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tests.support.events import filled, gap_opened, gap_repaired, snapshot_taken, stream_changed
 from tests.support.records import some_event
-from userstream.adapters.coverage import Coverage, CoverageState, fold_coverage
+from userstream.domain.coverage import Coverage, CoverageState, fold_coverage
 from userstream.domain.events import Event, GapOpened, stamp
 
 PROVEN, STREAM_ONLY, KNOWN_GAP, REPAIRED = CoverageState
@@ -145,3 +145,9 @@ def test_nothing_after_the_last_open_gap_is_called_complete(events: list[Event],
     ]
     spans = fold_coverage(Coverage(), numbered([*events, gap, *later])).spans
     assert all(span.state is KNOWN_GAP for span in spans if span.until is None or span.until > since)
+
+
+def test_a_snapshot_proves_no_more_than_it_read() -> None:
+    told = spans_after(LIVE, snapshot_taken(proven_until=150, read_since=120))
+    assert told == [(100, 120, STREAM_ONLY), (120, 150, PROVEN), (150, None, STREAM_ONLY)]
+    assert spans_after(LIVE, snapshot_taken(proven_until=150, read_since=160)) == [(100, None, STREAM_ONLY)]
