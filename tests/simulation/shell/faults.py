@@ -19,13 +19,14 @@ from tests.simulation.world import World as OtherWorld
 Fault: TypeAlias = Callable[[World, str, Random], bool]
 """Does something to an account (or to all). True if it could be done."""
 
-NOT_OF_THE_VENUE: Final = frozenset(
-    {
-        *("swizzle", "black hole", "dials refused", "dials slow", "network slow", "calls lost", "answers lost"),
-        *("wall clock jumps", "stall", "kill", "kill twice", "stop", "disk slow"),
-    }
+OF_THE_VENUE: Final = (
+    *("cut", "cut everybody", "close", "silence, frames held", "silence, frames lost", "deaf", "new sockets silent", "new sockets deaf"),
+    *("delay", "frames dropped", "frames dropped by chance", "event omitted", "frames doubled", "frames reordered"),
+    *("garbage", "unknown event", "binary frame", "shutdown notice", "listen key expired", "listen key deleted", "listen key replaced"),
+    *("503", "done but 503", "page of a proxy", "200 with a page", "403 of a firewall", "half an answer", "connection cut in a call"),
+    *("result unknown", "time stamp refused", "429", "418", "REST behind", "burst", "transfer", "price jump", "all canceled"),
 )
-"""What the other layer does to its own network and clients; everything else it does through the exchange alone."""
+"""What the other layer does through the exchange alone."""
 
 
 def _of_the_venue(kind: str) -> Fault:
@@ -155,6 +156,4 @@ OWN: Final[Mapping[str, Fault]] = MappingProxyType(
     }
 )
 
-FAULTS: Final[Mapping[str, Fault]] = MappingProxyType(
-    {**OWN, **{kind: _of_the_venue(kind) for kind in OTHERS if kind not in NOT_OF_THE_VENUE}}
-)
+FAULTS: Final[Mapping[str, Fault]] = MappingProxyType({**OWN, **{kind: _of_the_venue(kind) for kind in OF_THE_VENUE}})

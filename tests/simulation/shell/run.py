@@ -12,7 +12,7 @@ from typing import Final
 
 from tests.simulation.plan import Plan, Strike
 from tests.simulation.run import Report
-from tests.simulation.shell.faults import FAULTS, OWN
+from tests.simulation.shell.faults import FAULTS, OF_THE_VENUE, OWN
 from tests.simulation.shell.loop import START_S, VirtualLoop
 from tests.simulation.shell.world import VENUE, World
 from tests.simulation.watch import Violation
@@ -44,12 +44,12 @@ def plan_of(seed: int) -> Plan:
 
 def _kinds_of(chance: Random) -> list[str]:
     draw = chance.random()
-    own, others = list(OWN), [kind for kind in FAULTS if kind not in OWN]
+    own = list(OWN)
     if draw < 0.03:
         return []
     if draw < 0.3:
         return [chance.choice(own)]
-    return [chance.choice(own if chance.random() < OWN_SHARE else others) for _ in range(chance.randrange(2, 8))]
+    return [chance.choice(own if chance.random() < OWN_SHARE else OF_THE_VENUE) for _ in range(chance.randrange(2, 8))]
 
 
 def run(plan: Plan) -> Report:
