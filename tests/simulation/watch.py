@@ -48,7 +48,7 @@ SPARED_WITHIN_MS: Final = 1_500
 KEYLESS_TOLD_WITHIN_MS: Final = 30_000
 """K: the same, while the sockets live but the venue has nothing for them, because their listen key died in silence."""
 
-AGE_WITHIN_MS: Final = 29_000
+AGE_WITHIN_MS: Final = 33_000
 """How old a socket may be; the policy replaces it after 25 s, the venue would end it."""
 
 DIALS_IN_A_LOOK: Final = 25
@@ -142,7 +142,13 @@ class Watch:
 
     def expect_calm(self, within_ms: int | None, *, may_blink: bool = False) -> None:
         """From now on every fill is told within this time, and the account stays live without a gap, unless it `may_blink`."""
-        self._calm_ms, self._may_blink = within_ms, may_blink
+        self._calm_ms, self._may_blink, self._spared = within_ms, may_blink, False
+
+    @property
+    def missing(self) -> list[TrueFill]:
+        """Executions that were not told yet, oldest first."""
+        self._learn_truth()
+        return list(self._missing.values())
 
     # --- what is told ---
 
