@@ -22,7 +22,7 @@ from userstream.sim.venue import Call
 
 VENUE: Final = "binance-usdm"
 NAMES: Final = ("alice", "bob", "carol", "dave", "erin", "frank", "grace", "heidi")
-RECOVERY: Final = RecoverySettings(lag_s=1.0, overlap_s=2.0, audit_s=5.0, history_s=60.0, poll_s=5.0)
+RECOVERY: Final = RecoverySettings(lag_s=1.0, overlap_s=2.0, audit_s=5.0, history_s=10.0, poll_s=5.0)
 STREAM: Final = StreamSettings(own_ping_s=1.0, silence_s=3.0, first_delay_s=0.2, max_delay_s=3.0)
 FAULTS: Final = b"""[
  {"every_s": 13, "from_s": 6, "action": "cut", "account": "*"},
@@ -35,7 +35,7 @@ FAULTS: Final = b"""[
 LIMITS: Final = LimitSettings(weight_per_minute=24_000)
 """A minute of the demo holds the troubles of days, so it has the request budget of ten minutes."""
 
-CALM_S: Final = 20
+CALM_S: Final = 30
 STEP_MS: Final = 100
 
 
