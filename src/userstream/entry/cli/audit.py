@@ -3,33 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import Annotated, Final
 
 import msgspec
 from cyclopts import Parameter
 
 from userstream.domain.certificate import Certificate, Interval, certify, public_certificate
 from userstream.domain.events import Mismatch
-from userstream.domain.reconciliation import BY_JOURNAL, BY_LEG, BY_ORDER
 from userstream.entry.cli.output import say
 from userstream.kernel.errors import SettingsError, nearest
 from userstream.kernel.ids import AccountId, Millis
-from userstream.ports import Clock
-
-if TYPE_CHECKING:
-    from userstream.adapters.sqlite_evidence import SqliteEvidence
 
 STORE: Final = Path("userstream.db")
-PATIENCE_S: Final = 5.0
-"""The messages of one execution come one after the other: in a store that is being written, a sum gets so long to add up."""
-LOOK_S: Final = 0.25
 WIDE: Final = 160
 NOT_MILLISECONDS: Final = range(10_000_000, 100_000_000_000)
 """As milliseconds these would be days of 1970 to 1973: meant are seconds, or a date without dashes."""
-BY_ARITHMETIC: Final = frozenset({BY_JOURNAL, BY_LEG, BY_ORDER})
 
 
 def audit(
@@ -79,9 +69,9 @@ async def _audit(store: Path, account: str, since: Millis | None, until: Millis 
     for option, moment in (("--from", since), ("--until", until)):
         if moment is not None and moment > clock.wall():
             raise SettingsError(f"{option} {_utc(moment)} lies in the future")
-    evidence = SqliteEvidence(store, clock)
+    evidence = await SqliteEvidence(store, clock).gather(AccountId(account))
     try:
-        return await _certify_with_patience(evidence, clock, AccountId(account), since, until)
+        return certify(evidence, since, until)
     except ValueError as error:
         raise SettingsError(f"--from and --until: {error}") from None
 
@@ -97,23 +87,6 @@ async def _check_account(store: Path, account: str) -> None:
     if account not in known:
         hint = f"{nearest(account, known)} (known: {', '.join(known)})" if known else "it knows none yet"
         raise SettingsError(f"there is no account {account!r} in {store}; {hint}")
-
-
-async def _certify_with_patience(
-    evidence: SqliteEvidence, clock: Clock, account: AccountId, since: Millis | None, until: Millis | None
-) -> Certificate:
-    """What does not add up while the store is being written is looked at again: only what stays is told."""
-    certificate = certify(await evidence.gather(account), since, until)
-    for _ in range(int(PATIENCE_S / LOOK_S)):
-        if not (certificate.is_growing and _found_by_arithmetic(certificate.mismatches)):
-            break
-        await clock.sleep(int(LOOK_S * 1_000))
-        certificate = certify(await evidence.gather(account), since, until)
-    return certificate
-
-
-def _found_by_arithmetic(mismatches: Iterable[Mismatch]) -> bool:
-    return any(mismatch.cause in BY_ARITHMETIC for mismatch in mismatches)
 
 
 # --- for people ---
