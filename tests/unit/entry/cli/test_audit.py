@@ -139,3 +139,10 @@ def test_an_empty_store_knows_nobody(make: Make, capsys: Capture) -> None:
 )
 def test_wrong_times_are_told_in_one_line(make: Make, capsys: Capture, words: tuple[str, ...], told: str) -> None:
     assert told in refused(capsys, "alice", "--store", str(make(BEGUN, PROOF)), *words)
+
+
+def test_help_shows_an_example(capsys: Capture) -> None:
+    assert run_command(["audit", "--help"]) == 0
+    told = capsys.readouterr().out
+    assert "Example: userstream audit alice" in " ".join(told.replace("`", "").split())
+    assert all(option in told for option in ("--store", "--from", "--until", "--json"))
