@@ -19,9 +19,9 @@ from tests.support.events import (
 )
 from userstream.domain.coverage import CoverageState
 from userstream.domain.events import Event, stamp
-from userstream.domain.evidence import Disputes, Evidence, lost_history
+from userstream.domain.evidence import Disputes, Evidence, LegWord, lost_history
 from userstream.domain.words import PositionSide
-from userstream.kernel.ids import AccountId, OrderId, Symbol
+from userstream.kernel.ids import AccountId, Millis, OrderId, Symbol
 
 BTC, ORDER = Symbol("BTCUSDT"), OrderId("8886774")
 
@@ -67,9 +67,13 @@ def test_the_journal_remembers_how_an_order_grew_and_what_was_told_of_legs() -> 
     steps = [
         order_changed(filled_quantity=filled, transaction_time=A_TIME + place) for place, filled in enumerate(("0", "0", "1", "1", "3"))
     ]
-    evidence = of(*steps, position_set(), mismatch(key="BTCUSDT.both"), mismatch(subject="order"))
+    told = mismatch(key="BTCUSDT.both", since=A_TIME + 9)
+    evidence = of(
+        *steps, position_set(), told, mismatch(key="BTCUSDT.both", resolved=True), mismatch(key="no leg"), mismatch(subject="order")
+    )
     assert evidence.growth[BTC, ORDER] == [(A_TIME, Decimal(0)), (A_TIME + 2, Decimal(1)), (A_TIME + 4, Decimal(3))]
-    assert len(evidence.words) == 2
+    words = {(BTC, PositionSide.BOTH): [LegWord(Decimal("0.100"), Millis(A_TIME), True), LegWord(None, Millis(A_TIME + 9), True)]}
+    assert evidence.words == words
 
 
 def test_a_fill_of_the_journal_that_the_tables_lack_is_missing() -> None:

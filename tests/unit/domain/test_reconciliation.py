@@ -12,7 +12,7 @@ from userstream.domain.evidence import Evidence, KnownFill
 from userstream.domain.reconciliation import BY_JOURNAL, BY_LEG, BY_ORDER, MOST_WAYS, Finding, reconcile
 from userstream.domain.registers import ABSENT_POSITION
 from userstream.domain.words import PositionSide, Side
-from userstream.kernel.ids import AccountId, OrderId, Symbol
+from userstream.kernel.ids import AccountId, Millis, OrderId, Symbol
 
 ORDER_KEY = (Symbol("BTCUSDT"), OrderId("8886774"))
 
@@ -171,5 +171,5 @@ def test_too_many_ways_say_nothing() -> None:
     evidence = evidence_of(*leg((0, "5"), (9, "1000000")))
     for place in range(MOST_WAYS.bit_length() + 1):
         name = (Symbol("BTCUSDT"), f"t{place}", OrderId("1"))
-        evidence.fills[name] = KnownFill(Side.BUY, PositionSide.BOTH, Decimal(2**place), evidence.words[0].event_time, "stream", place)
+        evidence.fills[name] = KnownFill(Side.BUY, PositionSide.BOTH, Decimal(2**place), Millis(A_TIME), "stream", place)
     assert [found for found in reconcile(evidence) if found.mismatch.subject == "position"] == []
