@@ -123,8 +123,11 @@ class Application:
         try:
             await runner.stop()
         finally:
-            del self.accounts[name]
-            self._meter.forget_account(runner.id)
+            self._forget(name, runner)
+
+    def _forget(self, name: str, runner: AccountRunner) -> None:
+        del self.accounts[name]
+        self._meter.forget_account(runner.id)
 
     def note_store(self, trouble: StoreError | None) -> None:
         """The store is in trouble, or (None) out of it again: every account's health says so at once, and one line of the log."""
@@ -157,9 +160,17 @@ class Application:
             try:
                 outcomes = await asyncio.gather(*map(self.remove, list(self._runners)), return_exceptions=True)
             finally:
+                self._abandon_rest()
                 await self._stop_common_parts()
         for failure in filter(None, outcomes):
             raise failure
+
+    def _abandon_rest(self) -> None:
+        """A stop that was cancelled before it came to an account."""
+        while self._runners:
+            name, runner = self._runners.popitem()
+            runner.abandon()
+            self._forget(name, runner)
 
     async def _stop_common_parts(self) -> None:
         for gate in self._gates.values():
