@@ -75,6 +75,14 @@ class Run:
         self._is_up = False
 
     async def __aenter__(self) -> Run:
+        try:
+            await self._start()
+        except BaseException:
+            await self._stack.aclose()
+            raise
+        return self
+
+    async def _start(self) -> None:
         exchange = await self._stack.enter_async_context(self._exchange)
         file = self._plan.script.file
         process = await start_program(self._plan.found, exchange.place, exchange.key, work_ms=file.work_ms, life_s=file.life_s)
@@ -85,7 +93,6 @@ class Run:
             self._clock.spawn(self._read(process.stdout, self._sightings.take), "chaos output"),
             self._clock.spawn(self._read(process.stderr, self._note), "chaos errors"),
         )
-        return self
 
     async def __aexit__(self, *_: object) -> None:
         await self._stack.aclose()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -49,7 +50,10 @@ def chaos(
     found = asyncio.run(find_versions(clients, str(python or sys.executable)))
     if scripts:
         return _list(chosen, found, json=json)
-    scores = asyncio.run(_play(found, chosen, seeds))
+    try:
+        scores = asyncio.run(_play(found, chosen, seeds))
+    except asyncio.CancelledError:
+        return 1
     if json:
         say(msgspec.json.encode(_report(found, scores)).decode())
     else:
@@ -65,6 +69,10 @@ async def _play(found: tuple[Found, ...], chosen: tuple[ChaosScript, ...], seeds
     from userstream.adapters.clock import SystemClock
     from userstream.entry.chaos.runs import make_plans, play_wave, waves_of
 
+    playing = asyncio.current_task()
+    assert playing is not None
+    # asked to end, it still ends the programs it started
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, playing.cancel)
     plans, scores = make_plans(found, chosen, seeds), list["Score"]()
     with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as progress:
         bar = progress.add_task("runs", total=len(plans))
