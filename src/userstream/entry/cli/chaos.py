@@ -32,8 +32,8 @@ def chaos(
     script: Annotated[list[str] | None, Parameter(help="Only these fault scripts; without it, all.")] = None,
     seeds: Annotated[int, Parameter(help="How often each script is played, each time with another seed.")] = 1,
     python: Annotated[Path | None, Parameter(help="The Python of an environment that has the other clients.")] = None,
-    scripts: Annotated[bool, Parameter(name="--list", negative="", help="Only list the scripts and the clients.")] = False,
-    json: Annotated[bool, Parameter(negative="", help="Print the scores as one JSON object.")] = False,
+    scripts: Annotated[bool, Parameter(name="--list", help="Only list the scripts and the clients.")] = False,
+    json: Annotated[bool, Parameter(help="Print the scores as one JSON object.")] = False,
 ) -> int:
     """Run clients through fault scripts at the paper exchange, and compare what their users saw with the exchange's books.
 
