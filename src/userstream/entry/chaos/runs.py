@@ -25,7 +25,7 @@ LOOK_MS: Final = 100
 STEP_MS: Final = 20
 REST_MS: Final = 500
 STOP_S: Final = 3.0
-SIDE_BY_SIDE: Final = 15
+SIDE_BY_SIDE: Final = 20
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
