@@ -237,8 +237,8 @@ class PaperExchangeServer:
         response = web.WebSocketResponse(autoping=False, autoclose=False, compress=self.settings.compress)
         try:
             await response.prepare(request)
-        except ConnectionResetError:  # the client is gone before it has its socket
-            return response
+        except ConnectionResetError:  # the client is gone before it has its socket: nobody reads this
+            return web.Response(status=400)
         await self._carry(hall, session, request, response)
         return response
 
