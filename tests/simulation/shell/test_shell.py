@@ -25,6 +25,7 @@ ROOT = Path(__file__).parents[3]
 SEEDS = 200
 
 
+@pytest.mark.timeout(240)
 def test_no_invariant_breaks() -> None:
     totals = run_some(range(SEEDS))
     assert not totals.findings
