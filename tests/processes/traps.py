@@ -44,7 +44,8 @@ POINTS: Final = (
 
 
 class Trap:
-    """Springs at the `count`th time that `point` is passed: `after` it, or before. A count of 0 never comes."""
+    """Springs at the `count`th time that `point` is passed: before it, or `after` it, then at the first call that returns from now on.
+    A count of 0 never comes."""
 
     def __init__(self, point: str = "", count: int = 0, after: bool = False) -> None:
         self._point, self._left, self._after = point, count, after
@@ -53,9 +54,10 @@ class Trap:
     def enter(self, point: str) -> None:
         if point == self._point:
             self._left -= 1
-            self._due = self._left == 0
-            if self._due and not self._after:
-                spring()
+            if self._left == 0:
+                self._due = True
+                if not self._after:
+                    spring()
 
     def leave(self, point: str) -> None:
         if point == self._point and self._due:
