@@ -35,7 +35,9 @@ def _add(account: Account, key: FillKey, event: Filled) -> Event | None:
     fills[key] = event
     account.recent_fills.append(event)
     order_key = (symbol, event.order_id)
-    account.fill_sums[order_key] = account.fill_sums.get(order_key, ZERO) + event.quantity
+    anchor = account.anchors.get(order_key) if account.anchors else None
+    if anchor is None or event.transaction_time >= anchor.before:
+        account.fill_sums[order_key] = account.fill_sums.get(order_key, ZERO) + event.quantity
     if account.doubts or event.fee is None or event.source is not STREAM:
         # a stream's complete fill comes in one frame with its order, which is compared then
         order = account.orders.get((symbol, event.order_id, False))

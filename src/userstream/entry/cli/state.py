@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 import msgspec
 from cyclopts import Parameter
 
+from userstream.domain.events import GONE
 from userstream.entry.cli.output import say
 from userstream.kernel.errors import SettingsError
 from userstream.kernel.ids import AccountId
@@ -65,7 +66,7 @@ async def _read(store: Path, account: str | None, orders: str, fills: int) -> di
         await reader.close()
     tables["positions"] = [row for row in tables["positions"] if str(row["amount"]).strip("0.-")]
     if orders == "open":
-        tables["orders"] = [row for row in tables["orders"] if row["status"] in OPEN]
+        tables["orders"] = [row for row in tables["orders"] if row["status"] in OPEN and row["execution_type"] != GONE]
     return tables
 
 
