@@ -13,8 +13,8 @@ from userstream.domain.checks import PositionWatch
 from userstream.domain.events import (
     BalanceSet,
     Event,
-    FilledBefore,
     Filled,
+    FilledBefore,
     Mismatch,
     OrderChanged,
     PositionSet,

@@ -26,8 +26,8 @@ def apply_fill(account: Account, event: Filled, connection: int) -> Event | None
 
 def _add(account: Account, key: FillKey, event: Filled) -> Event | None:
     symbol = event.symbol
-    if event.transaction_time < account.forgotten_before and (symbol, event.order_id, False) not in account.orders:
-        account.duplicates += 1  # history was proven complete that far back: it was known before it was forgotten with its order
+    if event.transaction_time < account.forgotten_before and _was_forgotten(account, event):
+        account.duplicates += 1
         return None
     fills = account.fills.get(symbol)
     if fills is None:
@@ -44,6 +44,12 @@ def _add(account: Account, key: FillKey, event: Filled) -> Event | None:
         check_order(account, symbol, event.order_id, None if order is None else order.filled_quantity)
     _move_leg(account, event)
     return event
+
+
+def _was_forgotten(account: Account, event: Filled) -> bool:
+    """History was read that far back: it was known before it was forgotten with its order, unless it is the one that was missing."""
+    known_order = (event.symbol, event.order_id, False) in account.orders
+    return not known_order and ("fills", f"{event.symbol}.{event.trade_id}") not in account.mismatches
 
 
 def _move_leg(account: Account, event: Filled) -> None:

@@ -8,13 +8,14 @@ from typing import Final
 import msgspec
 
 from userstream.domain.account import Account, Doubt, OrderKey
-from userstream.domain.events import Event, FilledBefore, OrderChanged
-from userstream.domain.words import FINAL, STREAM, OrderStatus
+from userstream.domain.events import GONE, Event, FilledBefore, OrderChanged
+from userstream.domain.words import FINAL, STREAM, OrderStatus, Source
 from userstream.kernel.amount import ZERO
 from userstream.kernel.ids import Millis, OrderId, Symbol
 
 CONDITIONAL_RANK: Final = {OrderStatus.PENDING: 1, OrderStatus.TRIGGERED: 2}
 FINAL_RANK: Final = 3
+GONE_REASON: Final = "gone at the venue, which keeps what ended for some days only"
 
 
 def order_age(order: OrderChanged) -> tuple[int, Decimal, Millis]:
@@ -93,6 +94,22 @@ def check_order(account: Account, symbol: Symbol, order_id: OrderId, filled: Dec
         account.doubt("order", symbol, order_id)
     elif account.doubts:
         account.doubts.pop(Doubt("order", symbol, order_id), None)
+
+
+def gone_order(known: OrderChanged, as_of: Millis, received_time: Millis) -> OrderChanged:
+    """What is said of an open order that the venue no longer lists nor knows: it has ended, but nobody can say how."""
+    return msgspec.structs.replace(
+        known,
+        event_time=as_of,
+        received_time=received_time,
+        sequence=0,
+        source=Source.SNAPSHOT,
+        as_of=as_of,
+        frame=None,
+        status=OrderStatus.UNKNOWN,
+        execution_type=GONE,
+        reason=GONE_REASON,
+    )
 
 
 def is_short(account: Account, order: OrderChanged) -> bool:
