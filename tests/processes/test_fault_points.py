@@ -20,7 +20,7 @@ from userstream.adapters.sequences import last_of
 
 EVENTS_PER_S: Final = 80.0
 LARGE_COUNTS_FROM: Final = 12
-FEW: Final = ("journal.append:9:after", "database.execute:40:before", "projection.apply:3:before", "http.send:9:after")
+FEW: Final = ("database.execute:40:before", "journal.append:9:after", "projection.apply:3:before")
 
 
 class End(NamedTuple):

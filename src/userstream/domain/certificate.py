@@ -18,7 +18,7 @@ import msgspec
 from userstream.domain.coverage import Span
 from userstream.domain.events import Mismatch, public_form
 from userstream.domain.evidence import Evidence
-from userstream.domain.reconciliation import Finding, reconcile
+from userstream.domain.reconciliation import BY_JOURNAL, Finding, reconcile
 from userstream.kernel.ids import AccountId, Millis, VenueName
 
 
@@ -35,6 +35,9 @@ class IntervalState(StrEnum):
 
 HOLES: Final = frozenset({IntervalState.KNOWN_GAP, IntervalState.UNKNOWN})
 COMPLETE: Final = frozenset({IntervalState.PROVEN, IntervalState.REPAIRED})
+FLIGHT_MS: Final = 5_000
+"""While an account runs, a sum gets so long to add up: the venue's books may lag as much behind its stream."""
+
 _Piece: TypeAlias = tuple[int, int, IntervalState]
 
 
@@ -54,8 +57,9 @@ class Interval(msgspec.Struct, frozen=True, kw_only=True):
 class Certificate(msgspec.Struct, frozen=True, kw_only=True):
     """What can be said of an account between `since` and `until` (venue time, ms).
 
-    intervals: oldest first, without seams. mismatches: the open ones, told by the account's care or found by arithmetic (`cause` says
-    which sum). is_growing: whether the account runs, so that the last interval grows.
+    intervals: oldest first, without seams. mismatches: all open ones that the account's care told (when it noticed says nothing about when
+    they began), and those that arithmetic finds in the interval (`cause` says which sum). is_growing: whether the account runs, so that
+    the last interval grows.
     """
 
     account: AccountId
@@ -101,17 +105,24 @@ def certify(evidence: Evidence, since: Millis | None = None, until: Millis | Non
     asked_until = until if until is not None else end if asked_since < end else evidence.gathered
     if asked_since >= asked_until:
         raise ValueError(f"the interval from {asked_since} to {asked_until} (ms) must end after it begins")
-    findings = reconcile(evidence)
-    told = [mismatch for mismatch in evidence.disputes.open.values() if mismatch.since < asked_until]
+    findings = [found for found in reconcile(evidence) if not _is_in_flight(found, evidence)]
     return Certificate(
         account=evidence.account,
         venue=evidence.venue,
         since=asked_since,
         until=asked_until,
         intervals=tuple(_intervals(evidence, findings, asked_since, asked_until)),
-        mismatches=(*told, *(found.mismatch for found in findings if found.since < asked_until and asked_since < found.until)),
+        mismatches=(
+            *evidence.disputes.open.values(),
+            *(found.mismatch for found in findings if found.since < asked_until and asked_since < found.until),
+        ),
         is_growing=evidence.is_growing,
     )
+
+
+def _is_in_flight(found: Finding, evidence: Evidence) -> bool:
+    """Whether the account runs and the sum may still add up: the messages of one execution come one after the other."""
+    return evidence.is_growing and found.mismatch.cause != BY_JOURNAL and found.until > evidence.heard_until - FLIGHT_MS
 
 
 def _end_of_knowledge(evidence: Evidence) -> Millis:

@@ -6,27 +6,27 @@ the venue time in which it must lie.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
-from typing import Final, TypeAlias
+from itertools import accumulate
+from typing import Final
 
 import msgspec
 
 from userstream.domain.account import PositionKey
-from userstream.domain.checks import PositionWatch
-from userstream.domain.events import Mismatch, PositionSet
-from userstream.domain.evidence import Evidence, KnownFill, KnownOrder, OrderName
-from userstream.domain.registers import ABSENT_POSITION
-from userstream.domain.words import PositionSide, Source
+from userstream.domain.events import Mismatch
+from userstream.domain.evidence import Evidence, KnownFill, KnownOrder, LegWord, OrderName
+from userstream.domain.words import Source
 from userstream.kernel.amount import ZERO
-from userstream.kernel.ids import Millis, Symbol
+from userstream.kernel.ids import Millis
 
 BY_ORDER: Final = "the order's own filled quantity"
 BY_LEG: Final = "the amounts that the venue told of the leg"
 BY_JOURNAL: Final = "the journal"
-SIDES: Final = frozenset(str(side) for side in PositionSide)
 
-Step: TypeAlias = PositionSet | Mismatch | KnownFill
+MOST_WAYS: Final = 4_096
+"""Where the fills of one millisecond could be inside or outside in more ways than these, any amount would do: nothing is said."""
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -116,86 +116,71 @@ def _where_it_lacks(evidence: Evidence, name: OrderName, order: KnownOrder, know
 
 def _check_legs(evidence: Evidence) -> Iterator[Finding]:
     """As far back as the journal still knows what was told of a leg, and up to the amount that the tables hold."""
-    steps: dict[PositionKey, list[Step]] = {}
-    for word in evidence.words:
-        if (leg := _leg_of(word)) is not None:
-            steps.setdefault(leg, []).append(word)
+    fills: dict[PositionKey, list[KnownFill]] = {}
     for (symbol, _, _), fill in evidence.fills.items():
-        if fill.position_side is not None and (symbol, fill.position_side) in steps:
-            steps[symbol, fill.position_side].append(fill)
-    for leg, told in steps.items():
-        history = _LegHistory()
-        for step in sorted(told, key=_sequence_of):
-            history.follow(step)
-        if history.disagrees_with(evidence.legs.get(leg, ZERO)):
-            sides, span = (str(history.expected), str(evidence.legs.get(leg, ZERO))), (history.agreed, history.disagreed + 1)
+        if fill.position_side is not None:
+            fills.setdefault((symbol, fill.position_side), []).append(fill)
+    for leg, told in evidence.words.items():
+        anchor, later = _anchor_of(told)
+        if anchor is None:
+            continue
+        history, amount = _LegHistory(anchor, fills.get(leg, [])), evidence.legs.get(leg, ZERO)
+        if not history.explains(amount):
+            sides, span = (str(history.sum_of_all), str(amount)), history.where_it_fails(later)
             yield _finding(evidence, "position", ".".join(leg), sides, BY_LEG, span, lacks_fill=True)
 
 
-def _leg_of(word: PositionSet | Mismatch) -> PositionKey | None:
-    if isinstance(word, PositionSet):
-        return (word.symbol, word.position_side)
-    symbol, _, side = word.key.rpartition(".")
-    return (Symbol(symbol), PositionSide(side)) if side in SIDES else None
-
-
-def _sequence_of(step: Step) -> int:
-    return step.sequence
+def _anchor_of(words: Iterable[LegWord]) -> tuple[LegWord | None, list[LegWord]]:
+    """The word from which on everything must add up, and those after it. A disagreement that was told already is behind us: sums went on
+    from the venue's word."""
+    anchor: LegWord | None = None
+    later: list[LegWord] = []
+    for word in words:
+        if word.amount is None:
+            if anchor is not None:
+                anchor, later = (later or [anchor])[-1], []
+        elif not word.is_exact:
+            continue  # true of some moment, nobody knows which
+        elif anchor is None or (not later and word.time == anchor.time):
+            anchor = word
+        else:
+            later.append(word)
+    return anchor, later
 
 
 class _LegHistory:
-    """One leg's checksum from the first word that is known of it. `agreed`, `disagreed`: the last word that added up, and the first of
-    those behind it that do not."""
+    """An exact amount of one leg and the fills after it. Which fills of that very millisecond the amount includes is not known: any of
+    them may be outside."""
 
-    def __init__(self) -> None:
-        self.agreed, self.disagreed = Millis(0), Millis(0)
-        self._watch: PositionWatch | None = None
-        self._before: list[KnownFill] = []
-        self._newest = Millis(0)
+    def __init__(self, anchor: LegWord, fills: Sequence[KnownFill]) -> None:
+        self._amount, self._begun = anchor.amount or ZERO, anchor.time
+        begun = anchor.time
+        later = sorted((fill.time, fill.signed_quantity) for fill in fills if fill.time > begun)
+        self._times = [time for time, _ in later]
+        self._sums = [ZERO, *accumulate(quantity for _, quantity in later)]
+        self._allowed = {ZERO}
+        for quantity in [fill.signed_quantity for fill in fills if fill.time == begun]:
+            if len(self._allowed) <= MOST_WAYS:
+                self._allowed |= {total + quantity for total in self._allowed}
 
     @property
-    def expected(self) -> Decimal:
-        return ZERO if self._watch is None else self._watch.expected
+    def sum_of_all(self) -> Decimal:
+        return self._amount + self._sums[-1]
 
-    def follow(self, step: Step) -> None:
-        match step:
-            case KnownFill():
-                self._add(step)
-            case PositionSet():
-                self._weigh()
-                self._hear(step)
-            case Mismatch(resolved=False) if self._watch is not None:
-                self._watch.accept()  # it was told, and sums went on from the venue's word
+    def explains(self, amount: Decimal, moment: Millis | None = None) -> bool:
+        """Whether the fills up to a moment (all of them) give the amount."""
+        if len(self._allowed) > MOST_WAYS:
+            return True
+        place = -1 if moment is None else bisect_right(self._times, moment)
+        return amount - self._amount - self._sums[place] in self._allowed
 
-    def _add(self, fill: KnownFill) -> None:
-        if self._watch is None:
-            self._before.append(fill)
-            return
-        self._newest = max(self._newest, fill.time)
-        self._watch.add_fill(fill.time, fill.signed_quantity)
-
-    def _hear(self, word: PositionSet) -> None:
-        since, until = word.transaction_time, word.event_time if word.reason == ABSENT_POSITION else None
-        if self._watch is not None:
-            self._watch.tell(since, word.amount, until)
-            self._newest = max(self._newest, since)
-            return
-        self._watch, self.agreed, self._newest = PositionWatch(word.amount, since, until), since, since
-        for fill in self._before:
-            self._add(fill)
-
-    def _weigh(self) -> None:
-        """Each fill has had its time to follow the word that was told with it."""
-        if self._watch is None or self._watch.in_doubt:
-            self.disagreed = self.disagreed or self._newest
-        else:
-            self.agreed, self.disagreed = self._newest, Millis(0)
-
-    def disagrees_with(self, amount: Decimal) -> bool:
-        """Whether the sum from an exact beginning does not give the amount that the leg has now."""
-        if self._watch is None:
-            return False
-        self._weigh()
-        self._watch.tell(self._newest, amount)
-        self.disagreed = self.disagreed or self._newest
-        return self._watch.in_doubt and self._watch.is_exact
+    def where_it_fails(self, later: Iterable[LegWord]) -> tuple[int, int]:
+        """From the last word that the fills explain to the first of those after it that they do not."""
+        agreed, disagreed = self._begun, None
+        for word in later:
+            if self.explains(word.amount or ZERO, word.time):
+                agreed, disagreed = word.time, None
+            elif disagreed is None:
+                disagreed = word.time
+        end = max(agreed, disagreed if disagreed is not None else self._times[-1] if self._times else agreed)
+        return agreed, end + 1

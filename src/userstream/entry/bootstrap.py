@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from userstream.kernel.errors import SettingsError, UserStreamError
+from userstream.kernel.errors import SettingsError, StoreError, UserStreamError
 from userstream.kernel.ids import AccountId
 from userstream.kernel.secret import Secret
 from userstream.kernel.settings import RecoverySettings, StreamSettings
@@ -100,6 +100,8 @@ class Application:
             call_limit_ms=int(settings.stream.call_limit_s * 1000),
         )
         runner.on_record, runner.on_refused = on_record, self._meter.note_refused
+        if self.store is not None:
+            runner.note_store(self.store.trouble)
         account = LiveAccount(runner, self.clock, self.journal, self.evidence)
         self.accounts[settings.name] = account
         self._runners[settings.name] = runner
@@ -121,8 +123,23 @@ class Application:
         try:
             await runner.stop()
         finally:
-            del self.accounts[name]
-            self._meter.forget_account(runner.id)
+            self._forget(name, runner)
+
+    def _forget(self, name: str, runner: AccountRunner) -> None:
+        del self.accounts[name]
+        self._meter.forget_account(runner.id)
+
+    def note_store(self, trouble: StoreError | None) -> None:
+        """The store is in trouble, or (None) out of it again: every account's health says so at once, and one line of the log."""
+        import structlog
+
+        log = structlog.stdlib.get_logger("userstream.store")
+        for runner in self._runners.values():
+            runner.note_store(trouble)
+        if trouble is None:
+            log.info("the store keeps everything again", action="store_recovered")
+        else:
+            log.error("nothing can be kept: what comes in waits in memory", action="store_trouble", reason=str(trouble))
 
     def metrics(self) -> str:
         """All numbers of this process as they are now, in the text form that Prometheus reads. Call it on the event loop."""
@@ -143,9 +160,17 @@ class Application:
             try:
                 outcomes = await asyncio.gather(*map(self.remove, list(self._runners)), return_exceptions=True)
             finally:
+                self._abandon_rest()
                 await self._stop_common_parts()
         for failure in filter(None, outcomes):
             raise failure
+
+    def _abandon_rest(self) -> None:
+        """A stop that was cancelled before it came to an account."""
+        while self._runners:
+            name, runner = self._runners.popitem()
+            runner.abandon()
+            self._forget(name, runner)
 
     async def _stop_common_parts(self) -> None:
         for gate in self._gates.values():
@@ -192,6 +217,7 @@ async def start_application(store: str | Path | None, *, keep_days: int = 14, we
     application = Application(clock, transport, http, journal, metrics)
     application.store, application.weight_limit = sqlite, weight_limit
     if sqlite is not None and store is not None:
+        sqlite.watch_trouble(application.note_store)
         from userstream.adapters.sqlite_evidence import SqliteEvidence
         from userstream.runtime.pump import Pump
 
@@ -223,6 +249,8 @@ def place_of(settings: AccountSettings, spec: VenueSpec) -> AccountPlace:
         jitter_seed=zlib.crc32(f"{spec.name}:{settings.name}".encode()),
         listen_key_keep_alive_ms=int(stream.keep_alive_s * 1000),
         own_ping_ms=int(stream.own_ping_s * 1000),
+        first_delay_ms=int(stream.first_delay_s * 1000),
+        max_delay_ms=int(stream.max_delay_s * 1000),
         silence_limit_ms=int(stream.silence_s * 1000),
         rotate_after_ms=int(stream.rotate_s * 1000),
         events=settings.events,

@@ -112,18 +112,36 @@ class AccountRunner:
 
     async def stop(self) -> None:
         """Closes the sockets, lets handlers finish with what was delivered (1.5 s after `begin_stop` they are cancelled), saves a
-        checkpoint if the store takes it within 2 s, and ends. May be called twice: the second call waits for nothing."""
+        checkpoint if the store takes it within 2 s, and ends. May be called twice: the second call waits for nothing. Cancelled, it ends
+        everything at once."""
         self.begin_stop()
         if self._stopped:
             return
         self._stopped = True
+        try:
+            await self._finish()
+        except asyncio.CancelledError:
+            self.abandon()
+            raise
+
+    async def _finish(self) -> None:
         await self._wait(self._farewells, self._stop_time_left_ms())
-        for task in list(self._tasks):
-            task.cancel()
+        self._cancel_tasks()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.listeners.close(limit_ms=self._stop_time_left_ms())
         if self._has_begun:
             await self._save_in_time()
+
+    def abandon(self) -> None:
+        """Ends at once what a stop would wait for: farewells, handlers, the last checkpoint."""
+        self.begin_stop()
+        self._stopped = True
+        self._cancel_tasks()
+        self.listeners.cut()
+
+    def _cancel_tasks(self) -> None:
+        for task in list(self._tasks):
+            task.cancel()
 
     async def _wait(self, tasks: Collection[asyncio.Task[None]], limit_ms: int) -> None:
         """Until all are done or the time is over."""
@@ -172,6 +190,10 @@ class AccountRunner:
         """When the earliest kept record came: all that is known of a run that learned nothing of the account."""
         records = await self._journal.read_account(self.account.id, after=0, limit=1)
         return records[0].received_time if records else None
+
+    def note_store(self, trouble: StoreError | None) -> None:
+        """The store says that it cannot keep anything now, or (None) that it keeps everything again."""
+        self.store_error = trouble or self.lost_error
 
     async def save(self) -> None:
         """Keeps a checkpoint; the store's trouble shows in `store_error` until a later one succeeds, or for good if events were lost."""

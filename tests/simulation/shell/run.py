@@ -5,17 +5,23 @@ time, on the order of sets or on the numbers that the kernel gives.
 from __future__ import annotations
 
 import asyncio
+import logging
+import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from random import Random
 from typing import Final
 
+from tests.simulation.campaign import Totals
 from tests.simulation.plan import Plan, Strike
 from tests.simulation.run import Report
 from tests.simulation.shell.faults import FAULTS, OF_THE_VENUE, OWN
 from tests.simulation.shell.loop import START_S, VirtualLoop
 from tests.simulation.shell.world import VENUE, World
-from tests.simulation.watch import Violation
+from tests.simulation.watch import Violation, check
+from userstream.adapters.logs import configure_library_logs
 from userstream.sim import actions as act
 
 STORM_MS: Final = 6_000
@@ -52,21 +58,43 @@ def _kinds_of(chance: Random) -> list[str]:
     return [chance.choice(own if chance.random() < OWN_SHARE else OF_THE_VENUE) for _ in range(chance.randrange(2, 8))]
 
 
+class Ear(logging.Handler):
+    """Hears what is logged as an error: in no run may anything be."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(f"{record.name}: {record.getMessage()} {record.exc_info[1]!r}" if record.exc_info else record.getMessage())
+
+
+@contextmanager
+def listening_to_logs() -> Iterator[Ear]:
+    """As in a program of a user: entries go to the standard `logging`."""
+    configure_library_logs()
+    ear, root = Ear(), logging.getLogger()
+    root.addHandler(ear)
+    try:
+        yield ear
+    finally:
+        root.removeHandler(ear)
+
+
 def run(plan: Plan) -> Report:
     """Never raises for what the product did wrong: that is in the report."""
     loop = VirtualLoop()
     world = World(loop, plan.seed, plan.accounts)
     hits: Counter[str] = Counter()
     violation = text = ""
-    with asyncio.Runner(loop_factory=lambda: loop) as runner:
-        try:
+    try:
+        with listening_to_logs() as ear, asyncio.Runner(loop_factory=lambda: loop) as runner:
             runner.run(_live_through(world, plan, hits))
-        except Violation as wrong:
-            violation, text = wrong.name, str(wrong)
-        except Exception as error:  # whatever breaks is a finding
-            violation, text = type(error).__name__, f"{type(error).__name__}: {error}"
-        finally:
-            world.network.close()
+        check("logs", not ear.lines, f"errors were logged: {ear.lines}")
+    except Violation as wrong:
+        violation, text = wrong.name, str(wrong)
+    except Exception as error:  # whatever breaks is a finding
+        violation, text = type(error).__name__, f"{type(error).__name__}: {error}"
     return Report(
         seed=plan.seed,
         trace=world.trace.hexdigest(),
@@ -81,6 +109,13 @@ def run(plan: Plan) -> Report:
 
 
 async def _live_through(world: World, plan: Plan, hits: Counter[str]) -> None:
+    try:
+        await _storm_and_calm(world, plan, hits)
+    finally:
+        world.network.close()
+
+
+async def _storm_and_calm(world: World, plan: Plan, hits: Counter[str]) -> None:
     await world.open()
     _plan_trades(world, Random(f"{plan.seed}:trades"))
     for strike in plan.strikes:
@@ -120,3 +155,12 @@ def _plan_trades(world: World, chance: Random) -> None:
 def _strike(world: World, strike: Strike, hits: Counter[str]) -> None:
     if FAULTS[strike.kind](world, strike.account, Random(strike.seed)):
         hits[strike.kind] += 1
+
+
+def run_some(seeds: range) -> Totals:
+    """A task of one process."""
+    totals, begun = Totals(), time.process_time()
+    for seed in seeds:
+        totals.note(run(plan_of(seed)))
+    totals.cpu_s = time.process_time() - begun
+    return totals

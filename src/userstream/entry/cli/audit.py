@@ -3,42 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import Annotated, Final
 
 import msgspec
 from cyclopts import Parameter
 
 from userstream.domain.certificate import Certificate, Interval, certify, public_certificate
 from userstream.domain.events import Mismatch
-from userstream.domain.reconciliation import BY_JOURNAL, BY_LEG, BY_ORDER
-from userstream.entry.cli.output import say
+from userstream.entry.cli.output import say, show_time
+from userstream.entry.cli.stores import require_store
 from userstream.kernel.errors import SettingsError, nearest
 from userstream.kernel.ids import AccountId, Millis
-from userstream.ports import Clock
-
-if TYPE_CHECKING:
-    from userstream.adapters.sqlite_evidence import SqliteEvidence
 
 STORE: Final = Path("userstream.db")
-PATIENCE_S: Final = 5.0
-"""The messages of one execution come one after the other: in a store that is being written, a sum gets so long to add up."""
-LOOK_S: Final = 0.25
 WIDE: Final = 160
 NOT_MILLISECONDS: Final = range(10_000_000, 100_000_000_000)
 """As milliseconds these would be days of 1970 to 1973: meant are seconds, or a date without dashes."""
-BY_ARITHMETIC: Final = frozenset({BY_JOURNAL, BY_LEG, BY_ORDER})
 
 
 def audit(
-    account: str,
+    account: Annotated[str, Parameter(help="The account's name in the store.")],
     *,
     store: Annotated[Path, Parameter(help="The database file.")] = STORE,
     from_: Annotated[str | None, Parameter(name="--from", help="ISO date or time (UTC if it does not say), or milliseconds.")] = None,
     until: Annotated[str | None, Parameter(help="As --from; what lies at it is outside. Without it: up to the last thing known.")] = None,
-    json: Annotated[bool, Parameter(negative="", help="One JSON object.")] = False,
+    json: Annotated[bool, Parameter(help="One JSON object.")] = False,
 ) -> int:
     """Print the completeness certificate of an account: what is proven, what only the stream told, what is missing.
 
@@ -46,8 +37,7 @@ def audit(
     lies in the interval, or a mismatch is open. Example: `userstream audit alice --store userstream.db --from 2026-01-31`
     """
     since_ms, until_ms = _read_time("--from", from_), _read_time("--until", until)
-    if not store.is_file():
-        raise SettingsError(f"there is no store {store}; a store is made by userstream run")
+    require_store(store)
     certificate = asyncio.run(_audit(store, account, since_ms, until_ms))
     if json:
         say(msgspec.json.encode(public_certificate(certificate)).decode())
@@ -78,10 +68,10 @@ async def _audit(store: Path, account: str, since: Millis | None, until: Millis 
     await _check_account(store, account)
     for option, moment in (("--from", since), ("--until", until)):
         if moment is not None and moment > clock.wall():
-            raise SettingsError(f"{option} {_utc(moment)} lies in the future")
-    evidence = SqliteEvidence(store, clock)
+            raise SettingsError(f"{option} {show_time(moment)} lies in the future")
+    evidence = await SqliteEvidence(store, clock).gather(AccountId(account))
     try:
-        return await _certify_with_patience(evidence, clock, AccountId(account), since, until)
+        return certify(evidence, since, until)
     except ValueError as error:
         raise SettingsError(f"--from and --until: {error}") from None
 
@@ -99,23 +89,6 @@ async def _check_account(store: Path, account: str) -> None:
         raise SettingsError(f"there is no account {account!r} in {store}; {hint}")
 
 
-async def _certify_with_patience(
-    evidence: SqliteEvidence, clock: Clock, account: AccountId, since: Millis | None, until: Millis | None
-) -> Certificate:
-    """What does not add up while the store is being written is looked at again: only what stays is told."""
-    certificate = certify(await evidence.gather(account), since, until)
-    for _ in range(int(PATIENCE_S / LOOK_S)):
-        if not (certificate.is_growing and _found_by_arithmetic(certificate.mismatches)):
-            break
-        await clock.sleep(int(LOOK_S * 1_000))
-        certificate = certify(await evidence.gather(account), since, until)
-    return certificate
-
-
-def _found_by_arithmetic(mismatches: Iterable[Mismatch]) -> bool:
-    return any(mismatch.cause in BY_ARITHMETIC for mismatch in mismatches)
-
-
 # --- for people ---
 
 
@@ -130,19 +103,13 @@ def _show(certificate: Certificate) -> None:
     table = Table("from", "until", "state", "fills")
     for interval in certificate.intervals:
         grows = certificate.is_growing and interval is certificate.intervals[-1]
-        table.add_row(_utc(interval.since), f"{_utc(interval.until)}{' (growing)' if grows else ''}", interval.state, _fills(interval))
+        table.add_row(
+            show_time(interval.since), f"{show_time(interval.until)}{' (growing)' if grows else ''}", interval.state, _fills(interval)
+        )
     console.print(table)
     for mismatch in certificate.mismatches:
         console.print(f"mismatch: {_sentence(mismatch)}")
     console.print(_verdict(certificate))
-
-
-def _utc(moment: int) -> str:
-    try:
-        shown = datetime.fromtimestamp(moment / 1_000, UTC)
-    except (ValueError, OverflowError, OSError):
-        return f"{moment} ms"
-    return shown.isoformat(sep=" ", timespec="milliseconds").removesuffix("+00:00")
 
 
 def _fills(interval: Interval) -> str:
@@ -152,7 +119,8 @@ def _fills(interval: Interval) -> str:
 
 def _sentence(mismatch: Mismatch) -> str:
     cause = f", found by {mismatch.cause}" if mismatch.cause else ""
-    return f"{mismatch.subject} {mismatch.key}: ours {mismatch.ours}, theirs {mismatch.theirs}, since {_utc(mismatch.since)}{cause}"
+    since = f", since {show_time(mismatch.since)}" if mismatch.since else ""
+    return f"{mismatch.subject} {mismatch.key}: ours {mismatch.ours}, theirs {mismatch.theirs}{since}{cause}"
 
 
 def _verdict(certificate: Certificate) -> str:
@@ -160,5 +128,5 @@ def _verdict(certificate: Certificate) -> str:
         return f"NOT WHOLE: {len(certificate.holes)} holes, {len(certificate.mismatches)} open mismatches"
     if certificate.complete_since is None:
         return "no hole; nothing is proven yet, all is the stream's word"
-    proven = f"every fill from {_utc(certificate.complete_since)} to {_utc(certificate.proven_until or 0)} is in"
+    proven = f"every fill from {show_time(certificate.complete_since)} to {show_time(certificate.proven_until or 0)} is in"
     return f"WHOLE: {proven}; what follows is the stream's word"
