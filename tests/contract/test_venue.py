@@ -57,7 +57,7 @@ QUESTIONS: Final[tuple[Question, ...]] = (
     AskOrder(SYMBOL, OrderId("12"), True),
     AskOrders(RECEIVED, RECEIVED),
     AskFills(SYMBOL, Millis(RECEIVED - 30 * DAY_MS), RECEIVED),
-    AskOrderFills(SYMBOL, OrderId("12")),
+    AskOrderFills(SYMBOL, OrderId("12"), Millis(RECEIVED - 30 * DAY_MS), RECEIVED),
     AskMovements(RECEIVED, RECEIVED),
 )
 

@@ -22,7 +22,7 @@ from userstream.kernel.ids import Millis
 from userstream.wire.books import Books
 from userstream.wire.feed import NEVER, Fail, Feed, FeedPolicy, Wish
 from userstream.wire.pacing import VenueClock
-from userstream.wire.recovery import Policy
+from userstream.wire.recovery import Policy, forgettable
 from userstream.wire.request import HttpRequest, HttpResponse
 from userstream.wire.session import Emit
 from userstream.wire.venue import AccountPlace, VenueSpec
@@ -80,6 +80,7 @@ class Machine:
         self._facts: list[Event] = []
         self._lines = self.feed.lines
         self._was_lit = False
+        self._opened_before = 0
         self._stopped = False
         self.doubt_tick: Millis = NEVER
         self._wall = wall
@@ -100,10 +101,10 @@ class Machine:
             apply(self.account, event)
             if first_heard is not None and event.received_time:
                 first_heard = min(first_heard, event.received_time)
-        self.account.doubts.clear()
+        self.account.doubts = {doubt: number for doubt, number in self.account.doubts.items() if doubt.subject == "order"}
         self.account.duplicates = 0
-        if self.account.proven_until:
-            forget(self.account, self._forgettable())
+        if self.account.read_until:
+            forget(self.account, forgettable(self.account, self.account.read_until, self._policy.books))
         if last_sequence:
             self.sequence = last_sequence + RESTART_LEAP
         if first_heard is not None and last_heard is not None:
@@ -309,9 +310,10 @@ class Machine:
         lit = self.feed.is_lit
         if self._was_lit and not lit:
             self._tell(self._gap(self._last_sure(self.feed.last_heard), self.feed.reason))
-        if lit and not self._was_lit and self.books is not None:
+        is_new = self.feed.opened_count > self._opened_before
+        if lit and self.books is not None and (not self._was_lit or (self.books.is_deaf and is_new)):
             self.books.stream_opened(self.clock.at(now), now)
-        self._was_lit = lit
+        self._was_lit, self._opened_before = lit, self.feed.opened_count
 
     def _last_sure(self, heard: Millis) -> Millis:
         """Before this venue time nothing is missing: what was heard later may have overtaken what was made then."""
@@ -320,13 +322,12 @@ class Machine:
     def _care_for_books(self, now: Millis) -> None:
         books = self.books
         assert books is not None
-        if books.suspicion:
-            self.feed.suspect(books.suspicion, now)
-            books.suspicion = ""
+        if suspicion := books.take_suspicion(now):
+            self.feed.suspect(suspicion, now)
             self._note_light(now)
         books.polling = not self._was_lit and self.feed.failures >= self._policy.polling_after_failures
         books.lit = self._was_lit
-        books.care(now)
+        books.care(now, self._wall)
 
     def _note_state(self) -> None:
         state, reason = self._state()
@@ -340,7 +341,7 @@ class Machine:
             return (StreamState.STALE if self.feed.opened_count else StreamState.CONNECTING), self.feed.reason
         if self.books is None:
             return StreamState.LIVE, "stream only: without a secret nothing can be proven"
-        return (StreamState.LIVE, "proven") if self.books.is_proven else (StreamState.SYNCING, "reading the venue's books")
+        return StreamState.LIVE if self.books.is_read else StreamState.SYNCING, self.books.reason
 
     def _stream(self, state: StreamState, reason: str) -> StreamChanged:
         line = self.feed.current
@@ -356,6 +357,3 @@ class Machine:
 
     def _gap(self, since: Millis, reason: str) -> GapOpened:
         return GapOpened(account=self.account.id, venue=self.account.venue, received_time=self._wall, since=since, reason=reason)
-
-    def _forgettable(self) -> Millis:
-        return Millis(max(0, self.account.proven_until - 2 * self._policy.books.overlap_ms))
