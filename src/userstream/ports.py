@@ -10,6 +10,7 @@ import msgspec
 
 from userstream.domain.events import Event
 from userstream.domain.evidence import Evidence
+from userstream.kernel.errors import StoreError
 from userstream.kernel.ids import AccountId, Millis
 from userstream.kernel.secret import Secret
 from userstream.wire.request import HttpRequest, HttpResponse
@@ -115,6 +116,10 @@ class Journal(Protocol):
     def backlog(self) -> int:
         """Records handed over and not yet committed."""
 
+    @property
+    def trouble(self) -> StoreError | None:
+        """Why commits fail right now; None while all is well."""
+
     def watch(self, callback: Callable[[Sequence[Record]], None]) -> None:
         """Calls back on the event loop after each commit, with the records that it made durable, in order."""
 
@@ -127,8 +132,9 @@ class Journal(Protocol):
     async def read(self, *, after: int, limit: int) -> list[StoredRecord]:
         """Records of all accounts with a position above `after`."""
 
-    async def read_account(self, account: AccountId, *, after: int, limit: int) -> list[Record]:
-        """Records of one account whose last sequence is above `after`."""
+    async def read_account(self, account: AccountId, *, after: int, limit: int, whole: bool = False) -> list[Record]:
+        """Records of one account whose last sequence is above `after`, as far as they are kept. `whole`: raises StoreError, which names
+        the oldest place from which it can be read, when records above `after` were removed to make room."""
 
     async def save_checkpoint(self, account: AccountId, sequence: int, events: Sequence[Event]) -> None:
         """Keeps events that rebuild the account's state as it was after `sequence`, so that a restart reads little."""

@@ -14,6 +14,15 @@ def last_of(record: Record) -> int:
     return record.events[-1].sequence if record.events else record.sequence
 
 
+def check_kept(account: AccountId, after: int, removed: int) -> None:
+    """Raises StoreError for a reader that was given all up to `after`, when records above that and up to `removed` are gone."""
+    if after < removed:
+        raise StoreError(
+            f"account {account}: the journal no longer holds what came after {after}: it was removed to make room;"
+            f" what came after {removed} can be read"
+        )
+
+
 class Sequences:
     """The highest sequence handed over for each account."""
 

@@ -25,12 +25,12 @@ LIMIT_MS = 1_500
 
 
 class FailingJournal(MemoryJournal):
-    """`refusal`: it takes nothing more. `trouble`: commits fail for now. `unreadable`: it cannot be read."""
+    """`refusal`: it takes nothing more. `failing`: commits fail for now. `unreadable`: it cannot be read."""
 
     def __init__(self) -> None:
         super().__init__()
         self.refusal: str | None = None
-        self.trouble: str | None = None
+        self.failing: str | None = None
         self.unreadable: str | None = None
 
     def append(self, record: Record) -> None:
@@ -39,15 +39,15 @@ class FailingJournal(MemoryJournal):
         super().append(record)
 
     async def flush(self) -> None:
-        if reason := self.trouble or self.refusal:
+        if reason := self.failing or self.refusal:
             raise StoreError(reason)
         await super().flush()
 
-    async def read_account(self, account: AccountId, *, after: int, limit: int) -> list[Record]:
+    async def read_account(self, account: AccountId, *, after: int, limit: int, whole: bool = False) -> list[Record]:
         if self.unreadable is not None:
             raise StoreError(self.unreadable)
         await asyncio.sleep(0)
-        return await super().read_account(account, after=after, limit=limit)
+        return await super().read_account(account, after=after, limit=limit, whole=whole)
 
 
 class House:
@@ -223,11 +223,11 @@ async def test_holes_apart_count_apart(house: House) -> None:
 
 async def test_a_store_in_trouble_is_waited_for(house: House) -> None:
     house.tell(2)
-    house.journal.trouble = house.journal.unreadable = "the disk is full"
+    house.journal.failing = house.journal.unreadable = "the disk is full"
     reading = house.read(0)
     await house.clock.advance(STORE_PATIENCE_MS - 1_000)
     assert (reading.given, reading.end) == ([], None)
-    house.journal.trouble = house.journal.unreadable = None
+    house.journal.failing = house.journal.unreadable = None
     await house.clock.advance(1_000)
     assert reading.given == [1, 2]
 
@@ -235,7 +235,7 @@ async def test_a_store_in_trouble_is_waited_for(house: House) -> None:
 async def test_waiting_for_a_store_has_an_end(house: House) -> None:
     house.tell(2)
     await house.clock.settle()
-    house.journal.trouble = "the disk is full"
+    house.journal.failing = "the disk is full"
     reading = house.read(0)
     await house.clock.settle()
     assert reading.given == [1, 2], "what is stored is read all the same"
