@@ -37,7 +37,7 @@ EVENTS_OF_A_PART: Final = 15
 LONG_S: Final = 20.0
 CODES: Final = {"full": sqlite3.SQLITE_FULL, "ioerr": sqlite3.SQLITE_IOERR}
 RECOVERY: Final = RecoverySettings(lag_s=0.1, overlap_s=0.5, audit_s=1.0, history_s=60, backfill_s=600.0)
-STREAM: Final = StreamSettings(own_ping_s=0.15, silence_s=0.6, first_delay_s=0.05, max_delay_s=0.4)
+STREAM: Final = StreamSettings(own_ping_s=0.02, silence_s=0.6, first_delay_s=0.05, max_delay_s=0.4)
 
 
 def read_words(words: list[str]) -> argparse.Namespace:

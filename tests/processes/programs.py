@@ -27,6 +27,7 @@ ACCOUNT: Final = "paper-1"
 KEY: Final = "canary-key-of-the-paper-account-0001"
 SECRET: Final = "canary-secret-of-the-paper-account-0002"
 LOOK_MS: Final = 10
+LIVING: Final = ("new", "partially_filled")
 LONG_S: Final = 90.0
 """Longer than a minute: a client whose request budget is used up waits for the next one."""
 START_S: Final = 30.0
@@ -100,6 +101,15 @@ class Exchange:
         """Lets the account trade from now on."""
         await self.act("rate", events_per_s=str(events_per_s))
 
+    async def fall_silent(self, account: str) -> None:
+        """Nothing happens to the account any more: it trades no longer, and no order is left that the moving prices could fill."""
+        await self.act("pause_trading")
+        while living := [order for order in (await self.books(account)).orders if order.status in LIVING]:
+            for order in living:
+                # it may have been filled meanwhile
+                with contextlib.suppress(AssertionError):
+                    await self.act("cancel", account=account, symbol=order.symbol, order_id=order.order_id)
+
     async def truth(self, account: str = ACCOUNT) -> bytes:
         """The exchange's own books, as it tells them."""
         async with self._web.get(f"{self.listing.control_url}/truth/{account}") as answer:
@@ -169,17 +179,20 @@ class Client:
         assert holds(), words()
 
     def send(self, number: signal.Signals) -> None:
-        self.process.send_signal(number)
+        """A signal, if it still runs. Not through the process object, which would take the exit code away from who waits for it."""
+        if self.process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.process.pid, number)
 
     async def kill(self) -> None:
         """SIGKILL: no farewell, no flush."""
         if self.process.returncode is None:
-            self.process.kill()
+            self.send(signal.SIGKILL)
         assert await self.wait() == -signal.SIGKILL
 
     async def stop(self) -> int:
         """SIGTERM, and the exit code that follows."""
-        self.process.terminate()
+        self.send(signal.SIGTERM)
         return await self.wait()
 
     async def wait(self) -> int:
@@ -194,8 +207,7 @@ class Client:
 
     async def end(self) -> None:
         """Leaves nothing running, however the test went."""
-        with contextlib.suppress(ProcessLookupError):
-            self.process.kill()
+        self.send(signal.SIGKILL)
         await self.process.wait()
         await asyncio.wait([self._reading])
 
@@ -209,7 +221,7 @@ class Place:
         self.configuration = folder / "userstream.toml"
         self._clients: list[Client] = []
 
-    def configure(self, rest_url: str, ws_url: str, *, recovery: Mapping[str, float] = {}, stream: Mapping[str, float] = {}) -> None:
+    def configure(self, rest_url: str, ws_url: str, *, recovery: Mapping[str, float] = {}, stream: Mapping[str, float | bool] = {}) -> None:
         """Writes the configuration file: quick settings, unless others are given."""
         account = {
             "name": ACCOUNT,

@@ -118,6 +118,21 @@ def test_in_any_trouble_what_is_called_complete_lacks_no_fill(steps: Steps, seed
         hold_complete_means_complete(driver, certify(of_driver(driver), Millis(BEGAN - 60_000), Millis(driver.venue_now + 1)))
 
 
+@given(ahead=st.integers(-60_000, 100_000), before=st.integers(1, 50_000))
+@settings(max_examples=60)
+def test_however_wrong_our_clock_is_nothing_is_proven_of_the_time_before_the_beginning(ahead: int, before: int) -> None:
+    driver = Driver()
+    driver.venue_ahead_ms = ahead
+    driver.truth.fill(driver.venue_now, driver.truth.place(driver.venue_now, quantity="0.1"), "0.1")
+    driver.tell_nobody()
+    driver.now = Millis(driver.now + before)
+    driver.laws.began = Millis(driver.venue_now + driver.laws.clock_error_ms)
+    driver.start().run_until_live().run_for(120_000)
+    certificate = certify(of_driver(driver), Millis(BEGAN - 200_000), driver.venue_now)
+    assert certificate.complete_since is not None
+    hold_complete_means_complete(driver, certificate)
+
+
 @given(steps=STEPS, seed=st.integers(0, 2**32), redundancy=st.sampled_from([1, 2]))
 @settings(max_examples=60)
 def test_after_quiet_the_certificate_is_whole_and_no_sum_fails(steps: Steps, seed: int, redundancy: int) -> None:

@@ -20,7 +20,7 @@ from userstream.adapters.sqlite_reader import SqliteReader
 from userstream.adapters.sqlite_rows import PLACE_BITS, decode_row
 from userstream.domain.coverage import Coverage, CoverageState, Span
 from userstream.domain.events import Event
-from userstream.domain.evidence import Evidence, KnownFill, KnownOrder
+from userstream.domain.evidence import Evidence, KnownFill, KnownOrder, OrderName
 from userstream.domain.words import PositionSide, Side
 from userstream.kernel.amount import ZERO, parse_amount
 from userstream.kernel.errors import StoreError
@@ -116,10 +116,14 @@ def _read_tables(connection: sqlite3.Connection, evidence: Evidence) -> None:
     account = evidence.account
     known = connection.execute(_QUERIES["read_venue"], (account,)).fetchone()
     evidence.venue = VenueName(known[0] if known else "")
-    for row in connection.execute(_QUERIES["read_fills"], (account,)):
-        evidence.fills[Symbol(row[1]), row[2], OrderId(row[3])] = _understood("fills", row, _fill)
+    names: dict[OrderName, OrderName] = {}  # each text once: long histories repeat them in every row
     for row in connection.execute(_QUERIES["read_orders"], (account,)):
-        evidence.orders[Symbol(row[0]), OrderId(row[1])] = _understood("orders", row, _order)
+        name = (Symbol(sys.intern(row[0])), OrderId(row[1]))
+        names[name] = name
+        evidence.orders[name] = _understood("orders", row, _order)
+    for row in connection.execute(_QUERIES["read_fills"], (account,)):
+        symbol, order_id = names.get((row[1], row[3]), (Symbol(row[1]), OrderId(row[3])))
+        evidence.fills[symbol, row[2], order_id] = _understood("fills", row, _fill)
     for row in connection.execute(_QUERIES["read_positions"], (account,)):
         key = (Symbol(row[0]), _understood("positions", row, lambda told: PositionSide(str(told[1]))))
         evidence.legs[key] = _understood("positions", row, lambda told: parse_amount(str(told[2])))
@@ -134,7 +138,7 @@ def _fill(row: Row) -> KnownFill:
         None if position_side is None else PositionSide(str(position_side)),
         ZERO if quantity is None else parse_amount(str(quantity)),
         Millis(int(str(time))),
-        str(source),
+        sys.intern(str(source)),
         int(str(sequence)),
     )
 

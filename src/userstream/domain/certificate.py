@@ -57,8 +57,9 @@ class Interval(msgspec.Struct, frozen=True, kw_only=True):
 class Certificate(msgspec.Struct, frozen=True, kw_only=True):
     """What can be said of an account between `since` and `until` (venue time, ms).
 
-    intervals: oldest first, without seams. mismatches: the open ones, told by the account's care or found by arithmetic (`cause` says
-    which sum). is_growing: whether the account runs, so that the last interval grows.
+    intervals: oldest first, without seams. mismatches: all open ones that the account's care told (when it noticed says nothing about when
+    they began), and those that arithmetic finds in the interval (`cause` says which sum). is_growing: whether the account runs, so that
+    the last interval grows.
     """
 
     account: AccountId
@@ -105,14 +106,16 @@ def certify(evidence: Evidence, since: Millis | None = None, until: Millis | Non
     if asked_since >= asked_until:
         raise ValueError(f"the interval from {asked_since} to {asked_until} (ms) must end after it begins")
     findings = [found for found in reconcile(evidence) if not _is_in_flight(found, evidence)]
-    told = [mismatch for mismatch in evidence.disputes.open.values() if mismatch.since < asked_until]
     return Certificate(
         account=evidence.account,
         venue=evidence.venue,
         since=asked_since,
         until=asked_until,
         intervals=tuple(_intervals(evidence, findings, asked_since, asked_until)),
-        mismatches=(*told, *(found.mismatch for found in findings if found.since < asked_until and asked_since < found.until)),
+        mismatches=(
+            *evidence.disputes.open.values(),
+            *(found.mismatch for found in findings if found.since < asked_until and asked_since < found.until),
+        ),
         is_growing=evidence.is_growing,
     )
 

@@ -8,18 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from decimal import Decimal
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import msgspec
 
 from userstream.domain.account import PositionKey
 from userstream.domain.coverage import COVERAGE_EVENTS, Coverage, fold_coverage
 from userstream.domain.events import Event, FillCompleted, Filled, Mismatch, OrderChanged, PositionSet, SnapshotTaken, StreamChanged
+from userstream.domain.registers import ABSENT_POSITION
 from userstream.domain.words import PositionSide, Side, StreamState
 from userstream.kernel.ids import AccountId, Millis, OrderId, Symbol, VenueName
 
 FillName: TypeAlias = tuple[Symbol, str, OrderId]
 OrderName: TypeAlias = tuple[Symbol, OrderId]
+SIDES: Final = frozenset(str(side) for side in PositionSide)
 
 
 class KnownFill(msgspec.Struct, frozen=True, gc=False):
@@ -45,6 +47,15 @@ class KnownOrder(msgspec.Struct, frozen=True, gc=False):
     created_time: Millis
     time: Millis
     sequence: int
+
+
+class LegWord(msgspec.Struct, frozen=True, gc=False):
+    """What was told of a leg at `time`: its amount; None when a disagreement was told, after which sums go on from the word before.
+    `is_exact`: the amount is that of this very time, and not of some moment after it."""
+
+    amount: Decimal | None
+    time: Millis
+    is_exact: bool
 
 
 class Disputes:
@@ -92,7 +103,7 @@ class Evidence:
         self.legs: dict[PositionKey, Decimal] = {}
         self.disputes = Disputes()
         self.growth: dict[OrderName, list[tuple[Millis, Decimal]]] = {}
-        self.words: list[PositionSet | Mismatch] = []
+        self.words: dict[PositionKey, list[LegWord]] = {}
         self.missing: dict[FillName, Filled] = {}
         self.heard_until = self.gathered = Millis(0)
         self.is_growing = self.is_cut = False
@@ -139,8 +150,11 @@ class Evidence:
                         self.missing[name] = event
                 case OrderChanged(conditional=False):
                     self._recall_growth(event)
-                case PositionSet() | Mismatch(subject="position"):
-                    self.words.append(event)
+                case PositionSet(symbol=symbol, position_side=side):
+                    word = LegWord(event.amount, event.transaction_time, event.reason != ABSENT_POSITION)
+                    self.words.setdefault((symbol, side), []).append(word)
+                case Mismatch(subject="position", resolved=False) if (leg := leg_of(event)) is not None:
+                    self.words.setdefault(leg, []).append(LegWord(None, event.since, True))
                 case _:
                     pass
 
@@ -148,6 +162,12 @@ class Evidence:
         steps = self.growth.setdefault((event.symbol, event.order_id), [])
         if not steps or steps[-1][1] != event.filled_quantity:
             steps.append((event.transaction_time, event.filled_quantity))
+
+
+def leg_of(mismatch: Mismatch) -> PositionKey | None:
+    """The leg that a mismatch of positions is about."""
+    symbol, _, side = mismatch.key.rpartition(".")
+    return (Symbol(symbol), PositionSide(side)) if side in SIDES else None
 
 
 def lost_history(mismatch: Mismatch) -> list[tuple[Millis, Millis]]:

@@ -7,30 +7,26 @@ the venue time in which it must lie.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
 from itertools import accumulate
-from typing import Final, TypeAlias
+from typing import Final
 
 import msgspec
 
 from userstream.domain.account import PositionKey
-from userstream.domain.events import Mismatch, PositionSet
-from userstream.domain.evidence import Evidence, KnownFill, KnownOrder, OrderName
-from userstream.domain.registers import ABSENT_POSITION
-from userstream.domain.words import PositionSide, Source
+from userstream.domain.events import Mismatch
+from userstream.domain.evidence import Evidence, KnownFill, KnownOrder, LegWord, OrderName
+from userstream.domain.words import Source
 from userstream.kernel.amount import ZERO
-from userstream.kernel.ids import Millis, Symbol
+from userstream.kernel.ids import Millis
 
 BY_ORDER: Final = "the order's own filled quantity"
 BY_LEG: Final = "the amounts that the venue told of the leg"
 BY_JOURNAL: Final = "the journal"
-SIDES: Final = frozenset(str(side) for side in PositionSide)
 
 MOST_WAYS: Final = 4_096
 """Where the fills of one millisecond could be inside or outside in more ways than these, any amount would do: nothing is said."""
-
-Word: TypeAlias = PositionSet | Mismatch
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -124,11 +120,7 @@ def _check_legs(evidence: Evidence) -> Iterator[Finding]:
     for (symbol, _, _), fill in evidence.fills.items():
         if fill.position_side is not None:
             fills.setdefault((symbol, fill.position_side), []).append(fill)
-    words: dict[PositionKey, list[Word]] = {}
-    for word in evidence.words:
-        if (leg := _leg_of(word)) is not None:
-            words.setdefault(leg, []).append(word)
-    for leg, told in words.items():
+    for leg, told in evidence.words.items():
         anchor, later = _anchor_of(told)
         if anchor is None:
             continue
@@ -138,25 +130,18 @@ def _check_legs(evidence: Evidence) -> Iterator[Finding]:
             yield _finding(evidence, "position", ".".join(leg), sides, BY_LEG, span, lacks_fill=True)
 
 
-def _leg_of(word: Word) -> PositionKey | None:
-    if isinstance(word, PositionSet):
-        return (word.symbol, word.position_side)
-    symbol, _, side = word.key.rpartition(".")
-    return (Symbol(symbol), PositionSide(side)) if side in SIDES else None
-
-
-def _anchor_of(words: Iterable[Word]) -> tuple[PositionSet | None, list[PositionSet]]:
+def _anchor_of(words: Iterable[LegWord]) -> tuple[LegWord | None, list[LegWord]]:
     """The word from which on everything must add up, and those after it. A disagreement that was told already is behind us: sums went on
     from the venue's word."""
-    anchor: PositionSet | None = None
-    later: list[PositionSet] = []
+    anchor: LegWord | None = None
+    later: list[LegWord] = []
     for word in words:
-        if isinstance(word, Mismatch):
-            if anchor is not None and not word.resolved:
+        if word.amount is None:
+            if anchor is not None:
                 anchor, later = (later or [anchor])[-1], []
-        elif word.reason == ABSENT_POSITION:
+        elif not word.is_exact:
             continue  # true of some moment, nobody knows which
-        elif anchor is None or (not later and word.transaction_time == anchor.transaction_time):
+        elif anchor is None or (not later and word.time == anchor.time):
             anchor = word
         else:
             later.append(word)
@@ -167,9 +152,9 @@ class _LegHistory:
     """An exact amount of one leg and the fills after it. Which fills of that very millisecond the amount includes is not known: any of
     them may be outside."""
 
-    def __init__(self, anchor: PositionSet, fills: Iterable[KnownFill]) -> None:
-        self._anchor = anchor
-        begun = anchor.transaction_time
+    def __init__(self, anchor: LegWord, fills: Sequence[KnownFill]) -> None:
+        self._amount, self._begun = anchor.amount or ZERO, anchor.time
+        begun = anchor.time
         later = sorted((fill.time, fill.signed_quantity) for fill in fills if fill.time > begun)
         self._times = [time for time, _ in later]
         self._sums = [ZERO, *accumulate(quantity for _, quantity in later)]
@@ -180,22 +165,22 @@ class _LegHistory:
 
     @property
     def sum_of_all(self) -> Decimal:
-        return self._anchor.amount + self._sums[-1]
+        return self._amount + self._sums[-1]
 
     def explains(self, amount: Decimal, moment: Millis | None = None) -> bool:
         """Whether the fills up to a moment (all of them) give the amount."""
         if len(self._allowed) > MOST_WAYS:
             return True
         place = -1 if moment is None else bisect_right(self._times, moment)
-        return amount - self._anchor.amount - self._sums[place] in self._allowed
+        return amount - self._amount - self._sums[place] in self._allowed
 
-    def where_it_fails(self, later: Iterable[PositionSet]) -> tuple[int, int]:
+    def where_it_fails(self, later: Iterable[LegWord]) -> tuple[int, int]:
         """From the last word that the fills explain to the first of those after it that they do not."""
-        agreed, disagreed = self._anchor.transaction_time, None
+        agreed, disagreed = self._begun, None
         for word in later:
-            if self.explains(word.amount, word.transaction_time):
-                agreed, disagreed = word.transaction_time, None
+            if self.explains(word.amount or ZERO, word.time):
+                agreed, disagreed = word.time, None
             elif disagreed is None:
-                disagreed = word.transaction_time
+                disagreed = word.time
         end = max(agreed, disagreed if disagreed is not None else self._times[-1] if self._times else agreed)
         return agreed, end + 1

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from userstream.kernel.errors import SettingsError, UserStreamError
+from userstream.kernel.errors import SettingsError, StoreError, UserStreamError
 from userstream.kernel.ids import AccountId
 from userstream.kernel.secret import Secret
 from userstream.kernel.settings import RecoverySettings, StreamSettings
@@ -100,6 +100,8 @@ class Application:
             call_limit_ms=int(settings.stream.call_limit_s * 1000),
         )
         runner.on_record, runner.on_refused = on_record, self._meter.note_refused
+        if self.store is not None:
+            runner.note_store(self.store.trouble)
         account = LiveAccount(runner, self.clock, self.journal, self.evidence)
         self.accounts[settings.name] = account
         self._runners[settings.name] = runner
@@ -123,6 +125,18 @@ class Application:
         finally:
             del self.accounts[name]
             self._meter.forget_account(runner.id)
+
+    def note_store(self, trouble: StoreError | None) -> None:
+        """The store is in trouble, or (None) out of it again: every account's health says so at once, and one line of the log."""
+        import structlog
+
+        log = structlog.stdlib.get_logger("userstream.store")
+        for runner in self._runners.values():
+            runner.note_store(trouble)
+        if trouble is None:
+            log.info("the store keeps everything again", action="store_recovered")
+        else:
+            log.error("nothing can be kept: what comes in waits in memory", action="store_trouble", reason=str(trouble))
 
     def metrics(self) -> str:
         """All numbers of this process as they are now, in the text form that Prometheus reads. Call it on the event loop."""
@@ -192,6 +206,7 @@ async def start_application(store: str | Path | None, *, keep_days: int = 14, we
     application = Application(clock, transport, http, journal, metrics)
     application.store, application.weight_limit = sqlite, weight_limit
     if sqlite is not None and store is not None:
+        sqlite.watch_trouble(application.note_store)
         from userstream.adapters.sqlite_evidence import SqliteEvidence
         from userstream.runtime.pump import Pump
 
@@ -223,6 +238,8 @@ def place_of(settings: AccountSettings, spec: VenueSpec) -> AccountPlace:
         jitter_seed=zlib.crc32(f"{spec.name}:{settings.name}".encode()),
         listen_key_keep_alive_ms=int(stream.keep_alive_s * 1000),
         own_ping_ms=int(stream.own_ping_s * 1000),
+        first_delay_ms=int(stream.first_delay_s * 1000),
+        max_delay_ms=int(stream.max_delay_s * 1000),
         silence_limit_ms=int(stream.silence_s * 1000),
         rotate_after_ms=int(stream.rotate_s * 1000),
         events=settings.events,

@@ -173,6 +173,10 @@ class AccountRunner:
         records = await self._journal.read_account(self.account.id, after=0, limit=1)
         return records[0].received_time if records else None
 
+    def note_store(self, trouble: StoreError | None) -> None:
+        """The store says that it cannot keep anything now, or (None) that it keeps everything again."""
+        self.store_error = trouble or self.lost_error
+
     async def save(self) -> None:
         """Keeps a checkpoint; the store's trouble shows in `store_error` until a later one succeeds, or for good if events were lost."""
         try:

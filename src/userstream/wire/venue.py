@@ -42,6 +42,8 @@ class AccountPlace(msgspec.Struct, frozen=True, kw_only=True):
     own_ping_ms: int = 20_000
     silence_limit_ms: int = 45_000
     rotate_after_ms: int = 23 * 3600 * 1000
+    first_delay_ms: int = 1_000
+    max_delay_ms: int = 60_000
     events: tuple[str, ...] = ()
     close_listen_key_on_stop: bool = False
     connection_form: int = 0

@@ -302,7 +302,9 @@ def test_values_too_short_to_be_secret_are_left_alone() -> None:
 
 @pytest.mark.parametrize("terminal", [False, True])
 @pytest.mark.parametrize(
-    "evil", ["a\nFORGED", "a\r\nFORGED", "a\x1b[2JFORGED", "a\x9bFORGED", "a\u2028FORGED", "a\u202eFORGED", "a\ud800FORGED"]
+    "evil",
+    ["a\nFORGED", "a\r\nFORGED", "a\x1b[2JFORGED", "a\x9bFORGED", "a\u2028FORGED", "a\u202eFORGED", "a\ud800FORGED"],
+    ids=["line feed", "both", "escape", "control", "separator", "override", "half a letter"],
 )
 def test_no_value_starts_a_line_or_moves_the_cursor(terminal: bool, evil: str) -> None:
     stream = configured(terminal=terminal)

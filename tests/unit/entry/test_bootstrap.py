@@ -57,6 +57,7 @@ def test_settings_reach_their_place_in_milliseconds() -> None:
         3_500,
         4_500,
     )
+    assert (place.first_delay_ms, place.max_delay_ms) == (250, 8_000)
     policy = policy_of(account, place.jitter_seed)
     assert (policy.feed.backoff.first_delay_ms, policy.feed.backoff.max_delay_ms) == (250, 8_000)
 

@@ -15,7 +15,7 @@ from tests.unit.runtime.kit import CREATE, STREAM_ONLY, Shell, balance_frame
 from tests.unit.venues.binance.kit import order_frame, place
 from userstream.domain.events import BalanceSet, Event, Filled, OrderChanged, StreamChanged
 from userstream.domain.words import StreamState
-from userstream.kernel.errors import AuthenticationError, ConnectionError, UserStreamError
+from userstream.kernel.errors import AuthenticationError, ConnectionError, StoreError, UserStreamError
 from userstream.runtime.live import Delivery, SyncAccount
 
 MINUTE_MS = 60_000
@@ -255,6 +255,59 @@ async def test_health_is_bad_news_first(shell: Shell) -> None:
     assert told() == (False, True, False, "the cable")
 
 
+async def test_a_mismatch_is_never_only_logged(shell: Shell) -> None:
+    """An order says that it was filled, and no fill can be found anywhere."""
+    await live(shell)
+    known_since = shell.account.complete_since
+    shell.socket.deliver(order_frame(x="CANCELED", X="CANCELED", z="0.020"))
+    await shell.clock.advance_until(lambda: shell.account.health.mismatches == 1, limit_ms=5 * MINUTE_MS)
+    assert (shell.account.health.is_healthy, shell.account.complete_since) == (False, None)
+    certificate = await shell.account.certificate()
+    assert not certificate.is_whole
+    assert {mismatch.subject for mismatch in certificate.mismatches} == {"order"}
+    assert "" in {mismatch.cause for mismatch in certificate.mismatches}, "what was told is in it, beside what arithmetic finds"
+    shell.socket.deliver(order_frame(x="TRADE", X="PARTIALLY_FILLED", l="0.020", z="0.020", L="81000.0", t=5_300_001))
+    await shell.clock.advance_until(lambda: shell.account.health.is_healthy, limit_ms=60 * MINUTE_MS)
+    assert shell.account.complete_since == known_since
+    assert (await shell.account.certificate()).mismatches == ()
+
+
+# --- the certificate ---
+
+
+async def test_the_certificate_grows_with_the_account_and_ends_with_it(shell: Shell) -> None:
+    await live(shell)
+    certificate = await shell.account.certificate()
+    assert (certificate.account, certificate.is_whole, certificate.is_growing) == ("alice", True, True)
+    assert certificate.proven_until == shell.account.health.proven_until
+    await shell.clock.advance(7_000)
+    later = await shell.account.certificate()
+    assert later.until == certificate.until + 7_000
+    assert (await shell.account.certificate(since=certificate.since, until=certificate.until)).intervals[0].since == certificate.since
+    with pytest.raises(ValueError, match="must end after it begins"):
+        await shell.account.certificate(since=later.until, until=certificate.until)
+    await shell.stop()
+    ended = await shell.account.certificate()
+    assert not ended.is_growing
+    assert ended.until <= shell.clock.wall()
+
+
+async def test_a_key_alone_proves_nothing_and_has_no_hole() -> None:
+    shell = Shell(account_place=place(credentials=STREAM_ONLY))
+    await shell.start()
+    await shell.account.wait_proven(timeout=1)
+    await shell.clock.advance(1_000)
+    certificate = await shell.account.certificate()
+    assert (certificate.is_whole, certificate.complete_since, shell.account.complete_since) == (True, None, None)
+    await shell.stop()
+
+
+async def test_a_store_that_cannot_be_read_is_told(shell: Shell) -> None:
+    shell.held.refusal = "the disk is full"
+    with pytest.raises(StoreError, match="full"):
+        await shell.account.certificate()
+
+
 async def test_health_counts_what_came(shell: Shell) -> None:
     assert shell.account.health.messages == 0
     await shell.trade(2)
@@ -295,6 +348,11 @@ async def test_a_thread_reads_waits_and_iterates_to_the_end(shell: Shell) -> Non
     shell.runner.begin_stop()
     assert await asyncio.to_thread(list, stream) == [event for event in shell.events if isinstance(event, Filled)]
     assert account.health.state is StreamState.STOPPED
+
+
+async def test_a_thread_reads_the_certificate(shell: Shell) -> None:
+    await live(shell)
+    assert (await in_thread(shell, lambda account: account.certificate())) == await shell.account.certificate()
 
 
 async def test_a_thread_that_stops_iterating_leaves_no_reader(shell: Shell) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from types import TracebackType
@@ -11,10 +12,10 @@ import msgspec
 
 from userstream.entry.chaos.scoreboard import Books, read_books
 from userstream.entry.chaos.scripts import ACCOUNT, ChaosScript, TellAgain
-from userstream.entry.chaos.testimony import FillKey
+from userstream.entry.chaos.sightings import FillKey
 from userstream.kernel.errors import PaperExchangeError
-from userstream.sim.actions import Action, Answer, BadAction, Clear, FillOrder, PauseTrading, Place, ResumeTrading
-from userstream.sim.books import Happening, OrderHappened, Refused, Side
+from userstream.sim.actions import EVERYBODY, Action, Answer, BadAction, Clear, FillOrder, PauseTrading, Place, ResumeTrading
+from userstream.sim.books import Happening, Millis, OrderHappened, Refused, Side
 from userstream.sim.house import Hall
 from userstream.sim.performing import perform
 from userstream.sim.server import PaperExchangeServer
@@ -24,6 +25,7 @@ from userstream.sim.venue import Call
 VENUE: Final = "binance-usdm"
 LISTING_PATH: Final = "/fapi/v1/exchangeInfo"
 ALWAYS: Final = 1_000_000
+MOST_REMEMBERED: Final = 10
 PROBE_SYMBOL: Final = "BTCUSDT"
 PROBE_PRICE: Final = Decimal(60_000)
 PROBE_QUANTITY: Final = Decimal("0.001")
@@ -44,7 +46,7 @@ class ChaosExchange:
                 socket_life_s=file.life_s,
             )
         )
-        self._last_fill: tuple[Happening, ...] = ()
+        self._fills: deque[tuple[Happening, ...]] = deque(maxlen=MOST_REMEMBERED)
         self._server.house.on_news = self._remember
 
     async def __aenter__(self) -> Self:
@@ -84,12 +86,11 @@ class ChaosExchange:
         """Carries out a step. Raises PaperExchangeError when the exchange refuses it: then the script is wrong."""
         house, hall = self._server.house, self._hall
         now = house.now()
-        if isinstance(action, TellAgain):
-            for _ in range(action.times):
-                house.send_frames(hall, hall.dialect.write(self._last_fill, now), now)
-            return
         try:
-            perform(action, house, now)
+            if isinstance(action, TellAgain):
+                self._tell_again(action, now)
+            else:
+                perform(action, house, now)
         except (BadAction, Refused) as wrong:
             raise PaperExchangeError(f"the script {self._script.name}, {type(action).__name__}: {wrong}") from wrong
         finally:
@@ -118,9 +119,16 @@ class ChaosExchange:
         return self._server.house.hall_of(ACCOUNT)
 
     def _remember(self, happenings: Sequence[Happening]) -> None:
-        """Keeps what the venue would tell of the last fill: the order's report and the account's."""
+        """Keeps what the venue told of the latest fills: the reports of the order and of the account."""
         if any(isinstance(each, OrderHappened) and each.fill is not None for each in happenings):
-            self._last_fill = tuple(happenings)
+            self._fills.append(tuple(happenings))
+
+    def _tell_again(self, action: TellAgain, now: Millis) -> None:
+        if len(self._fills) <= action.back:
+            raise BadAction("there is no such fill yet")
+        frames = self._hall.dialect.write(self._fills[-1 - action.back], now)
+        for _ in range(action.times):
+            self._server.house.send_frames(self._hall, [each for each in frames if action.event in (EVERYBODY, each.event)], now)
 
     def _hide(self, asset: str) -> None:
         """The list of contracts is told without those of an asset."""

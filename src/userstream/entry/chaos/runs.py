@@ -15,9 +15,9 @@ from userstream.entry.chaos.clients import Found, start_program
 from userstream.entry.chaos.exchange import ChaosExchange
 from userstream.entry.chaos.scoreboard import Score, find_differences, is_complete, judge_fills
 from userstream.entry.chaos.scripts import ChaosScript
-from userstream.entry.chaos.testimony import FillKey, Testimony
+from userstream.entry.chaos.sightings import FillKey, Sightings
 
-START_MS: Final = 40_000
+START_MS: Final = 90_000
 HELLO_MS: Final = 10_000
 PROBE_MS: Final = 4_000
 PAUSE_MS: Final = 300
@@ -25,7 +25,7 @@ LOOK_MS: Final = 100
 STEP_MS: Final = 20
 REST_MS: Final = 500
 STOP_S: Final = 3.0
-SIDE_BY_SIDE: Final = 10
+SIDE_BY_SIDE: Final = 15
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,7 +68,7 @@ class Run:
     def __init__(self, plan: Plan, clock: SystemClock) -> None:
         self._plan, self._clock = plan, clock
         self._exchange = ChaosExchange(plan.script, plan.seed)
-        self._testimony = Testimony()
+        self._sightings = Sightings()
         self._stack = AsyncExitStack()
         self._last_words = b""
         self._process: asyncio.subprocess.Process | None = None
@@ -82,7 +82,7 @@ class Run:
         self._stack.push_async_callback(self._stop)
         assert process.stdout is not None and process.stderr is not None
         self._readers = (
-            self._clock.spawn(self._read(process.stdout, self._testimony.take), "chaos output"),
+            self._clock.spawn(self._read(process.stdout, self._sightings.take), "chaos output"),
             self._clock.spawn(self._read(process.stderr, self._note), "chaos errors"),
         )
         return self
@@ -92,11 +92,11 @@ class Run:
 
     async def prepare(self) -> None:
         """Waits until the client listens and its user saw a first fill. Where that never comes, nothing is played and nothing judged."""
-        if not await self._until(lambda: self._testimony.is_ready and self._exchange.has_listener, START_MS):
+        if not await self._until(lambda: self._sightings.is_ready and self._exchange.has_listener, START_MS):
             return
         await self._clock.sleep(REST_MS)
         key = await self._probe("hello")
-        self._is_up = await self._until(lambda: self._testimony.saw(key), HELLO_MS)
+        self._is_up = await self._until(lambda: self._sightings.saw(key), HELLO_MS)
         await self._clock.sleep(REST_MS)
 
     async def play(self) -> Score:
@@ -104,20 +104,20 @@ class Run:
         if not self._is_up:
             return msgspec.structs.replace(self._plan.score, is_judged=False, recovered=False, note=self._excuse())
         await self._play_script()
-        await self._until(lambda: is_complete(self._exchange.books, self._testimony), self._plan.script.patience_ms)
+        await self._until(lambda: is_complete(self._exchange.books, self._sightings), self._plan.script.patience_ms)
         await self._clock.sleep(REST_MS)
-        differences = find_differences(self._exchange.books, self._testimony)
+        differences = find_differences(self._exchange.books, self._sightings)
         key = await self._probe("sign-of-life")
-        await self._until(lambda: self._testimony.saw(key), PROBE_MS)
+        await self._until(lambda: self._sightings.saw(key), PROBE_MS)
         await self._clock.sleep(REST_MS)
         score = msgspec.structs.replace(
             self._plan.score,
             wrong=len(differences),
-            recovered=self._testimony.saw(key),
-            troubles=len(self._testimony.troubles),
+            recovered=self._sightings.saw(key),
+            troubles=len(self._sightings.troubles),
             note=self._end_of_program() or "; ".join(differences[:3]),
         )
-        return judge_fills(self._exchange.books, self._testimony, score)
+        return judge_fills(self._exchange.books, self._sightings, score)
 
     async def _play_script(self) -> None:
         script, seed, begun = self._plan.script, self._plan.seed, self._clock.now()
@@ -146,7 +146,9 @@ class Run:
         return True
 
     def _excuse(self) -> str:
-        return self._end_of_program() or "not one fill came through before the first fault"
+        listens = "it listens" if self._exchange.has_listener else "it does not listen"
+        said = f", last error: {self._sightings.troubles[-1]}" if self._sightings.troubles else ""
+        return self._end_of_program() or f"not one fill came through before the first fault ({listens}{said})"
 
     def _end_of_program(self) -> str:
         """Why the program is no more; empty while it runs."""
@@ -162,7 +164,7 @@ class Run:
         self._last_words = line if line.strip() else self._last_words
 
     async def _stop(self) -> None:
-        """The program is asked to end, then made to; nothing it says on its way is testimony."""
+        """The program is asked to end, then made to; nothing it says on its way is a sighting."""
         assert self._process is not None
         with suppress(ProcessLookupError):
             self._process.terminate()

@@ -9,7 +9,7 @@ from typing import Self
 
 import msgspec
 
-from userstream.entry.chaos.testimony import FillKey, LegKey, OrderKey, OrderState, Testimony, state_of
+from userstream.entry.chaos.sightings import FillKey, LegKey, OrderKey, OrderState, Sightings, state_of
 
 Row = Mapping[str, object]
 ZERO = Decimal(0)
@@ -107,18 +107,18 @@ def total_of(client: str, scores: Iterable[Score]) -> Score:
     return total
 
 
-def find_differences(books: Books, testimony: Testimony) -> tuple[str, ...]:
+def find_differences(books: Books, sightings: Sightings) -> tuple[str, ...]:
     """Orders and legs that the user was last told otherwise than the books have them, in words. An order never told of is wrong; a flat
     leg need not be told."""
     orders = [
-        f"order {'/'.join(key)}: told {_words(testimony.orders.get(key))}, is {_words(books.orders.get(key))}"
-        for key in sorted(books.orders.keys() | testimony.orders.keys())
-        if testimony.orders.get(key) != books.orders.get(key)
+        f"order {'/'.join(key)}: told {_words(sightings.orders.get(key))}, is {_words(books.orders.get(key))}"
+        for key in sorted(books.orders.keys() | sightings.orders.keys())
+        if sightings.orders.get(key) != books.orders.get(key)
     ]
     legs = [
-        f"position {'/'.join(key)}: told {testimony.legs.get(key, ZERO)}, is {books.legs.get(key, ZERO)}"
-        for key in sorted(books.legs.keys() | testimony.legs.keys())
-        if testimony.legs.get(key, ZERO) != books.legs.get(key, ZERO)
+        f"position {'/'.join(key)}: told {sightings.legs.get(key, ZERO)}, is {books.legs.get(key, ZERO)}"
+        for key in sorted(books.legs.keys() | sightings.legs.keys())
+        if sightings.legs.get(key, ZERO) != books.legs.get(key, ZERO)
     ]
     return (*orders, *legs)
 
@@ -127,15 +127,15 @@ def _words(state: OrderState | None) -> str:
     return "nothing" if state is None else f"{state[0]} {state[1]}"
 
 
-def is_complete(books: Books, testimony: Testimony) -> bool:
+def is_complete(books: Books, sightings: Sightings) -> bool:
     """Every fill is told and every order and leg is right: nothing is left to wait for."""
-    return books.fills.keys() <= {fill.key for fill in testimony.fills} and not find_differences(books, testimony)
+    return books.fills.keys() <= {fill.key for fill in sightings.fills} and not find_differences(books, sightings)
 
 
-def judge_fills(books: Books, testimony: Testimony, score: Score) -> Score:
+def judge_fills(books: Books, sightings: Sightings, score: Score) -> Score:
     """The score with the columns of the fills."""
-    copies = Counter(fill.key for fill in testimony.fills)
-    seen = [(fill, books.fills[fill.key]) for fill in testimony.fills if fill.key in books.fills]
+    copies = Counter(fill.key for fill in sightings.fills)
+    seen = [(fill, books.fills[fill.key]) for fill in sightings.fills if fill.key in books.fills]
     other = {fill.key for fill, real in seen if (fill.price, fill.quantity) != (real.price, real.quantity)}
     return msgspec.structs.replace(
         score,
@@ -144,14 +144,14 @@ def judge_fills(books: Books, testimony: Testimony, score: Score) -> Score:
         doubled=sum(count - 1 for key, count in copies.items() if key in books.fills),
         invented=len(copies.keys() - books.fills.keys()),
         wrong=score.wrong + len(other),
-        stale_ms=worst_staleness(books, testimony),
+        stale_ms=worst_staleness(books, sightings),
     )
 
 
-def worst_staleness(books: Books, testimony: Testimony) -> int:
+def worst_staleness(books: Books, sightings: Sightings) -> int:
     """The longest way (ms) of a fill from its execution to the first time the user saw it; 0 where none was seen."""
     first: dict[FillKey, int] = {}
-    for fill in testimony.fills:
+    for fill in sightings.fills:
         first.setdefault(fill.key, fill.at_ms)
     ways = [at_ms - books.fills[key].time_ms for key, at_ms in first.items() if key in books.fills]
     return max((*ways, 0))

@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 
 from userstream.kernel.errors import SettingsError, nearest
-from userstream.sim.actions import Action
+from userstream.sim.actions import EVERYBODY, Action
 from userstream.sim.faults import Script, ScriptError, Step, load_script
 
 FOLDER: Final = Path(__file__).parent / "scripts"
@@ -26,9 +26,11 @@ DAY_S: Final = 86_400
 
 
 class TellAgain(Action, frozen=True, kw_only=True):
-    """The venue tells the messages of the last fill again, so many times."""
+    """The venue tells the messages of a fill again, so many times. `back`: how many fills ago it was; `event`: only these messages."""
 
     times: int = 1
+    back: int = 0
+    event: str = EVERYBODY
 
 
 class ScriptFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

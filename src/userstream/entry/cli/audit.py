@@ -125,7 +125,8 @@ def _fills(interval: Interval) -> str:
 
 def _sentence(mismatch: Mismatch) -> str:
     cause = f", found by {mismatch.cause}" if mismatch.cause else ""
-    return f"{mismatch.subject} {mismatch.key}: ours {mismatch.ours}, theirs {mismatch.theirs}, since {_utc(mismatch.since)}{cause}"
+    since = f", since {_utc(mismatch.since)}" if mismatch.since else ""
+    return f"{mismatch.subject} {mismatch.key}: ours {mismatch.ours}, theirs {mismatch.theirs}{since}{cause}"
 
 
 def _verdict(certificate: Certificate) -> str:

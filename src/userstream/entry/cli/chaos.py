@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 MOST_SEEDS = 1_000
 WIDTH = 120
-COLUMNS = ("client", "script", "fills", "lost", "doubled", "invented", "wrong", "worst staleness", "recovered by itself")
+COLUMNS = ("client", "script", "fills", "lost", "doubled", "invented", "wrong", "worst staleness", "recovered")
 
 
 def chaos(
@@ -133,7 +133,7 @@ def make_table(found: tuple[Found, ...], scores: list[Score]) -> Table:
             name = score.script if score.seed == 0 else f"{score.script} #{score.seed}"
             table.add_row(*_cells(score, name))
         if own:
-            table.add_row(*_cells(total_of(each.client.name, own), f"all, version {each.version}"), style="bold", end_section=True)
+            table.add_row(*_cells(total_of(each.client.name, own), f"all, {each.version}"), style="bold", end_section=True)
     return table
 
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger("userstream.run")
 STOP_LIMIT_S = 10.0
 LOOK_MS = 200
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 def run(
@@ -52,11 +53,18 @@ def run(
 
 
 async def _run(configuration: Configuration, seconds: float | None) -> int:
+    stopped = asyncio.Event()
+    for name in SIGNALS:
+        asyncio.get_running_loop().add_signal_handler(name, _stop, stopped)
+    try:
+        return await _serve(configuration, seconds, stopped)
+    finally:
+        _hear_no_signal()
+
+
+async def _serve(configuration: Configuration, seconds: float | None, stopped: asyncio.Event) -> int:
     from userstream.entry.bootstrap import start_application
 
-    stopped = asyncio.Event()
-    for name in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(name, _stop, stopped)
     application = await start_application(configuration.store.path, keep_days=configuration.store.keep_days)
     try:
         await _start_accounts(application, configuration)
@@ -74,6 +82,14 @@ def _stop(stopped: asyncio.Event) -> None:
     if stopped.is_set():
         os._exit(1)
     stopped.set()
+
+
+def _hear_no_signal() -> None:
+    """All is stopped and stored: one signal more, while the interpreter clears up, changes neither exit code nor screen."""
+    for name in SIGNALS:
+        # the loop would put back Python's own ways when it closes: a traceback for the one, death by signal for the other
+        asyncio.get_running_loop().remove_signal_handler(name)
+        signal.signal(name, signal.SIG_IGN)
 
 
 async def _start_accounts(application: Application, configuration: Configuration) -> None:

@@ -64,7 +64,8 @@ class FuturesSession:
         self._phase = Phase.NEW
         self._key: Secret | None = None
         self._handing_over = False
-        self._backoff = Backoff(seed=place.jitter_seed + connection)
+        seed = place.jitter_seed + connection
+        self._backoff = Backoff(first_delay_ms=place.first_delay_ms, max_delay_ms=place.max_delay_ms, seed=seed)
         self._failures = 0
         self._retry_at = NEVER
         self._heard_at = now

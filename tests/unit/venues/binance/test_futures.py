@@ -329,6 +329,16 @@ def test_a_failed_first_call_is_repeated_with_growing_waits(trouble: HttpRespons
     assert the_only(Connect, run.respond("listen_key", KEY_ANSWER)) is not None
 
 
+def test_the_waits_for_a_key_are_those_of_the_settings() -> None:
+    run = Run(first_delay_ms=200, max_delay_ms=500)
+    run.open()
+    for full in (200, 400, 500, 500):
+        run.respond("listen_key", answer(b"", 503))
+        assert full / 2 <= run.session.deadline() - run.now <= full
+        run.now = run.session.deadline()
+        run.session.tick(run.now)
+
+
 @pytest.mark.parametrize(("response", "least"), [(refusal(-1003, status=429, retry_after="30"), 30_000), (answer(b"", 418), 120_000)])
 def test_the_venues_advice_is_waited_for_in_full(response: HttpResponse, least: int) -> None:
     run = Run(now=5)

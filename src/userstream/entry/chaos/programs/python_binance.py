@@ -1,4 +1,8 @@
-"""A user of python-binance: the futures user socket, closed and opened again when it gives an error, as its documentation says."""
+"""A user of python-binance: the futures user socket, read on while the client reconnects by itself, opened anew when reading ends.
+
+Its documentation says "close and restart the socket" to every error message. While the client is reconnecting, that close waits for ever,
+so this user does it only when the client says that it reads no more: the kinder way.
+"""
 
 from __future__ import annotations
 
@@ -30,12 +34,12 @@ async def watch(binance: Any, place: Place, witness: Witness) -> None:
 
 
 async def read(socket: Any, place: Place, witness: Witness) -> None:
-    """Tells every message; returns after one of its errors, which its documentation answers with a restart of the socket."""
+    """Tells every message. Raises what the client raises once it gave up."""
     while True:
         message = await socket.recv()
         if message["e"] == "error":
             witness.trouble(message.get("m", ""))
-            return
+            continue
         tell_message(witness, message)
         await asyncio.sleep(place.work_s)
 

@@ -51,7 +51,7 @@ class SeenFill(msgspec.Struct, frozen=True, kw_only=True):
     at_ms: int
 
 
-class Testimony:
+class Sightings:
     """Everything one user saw: each fill told, the last state told of each order and leg."""
 
     def __init__(self) -> None:
@@ -63,7 +63,7 @@ class Testimony:
         self.noise = 0
 
     def take(self, text: bytes) -> None:
-        """One line of output. What is no line of testimony (a client that prints) is counted and left."""
+        """One line of output. What is none (a client that prints) is counted and left."""
         try:
             self._take(msgspec.json.decode(text, type=Line))
         except (msgspec.MsgspecError, InvalidOperation):
