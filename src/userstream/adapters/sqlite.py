@@ -92,7 +92,8 @@ class SqliteStore:
         self._plan_trim()
 
     async def close(self) -> None:
-        """Commits what it holds, then ends: where no other process reads, all is in the one file afterwards. Raises StoreError, once all is closed, if records could not be written. May be called twice."""
+        """Commits what it holds, then ends: where no other process reads, all is in the one file afterwards. Raises StoreError, once all is
+        closed, if records could not be written. May be called twice."""
         if self._closed:
             return
         self._closed = True

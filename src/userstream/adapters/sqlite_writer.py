@@ -225,7 +225,7 @@ class SqliteWriter:
         return self._connection
 
     def _gather_in_one_file(self) -> None:
-        """So that the file alone can be copied. What a full disk or a reader keeps from it stays in the log, where the next start finds it."""
+        """So that the file alone can be copied. What a full disk or a reader keeps from it stays in the log, for the next start."""
         if self._connection is not None:
             with contextlib.suppress(sqlite3.Error):
                 self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
