@@ -19,9 +19,6 @@ from userstream.ports import Record, StoredRecord
 
 KEPT_RECORDS: Final = 100_000
 KEPT_BYTES: Final = 32 << 20
-BYTES_OF_A_RECORD: Final = 400
-BYTES_OF_AN_EVENT: Final = 1_300
-"""What the objects of a record and of an event take beside the bytes of the frame, measured with the venues' commonest messages."""
 
 
 class MemoryJournal:
@@ -110,7 +107,7 @@ class MemoryJournal:
         self._stored += placed
         for record in records:
             self._accounts.setdefault(record.account, []).append(record)
-            self._bytes += _bytes_of(record)
+            self._bytes += record.memory_bytes
         self._forget_oldest()
         self._watchers.tell(records, lambda: placed)
 
@@ -124,7 +121,7 @@ class MemoryJournal:
             record = stored.record
             counts[record.account] = counts.get(record.account, 0) + 1
             self._removed[record.account] = last_of(record)
-            self._bytes -= _bytes_of(record)
+            self._bytes -= record.memory_bytes
         del self._stored[:excess]
         for account, count in counts.items():
             del self._accounts[account][:count]
@@ -136,12 +133,8 @@ class MemoryJournal:
         for number, stored in enumerate(self._stored):
             if number >= excess and held <= target:
                 return min(number, len(self._stored) - 1)
-            held -= _bytes_of(stored.record)
+            held -= stored.record.memory_bytes
         return len(self._stored) - 1
-
-
-def _bytes_of(record: Record) -> int:
-    return BYTES_OF_A_RECORD + len(record.frame) + BYTES_OF_AN_EVENT * len(record.events)
 
 
 class MemoryProjection:

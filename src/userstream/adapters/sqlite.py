@@ -124,10 +124,6 @@ class SqliteStore:
         """Why commits fail right now; None while all is well."""
         return self._commits.trouble
 
-    def watch_trouble(self, callback: Callable[[StoreError | None], None]) -> None:
-        """From now on `callback` hears what `on_trouble` of `open` would: the store's owner may come to be after the store."""
-        self._commits.watch_trouble(callback)
-
     def watch(self, callback: Callable[[Sequence[Record]], None]) -> None:
         self._commits.watchers.add(callback)
 

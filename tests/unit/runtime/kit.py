@@ -97,7 +97,7 @@ class Shell:
         self.http.plan("GET /fapi/v1/time", lambda request: json_answer({"serverTime": self.clock.wall()}))
         modes = {"canTrade": True, "dualSidePosition": False, "multiAssetsMargin": False}
         self.http.plan("GET /fapi/v1/accountConfig", json_answer(modes))
-        self.gate = Gate("http://venue", WeightBudget(2_400), self.http, self.clock)
+        self.gate = Gate("http://venue", WeightBudget(2_400), self.http, self.clock, pause_of=SPEC.pause_of)
         self.dialects: list[CountedDialect] = []
         self.records: list[Record] = []
         self.runner = self._make_runner(account_place or place())

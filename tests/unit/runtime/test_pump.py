@@ -299,6 +299,9 @@ async def test_records_that_were_read_and_then_handed_over_are_applied_once() ->
         async def read(self, *, after: int, limit: int) -> list[StoredRecord]:
             return [stored for stored in records[:4] if stored.position > after][:limit]
 
+        async def count(self, *, after: int) -> int:
+            return len(await self.read(after=after, limit=100))
+
     clock, sink = ManualClock(), Sink()
     pump = Pump(LateJournal(), sink, "tables", clock=clock)
     pump.start()
