@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection
+from functools import partial
 from typing import Final
 
 import structlog
@@ -36,6 +37,9 @@ BACKLOG_HIGH: Final = 200_000
 BACKLOG_LOW: Final = 50_000
 BACKLOG_CHECK_EVERY: Final = 255
 EXCUSE_MS: Final = 1_000
+
+FAULT_PAUSE_MS: Final = 1_000
+LONGEST_FAULT_PAUSE_MS: Final = 60_000
 
 LOOK_MS: Final = 5_000
 SLEEP_MS: Final = 5_000
@@ -259,9 +263,9 @@ class AccountRunner:
             self.on_refused(record)
         if record.last_sequence - self.keeper.first_lost > RESTART_LEAP // 2 and self.failed is None and self.lost_error is not None:
             # the next start could give the same places to other events
-            self._spawn(self._give_up(self.lost_error), "end without a journal")
+            self._clock.call_at(self._clock.now(), partial(self._give_up, self.lost_error))
 
-    async def _give_up(self, error: StoreError) -> None:
+    def _give_up(self, error: UserStreamError) -> None:
         now, wall = self._clock.now(), self._clock.wall()
         self._publish(0, b"", self.machine.give_up(error, now, wall), wall)
         self._carry_out()
@@ -354,20 +358,29 @@ class AccountRunner:
         return self.machine.feed.lines.get(call.connection) is line
 
     async def _ask(self, number: int, weight: int, urgent: bool) -> None:
+        faults = 0
+        while True:
+            await self._grant(weight, urgent)
+            try:
+                response = await self._asked(number)
+                if response is not None:
+                    self._take_answer(number, response)
+                elif faults:
+                    self._give_up(UserStreamError("a fault of our own left an answer half read: see the log, and start again"))
+                return
+            except Exception:
+                # a question without an answer would hold up its round for ever
+                faults += 1
+                self.own_faults += 1
+                _log.exception("a fault of our own: the venue is asked again", action="own_fault", account=self.account.id)
+            await self._clock.sleep(min(FAULT_PAUSE_MS * 2**faults, LONGEST_FAULT_PAUSE_MS))
+
+    async def _grant(self, weight: int, urgent: bool) -> None:
         self._in_gate += 1
         try:
             await self._gate.grant(weight, urgent=urgent)
         finally:
             self._in_gate -= 1
-        try:
-            response = await self._asked(number)
-            if response is not None:
-                self._take_answer(number, response)
-        except Exception:
-            # a question without an answer would hold up its round for ever; as long as the fault lasts it is asked ever more rarely
-            self.own_faults += 1
-            _log.exception("a fault of our own: asked again", action="own_fault", account=self.account.id)
-            self._take_answer(number, HttpResponse(status=0, body=b"a fault of our own"))
 
     async def _asked(self, number: int) -> HttpResponse | None:
         request = self.machine.prepare(number, self._clock.now())
