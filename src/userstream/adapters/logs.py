@@ -68,7 +68,7 @@ class Redactor:
         self._known[text] -= 1
         if self._known[text] > 0:
             return
-        del self._known[text]
+        self._known.pop(text)
         for spelling in _spellings_of(_text_of(secret)):
             known = self._spellings.get(spelling[:_INDEXED], {})
             left = {each: goes_on for each, goes_on in known.items() if each != spelling}

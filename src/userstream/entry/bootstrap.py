@@ -138,6 +138,11 @@ class Application:
         self._meter.report(self.accounts.values(), self._gates.values(), sink_lags=lags)
         return self._metrics.render().decode()
 
+    @property
+    def gates(self) -> list[Gate]:
+        """The gates that its accounts' calls pass, shared with whoever else asks the same addresses from here."""
+        return list(self._gates.values())
+
     def runner(self, name: str) -> AccountRunner:
         return self._runners[name]
 
