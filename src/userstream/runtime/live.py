@@ -24,8 +24,8 @@ Result = TypeVar("Result")
 HandlerType = TypeVar("HandlerType", bound=Handler)
 Delivery = Literal["lossless", "latest"]
 
-ABOUT_FILLS: Final = frozenset({"order", "position", "fills", "history"})
-"""The subjects of mismatches that may mean that a fill is missing."""
+ABOUT_FILLS: Final = frozenset({"order", "position", "fills", "question"})
+"""The subjects of mismatches that may mean that a fill is missing. (History that is lost ends before `complete_since`.)"""
 
 
 class LiveAccount:
@@ -91,12 +91,15 @@ class LiveAccount:
 
     @property
     def complete_since(self) -> Millis | None:
-        """Venue time (ms) since when every fill is known to be in; None while that is not proven, a gap is open, or a sum says that a
-        fill is missing, or events are in no journal for good. What was so before, interval by interval, tells `certificate`."""
+        """Venue time (ms) since when every fill is known to be in, up to `health.proven_until`; None while that is not proven, a gap is
+        open, a sum says that a fill is missing, or events are in no journal for good. It begins anew behind what the venue keeps no more.
+        What was so before, interval by interval, tells `certificate`."""
         account, books = self._runner.account, self._runner.machine.books
         if not account.proven_until or account.gap_since is not None or books is None or self._runner.lost_error is not None:
             return None
-        return None if any(subject in ABOUT_FILLS for subject, _ in books.mismatches) else account.positions_known_since
+        if any(subject in ABOUT_FILLS for subject, _ in books.mismatches):
+            return None
+        return max(account.positions_known_since or account.began, account.began)
 
     async def certificate(self, since: Millis | None = None, until: Millis | None = None) -> Certificate:
         """What is proven of the account between two venue times (ms), interval by interval: PROVEN, REPAIRED, STREAM_ONLY, KNOWN_GAP or
@@ -201,8 +204,9 @@ class LiveAccount:
         await self._wait_until(lambda: self._runner.machine.feed.is_lit, timeout, self._words_for_state)
 
     async def wait_proven(self, timeout: float | None = None) -> None:
-        """Returns when the state is proven complete (with a key alone: when a socket delivers). Raises like `wait_ready`, and StoreError
-        when the journal will not hold what was proven."""
+        """Returns when the state is proven complete (with a key alone: when a socket delivers), or when it was read in full and what
+        contradicts it is told as open mismatches: `health.is_healthy` tells which. Raises like `wait_ready`, and StoreError when the
+        journal will not hold what was proven."""
         await self._wait_until(self._is_proven, timeout, self._words_for_state)
 
     def _is_proven(self) -> bool:
