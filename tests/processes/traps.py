@@ -14,6 +14,7 @@ from typing import Any, Final
 from userstream.adapters.clock import LoopTimer, SystemClock
 from userstream.adapters.sqlite import SqliteStore
 from userstream.domain.events import Event
+from userstream.kernel.errors import StoreError
 from userstream.kernel.ids import AccountId, Millis
 from userstream.kernel.secret import Secret
 from userstream.ports import HttpClient, Record, Socket, SocketEvents, StoredRecord, Transport
@@ -84,6 +85,13 @@ class TrappedStore:
     def backlog(self) -> int:
         return self._store.backlog
 
+    @property
+    def trouble(self) -> StoreError | None:
+        return self._store.trouble
+
+    async def count(self, *, after: int) -> int:
+        return await self._store.count(after=after)
+
     def watch(self, callback: Callable[[Sequence[Record]], None]) -> None:
         def told(records: Sequence[Record]) -> None:
             self._trap.enter("journal.committed")
@@ -112,9 +120,9 @@ class TrappedStore:
         self._trap.leave("journal.read")
         return records
 
-    async def read_account(self, account: AccountId, *, after: int, limit: int) -> list[Record]:
+    async def read_account(self, account: AccountId, *, after: int, limit: int, whole: bool = False) -> list[Record]:
         self._trap.enter("journal.read_account")
-        records = await self._store.read_account(account, after=after, limit=limit)
+        records = await self._store.read_account(account, after=after, limit=limit, whole=whole)
         self._trap.leave("journal.read_account")
         return records
 

@@ -37,6 +37,7 @@ REGISTERS: Final = "domain/registers.py"
 ACCOUNT: Final = "domain/account.py"
 MACHINE: Final = "wire/machine.py"
 BOOKS: Final = "wire/books.py"
+PROOF: Final = "wire/proof.py"
 RECOVERY: Final = "wire/recovery.py"
 FEED: Final = "wire/feed.py"
 PACING: Final = "wire/pacing.py"
@@ -146,20 +147,24 @@ OF_BOOKS: Final = (
     _mutant(
         "watermark without lag",
         "a round proves only what is older than the venue's lag",
-        (BOOKS, "            proven = Millis(finished.started - self._policy.lag_ms)", "            proven = finished.started"),
+        (PROOF, "        return Millis(finished.started - self._policy.lag_ms)", "        return finished.started"),
     ),
     _mutant(
         "no confirming round",
         "after darkness history is read again once the venue's lag has passed",
-        (BOOKS, "        if finished.started - self._policy.lag_ms < self._lit_at:", "        if False:"),
+        (
+            PROOF,
+            "        return self.lit_at is not None and self._provable(finished) >= self.lit_at",
+            "        return self.lit_at is not None",
+        ),
     ),
     _mutant(
         "no resync on reconnect",
         "the books are read when a socket delivers after darkness",
         (
             MACHINE,
-            "        if lit and not self._was_lit and self.books is not None:",
-            "        if lit and not self._was_lit and self.books is not None and not self.books.rounds:",
+            "        if lit and self.books is not None and (not self._was_lit",
+            "        if lit and self.books is not None and ((not self._was_lit and not self.books.rounds)",
         ),
     ),
     _mutant(
@@ -240,7 +245,7 @@ OF_BOOKS: Final = (
     _mutant(
         "trades without a fill are ignored",
         "history is not complete while the cash history names a trade no fill explains",
-        (BOOKS, "        if unknown:\n", "        if False:\n"),
+        (PROOF, "        unknown = finished.unknown_trades(self._account)\n", "        unknown: list[tuple[Symbol, str]] = []\n"),
     ),
     _mutant(
         "the cash history is not read",
@@ -359,7 +364,7 @@ OF_SOCKETS: Final = (
     _mutant(
         "what the stream missed raises no suspicion",
         "a socket that did not tell what history holds is replaced",
-        (BOOKS, '            self.suspicion = "the venue\'s history holds fills that the stream did not tell"\n', "            pass\n"),
+        (BOOKS, "            facts += self._turned_deaf(min(missed), now, wall)\n", "            pass\n"),
     ),
 )
 
@@ -397,9 +402,9 @@ OF_RESTARTS_AND_GAPS: Final = (
         "what was proven stays proven in the dark",
         "after darkness nothing is proven until history was read",
         (
-            BOOKS,
-            "        self._lit_at, self._lit_now, self._proven = venue_now, now, False",
-            "        self._lit_at, self._lit_now = venue_now, now",
+            PROOF,
+            "        self.lit_at, self.lit_now = venue_now, now\n        self.is_proven = self.is_read = False\n",
+            "        self.lit_at, self.lit_now = venue_now, now\n",
         ),
     ),
 )

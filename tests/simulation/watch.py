@@ -136,8 +136,8 @@ class Watch:
         if self._sequence == self._resumed_at:
             self._highest = self._sequence  # the run between left nothing on disk, not even that it began
         self._resumed_at, self._resumes = self._sequence, self._sequence > 0
-        self._mismatches.clear()
         self._places.clear()
+        check("I10", set(machine.account.mismatches) == self._mismatches, "what is open does not survive a restart")
         self._learn_truth()
         self._missing = {name: true for name, true in self._true.items() if name not in self._told}
 

@@ -19,7 +19,7 @@ from userstream.adapters.sql import load_queries
 from userstream.adapters.sqlite_reader import SqliteReader
 from userstream.adapters.sqlite_rows import PLACE_BITS, decode_row
 from userstream.domain.coverage import Coverage, CoverageState, Span
-from userstream.domain.events import Event
+from userstream.domain.events import Event, Mismatch
 from userstream.domain.evidence import Evidence, KnownFill, KnownOrder, OrderName
 from userstream.domain.words import PositionSide, Side
 from userstream.kernel.amount import ZERO, parse_amount
@@ -128,7 +128,11 @@ def _read_tables(connection: sqlite3.Connection, evidence: Evidence) -> None:
         key = (Symbol(row[0]), _understood("positions", row, lambda told: PositionSide(str(told[1]))))
         evidence.legs[key] = _understood("positions", row, lambda told: parse_amount(str(told[2])))
     for (data,) in connection.execute(_QUERIES["read_disputes"], {"account": account}):
-        evidence.disputes.take(_understood("account_events", data, _event_decoder.decode))
+        event = _understood("account_events", data, _event_decoder.decode)
+        if isinstance(event, Mismatch):
+            evidence.disputes.take(event)
+        else:
+            evidence.recall((event,))
 
 
 def _fill(row: Row) -> KnownFill:

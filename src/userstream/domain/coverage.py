@@ -5,9 +5,10 @@ The venue's time is cut into spans that do not overlap. The rule:
 - While a socket delivers, time is STREAM_ONLY: told by the stream, not yet compared with the venue's books. That span has no end.
 - `GapOpened` makes everything from its `since` on KNOWN_GAP, also what was proven before: events may be missing there.
 - `GapRepaired` makes what lies between its `since` and `until` REPAIRED and ends a gap that began in there; the stream's word counts again
-  after `until`. A gap that began later stays open.
+  after `until`. A gap that began later stays open. What is older than its `read_since` nobody could read: it stays KNOWN_GAP for ever.
 - `SnapshotTaken` makes what is STREAM_ONLY from its `read_since` on and before its `proven_until` PROVEN. It never touches a gap and never
-  reaches before the beginning: what the stream told before anything could be read stays the stream's word.
+  reaches before the beginning: what the stream told before anything could be read stays the stream's word. From its `lost_since` to its
+  `read_since` everything is KNOWN_GAP, whatever the stream told: that can never be compared.
 - A feed that is stopped or has failed ends the growing span; nothing is claimed until a socket opens again.
 """
 
@@ -70,10 +71,12 @@ def _take_in(pieces: list[_Piece], event: CoverageEvent) -> list[_Piece]:
     match event:
         case GapOpened(since=since):
             return _paint(pieces, since, _FOREVER, CoverageState.KNOWN_GAP)
-        case GapRepaired(since=since, until=until):
-            return _repair(pieces, since, until)
-        case SnapshotTaken(started_time=started, proven_until=proven, read_since=since):
+        case GapRepaired(since=since, until=until, read_since=read_since):
+            return _repair(pieces, since, until, read_since)
+        case SnapshotTaken(started_time=started, proven_until=proven, read_since=since, lost_since=lost):
             begun = pieces or [(int(started), _FOREVER, CoverageState.STREAM_ONLY)]
+            if 0 < lost < since:
+                begun = _paint(begun, lost, since, CoverageState.KNOWN_GAP)
             return _paint(begun, min(since, proven), proven, CoverageState.PROVEN, over=CoverageState.STREAM_ONLY)
         case StreamChanged(state=state):
             return _follow_stream(pieces, state, event.event_time or event.received_time)
@@ -90,12 +93,15 @@ def _follow_stream(pieces: list[_Piece], state: StreamState, when: int) -> list[
     return pieces
 
 
-def _repair(pieces: list[_Piece], since: int, until: int) -> list[_Piece]:
+def _repair(pieces: list[_Piece], since: int, until: int, read_since: int) -> list[_Piece]:
+    """A gap that began before `since` is another one, unless what nobody keeps any more lies right before it."""
     if until <= since:
         return pieces
+    if pieces and pieces[0][0] >= since:  # before our care began nothing was ours to miss
+        pieces = [(max(start, min(read_since, until)), end, state) for start, end, state in pieces]
     begun = pieces[-1][0] if pieces and pieces[-1][2] is CoverageState.KNOWN_GAP else None
-    repaired = _paint(pieces, since, until, CoverageState.REPAIRED)
-    if begun is None or not since <= begun < until:
+    repaired = _paint(pieces, min(max(since, read_since), until), until, CoverageState.REPAIRED)
+    if begun is None or begun >= until or (begun < since and read_since < since):
         return repaired
     return _paint(repaired, until, _FOREVER, CoverageState.STREAM_ONLY, over=CoverageState.KNOWN_GAP)
 

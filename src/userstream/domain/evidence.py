@@ -14,9 +14,10 @@ import msgspec
 
 from userstream.domain.account import PositionKey
 from userstream.domain.coverage import COVERAGE_EVENTS, Coverage, fold_coverage
-from userstream.domain.events import Event, FillCompleted, Filled, Mismatch, OrderChanged, PositionSet, SnapshotTaken, StreamChanged
+from userstream.domain.events import Event, FillCompleted, Filled, FilledBefore, Mismatch, OrderChanged, PositionSet, SnapshotTaken
 from userstream.domain.registers import ABSENT_POSITION
-from userstream.domain.words import PositionSide, Side, StreamState
+from userstream.domain.words import PositionSide, Side
+from userstream.kernel.amount import ZERO
 from userstream.kernel.ids import AccountId, Millis, OrderId, Symbol, VenueName
 
 FillName: TypeAlias = tuple[Symbol, str, OrderId]
@@ -59,29 +60,21 @@ class LegWord(msgspec.Struct, frozen=True, gc=False):
 
 
 class Disputes:
-    """Which mismatches are open: told, and neither resolved nor outlived. A new run of the program tells again what it still finds, so
-    its first full reading of the books ends what only an earlier run had found."""
+    """Which mismatches are open: told and not resolved. They outlive the run of the program that told them: what is open survives a
+    restart, and is resolved once it is explained."""
 
     def __init__(self) -> None:
         self.open: dict[tuple[str, str], Mismatch] = {}
         self.lost: list[tuple[Millis, Millis]] = []
-        self._outlived: set[tuple[str, str]] = set()
 
     def take(self, event: Event) -> None:
         match event:
             case Mismatch(subject=subject, key=key):
-                self._outlived.discard((subject, key))
                 if event.resolved:
                     self.open.pop((subject, key), None)
                 else:
                     self.open[subject, key] = event
                     self.lost += lost_history(event)
-            case StreamChanged(state=StreamState.CONNECTING):
-                self._outlived |= self.open.keys()
-            case SnapshotTaken(proven_until=proven) if proven:
-                for place in self._outlived:
-                    self.open.pop(place, None)
-                self._outlived.clear()
             case _:
                 pass
 
@@ -102,6 +95,7 @@ class Evidence:
         self.orders: dict[OrderName, KnownOrder] = {}
         self.legs: dict[PositionKey, Decimal] = {}
         self.disputes = Disputes()
+        self.filled_before: dict[OrderName, FilledBefore] = {}
         self.growth: dict[OrderName, list[tuple[Millis, Decimal]]] = {}
         self.words: dict[PositionKey, list[LegWord]] = {}
         self.missing: dict[FillName, Filled] = {}
@@ -155,8 +149,16 @@ class Evidence:
                     self.words.setdefault((symbol, side), []).append(word)
                 case Mismatch(subject="position", resolved=False) if (leg := leg_of(event)) is not None:
                     self.words.setdefault(leg, []).append(LegWord(None, event.since, True))
+                case SnapshotTaken(filled_before=anchors):
+                    self.filled_before |= {(anchor.symbol, anchor.order_id): anchor for anchor in anchors}
                 case _:
                     pass
+
+    def explained_quantity(self, name: OrderName, fills: Iterable[KnownFill]) -> Decimal:
+        """How much of an order its known fills explain, with what was filled of it before anybody cared."""
+        anchor = self.filled_before.get(name)
+        cared = [fill.quantity for fill in fills if anchor is None or fill.time >= anchor.before]
+        return sum(cared, ZERO if anchor is None else anchor.quantity)
 
     def _recall_growth(self, event: OrderChanged) -> None:
         steps = self.growth.setdefault((event.symbol, event.order_id), [])

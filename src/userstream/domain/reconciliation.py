@@ -85,7 +85,7 @@ def _check_orders(evidence: Evidence) -> Iterator[Finding]:
         known = fills.pop(name, [])
         if evidence.is_cut and not _began_in(evidence, name):
             continue
-        total = sum((fill.quantity for fill in known), ZERO)
+        total = evidence.explained_quantity(name, known)
         if total != order.filled_quantity:
             span = _where_it_lacks(evidence, name, order, known)
             sides = (f"fills of {total}", str(order.filled_quantity))
@@ -105,7 +105,7 @@ def _where_it_lacks(evidence: Evidence, name: OrderName, order: KnownOrder, know
     """The first step of the order's growth that its fills do not explain lies after the last one that they do."""
     since: int = order.created_time
     for time, filled in sorted(evidence.growth.get(name, ())):
-        if sum((fill.quantity for fill in known if fill.time <= time), ZERO) < filled:
+        if evidence.explained_quantity(name, [fill for fill in known if fill.time <= time]) < filled:
             return min(since, time), time + 1
         since = max(since, time)
     return min(since, order.time), order.time + 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import AsyncIterator
+from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
 from typing import Final
@@ -15,10 +16,10 @@ from tests.support.events import filled, mismatch, order_changed, position_set, 
 from tests.support.records import record
 from userstream.adapters.sqlite import SqliteStore
 from userstream.adapters.sqlite_evidence import SqliteEvidence, writer_began
-from userstream.domain.events import Event
+from userstream.domain.events import Event, FilledBefore
 from userstream.domain.evidence import Evidence
 from userstream.kernel.errors import StoreError
-from userstream.kernel.ids import AccountId
+from userstream.kernel.ids import AccountId, Millis, OrderId, Symbol
 from userstream.runtime.pump import Pump
 
 ALICE: Final = AccountId("alice")
@@ -81,6 +82,15 @@ async def test_tables_and_journal_say_the_same_however_far_the_tables_are(writer
     assert evidence.coverage == from_journal.coverage
     assert evidence.orders == from_journal.orders
     assert list(evidence.disputes.open) == [("position", "BTCUSDT both")]
+
+
+async def test_what_was_filled_before_our_care_is_known_when_the_journal_is_gone(writer: Writer) -> None:
+    anchor = FilledBefore(Symbol("BTCUSDT"), OrderId("8886774"), Decimal("0.2"), Millis(5))
+    await writer.write(*STORY, snapshot_taken(filled_before=(anchor,)))
+    with closing(sqlite3.connect(writer.path)) as connection, connection:
+        connection.execute("DELETE FROM journal")
+    evidence = await writer.evidence()
+    assert evidence.filled_before == {(anchor.symbol, anchor.order_id): anchor}
 
 
 async def test_a_row_that_vanished_is_missing(writer: Writer) -> None:

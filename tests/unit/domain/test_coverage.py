@@ -54,6 +54,25 @@ def test_a_snapshot_proves_what_lies_before_it_and_not_before_the_beginning() ->
     assert spans_after(LIVE, snapshot_taken(proven_until=0)) == [(100, None, STREAM_ONLY)]
 
 
+def test_what_nobody_keeps_any_more_stays_a_gap_for_ever() -> None:
+    lost = snapshot_taken(started_time=320, proven_until=310, read_since=250, lost_since=150)
+    told = (LIVE, snapshot_taken(proven_until=150), gap_opened(since=160), lost, gap_repaired(since=160, until=305, read_since=250))
+    later = snapshot_taken(started_time=410, proven_until=400, read_since=300)
+    assert spans_after(*told, later) == [
+        (100, 150, PROVEN),
+        (150, 250, KNOWN_GAP),
+        (250, 305, REPAIRED),
+        (305, 400, PROVEN),
+        (400, None, STREAM_ONLY),
+    ]
+
+
+def test_a_gap_that_nobody_can_read_any_more_ends_all_the_same() -> None:
+    lost = snapshot_taken(started_time=320, proven_until=310, read_since=160, lost_since=150)
+    told = (LIVE, snapshot_taken(proven_until=150), gap_opened(since=160), lost, gap_repaired(since=160, until=305, read_since=160))
+    assert spans_after(*told) == [(100, 150, PROVEN), (150, 160, KNOWN_GAP), (160, 305, REPAIRED), (305, None, STREAM_ONLY)]
+
+
 def test_a_snapshot_can_be_the_beginning() -> None:
     assert spans_after(snapshot_taken(started_time=110, proven_until=105)) == [(110, None, STREAM_ONLY)]
 

@@ -22,8 +22,7 @@ SELECT symbol, position_side, amount FROM positions WHERE account = ?;
 -- name: read_disputes
 SELECT data FROM account_events
 WHERE account = :account
-  AND kind IN ('mismatch', 'stream_changed', 'snapshot_taken')
-  AND sequence >= (SELECT min(sequence) FROM account_events WHERE account = :account AND kind = 'mismatch')
+  AND (kind = 'mismatch' OR kind = 'snapshot_taken' AND instr(data, '"filled_before"'))
 ORDER BY sequence;
 
 -- name: read_journal

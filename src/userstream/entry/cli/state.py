@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import msgspec
 from cyclopts import Parameter
 
+from userstream.domain.events import GONE
 from userstream.entry.cli.output import say, show_time
 from userstream.entry.cli.stores import check_account, require_store
 from userstream.kernel.errors import SettingsError
@@ -76,7 +77,7 @@ async def _read(store: Path, account: str | None, orders: str, fills: int) -> di
     finally:
         await reader.close()
     tables["positions"] = [row for row in tables["positions"] if str(row["amount"]).strip("0.-")]
-    tables["orders"] = sorted((row for row in tables["orders"] if orders == "all" or row["status"] in OPEN), key=_age)
+    tables["orders"] = sorted((row for row in tables["orders"] if orders == "all" or _is_open(row)), key=_age)
     return {name: tables[name] for name in SHOWN}
 
 
@@ -85,6 +86,10 @@ async def _newest_fills(reader: SqliteReader, chosen: AccountId | None, count: i
     accounts = await reader.accounts() if chosen is None else [chosen]
     rows = [row for account in accounts for row in await reader.rows("fills", account, limit=count + READ_LATE)] if count else []
     return sorted(rows, key=_age)[:count]
+
+
+def _is_open(row: dict[str, object]) -> bool:
+    return row["status"] in OPEN and row["execution_type"] != GONE
 
 
 def _age(row: dict[str, object]) -> int:

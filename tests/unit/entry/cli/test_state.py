@@ -19,10 +19,11 @@ from userstream.ports import Record
 from userstream.runtime.pump import Pump
 
 Capture = pytest.CaptureFixture[str]
+GONE = order_changed(order_id="3", status="unknown", execution_type="gone")
 RECORDS = (
-    record(order_changed(order_id="1"), order_changed(order_id="2", status="filled"), sequence=1),
-    record(*(filled(trade_id=str(number), event_time=1_000 + number) for number in range(71, 74)), sequence=3),
-    record(position_set(symbol="BTCUSDT", amount="0.3"), position_set(symbol="ETHUSDT", amount="0.000"), balance_set(), sequence=6),
+    record(order_changed(order_id="1"), order_changed(order_id="2", status="filled"), GONE, sequence=1),
+    record(*(filled(trade_id=str(number), event_time=1_000 + number) for number in range(71, 74)), sequence=4),
+    record(position_set(symbol="BTCUSDT", amount="0.3"), position_set(symbol="ETHUSDT", amount="0.000"), balance_set(), sequence=7),
     record(balance_set(account="bob", asset="BNB"), account="bob", sequence=1),
     record(gap_opened(since=2_000), gap_repaired(since=2_000, until=3_000), gap_opened(since=4_000), sequence=9),
 )
@@ -64,7 +65,7 @@ def test_open_orders_held_positions_and_all_accounts(store: Path, capsys: Captur
 
 
 def test_all_orders_some_fills_and_one_account(store: Path, capsys: Capture) -> None:
-    assert {row["order_id"] for row in asked(capsys, store, "--orders", "all")["orders"]} == {"1", "2"}
+    assert {row["order_id"] for row in asked(capsys, store, "--orders", "all")["orders"]} == {"1", "2", "3"}
     assert len(asked(capsys, store, "--fills", "2")["fills"]) == 2
     assert asked(capsys, store, "--fills", "0")["fills"] == []
     assert [row["asset"] for row in asked(capsys, store, "--account", "bob")["balances"]] == ["BNB"]
