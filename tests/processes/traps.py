@@ -14,6 +14,7 @@ from typing import Any, Final
 from userstream.adapters.clock import LoopTimer, SystemClock
 from userstream.adapters.sqlite import SqliteStore
 from userstream.domain.events import Event
+from userstream.kernel.errors import StoreError
 from userstream.kernel.ids import AccountId, Millis
 from userstream.kernel.secret import Secret
 from userstream.ports import HttpClient, Record, Socket, SocketEvents, StoredRecord, Transport
@@ -44,7 +45,8 @@ POINTS: Final = (
 
 
 class Trap:
-    """Springs at the `count`th time that `point` is passed: `after` it, or before. A count of 0 never comes."""
+    """Springs at the `count`th time that `point` is passed: before it, or `after` it, then at the first call that returns from now on.
+    A count of 0 never comes."""
 
     def __init__(self, point: str = "", count: int = 0, after: bool = False) -> None:
         self._point, self._left, self._after = point, count, after
@@ -53,9 +55,10 @@ class Trap:
     def enter(self, point: str) -> None:
         if point == self._point:
             self._left -= 1
-            self._due = self._left == 0
-            if self._due and not self._after:
-                spring()
+            if self._left == 0:
+                self._due = True
+                if not self._after:
+                    spring()
 
     def leave(self, point: str) -> None:
         if point == self._point and self._due:
@@ -81,6 +84,13 @@ class TrappedStore:
     @property
     def backlog(self) -> int:
         return self._store.backlog
+
+    @property
+    def trouble(self) -> StoreError | None:
+        return self._store.trouble
+
+    async def count(self, *, after: int) -> int:
+        return await self._store.count(after=after)
 
     def watch(self, callback: Callable[[Sequence[Record]], None]) -> None:
         def told(records: Sequence[Record]) -> None:
@@ -110,9 +120,9 @@ class TrappedStore:
         self._trap.leave("journal.read")
         return records
 
-    async def read_account(self, account: AccountId, *, after: int, limit: int) -> list[Record]:
+    async def read_account(self, account: AccountId, *, after: int, limit: int, whole: bool = False) -> list[Record]:
         self._trap.enter("journal.read_account")
-        records = await self._store.read_account(account, after=after, limit=limit)
+        records = await self._store.read_account(account, after=after, limit=limit, whole=whole)
         self._trap.leave("journal.read_account")
         return records
 

@@ -228,6 +228,11 @@ class ScriptedDialect:
         return RetryLater(text, int(advice) * 1_000) if reaction is RetryLater and advice else reaction(text)
 
 
+def _never(response: HttpResponse, venue_now: Millis) -> int:
+    """This venue never wants silence."""
+    return 0
+
+
 def spec_of(script: Script) -> VenueSpec:
     """The scripted venue as a row of the table of venues."""
 
@@ -235,6 +240,7 @@ def spec_of(script: Script) -> VenueSpec:
         return ScriptedDecoder()
 
     return VenueSpec(
+        pause_of=_never,
         name=SCRIPTED,
         title="A scripted venue",
         real=ENDPOINTS,

@@ -87,7 +87,7 @@ def words_for(error: BaseException) -> str:
         case socket.gaierror() | UnicodeError():
             return "name does not resolve"
         case ConnectionRefusedError():
-            return "refused"
+            return "connection refused"
         case ConnectionResetError() | BrokenPipeError() | EOFError():
             return "the connection broke off"
         case OSError(errno=int(number)):

@@ -99,10 +99,6 @@ class Commits:
         if self._writer.resting:
             self._writer.wake()
 
-    def watch_trouble(self, callback: Callable[[StoreError | None], None]) -> None:
-        """`callback` takes the place of `on_trouble`."""
-        self._on_trouble_changed = callback
-
     @property
     def backlog(self) -> int:
         return self._appended - self._committed

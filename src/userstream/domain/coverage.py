@@ -97,6 +97,8 @@ def _repair(pieces: list[_Piece], since: int, until: int, read_since: int) -> li
     """A gap that began before `since` is another one, unless what nobody keeps any more lies right before it."""
     if until <= since:
         return pieces
+    if pieces and pieces[0][0] >= since:  # before our care began nothing was ours to miss
+        pieces = [(max(start, min(read_since, until)), end, state) for start, end, state in pieces]
     begun = pieces[-1][0] if pieces and pieces[-1][2] is CoverageState.KNOWN_GAP else None
     repaired = _paint(pieces, min(max(since, read_since), until), until, CoverageState.REPAIRED)
     if begun is None or begun >= until or (begun < since and read_since < since):

@@ -46,7 +46,8 @@ class Show:
 
     def __init__(self, server: PaperExchangeServer, fleet: Fleet, names: tuple[str, ...], clock: Clock) -> None:
         self.server, self.fleet, self.names, self.clock = server, fleet, names, clock
-        self._trading_by: int | None = clock.now() + PATIENCE_MS
+        self._made = clock.now()
+        self._began: int | None = None
 
     def act(self, action: str, **fields: object) -> None:
         self.server.control.answer(Call(method="POST", path=f"/control/{action}", body=msgspec.json.encode(fields)))
@@ -54,11 +55,17 @@ class Show:
     def trade_when_live(self) -> None:
         """Lets the trading begin, once, as soon as every account is live. To be called again and again: what is traded earlier would be
         learned from the first snapshot, as if it had been lost."""
-        if self._trading_by is None:
+        if self._began is not None:
             return
-        if self.clock.now() >= self._trading_by or all(self.fleet[name].health.is_healthy for name in self.names):
-            self._trading_by = None
+        now = self.clock.now()
+        if now >= self._made + PATIENCE_MS or all(self.fleet[name].health.is_healthy for name in self.names):
+            self._began = now
             self.act("resume_trading")
+
+    @property
+    def traded_ms(self) -> int:
+        """How long the accounts have been trading."""
+        return 0 if self._began is None else self.clock.now() - self._began
 
     def truth(self, name: str) -> Mapping[str, object]:
         truth = self.server.control.truth(name)

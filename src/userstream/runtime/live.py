@@ -47,8 +47,17 @@ class LiveAccount:
     balances: BalancesView
     fills: FillsView
 
-    def __init__(self, runner: AccountRunner, clock: Clock, journal: Journal, evidence: EvidenceReader | None = None) -> None:
-        self._runner, self._clock, self._journal = runner, clock, journal
+    def __init__(
+        self,
+        runner: AccountRunner,
+        clock: Clock,
+        journal: Journal,
+        evidence: EvidenceReader | None = None,
+        *,
+        trouble_beside: Callable[[], str] = str,
+    ) -> None:
+        """`trouble_beside`: what is wrong with the store beside its journal; empty if nothing is."""
+        self._runner, self._clock, self._journal, self._trouble_beside = runner, clock, journal, trouble_beside
         self._evidence = evidence or JournalEvidence(journal, clock)
         self.orders = OrdersView(runner.account)
         self.positions = PositionsView(runner.account)
@@ -83,10 +92,10 @@ class LiveAccount:
     @property
     def complete_since(self) -> Millis | None:
         """Venue time (ms) since when every fill is known to be in, up to `health.proven_until`; None while that is not proven, a gap is
-        open, or a sum says that a fill is missing. It begins anew behind what the venue keeps no more. What was so before, interval by
-        interval, tells `certificate`."""
+        open, a sum says that a fill is missing, or events are in no journal for good. It begins anew behind what the venue keeps no more.
+        What was so before, interval by interval, tells `certificate`."""
         account, books = self._runner.account, self._runner.machine.books
-        if not account.proven_until or account.gap_since is not None or books is None:
+        if not account.proven_until or account.gap_since is not None or books is None or self._runner.lost_error is not None:
             return None
         if any(subject in ABOUT_FILLS for subject, _ in books.mismatches):
             return None
@@ -99,7 +108,7 @@ class LiveAccount:
         Raises ValueError when `until` is not after `since`, StoreError when the store cannot be read."""
         await self._journal.flush()
         evidence = await self._evidence.gather(self.id)
-        if self.state not in (StreamState.STOPPED, StreamState.FAILED):
+        if self.state not in (StreamState.STOPPED, StreamState.FAILED) and self._runner.keeper.is_level:
             evidence.heard_until = evidence.gathered = self._runner.machine.clock.at(self._clock.now())
             evidence.is_growing = True
         return certify(evidence, since, until)
@@ -117,7 +126,7 @@ class LiveAccount:
         machine, account = self._runner.machine, self._runner.account
         books, feed = machine.books, machine.feed
         mismatches = len(books.mismatches) if books is not None else 0
-        trouble = "" if self._runner.store_error is None else str(self._runner.store_error)
+        trouble = str(self._runner.store_error or "") or self._trouble_beside()
         healthy = account.state is StreamState.LIVE and account.gap_since is None and not mismatches and not trouble
         drift = dict(feed.drift)
         lines = list(feed.lines.values())
@@ -127,7 +136,7 @@ class LiveAccount:
         return Health(
             state=account.state,
             is_healthy=healthy and books is not None,
-            reason=feed.reason if account.state is not StreamState.LIVE else "",
+            reason=self._runner.reason if account.state is not StreamState.LIVE else "",
             connections=sum(line.opened is not None for line in lines),
             age_ms=self._clock.now() - feed.last_heard if feed.opened_count else None,
             proven_until=account.proven_until,
@@ -192,23 +201,45 @@ class LiveAccount:
     async def wait_ready(self, timeout: float | None = None) -> None:
         """Returns when a socket delivers. `timeout` in seconds (None: for ever). Raises TimeoutError, AuthenticationError when the key is
         refused, or ConnectionError when the account is stopped."""
-        await self._wait_until(lambda: self._runner.machine.feed.is_lit, timeout)
+        await self._wait_until(lambda: self._runner.machine.feed.is_lit, timeout, self._words_for_state)
 
     async def wait_proven(self, timeout: float | None = None) -> None:
         """Returns when the state is proven complete (with a key alone: when a socket delivers), or when it was read in full and what
-        contradicts it is told as open mismatches: `health.is_healthy` tells which. Raises like `wait_ready`."""
-        await self._wait_until(lambda: self.state is StreamState.LIVE, timeout)
+        contradicts it is told as open mismatches: `health.is_healthy` tells which. Raises like `wait_ready`, and StoreError when the
+        journal will not hold what was proven."""
+        await self._wait_until(self._is_proven, timeout, self._words_for_state)
 
-    async def wait_for(self, order_id: str, *, final: bool = True, timeout: float | None = None) -> Order:
-        """Returns the order with this id or client order id once it is final (or, with `final=False`, once it is known). `timeout` in
-        seconds. Raises TypeError for an id that is no text, and otherwise like `wait_ready`."""
-        await self._wait_until(lambda: (order := self.orders.get(order_id)) is not None and not (final and order.is_open), timeout)
-        return self.orders[order_id]
+    def _is_proven(self) -> bool:
+        if (lost := self._runner.lost_error) is not None:
+            raise lost
+        return self.state is StreamState.LIVE
 
-    async def _wait_until(self, holds: Callable[[], bool], timeout: float | None) -> None:
+    async def wait_for(self, order_id: str | int, *, final: bool = True, timeout: float | None = None) -> Order:
+        """Returns the order with this id or client order id once it is final (or, with `final=False`, once it is known). Raises
+        TimeoutError, which says how far it came, TypeError for what is no id."""
+        key = _order_key(order_id)
+
+        def holds() -> bool:
+            order = self.orders.get(key)
+            return order is not None and not (final and order.is_open)
+
+        await self._wait_until(holds, timeout, lambda: self._words_for_order(key))
+        return self.orders[key]
+
+    def _words_for_order(self, key: str) -> str:
+        order = self.orders.get(key)
+        words = f"order {key!r} is not known" if order is None else f"order {key!r} is still {order.status}"
+        return words if self.state is StreamState.LIVE else f"{words}; the account is {self._words_for_state()}"
+
+    def _words_for_state(self) -> str:
+        reason = self.health.reason
+        return f"still {self.state}: {reason}" if reason else f"still {self.state}"
+
+    async def _wait_until(self, holds: Callable[[], bool], timeout: float | None, say: Callable[[], str]) -> None:
+        """`say`: how far it came, for people, when the time is over."""
         reader = self._runner.listeners.open_reader(None, None)
         try:
-            await self._in_time(self._watch(holds, reader), timeout)
+            await self._in_time(self._watch(holds, reader), timeout, say)
         finally:
             self._runner.listeners.close_reader(reader)
 
@@ -221,7 +252,7 @@ class LiveAccount:
             except Ended:
                 raise ConnectionError("the account was stopped") from None
 
-    async def _in_time(self, work: Coroutine[object, object, Result], timeout: float | None) -> Result:
+    async def _in_time(self, work: Coroutine[object, object, Result], timeout: float | None, say: Callable[[], str]) -> Result:
         if timeout is None:
             return await work
         task = asyncio.ensure_future(work)  # noqa: TID251 - raced against the clock's own sleep, so that tests can turn it
@@ -229,7 +260,7 @@ class LiveAccount:
         try:
             await asyncio.wait({task, alarm}, return_when=asyncio.FIRST_COMPLETED)
             if not task.done():
-                raise TimeoutError(f"{self.id}: still {self.state} after {timeout:g} s ({self._runner.machine.feed.reason})")
+                raise TimeoutError(f"after {timeout:g} s {say()}")
             return task.result()
         finally:
             alarm.cancel()
@@ -342,8 +373,7 @@ class SyncAccount:
         """As `LiveAccount.wait_proven`, blocking."""
         self._wait(lambda: self._account.wait_proven(timeout))
 
-    def wait_for(self, order_id: str, *, final: bool = True, timeout: float | None = None) -> Order:
-        """As `LiveAccount.wait_for`, blocking."""
+    def wait_for(self, order_id: str | int, *, final: bool = True, timeout: float | None = None) -> Order:
         return self._wait(lambda: self._account.wait_for(order_id, final=final, timeout=timeout))
 
     def _wait(self, begin: Callable[[], Awaitable[Result]]) -> Result:
@@ -383,6 +413,12 @@ def _is_running_here(loop: asyncio.AbstractEventLoop) -> bool:
         return asyncio.get_running_loop() is loop
     except RuntimeError:
         return False
+
+
+def _order_key(order_id: object) -> str:
+    if isinstance(order_id, bool) or not isinstance(order_id, str | int):
+        raise TypeError(f"an order id is text or a whole number, not {type(order_id).__name__}")
+    return str(order_id)
 
 
 def _state_key(event: Event) -> object:

@@ -34,6 +34,7 @@ class OrdersView:
         return None if event is None else order_of(event)
 
     def __getitem__(self, order_id: str) -> Order:
+        """As `get`. Raises KeyError for an order that is not known."""
         order = self.get(order_id)
         if order is None:
             raise KeyError(order_id)
@@ -70,6 +71,7 @@ class PositionsView:
         return flat(self._account, *key) if event is None else position_of(self._account, event)
 
     def __getitem__(self, symbol: str) -> Position:
+        """The leg of the symbol that is held, else a flat one. Raises KeyError when a long and a short leg are held."""
         legs = [leg for leg in self.open() if leg.symbol == symbol]
         if len(legs) > 1:
             raise KeyError(f"{symbol} is held long and short: ask positions.leg({symbol!r}, 'long') or 'short'")
@@ -98,6 +100,7 @@ class BalancesView:
         return None if event is None else balance_of(self._account, event)
 
     def __getitem__(self, asset: str) -> Balance:
+        """As `get`. Raises KeyError for an asset that the venue never told of."""
         balance = self.get(asset)
         if balance is None:
             raise KeyError(asset)

@@ -30,8 +30,9 @@ from userstream.wire.venue import AccountPlace, VenueSpec
 OWN_FACTS: Final = frozenset({StreamChanged, GapOpened, GapRepaired, SnapshotTaken, Mismatch})
 """Facts of our own making: no bytes of the venue say them."""
 
-RESTART_LEAP: Final = 1_000_000
-"""Sequences handed out before a crash and never committed are not given to other events afterwards."""
+RESTART_LEAP: Final = 1_000_000_000
+"""Sequences handed out before a crash and never committed are not given to other events afterwards: more than so many are never told
+without the journal."""
 
 DOUBT_TICK_MS: Final = 250
 
@@ -43,6 +44,8 @@ NAMED_KEYS: Final = re.compile(rb'("(?:listenKey|stream)"\s*:\s*)"[^"]*"')
 FORGET_MS: Final = 60_000
 UNPROVEN_MEMORY_MS: Final = 900_000
 """Without a secret nothing is ever proven: what ended longer ago than this (venue time) leaves memory all the same."""
+
+STOOD_STILL: Final = "this machine slept, or its wall clock jumped"
 
 UNREADABLE: Final = "bytes"
 """The name under which decoders report bytes that are no message."""
@@ -81,6 +84,7 @@ class Machine:
         self._lines = self.feed.lines
         self._was_lit = False
         self._opened_before = 0
+        self._told_reason = ""
         self._stopped = False
         self.doubt_tick: Millis = NEVER
         self._wall = wall
@@ -196,6 +200,28 @@ class Machine:
     def closed(self, connection: int, reason: str, now: Millis, wall: Millis) -> tuple[Event, ...]:
         self._wall = wall
         self.feed.closed(connection, reason, now)
+        return self._settle(now)
+
+    def doubt_sockets(self, now: Millis, wall: Millis) -> tuple[Event, ...]:
+        """The shell could not hear for a while: every socket must show that it still lives."""
+        self._wall = wall
+        self.feed.doubt_sockets(now)
+        return self._settle(now)
+
+    def stood_still(self, now: Millis, wall: Millis) -> tuple[Event, ...]:
+        """The machine slept, and its steady clock with it: sockets may be dead and their last messages lost."""
+        if self._has_ended:
+            return ()
+        self._wall = wall
+        if self._was_lit and self.books is not None:
+            self._tell(self._gap(self._last_sure(self.feed.last_heard), STOOD_STILL))
+            self.books.message_lost(STOOD_STILL, self.clock.at(now), now)
+        return self.doubt_sockets(now, wall)
+
+    def give_up(self, error: UserStreamError, now: Millis, wall: Millis) -> tuple[Event, ...]:
+        """The account cannot go on."""
+        self._wall = wall
+        self.feed.wishes.append(Fail(error))
         return self._settle(now)
 
     def session_response(self, connection: int, tag: str, response: HttpResponse, now: Millis, wall: Millis) -> tuple[Event, ...]:
@@ -331,9 +357,17 @@ class Machine:
         books.lit = self._was_lit
         books.care(now, self._wall)
 
+    @property
+    def reason(self) -> str:
+        """Why the account is in the state it is in."""
+        if self.error is not None:
+            return str(self.error)
+        return "stopped" if self._stopped else self._state()[1]
+
     def _note_state(self) -> None:
+        """In the dark a new reason is news too: people must learn why no socket opens."""
         state, reason = self._state()
-        if state is not self.account.state:
+        if state is not self.account.state or (not self._was_lit and reason != self._told_reason):
             self._tell(self._stream(state, reason))
 
     def _state(self) -> tuple[StreamState, str]:
@@ -347,6 +381,7 @@ class Machine:
 
     def _stream(self, state: StreamState, reason: str) -> StreamChanged:
         line = self.feed.current
+        self._told_reason = reason
         return StreamChanged(
             account=self.account.id,
             venue=self.account.venue,

@@ -15,14 +15,18 @@ from userstream.adapters.http import AiohttpClient
 from userstream.adapters.memory import MemoryJournal
 from userstream.adapters.ws import PicowsTransport
 from userstream.domain.events import Event
+from userstream.domain.words import StreamState
 from userstream.entry.bootstrap import AccountSettings, Application
-from userstream.kernel.ids import AccountId
+from userstream.kernel.ids import AccountId, Millis
 from userstream.ports import Clock, HttpClient, Record
 from userstream.wire.machine import Machine
 from userstream.wire.request import HttpRequest, HttpResponse
 
-STOPPED_WITHIN_MS: Final = 4_000
-"""Farewells and handlers may take 1.5 s, the last checkpoint 2 s."""
+STOPPED_WITHIN_MS: Final = 1_600
+"""Farewells and handlers may take 1.5 s; the last checkpoint takes no time here."""
+
+BREAK_TOLD_WITHIN_MS: Final = 200
+"""How long an account may call itself live after its last socket was told that it broke."""
 
 PARTED_WITHIN_MS: Final = 500
 """After a stop both ends of every connection that works are closed within so long."""
@@ -73,6 +77,7 @@ class Process:
         self._heard: dict[str, list[int]] = {account: [] for account in watches}
         self._durable: dict[str, list[Event]] = {}
         self._machines: dict[str, Machine] = {}
+        self._broken_since: Millis | None = None
         self.wrong: Violation | None = None
 
     async def start(self, settings: AccountSettings) -> None:
@@ -96,6 +101,8 @@ class Process:
         await self._close_adapters()
         late_ms = self.clock.now() - begun
         check("stop", late_ms <= STOPPED_WITHIN_MS, f"took {late_ms} ms")
+        held = self._network.held_wires()
+        check("leak", not held, f"{len(held)} connections are still open")
         await asyncio.sleep(PARTED_WITHIN_MS / 1_000)
         check("leak", self.clock.running == 0, f"tasks still run: {sorted(task.get_name() for task in self.clock._tasks)}")
         self.hold()
@@ -127,7 +134,18 @@ class Process:
         for account, watch in self._watches.items():
             if account in self.application.accounts:
                 watch.look(self._machines[account], self, self.clock.now())
+        self._look_at_breaks()
         self.hold()
+
+    def _look_at_breaks(self) -> None:
+        now = self.clock.now()
+        if any(wire.is_whole for wire in self._network.open_wires(sockets_only=True)):
+            self._broken_since = None
+        elif self._broken_since is None:
+            self._broken_since = now
+        elif now - self._broken_since > BREAK_TOLD_WITHIN_MS:
+            live = [name for name, machine in self._machines.items() if machine.account.state is StreamState.LIVE]
+            check("I6", not live, f"{live} live without a socket since {self._broken_since}")
 
     async def hold_at_rest(self) -> None:
         """Raises Violation unless all is known, proven and in the journal."""
@@ -137,6 +155,10 @@ class Process:
             check("alive", machine.error is None, f"{account} failed: {machine.error}")
             durable = [event for record in await self._disk.durable(account) for event in record.events]
             watch.hold_at_rest(machine, durable)
+            check("listeners", self._heard[account] == self._told[account], f"handlers of {account} are behind")
+        held = len(self._network.held_wires(sockets_only=True))
+        lines = sum(len(machine.feed.lines) for machine in self._machines.values())
+        check("sockets", held == lines, f"{held} web sockets are open, {lines} are wanted")
 
     @property
     def can_deliver(self) -> bool:
@@ -162,5 +184,5 @@ class Process:
 
     async def _hear(self, event: Event) -> None:
         self._heard[event.account].append(event.sequence)
-        if event.sequence % 16 == 0:
-            await self.clock.sleep(event.sequence % 7)
+        if event.sequence % 5 == 0:
+            await self.clock.sleep(event.sequence % 40)

@@ -74,12 +74,16 @@ class Listener:
 
 
 class Network:
-    """All connections, and the weather they live in. Figures in milliseconds; faults change them while they last."""
+    """All connections, and the weather they live in. Figures in milliseconds; faults change them while they last.
 
-    def __init__(self, loop: VirtualLoop, chance: Random) -> None:
-        self.loop, self.chance = loop, chance
+    Each direction of a connection draws its own chance, so that what one does is nothing to the others.
+    """
+
+    def __init__(self, loop: VirtualLoop, seed: int) -> None:
+        self.loop, self._seed = loop, seed
         self.listeners: dict[int, Listener] = {}
         self.wires: dict[int, Wire] = {}
+        self._every: list[Wire] = []
         self.clear()
         self._numbers = 0
 
@@ -97,11 +101,19 @@ class Network:
     def open_wires(self, *, sockets_only: bool = False) -> list[Wire]:
         return [wire for wire in self.wires.values() if wire.is_websocket or not sockets_only]
 
-    def latency_s(self) -> float:
+    def held_wires(self, *, sockets_only: bool = False) -> list[Wire]:
+        """Those that a client has not closed, also if they broke since."""
+        self._every = [wire for wire in self._every if wire.is_held]
+        return [wire for wire in self._every if wire.is_websocket or not sockets_only]
+
+    def chance_of(self, what: str) -> Random:
+        return Random(f"{self._seed}:network:{what}")
+
+    def latency_s(self, chance: Random) -> float:
         """One way, once: mostly short, with a long tail."""
-        draw = self.chance.random()
-        tail = self.chance.randrange(150) if draw > 0.98 else 0
-        return (1 + int(draw * 6) + tail + (self.chance.randrange(self.slow_ms) if self.slow_ms else 0)) / 1_000
+        draw = chance.random()
+        tail = chance.randrange(150) if draw > 0.98 else 0
+        return (1 + int(draw * 6) + tail + (chance.randrange(self.slow_ms) if self.slow_ms else 0)) / 1_000
 
     # --- what the loop asks for ---
 
@@ -112,25 +124,28 @@ class Network:
 
     async def connect(self, sock: socket.socket, address: tuple[str, int]) -> None:
         """Connects a TCP socket of a library, as the kernel would. Raises ConnectionRefusedError where nobody listens."""
+        self._numbers += 1
+        number = self._numbers
         if self.lost_dials:
             self.lost_dials -= 1
             await self.loop.create_future()
-        await asyncio.sleep(2 * self.latency_s() + (self.chance.randrange(self.slow_dials_ms) / 1_000 if self.slow_dials_ms else 0))
+        chance = self.chance_of(f"dial {number}")
+        await asyncio.sleep(2 * self.latency_s(chance) + (chance.randrange(self.slow_dials_ms) / 1_000 if self.slow_dials_ms else 0))
         listener = self.listeners.get(address[1])
         if listener is None or self.refused_dials:
             self.refused_dials = max(0, self.refused_dials - 1)
             raise ConnectionRefusedError(111, "refused")
-        await self._join(sock, listener)
+        await self._join(number, sock, listener)
 
-    async def _join(self, sock: socket.socket, listener: Listener) -> None:
+    async def _join(self, number: int, sock: socket.socket, listener: Listener) -> None:
         near, far = _local_pair()
         served_near, served_far = _local_pair()
         os.dup2(near.fileno(), sock.fileno())
         near.close()
         sock.__class__ = LocalSocket
         served = ServedSocket(fileno=served_near.detach())
-        self._numbers += 1
-        self.wires[self._numbers] = Wire(self, self._numbers, (sock, far), (served, served_far))
+        wire = self.wires[number] = Wire(self, number, (sock, far), (served, served_far))
+        self._every.append(wire)
         await self.loop.connect_accepted_socket(listener.protocol_factory, served)
 
     def unwatch(self, far: socket.socket) -> None:
@@ -156,14 +171,24 @@ class Wire:
         self.is_websocket = False
         self._near = (client[0], server[0])
         self._far = (client[1], server[1])
-        self.up = Way(self, client[1], server[1])
-        self.down = Way(self, server[1], client[1])
+        self.up = Way(self, client[1], server[1], network.chance_of(f"{number} up"))
+        self.down = Way(self, server[1], client[1], network.chance_of(f"{number} down"))
         self.up.on_data = self._sniff
         self.down.ends_in_reset = lambda: isinstance(server[0], ServedSocket) and server[0].was_reset
 
     @property
     def can_deliver(self) -> bool:
         return not (self.is_black_hole or self.down.is_over)
+
+    @property
+    def is_held(self) -> bool:
+        """Whether the client has not closed its end."""
+        return self._near[0].fileno() != -1
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the client, for all that it was told, may believe that the connection stands."""
+        return self._far[0].fileno() != -1 and not self.down.is_over
 
     def reset(self, *, client: bool = True, server: bool = True) -> None:
         """The connection breaks; a side that is left out hears nothing of it, for ever."""
@@ -206,9 +231,9 @@ class Wire:
 class Way:
     """One direction of a connection. Nothing overtakes. `bytes_until_reset`: so many more pass, then the connection breaks."""
 
-    def __init__(self, wire: Wire, source: socket.socket, sink: socket.socket) -> None:
+    def __init__(self, wire: Wire, source: socket.socket, sink: socket.socket, chance: Random) -> None:
         self._wire, self._network, self._loop = wire, wire.network, wire.network.loop
-        self._source, self._sink = source, sink
+        self._source, self._sink, self._chance = source, sink, chance
         self._coming: deque[tuple[float, bytes | End | Reset]] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self._last_arrival = 0.0
@@ -251,7 +276,7 @@ class Way:
     def _slices(self, length: int) -> list[tuple[int, int]]:
         largest, begin, slices = self._network.largest_slice, 0, []
         while largest and length - begin > 1:
-            size = min(self._network.chance.randrange(1, largest + 1), length - begin)
+            size = min(self._chance.randrange(1, largest + 1), length - begin)
             slices.append((begin, size))
             begin += size
         return [*slices, (begin, length - begin)] if begin < length else slices
@@ -260,7 +285,7 @@ class Way:
         network = self._network
         if self._wire.is_black_hole:
             return
-        travel_s = network.latency_s()
+        travel_s = network.latency_s(self._chance)
         if network.bytes_per_ms and isinstance(what, bytes):
             travel_s += len(what) / network.bytes_per_ms / 1_000
         self._last_arrival = max(self._last_arrival, self._loop.time() + travel_s, network.frozen_until_s)

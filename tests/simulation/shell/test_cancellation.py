@@ -216,6 +216,7 @@ def run_scenario(scenario: Scenario, state: State, turns: int) -> bool:
     ("scenario", "state"),
     [*((scenario, state) for scenario in (stop, remove, add, wait) for state in (calm, dark)), (dial, calm), (call, calm)],
 )
+@pytest.mark.timeout(240)
 def test_what_was_cancelled_anywhere_can_be_done_again_and_leaves_nothing(scenario: Scenario, state: State) -> None:
     turns = 1
     while run_scenario(scenario, state, turns):

@@ -10,7 +10,6 @@ import subprocess
 import sys
 from collections.abc import Callable, Coroutine
 from pathlib import Path
-from random import Random
 
 import pytest
 from hypothesis import given
@@ -26,6 +25,7 @@ ROOT = Path(__file__).parents[3]
 SEEDS = 200
 
 
+@pytest.mark.timeout(240)
 def test_no_invariant_breaks() -> None:
     totals = run_some(range(SEEDS))
     assert not totals.findings
@@ -81,7 +81,7 @@ def test_a_client_that_is_gone_before_it_has_a_socket_is_no_error_of_the_exchang
 
 def in_virtual_time(work: Callable[[VirtualLoop], Coroutine[object, object, None]]) -> None:
     loop = VirtualLoop()
-    loop.network = Network(loop, Random(1))
+    loop.network = Network(loop, 1)
     with asyncio.Runner(loop_factory=lambda: loop) as runner:
         runner.run(work(loop))
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Callable, Coroutine, Sequence
-from random import Random
 from typing import Final
 
 from tests.simulation.ground import Ground
@@ -44,7 +43,7 @@ class World:
 
     def __init__(self, loop: VirtualLoop, seed: int, accounts: Sequence[str]) -> None:
         self.loop, self.seed = loop, seed
-        self.network = loop.network = Network(loop, Random(f"{seed}:network"))
+        self.network = loop.network = Network(loop, seed)
         self.server = PaperExchangeServer(
             SimulatorSettings(
                 accounts=tuple(AccountSpec(account=account, trades=False) for account in accounts),

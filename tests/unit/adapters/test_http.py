@@ -237,7 +237,7 @@ async def test_a_closed_port_refuses() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
     async with client() as http:
-        assert (await http.send(f"http://127.0.0.1:{port}", call(), time_limit_ms=LIMIT_MS)).body == b"refused"
+        assert (await http.send(f"http://127.0.0.1:{port}", call(), time_limit_ms=LIMIT_MS)).body == b"connection refused"
 
 
 @pytest.mark.parametrize("host", ["no-such-host.invalid", "x" * 80 + ".com"])

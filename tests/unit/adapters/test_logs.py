@@ -346,3 +346,16 @@ def test_a_stream_that_cannot_be_written_shows_nothing_of_the_entry(registered: 
     stream.close()
     logger().info("x", action="x", account=OTHER)
     assert OTHER not in "".join(capsys.readouterr())
+
+
+def test_a_value_that_two_registered_is_hidden_until_both_forgot_it() -> None:
+    redactor = Redactor()
+    redactor.register(CANARY)
+    redactor.register(CANARY)
+    redactor.forget(CANARY)
+    assert CANARY not in redactor.clean(f"key {CANARY}")
+    redactor.forget(CANARY)
+    assert CANARY in redactor.clean(f"key {CANARY}")
+    redactor.forget(CANARY)
+    redactor.register(CANARY)
+    assert CANARY not in redactor.clean(f"key {CANARY}")

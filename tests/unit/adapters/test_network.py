@@ -88,7 +88,7 @@ def test_roots_that_hold_no_certificate_are_a_wrong_setting(text: str) -> None:
     ("error", "words"),
     [
         (socket.gaierror(-2, "Name or service not known"), "name does not resolve"),
-        (OSError(errno.ECONNREFUSED, "Multiple exceptions"), "refused"),
+        (OSError(errno.ECONNREFUSED, "Multiple exceptions"), "connection refused"),
         (OSError(errno.ECONNRESET, "x"), "the connection broke off"),
         (OSError(errno.ENETUNREACH, CANARY), "network is unreachable"),
         (ssl.SSLError(1, CANARY), "TLS failed (no reason given)"),

@@ -43,8 +43,10 @@ async def test_the_trading_waits_for_the_accounts_so_that_nothing_is_learned_lat
             await show.fleet[name].wait_proven(10)
         assert sum(map(show.fills_at_exchange, show.names)) == 0
         told = show.fleet["alice"].events(types={Filled})
+        assert show.traded_ms == 0
         show.trade_when_live()
         await asyncio.wait_for(anext(told), 20)
+        assert show.traded_ms > 0
         comparisons = await show.settle()
         assert all(comparison.is_equal for comparison in comparisons), comparisons
         assert [show.fleet[name].health.fills_recovered for name in show.names] == [0, 0]

@@ -251,7 +251,7 @@ async def test_waiting_in_vain_ends_in_time_and_leaves_nothing_behind(shell: She
     await shell.clock.advance(1_499)
     assert not waiting.done()
     await shell.clock.advance(1)
-    with pytest.raises(TimeoutError, match="alice"):
+    with pytest.raises(TimeoutError, match=r"after 1\.5 s order 'nobody' is not known; the account is still syncing: reading"):
         await waiting
     given_up = asyncio.ensure_future(shell.account.wait_for("nobody", timeout=1.5))
     await shell.clock.settle()
@@ -259,6 +259,22 @@ async def test_waiting_in_vain_ends_in_time_and_leaves_nothing_behind(shell: She
     await shell.clock.settle()
     assert shell.readers == 0
     assert not any("time limit" in name for name in shell.clock.running)
+
+
+async def test_waiting_in_vain_says_how_far_the_order_came(shell: Shell) -> None:
+    await live(shell)
+    shell.socket.deliver(order_frame(x="TRADE", X="PARTIALLY_FILLED", i=77, t=1, l="0.010", z="0.010"))
+    waiting = asyncio.ensure_future(shell.account.wait_for(77, timeout=1.0))
+    await shell.clock.advance(1_000)
+    with pytest.raises(TimeoutError, match=r"^after 1 s order '77' is still partially_filled$"):
+        await waiting
+    assert (await shell.account.wait_for(77, final=False)).order_id == "77"
+
+
+@pytest.mark.parametrize("order_id", [None, 7.0, True, b"7"])
+async def test_what_is_no_order_id_is_refused_at_once(shell: Shell, order_id: object) -> None:
+    with pytest.raises(TypeError, match="an order id is text or a whole number"):
+        await shell.account.wait_for(order_id, timeout=60)  # type: ignore[arg-type]
 
 
 async def test_the_stop_ends_waiting(shell: Shell) -> None:
@@ -286,7 +302,7 @@ async def test_health_is_bad_news_first(shell: Shell) -> None:
     assert "live" in repr(shell.account)
     shell.socket.cut("the cable")
     await shell.clock.settle()
-    assert told() == (False, True, False, "the cable")
+    assert told() == (False, True, False, "the cable, next try in 1 s")
 
 
 async def test_a_mismatch_is_never_only_logged(shell: Shell) -> None:

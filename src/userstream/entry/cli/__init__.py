@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from userstream.kernel.errors import PaperExchangeError, SettingsError, StoreError, UserStreamError
 
 OK, PROBLEM, USAGE = 0, 1, 2
+INTERRUPTED = 130
+"""Ctrl-C before the command could hear it, as shells count it: 128 and the number of the signal."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -32,7 +34,7 @@ def run_command(arguments: list[str]) -> int:
         complain(str(error))
         return PROBLEM
     except KeyboardInterrupt:
-        return PROBLEM
+        return INTERRUPTED
     except BrokenPipeError:
         hush_broken_pipe()
         return OK

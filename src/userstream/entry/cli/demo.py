@@ -31,7 +31,7 @@ REPORT_MS = 5_000
 def demo(
     *,
     accounts: Annotated[int, Parameter(help=f"How many accounts trade, up to {MOST_ACCOUNTS}.")] = 3,
-    seconds: Annotated[float | None, Parameter(help="How long to trade; without it, until Ctrl-C.")] = None,
+    seconds: Annotated[float | None, Parameter(help="How long the accounts trade; without it, until Ctrl-C.")] = None,
     headless: Annotated[bool, Parameter(help="Plain lines instead of a live table; so it is too where no terminal listens.")] = False,
     rate: Annotated[float, Parameter(help="Events a second over all accounts.")] = 40.0,
     seed: Annotated[int, Parameter(help="Another number makes other prices, orders and keys.")] = 7,
@@ -104,9 +104,8 @@ class _Lines:
     async def follow(self, stopped: asyncio.Event, seconds: float | None) -> None:
         clock = self._show.clock
         begun = clock.now()
-        end = None if seconds is None else begun + seconds * 1_000
         next_report: int = begun
-        while not stopped.is_set() and (end is None or clock.now() < end):
+        while not stopped.is_set() and (seconds is None or self._show.traded_ms < seconds * 1_000):
             self._show.trade_when_live()
             if clock.now() >= next_report:
                 next_report += REPORT_MS
@@ -139,10 +138,9 @@ class _Screen:
         from userstream.entry.cli.table import LiveTable
 
         table, clock = LiveTable(self._show), self._show.clock
-        end = None if seconds is None else clock.now() + seconds * 1_000
         console = Console()
         with Live(table.render(console.width), console=console, refresh_per_second=8, transient=False) as live:
-            while not stopped.is_set() and (end is None or clock.now() < end):
+            while not stopped.is_set() and (seconds is None or self._show.traded_ms < seconds * 1_000):
                 self._show.trade_when_live()
                 await clock.sleep(FRAME_MS)
                 live.update(table.render(console.width))

@@ -24,6 +24,12 @@ MOST_ROWS = 1_000_000
 READ_LATE = 1_000
 """So many fills may have come to the store after a newer one, because a gap was repaired."""
 WIDE = 240
+MEANING = {
+    "PROVEN": "equal to the venue's own trade history",
+    "REPAIRED": "was missing, and was read from the venue's history afterwards",
+    "STREAM_ONLY": "told by the stream, not yet compared",
+    "KNOWN_GAP": "something may be missing",
+}
 SHOWN: dict[str, tuple[str, ...]] = {
     "balances": ("account", "asset", "total", "reason", "transaction_time"),
     "positions": ("account", "symbol", "position_side", "amount", "entry_price", "transaction_time"),
@@ -108,6 +114,10 @@ def _show(tables: dict[str, Rows]) -> None:
         for row in tables[name]:
             table.add_row(*(_text(column, row[column]) for column in columns))
         console.print(table)
+    said = {str(row["state"]) for row in tables["coverage"]}
+    for word, meaning in MEANING.items():
+        if word in said:
+            console.print(f"{word}: {meaning}", highlight=False)
 
 
 def _text(column: str, value: object) -> str:

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 COLOURS: Final = {StreamState.LIVE: "green", StreamState.SYNCING: "yellow", StreamState.STALE: "red", StreamState.POLLING: "magenta"}
 SHOWN_ACCOUNTS: Final = 20
 SHOWN_NEWS: Final = 7
-WIDE: Final = 115
+WIDE: Final = 112
 LEAST_ROOM: Final = 9
-REST_OF_ROW: Final = 105
+REST_OF_ROW: Final = 98
 """What the columns beside the positions need: words, numbers and lines."""
 COLUMNS: Final = ("account", "state", "heard", "orders", "positions", "USDT", "fills", "at exchange", "recovered", "sockets")
 NARROW_COLUMNS: Final = ("account", "state", "fills", "at exchange", "sockets")

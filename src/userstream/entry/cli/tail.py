@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -55,25 +56,37 @@ async def _tail(
         named = not kinds or event.__struct_config__.tag in kinds
         return named and account in (None, event.account) and event.sequence > after
 
-    position, kept = 0, list[Event]()
+    position = 0
     try:
         await check_account(reader, account)
-        while True:
-            stored = await reader.read(after=position, limit=BATCH)
-            position = stored[-1].position if stored else position
-            events = [event for record in stored for event in record.record.events if is_wanted(event)]
-            if last is not None and stored:
-                kept = [*kept, *events][-last:] if last else []
-                continue
-            for event in [*kept, *events]:
+        if last is not None:
+            position, newest = await _newest(reader, last, is_wanted)
+            for event in newest:
                 say(_line(event, json=json))
-            kept, last = [], None
-            if not stored:
-                if not follow:
-                    return 0
+        while last is None or follow:
+            stored = await reader.read(after=position, limit=BATCH)
+            for event in [event for record in stored for event in record.record.events if is_wanted(event)]:
+                say(_line(event, json=json))
+            if stored:
+                position = stored[-1].position
+            elif follow:
                 await asyncio.sleep(LOOK_S)
+            else:
+                break
+        return 0
     finally:
         await reader.close()
+
+
+async def _newest(reader: SqliteReader, count: int, is_wanted: Callable[[Event], bool]) -> tuple[int, list[Event]]:
+    """The position at which the store ends, and the newest so many events, oldest first: read from the end, no further than needed."""
+    found, end, before = list[Event](), 0, None
+    while stored := await reader.read_before(before, limit=BATCH if count else 1):
+        end, before = end or stored[0].position, stored[-1].position
+        found += [event for record in stored for event in reversed(record.record.events) if is_wanted(event)]
+        if len(found) >= count:
+            break
+    return end, found[:count][::-1]
 
 
 def _known_kinds(kinds: list[str]) -> list[str]:

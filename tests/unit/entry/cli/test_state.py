@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 
 from tests.support.clock import ManualClock
-from tests.support.events import balance_set, filled, order_changed, position_set
+from tests.support.events import balance_set, filled, gap_opened, gap_repaired, order_changed, position_set
 from tests.support.records import record
 from userstream.adapters.sqlite import SqliteStore
 from userstream.entry.cli import run_command
+from userstream.entry.cli.state import MEANING
 from userstream.ports import Record
 from userstream.runtime.pump import Pump
 
@@ -24,6 +25,7 @@ RECORDS = (
     record(*(filled(trade_id=str(number), event_time=1_000 + number) for number in range(71, 74)), sequence=4),
     record(position_set(symbol="BTCUSDT", amount="0.3"), position_set(symbol="ETHUSDT", amount="0.000"), balance_set(), sequence=7),
     record(balance_set(account="bob", asset="BNB"), account="bob", sequence=1),
+    record(gap_opened(since=2_000), gap_repaired(since=2_000, until=3_000), gap_opened(since=4_000), sequence=9),
 )
 
 
@@ -75,6 +77,9 @@ def test_people_get_tables(store: Path, capsys: Capture) -> None:
     assert all(word in told for word in ("balances", "positions", "coverage", "BTCUSDT"))
     assert "None" not in told
     assert told.count("time (UTC)") == 4
+    shown = {row["state"] for row in asked(capsys, store)["coverage"]}
+    assert "KNOWN_GAP" in shown and shown != set(MEANING)
+    assert {word for word, meaning in MEANING.items() if f"{word}: {meaning}" in told} == shown
 
 
 def test_mistakes_are_told(tmp_path: Path, store: Path, capsys: Capture) -> None:

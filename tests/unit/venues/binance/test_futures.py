@@ -28,7 +28,7 @@ from userstream.kernel.ids import Millis
 from userstream.kernel.secret import Secret
 from userstream.venues.binance.futures import NEVER, FuturesSession
 from userstream.wire.request import HttpResponse
-from userstream.wire.session import Call, Connect, Effect, Emit, GiveUp, Opened, Ping, Reset, Send
+from userstream.wire.session import Call, Connect, Effect, Emit, GiveUp, Opened, Ping, Reset, Send, Troubled
 from userstream.wire.venue import Credentials
 
 MINUTE = 60_000
@@ -319,7 +319,9 @@ def test_a_failed_first_call_is_repeated_with_growing_waits(trouble: HttpRespons
     run.open()
     waits = []
     for _ in range(9):
-        assert run.respond("listen_key", trouble) == []
+        [told] = run.respond("listen_key", trouble)
+        assert isinstance(told, Troubled)
+        assert told.reason.startswith("POST /fapi/v1/listenKey" if trouble.status else "cannot reach ")
         waits.append(run.session.deadline() - run.now)
         assert run.session.tick(Millis(run.session.deadline() - 1)) == []
         run.now = run.session.deadline()
