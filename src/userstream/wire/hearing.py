@@ -45,6 +45,8 @@ class Hearing:
     def opened(self, now: Millis) -> None:
         """Another socket delivers."""
         self._has_spoken = False
+        if self._must_speak:
+            return  # one that only takes its turn: the probation goes on
         self._heard_after = Millis(now + min(LONGEST_PROBATION_MS, PROBATION_MS * self._mute_sockets))
         self._must_speak = self.is_deaf and self._mute_sockets >= MOST_MUTE
         self.is_deaf = self._must_speak

@@ -57,6 +57,7 @@ def test_a_mute_socket_that_misses_nothing_for_a_while_is_believed() -> None:
     for _ in range(2):
         hearing.missed()
         hearing.opened(NOW)
+    hearing.opened(later(PROBATION_MS))  # its turn came: the probation goes on
     assert not hearing.note_voice(False, later(2 * PROBATION_MS - 1))
     assert hearing.note_voice(False, later(2 * PROBATION_MS))
     assert not hearing.is_deaf
