@@ -243,9 +243,10 @@ OF_BOOKS: Final = (
         (BOOKS, "                self._inquiries.retry(inquiry, now, error.after_ms)", "                self._inquiries.done(inquiry)"),
     ),
     _mutant(
-        "trades without a fill are ignored",
-        "history is not complete while the cash history names a trade no fill explains",
+        "trades and orders without their fills are ignored",
+        "history is not complete while the cash history names a trade, or an order tells a quantity, that no fill explains",
         (PROOF, "        unknown = finished.unknown_trades(self._account)\n", "        unknown: list[tuple[Symbol, str]] = []\n"),
+        (PROOF, "in self._short_orders(until) if", "in self._short_orders(until)[:0] if"),
     ),
     _mutant(
         "the cash history is not read",

@@ -33,6 +33,7 @@ from userstream.kernel.errors import (
 from userstream.kernel.ids import Millis, OrderId, Symbol
 from userstream.wire.doubts import DISPUTED_AFTER, Doubts, Mismatches, is_unsure, key_of
 from userstream.wire.feed import NEVER, Wish
+from userstream.wire.hearing import DEAF, Hearing
 from userstream.wire.inquiry import Inquiries, Inquiry
 from userstream.wire.pacing import Backoff, VenueClock, jitter
 from userstream.wire.proof import Proof, name_of
@@ -41,8 +42,6 @@ from userstream.wire.recovery import Policy, Round, absent_keys, forgettable, qu
 from userstream.wire.request import HttpRequest, HttpResponse
 
 CLOCK_MS: Final = 600_000
-SUSPICION_PAUSE_MS: Final = 60_000
-DEAF: Final = "the venue's history holds fills that the stream did not tell"
 ACCEPTED: Final = "the venue's amount was accepted"
 MISSED_AFTER_MS: Final = 1_000
 NOT_FOUND_TRIES: Final = 3
@@ -75,10 +74,9 @@ class Books:
         self._doubts = Doubts(policy)
         self._mismatches = Mismatches(account)
         self._proof = Proof(account, policy, self._doubts, self._mismatches)
-        self._suspected, self._deaf_since = Millis(-SUSPICION_PAUSE_MS), Millis(0)
+        self._hearing = Hearing()
         self.lit = False
         self.polling = False
-        self.is_deaf = False
         self.error: AuthenticationError | None = None
         self.missed_by_stream = 0
         self.recovered_fills = 0
@@ -123,8 +121,19 @@ class Books:
 
     def stream_opened(self, venue_now: Millis, now: Millis) -> None:
         """A socket delivers after darkness: what lies before must be read, and read again once the venue's lag has passed."""
-        self._again_from, self.is_deaf = now, False
+        self._again_from = now
+        self._hearing.opened(now)
         self.message_lost("the stream opened", venue_now, now)
+
+    def note_voice(self, has_spoken: bool, venue_now: Millis, now: Millis) -> None:
+        """Whether the newest socket told anything yet."""
+        if self._hearing.note_voice(has_spoken, now):
+            self.message_lost("the stream speaks again", venue_now, now)
+
+    @property
+    def is_deaf(self) -> bool:
+        """Whether the stream is known to keep back fills: the account is not live then, and history is read as often as without one."""
+        return self._hearing.is_deaf
 
     def message_lost(self, reason: str, venue_now: Millis, now: Millis) -> None:
         """Before this moment the stream may have kept something back: nothing is proven until history includes the moment."""
@@ -155,8 +164,7 @@ class Books:
             times += [self._next_audit, self._next_history] if self.lit else []
             times += [self._again_from] if self.lit and self._again else []
             times += [self._next_poll] if self.polling or self.is_deaf else []
-        times += [Millis(self._suspected + SUSPICION_PAUSE_MS)] if self.is_deaf and self._suspected < self._deaf_since else []
-        return min(times)
+        return min(*times, self._hearing.deadline())
 
     def tick(self, now: Millis) -> None:
         self._inquiries.tick(now)
@@ -175,11 +183,8 @@ class Books:
             self._begin(reason, full, now, wall)
 
     def take_suspicion(self, now: Millis) -> str:
-        """Why the socket should be replaced, or nothing; not too often, because one that opens may be as deaf."""
-        if not self.is_deaf or self._suspected >= self._deaf_since or now < self._suspected + SUSPICION_PAUSE_MS:
-            return ""
-        self._suspected = now
-        return DEAF
+        """Why the socket should be replaced now, once; or nothing."""
+        return self._hearing.take_suspicion(now)
 
     def _due(self, now: Millis) -> tuple[str, bool]:
         if self._again and self.lit and self._again_from <= now:
@@ -338,8 +343,7 @@ class Books:
 
     def _turned_deaf(self, since: Millis, now: Millis, wall: Millis) -> list[Event]:
         """A socket that kept back one fill may keep back others: a gap, until another one delivers and history was read beyond that."""
-        if not self.is_deaf:
-            self.is_deaf, self._deaf_since = True, now
+        if self._hearing.missed():
             self.message_lost(DEAF, self._clock.at(now), now)
         gap = GapOpened(account=self._account.id, venue=self._account.venue, received_time=wall, since=since, reason=DEAF)
         return self._applied([gap])

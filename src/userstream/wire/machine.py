@@ -348,6 +348,8 @@ class Machine:
     def _care_for_books(self, now: Millis) -> None:
         books = self.books
         assert books is not None
+        if (line := self.feed.current) is not None:
+            books.note_voice(line.frames > 0, self.clock.at(now), now)
         if suspicion := books.take_suspicion(now):
             self.feed.suspect(suspicion, now)
             self._note_light(now)

@@ -89,11 +89,11 @@ class Proof:
         return Millis(finished.started - self._policy.lag_ms)
 
     def _explain(self, finished: Round, wall: Millis) -> list[Event]:
-        """A trade is explained by its fill alone; most other things by a reading that does not find them any more."""
+        """A trade is explained by its fill alone; most other things by a reading that lacks no answer and does not find them any more."""
         known = {f"{symbol}.{key[0]}" for symbol, fills in self._account.fills.items() for key in fills}
         explained = [key for subject, key in self._mismatches.open if subject == "fills" and key in known]
         facts = [fact for key in explained for fact in self._mismatches.settle("fills", key, wall)]
-        return facts + self._mismatches.settle_older(finished.epoch, wall)
+        return facts if finished.refused else facts + self._mismatches.settle_older(finished.epoch, wall)
 
     def _short_orders(self, until: Millis) -> list[OrderChanged]:
         """Orders that lack a fill which may be older than `until`. One that has just changed may wait for a message that is on its way,
@@ -142,13 +142,17 @@ class Proof:
             *facts,
             msgspec.structs.replace(
                 snapshot,
-                read_since=finished.since,
+                read_since=finished.since if finished.lost_since else self._read_since(finished),
                 read_until=until if self._unexplained and is_read else NO_TIME,
                 lost_since=finished.lost_since if is_read else NO_TIME,
                 filled_before=self._anchors(finished) if is_read else (),
                 asked_time=finished.asked_time,
             ),
         ]
+
+    def _read_since(self, finished: Round) -> Millis:
+        """From where on everything was read, by this reading and by those before it that could not prove what they read."""
+        return min(finished.since, self._account.proven_until or self._account.began or finished.since)
 
     def snapshot(self, finished: Round, proven: Millis, wall: Millis) -> SnapshotTaken:
         return SnapshotTaken(

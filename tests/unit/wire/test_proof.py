@@ -188,6 +188,8 @@ def test_an_order_that_stays_unexplained_is_disputed_and_the_account_live_but_no
     assert mismatches(driver, "order") == [("order", f"BTCUSDT.{order_id}", False), ("order", f"BTCUSDT.{order_id}", True)]
     assert len(facts_of(driver, GapRepaired)) == 1
     assert driver.account.proven_until > happened + 200_000
+    assert not {CoverageState.KNOWN_GAP} & {span.state for span in fold_coverage(Coverage(), driver.facts).spans}
+    assert len([span for span in fold_coverage(Coverage(), driver.facts).spans if span.state is CoverageState.STREAM_ONLY]) <= 2
     driver.laws.hold_at_rest(driver.venue_now)
 
 
