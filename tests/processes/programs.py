@@ -62,6 +62,15 @@ async def start_process(*words: str, environment: Mapping[str, str] = {}, cwd: P
     )
 
 
+class _VenueState(msgspec.Struct, frozen=True):
+    answered_429: int
+    answered_418: int
+
+
+class _State(msgspec.Struct, frozen=True):
+    venues: dict[str, _VenueState]
+
+
 class Exchange:
     """A paper exchange in a process of its own. `wide`: with a request budget that a test cannot use up; such an exchange is no command."""
 
@@ -119,9 +128,11 @@ class Exchange:
     async def books(self, account: str = ACCOUNT) -> Books:
         return msgspec.json.decode(await self.truth(account), type=Books)
 
-    async def state(self) -> Json:
+    async def refusals(self) -> int:
+        """How often it had to answer that it was asked too much."""
         async with self._web.get(f"{self.listing.control_url}/state") as answer:
-            return msgspec.json.decode(await answer.read(), type=Json)
+            state = msgspec.json.decode(await answer.read(), type=_State)
+        return sum(venue.answered_429 + venue.answered_418 for venue in state.venues.values())
 
     def freeze(self) -> None:
         """The venue stands still: nothing is closed, nothing is answered."""

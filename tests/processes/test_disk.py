@@ -17,7 +17,7 @@ from tests.processes.test_fault_points import check_end, run_child
 from tests.support.desk import open_desk
 
 EVENTS_PER_S: Final = 60.0
-FULL_MS: Final = 2_000
+FULL_MS: Final = 1_000
 PAGES: Final = (40, 45, 60)
 """The tables alone need some 30."""
 FEW_FAILURES: Final = ("--fail ioerr --first 12 --times 3", "--fail ioerr --first 30 --times 2 --after", "--fail full --first 20 --times 4")
@@ -51,6 +51,8 @@ async def test_a_disk_that_is_full_for_a_time(tmp_path: Path, seed: int) -> None
         assert verdict.fills > full.fills
 
 
+@pytest.mark.processes
+@pytest.mark.timeout(200)
 async def test_a_client_that_stops_while_the_disk_is_full(tmp_path: Path, seed: int) -> None:
     async with Exchange(seed=seed) as exchange, open_place(tmp_path) as place:
         place.configure_for(exchange)
@@ -102,6 +104,8 @@ async def test_a_database_that_may_not_grow(tmp_path: Path, seed: int, pages: in
         assert verdict.is_sound, verdict
 
 
+@pytest.mark.processes
+@pytest.mark.timeout(200)
 async def test_some_failing_statements(tmp_path: Path, seed: int) -> None:
     async with Exchange(seed=seed, wide=True) as exchange, open_place(tmp_path) as place:
         await exchange.trade(EVENTS_PER_S)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import signal
 from pathlib import Path
 from random import Random
@@ -15,8 +14,8 @@ from tests.processes.proxy import FaultProxy
 from tests.processes.settling import look, settle
 
 EVENTS_PER_S: Final = 40.0
-FROZEN_MS: Final = 5_000
-SLOW_CALLS_MS: Final = 400
+FROZEN_MS: Final = 2_500
+SLOW_CALLS_MS: Final = 250
 
 
 async def arrive(place: Place, exchange: Exchange) -> None:
@@ -25,7 +24,7 @@ async def arrive(place: Place, exchange: Exchange) -> None:
     assert verdict.fills > 0
 
 
-@pytest.mark.parametrize("again", [False, True], ids=["once", "twice"])
+@pytest.mark.parametrize("again", [False, pytest.param(True, marks=pytest.mark.processes)], ids=["once", "twice"])
 async def test_a_stop_during_recovery(tmp_path: Path, seed: int, again: bool) -> None:
     async with Exchange(seed=seed) as exchange, FaultProxy(exchange.port) as calls, open_place(tmp_path) as place:
         await exchange.trade(EVENTS_PER_S)
@@ -115,7 +114,7 @@ async def test_a_client_that_was_frozen(tmp_path: Path, seed: int) -> None:
 
 @pytest.mark.processes
 @pytest.mark.timeout(200)
-@pytest.mark.parametrize("duration_ms", [10_000, 20_000])
+@pytest.mark.parametrize("duration_ms", [5_000, 10_000, 20_000])
 async def test_a_client_that_was_frozen_for_long(tmp_path: Path, seed: int, duration_ms: int) -> None:
     async with Exchange(seed=seed) as exchange, open_place(tmp_path) as place:
         place.configure_for(exchange)
@@ -153,6 +152,5 @@ async def test_a_store_has_one_writer_even_if_that_is_frozen(tmp_path: Path, see
         assert [line.count("userstream: ") for line in second.faults] == [1], second.faults
         assert str(first.process.pid) in second.faults[0]
         first.send(signal.SIGCONT)
-        await asyncio.gather(first.until_live())
         verdict = await settle(place, exchange, first)
         assert verdict.is_sound, verdict

@@ -65,10 +65,12 @@ async def settle(server: PaperExchangeServer, path: Path) -> None:
 
 async def test_ordered_restart_goes_on(tmp_path: Path) -> None:
     server = make_server(rate=60, seed=3)
+    act(server, "pause_trading")  # what happened before anybody looked is nobody's care
     await server.start()
     try:
         for _ in range(3):
             async with open_desk(server=server, store=tmp_path / "desk.db", recovery=QUICK, stream=SHORT_PINGS) as desk:
+                act(server, "resume_trading")
                 await desk.application.clock.sleep(500)
             await desk.application.clock.sleep(200)
         await settle(server, tmp_path / "desk.db")

@@ -123,6 +123,12 @@ def _slow_dials(world: World, chance: Random) -> None:
     world.scheduler.after(chance.randrange(1_000, 4_000), lambda: setattr(world.network, "slow_dials_ms", 0))
 
 
+def _hang_dials(world: World, chance: Random) -> None:
+    """Whoever dials gets neither a socket nor a refusal."""
+    world.network.slow_dials_ms = 1_000_000
+    world.scheduler.after(chance.randrange(200, 2_000), lambda: setattr(world.network, "slow_dials_ms", 0))
+
+
 def _slow_network(world: World, chance: Random) -> None:
     world.network.slow_ms = chance.randrange(50, 400)
     world.scheduler.after(chance.randrange(500, 4_000), lambda: setattr(world.network, "slow_ms", 0))
@@ -236,6 +242,17 @@ def _stall(world: World, account: str, chance: Random) -> bool:
     return client.is_running
 
 
+def _stall_while_starting(world: World, account: str, chance: Random) -> bool:
+    """The first answers wait for long, that about the clock among them."""
+    client = world.clients[account]
+    if not client.is_running:
+        return False
+    client.kill()
+    client.start()
+    client.stalled_until = world.now_plus(chance.randrange(2_300, 5_000))
+    return True
+
+
 def _jump_wall(world: World, account: str, chance: Random) -> bool:
     world.clients[account].wall_error_ms += chance.choice((-3_600_000, -45_000, 30_000, 7_200_000))
     return True
@@ -289,6 +306,7 @@ FAULTS: Final[Mapping[str, Fault]] = MappingProxyType(
         "shutdown notice": _do(lambda account, chance: act.ShutdownNotice(account=account, close_after_s=_seconds(chance, 500, 4_000))),
         "dials refused": _network(_refuse_dials),
         "dials slow": _network(_slow_dials),
+        "dials hang": _network(_hang_dials),
         "network slow": _network(_slow_network),
         "nobody listens": _network(_refuse_for_a_while),
         # keys
@@ -303,6 +321,7 @@ FAULTS: Final[Mapping[str, Fault]] = MappingProxyType(
         "page of a proxy": _answer(502, HTML),
         "200 with a page": _answer(200, HTML),
         "403 of a firewall": _wait_answer(403),
+        "trades missing from history": _answer(200, "[]", path="/fapi/v1/userTrades"),
         "half an answer": _answer(200, '[{"symbol":"BTCUSDT","orderId":'),
         "connection cut in a call": _answer(503, abort=True),
         "result unknown": _answer(400, '{"code":-1007,"msg":"Timeout waiting for response"}'),
@@ -315,6 +334,7 @@ FAULTS: Final[Mapping[str, Fault]] = MappingProxyType(
         "venue clock off": _skew,
         "wall clock jumps": _jump_wall,
         "stall": _stall,
+        "stall while starting": _stall_while_starting,
         "kill": _kill,
         "kill twice": _kill_twice,
         "stop": _stop,

@@ -66,16 +66,6 @@ OF_FILLS_AND_ORDERS: Final = (
         (ORDERS, "    if age < known_age or same_order(known, event):", "    if same_order(known, event):"),
     ),
     _mutant(
-        "an end is no rank",
-        "an order that ended is newer than any open copy of it",
-        (ORDERS, "        rank = FINAL_RANK", "        rank = 0"),
-    ),
-    _mutant(
-        "an end is not absorbing",
-        "an ended order keeps the way in which it ended",
-        (ORDERS, "    if known.status in FINAL and (event.status", "    if False and (event.status"),
-    ),
-    _mutant(
         "an end is neither rank nor absorbing",
         "an order that ended never lives again",
         (ORDERS, "        rank = FINAL_RANK", "        rank = 0"),
@@ -145,16 +135,6 @@ OF_REGISTERS: Final = (
         (REGISTERS, "        return _place_in_instant(account, key, known, event, connection)", "        return WINS"),
     ),
     _mutant(
-        "a tie with an early answer loses",
-        "a stream value wins over a REST answer of its instant that was too early to be the last word",
-        (REGISTERS, "    return WINS_UNSURE\n", "    return LOSES\n"),
-    ),
-    _mutant(
-        "a REST answer keeps its older time",
-        "copies of messages older than a REST answer that won lose against it",
-        (REGISTERS, "    return msgspec.structs.replace(event, transaction_time=known.transaction_time)", "    return event"),
-    ),
-    _mutant(
         "no union of keys",
         "a leg or asset that a complete list does not mention is flat",
         (RECOVERY, "    if isinstance(question, AskPositions):\n        told", "    if False:\n        told"),
@@ -169,11 +149,6 @@ OF_BOOKS: Final = (
         (BOOKS, "            proven = Millis(finished.started - self._policy.lag_ms)", "            proven = finished.started"),
     ),
     _mutant(
-        "no overlap",
-        "history is read again a little before the watermark",
-        (BOOKS, "        since = max(read - overlap,", "        since = max(read,"),
-    ),
-    _mutant(
         "no confirming round",
         "after darkness history is read again once the venue's lag has passed",
         (BOOKS, "        if finished.started - self._policy.lag_ms < self._lit_at:", "        if False:"),
@@ -186,11 +161,6 @@ OF_BOOKS: Final = (
             "        if lit and not self._was_lit and self.books is not None:",
             "        if lit and not self._was_lit and self.books is not None and not self.books.rounds:",
         ),
-    ),
-    _mutant(
-        "no audit",
-        "balances and positions are compared from time to time",
-        (BOOKS, "        self._next_audit = Millis(int(now + self._policy.audit_ms * spread))", "        self._next_audit = NEVER"),
     ),
     _mutant(
         "no history audit",
@@ -212,9 +182,19 @@ OF_BOOKS: Final = (
         ),
     ),
     _mutant(
-        "an audit's finding is not followed",
+        "an audit's finding is not followed, history is not audited",
         "a difference an audit finds leads to a full reading",
         (BOOKS, '            self._again = "the audit found a difference"\n', "            pass\n"),
+        (
+            BOOKS,
+            "            self._next_history = Millis(int(now + self._policy.history_ms * spread))",
+            "            self._next_history = NEVER",
+        ),
+    ),
+    _mutant(
+        "orders that ended unseen are not asked for",
+        "orders made or changed since the watermark are read, not only the open ones",
+        (RECOVERY, "        self._want(AskOrders(since=self.since, until=self.started))\n", ""),
     ),
     _mutant(
         "not found means canceled",
@@ -271,11 +251,6 @@ OF_BOOKS: Final = (
         "conditional orders are not read",
         "open conditional orders are read with the others",
         (RECOVERY, "        for conditional in (False, True):\n", "        for conditional in (False,):\n"),
-    ),
-    _mutant(
-        "a long way measures the clock",
-        "an answer about the clock that was long on its way does not count",
-        (BOOKS, "        if now - inquiry.sent > self._policy.overlap_ms:", "        if False:"),
     ),
     _mutant(
         "the weight budget is off",

@@ -25,7 +25,7 @@ from tests.simulation.mutants import MUTANTS, Edit, Mutant
 ROOT: Final = Path(__file__).resolve().parents[2]
 PACKAGE: Final = "src/userstream"
 SEEDS: Final = 2_000
-LONGEST_HUNT_S: Final = 900
+LONGEST_HUNT_S: Final = 1_800
 CONTROL: Final = Mutant(name="(none)", safeguard="the true source: no seed may be a violation", edits=())
 SLIPS: Final = frozenset({"NameError", "UnboundLocalError", "AttributeError", "TypeError", "ImportError", "ModuleNotFoundError"})
 """What a mutant that cannot even run raises: catching that proves nothing."""

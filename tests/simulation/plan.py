@@ -28,6 +28,7 @@ COMMON: Final = frozenset(
         "swizzle",
         "dials refused",
         "dials slow",
+        "dials hang",
         "network slow",
         "price jump",
         "funding",

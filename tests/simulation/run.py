@@ -83,7 +83,7 @@ def _live_through(world: World, plan: Plan, hits: Counter[str]) -> None:
 def _end_faults(world: World) -> None:
     world.exchange.perform(act.Clear())
     network = world.network
-    network.lost_calls = network.lost_answers = network.refused_dials = 0
+    network.lost_calls = network.lost_answers = network.refused_dials = network.slow_dials_ms = network.slow_ms = 0
 
 
 def _come_to_rest(world: World) -> None:

@@ -45,14 +45,18 @@ DARK_TOLD_WITHIN_MS: Final = 9_000
 SPARED_WITHIN_MS: Final = 1_500
 """D: how late a fill of an account without troubles may be, however great the troubles of others."""
 
-KEYLESS_TOLD_WITHIN_MS: Final = 30_000
-"""K: the same, while the sockets live but the venue has nothing for them, because their listen key died in silence."""
+KEYLESS_TOLD_WITHIN_MS: Final = 22_000
+"""K: the same, while the sockets live but the venue has nothing for them, because their listen key died in silence: it is extended every
+20 s. While calls fail, from the last that failed."""
 
 AGE_WITHIN_MS: Final = 33_000
 """How old a socket may be; the policy replaces it after 25 s, the venue would end it."""
 
 DIALS_IN_A_LOOK: Final = 25
 """How many sockets may be tried between two looks."""
+
+STALL_MS: Final = 1_100
+"""Without a look for so long, a process stood still."""
 
 FillName: TypeAlias = tuple[str, str, str]
 Told: TypeAlias = dict[FillName, tuple[object, ...]]
@@ -114,6 +118,7 @@ class Watch:
         self._amounts: dict[PositionKey, list[tuple[Millis, Decimal]]] = {}
         self._places: dict[PositionKey, tuple[Millis, int]] = {}
         self._keyless_since: Millis | None = None
+        self._looked = Millis(0)
         self._dials = 0
         self._calm_ms: int | None = None
         self._may_blink = True
@@ -177,6 +182,8 @@ class Watch:
             case Unrecognized(name="bytes"):
                 check("gap", machine.account.gap_since is not None, "bytes nobody could read, and no gap")
             case GapOpened() if event.reason != "restart":
+                if not machine.feed.is_lit:
+                    self._hold_beginning(event, now)
                 check("calm", self._may_blink, f"a gap without a cause: {event.reason}")
             case StreamChanged() if event.state is not StreamState.LIVE:
                 check("calm", self._may_blink, f"{event.state} without a cause: {event.reason}")
@@ -198,6 +205,17 @@ class Watch:
                 self._repaired(event)
             case Mismatch():
                 self._disagree(event)
+
+    def _hold_beginning(self, gap: GapOpened, now: Millis) -> None:
+        """What ended sockets took with them lies within the gap. Of what the venue itself kept back a client knows nothing, and after a
+        stall it cannot tell when a frame arrived.
+        """
+        lost = self._exchange.house.faults.counters
+        stalled = now - self._looked > STALL_MS
+        if lost.omitted or lost.dropped or lost.withheld or stalled or self._keyless_since is not None:
+            return
+        before = [true.name for true in self._missing.values() if (self._began or 0) <= true.fill.time < gap.since]
+        check("gap", not before, f"since {gap.since}, but {before} are unknown")
 
     def _time(self, name: FillName, now: Millis) -> None:
         true = self._true.get(name)
@@ -272,6 +290,7 @@ class Watch:
         """Is anything overdue?"""
         if self._running_since is None:
             return
+        self._looked = now
         self._learn_truth()
         for true in self._missing.values():
             since = max(true.happened, self._running_since, self._exchange.last_trouble)
@@ -288,13 +307,15 @@ class Watch:
     def _look_at_sockets(self, machine: Machine, links: Links, now: Millis) -> None:
         if machine.account.state in (StreamState.STALE, StreamState.POLLING):
             check("gap", machine.account.gap_since is not None, f"{machine.account.state} without a gap")
+        if machine.account.state is StreamState.LIVE:
+            check("I6", machine.account.gap_since is None, f"live, with a gap since {machine.account.gap_since}")
         dials, self._dials = self._dials, max(machine.feed.lines, default=self._dials)
         check("I7", not dials or self._dials - dials <= DIALS_IN_A_LOOK, f"{self._dials - dials} sockets tried at {now}")
-        if self.is_delivered:
+        if self.is_delivered or self._dials > dials:
             self._keyless_since = None
         elif self._keyless_since is None:
             self._keyless_since = now
-        elif now - self._keyless_since > KEYLESS_TOLD_WITHIN_MS:
+        elif now - max(self._keyless_since, self._exchange.last_trouble) > KEYLESS_TOLD_WITHIN_MS:
             check("I6", machine.account.state is not StreamState.LIVE, f"live without a key since {self._keyless_since}")
 
     @property

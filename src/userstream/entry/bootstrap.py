@@ -125,8 +125,11 @@ class Application:
         try:
             await runner.stop()
         finally:
-            del self.accounts[name]
-            self._meter.forget_account(runner.id)
+            self._forget(name, runner)
+
+    def _forget(self, name: str, runner: AccountRunner) -> None:
+        del self.accounts[name]
+        self._meter.forget_account(runner.id)
 
     def _pump_trouble(self) -> str:
         trouble = None if self.pump is None else self.pump.trouble
@@ -156,9 +159,17 @@ class Application:
             try:
                 outcomes = await asyncio.gather(*map(self.remove, list(self._runners)), return_exceptions=True)
             finally:
+                self._abandon_rest()
                 await self._stop_common_parts()
         for failure in filter(None, outcomes):
             raise failure
+
+    def _abandon_rest(self) -> None:
+        """A stop that was cancelled before it came to an account."""
+        while self._runners:
+            name, runner = self._runners.popitem()
+            runner.abandon()
+            self._forget(name, runner)
 
     async def _stop_common_parts(self) -> None:
         await GATES.leave(self)

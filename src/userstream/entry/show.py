@@ -37,6 +37,8 @@ LIMITS: Final = LimitSettings(weight_per_minute=24_000)
 
 CALM_S: Final = 30
 STEP_MS: Final = 100
+PATIENCE_MS: Final = 10_000
+"""So long the trading waits for accounts that do not come to life, because a script keeps them from it."""
 
 
 class Show:
@@ -44,9 +46,19 @@ class Show:
 
     def __init__(self, server: PaperExchangeServer, fleet: Fleet, names: tuple[str, ...], clock: Clock) -> None:
         self.server, self.fleet, self.names, self.clock = server, fleet, names, clock
+        self._trading_by: int | None = clock.now() + PATIENCE_MS
 
     def act(self, action: str, **fields: object) -> None:
         self.server.control.answer(Call(method="POST", path=f"/control/{action}", body=msgspec.json.encode(fields)))
+
+    def trade_when_live(self) -> None:
+        """Lets the trading begin, once, as soon as every account is live. To be called again and again: what is traded earlier would be
+        learned from the first snapshot, as if it had been lost."""
+        if self._trading_by is None:
+            return
+        if self.clock.now() >= self._trading_by or all(self.fleet[name].health.is_healthy for name in self.names):
+            self._trading_by = None
+            self.act("resume_trading")
 
     def truth(self, name: str) -> Mapping[str, object]:
         truth = self.server.control.truth(name)
@@ -80,13 +92,15 @@ class Show:
 
 @asynccontextmanager
 async def open_show(*, accounts: int, rate: float, seed: int, port: int, store: Path, script: Script | None) -> AsyncIterator[Show]:
-    """Starts everything; at the end of the block it is stopped in order."""
+    """Starts everything but the trading (`Show.trade_when_live`); at the end of the block it is stopped in order."""
     names = tuple(NAMES[number] if number < len(NAMES) else f"account-{number + 1}" for number in range(accounts))
     specs = tuple(AccountSpec(account=name, balances={"USDT": Decimal(50_000)}) for name in names)
     settings = SimulatorSettings(
         accounts=specs, rate=rate, seed=seed, port=port, script=script or load_script(FAULTS), ping_interval_s=5, limits=LIMITS
     )
-    async with PaperExchangeServer(settings) as server, Fleet(store=store, weight_limit=LIMITS.weight_per_minute) as fleet:
+    server = PaperExchangeServer(settings)
+    server.house.pace.paused = True
+    async with server, Fleet(store=store, weight_limit=LIMITS.weight_per_minute) as fleet:
         place = server.listing.venues[VENUE]
         for key in server.listing.accounts:
             await fleet.add(

@@ -195,15 +195,20 @@ class Listeners:
         this out of a handler does not wait for that one."""
         self.end()
         slow = await self._settle(limit_ms)
-        self._cut = True
+        self.cut()
         if not slow:
             return
-        for task in slow:
-            task.cancel()
         _log.warning(
             "handlers were cancelled before they had all events", action="handlers_cut_off", account=self._account, handlers=len(slow)
         )
         await self._settle(LAST_WORDS_MS)
+
+    def cut(self) -> None:
+        """Ends everything at once: handlers are cancelled wherever they are, but for the one that calls this."""
+        self.end()
+        self._cut = True
+        for task in self._tasks.keys() - {asyncio.current_task()}:
+            task.cancel()
 
     async def _settle(self, limit_ms: int) -> set[asyncio.Task[None]]:
         """Waits for the handlers; returns those that are not done in time."""

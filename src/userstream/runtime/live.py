@@ -6,13 +6,13 @@ import asyncio
 import concurrent.futures
 from collections import OrderedDict, deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Iterator
-from typing import Final, Literal, TypeVar, overload
+from typing import Final, Literal, TypeVar, get_args, overload
 
 from userstream.domain.certificate import Certificate, certify
 from userstream.domain.events import BalanceSet, Event, Fact, OrderChanged, PositionSet
 from userstream.domain.figures import Order
 from userstream.domain.words import StreamState
-from userstream.kernel.errors import ConnectionError, UserStreamError
+from userstream.kernel.errors import ConnectionError, UserStreamError, nearest
 from userstream.kernel.ids import AccountId, Millis, VenueName
 from userstream.ports import Clock, EvidenceReader, Handler, Journal
 from userstream.runtime.evidence import JournalEvidence
@@ -29,7 +29,23 @@ ABOUT_FILLS: Final = frozenset({"order", "position", "fills", "history"})
 
 
 class LiveAccount:
-    """One account, kept current. Made by `connect`, `Fleet.add` or `paper`; never by hand."""
+    """One account, kept current. Made by `connect`, `Fleet.add` or `paper`; never by hand.
+
+    What can be read at any time, without waiting, also from another thread:
+
+    orders: `orders.open()`, `orders["8886774"]`, `orders.get(id)`: open orders and those that ended lately.
+    positions: `positions["BTCUSDT"].amount`, `positions.open()`, `positions.leg("BTCUSDT", "long")`.
+    balances: `balances["USDT"].total`, `balances.get("BNB")`.
+    fills: `fills.recent()`: the last fills, newest last.
+    health: how far all this can be trusted right now.
+
+    An account of `paper` has one thing more, `exchange`: the other side, which places and fills orders, moves prices, cuts sockets.
+    """
+
+    orders: OrdersView
+    positions: PositionsView
+    balances: BalancesView
+    fills: FillsView
 
     def __init__(
         self,
@@ -55,14 +71,17 @@ class LiveAccount:
 
     @property
     def id(self) -> AccountId:
+        """The account's name, as it was given."""
         return self._runner.account.id
 
     @property
     def venue(self) -> VenueName:
+        """The venue's name, such as binance-usdm."""
         return self._runner.account.venue
 
     @property
     def state(self) -> StreamState:
+        """How much the picture can be trusted, in one word; `health` says more."""
         return self._runner.account.state
 
     @property
@@ -100,6 +119,7 @@ class LiveAccount:
 
     @property
     def health(self) -> Health:
+        """The state of the feed, of the proof and of the store as they are now, with the counters since the start."""
         machine, account = self._runner.machine, self._runner.account
         books, feed = machine.books, machine.feed
         mismatches = len(books.mismatches) if books is not None else 0
@@ -140,7 +160,11 @@ class LiveAccount:
         (from the journal). `types`: only these kinds. `latest`: of what waits, only the newest state of each order, position and
         balance; fills are never merged. Raises AuthenticationError when the venue refuses the key for good, StoreError when it has to
         read on from a journal that cannot give it, UserStreamError off the event loop (there: `sync`); ends when the account is
-        stopped. A wait that is cancelled loses nothing."""
+        stopped. A wait that is cancelled loses nothing. Raises TypeError for kinds that are no collection of event classes, and ValueError
+        for another `delivery`."""
+        _check_kinds(types)
+        if delivery not in get_args(Delivery):
+            raise ValueError(f"delivery {delivery!r} is not known; {nearest(str(delivery), get_args(Delivery))}")
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
@@ -155,7 +179,9 @@ class LiveAccount:
     def on(self, *types: type[Fact], handler: HandlerType) -> HandlerType: ...
 
     def on(self, *types: type[Fact], handler: HandlerType | None = None) -> HandlerType | Callable[[HandlerType], HandlerType]:
-        """Calls a function, sync or async, for each event of these kinds (all, if none is named): as a decorator `@account.on(Filled)`."""
+        """Calls a function, sync or async, for each event of these kinds (all, if none is named): as a decorator `@account.on(Filled)`.
+        Raises TypeError for what is no class of an event. A handler that raises is logged and counted (`health.handler_errors`)."""
+        _check_kinds(types)
 
         def attach(chosen: HandlerType) -> HandlerType:
             self._runner.listeners.attach(chosen, types or None)
@@ -170,7 +196,8 @@ class LiveAccount:
     # --- waiting ---
 
     async def wait_ready(self, timeout: float | None = None) -> None:
-        """Returns when a socket delivers. Raises TimeoutError, or AuthenticationError when the key is refused."""
+        """Returns when a socket delivers. `timeout` in seconds (None: for ever). Raises TimeoutError, AuthenticationError when the key is
+        refused, or ConnectionError when the account is stopped."""
         await self._wait_until(lambda: self._runner.machine.feed.is_lit, timeout, self._words_for_state)
 
     async def wait_proven(self, timeout: float | None = None) -> None:
@@ -183,17 +210,20 @@ class LiveAccount:
             raise lost
         return self.state is StreamState.LIVE
 
-    async def wait_for(self, order_id: str | int, *, final: bool = True, timeout: float | None = None) -> Order:
-        """Returns the order with this id or client order id once it is final (or, with `final=False`, once it is known). Raises
-        TimeoutError, which says how far it came, TypeError for what is no id."""
-        key = _order_key(order_id)
+    async def wait_for(self, order_id: str, *, final: bool = True, timeout: float | None = None) -> Order:
+        """Returns the order with this id or client order id once it is final (or, with `final=False`, once it is known). `timeout` in
+        seconds. Raises TimeoutError, which says how far the order came, TypeError for an id that is no text, and otherwise like
+        `wait_ready`."""
+
+        if not isinstance(order_id, str):
+            raise TypeError(f"wait_for: an order id is text such as '8886774', not {order_id!r}")
 
         def holds() -> bool:
-            order = self.orders.get(key)
+            order = self.orders.get(order_id)
             return order is not None and not (final and order.is_open)
 
-        await self._wait_until(holds, timeout, lambda: self._words_for_order(key))
-        return self.orders[key]
+        await self._wait_until(holds, timeout, lambda: self._words_for_order(order_id))
+        return self.orders[order_id]
 
     def _words_for_order(self, key: str) -> str:
         order = self.orders.get(key)
@@ -300,7 +330,8 @@ class LatestStream(EventStream):
 
 
 class SyncAccount:
-    """A running account for another thread than the event loop's: the same reads, blocking iteration.
+    """A running account for another thread than the event loop's: the same reads (`orders`, `positions`, `balances`, `fills`, `health`),
+    blocking iteration, blocking waits. Made by `account.sync()` on the event loop.
 
     What waits raises ConnectionError once the event loop has ended, and UserStreamError on the event loop itself, which would wait for
     itself for ever.
@@ -313,12 +344,13 @@ class SyncAccount:
 
     @property
     def health(self) -> Health:
+        """As `LiveAccount.health`."""
         return self._account.health
 
     def events(
         self, *, after: int | None = None, types: Collection[type[Fact]] | None = None, delivery: Delivery = "lossless"
     ) -> Iterator[Event]:
-        """As `LiveAccount.events`, blocking."""
+        """As `LiveAccount.events`, blocking: `for event in account.sync().events():`."""
 
         async def open_stream() -> EventStream:
             return self._account.events(after=after, types=types, delivery=delivery)
@@ -337,9 +369,11 @@ class SyncAccount:
         return self._wait(lambda: self._account.certificate(since, until))
 
     def wait_proven(self, timeout: float | None = None) -> None:
+        """As `LiveAccount.wait_proven`, blocking."""
         self._wait(lambda: self._account.wait_proven(timeout))
 
-    def wait_for(self, order_id: str | int, *, final: bool = True, timeout: float | None = None) -> Order:
+    def wait_for(self, order_id: str, *, final: bool = True, timeout: float | None = None) -> Order:
+        """As `LiveAccount.wait_for`, blocking."""
         return self._wait(lambda: self._account.wait_for(order_id, final=final, timeout=timeout))
 
     def _wait(self, begin: Callable[[], Awaitable[Result]]) -> Result:
@@ -359,17 +393,26 @@ class SyncAccount:
             waiting.cancel()
 
 
+def _check_kinds(types: object) -> None:
+    """Raises TypeError for what a program meant otherwise than it wrote: a word finds nothing, and a class is no collection."""
+    if types is None:
+        return
+    if not isinstance(types, Collection) or isinstance(types, str | bytes | type):
+        raise TypeError(f"types must be a collection of event classes such as {{userstream.Filled}}, not {_shown(types)}")
+    for kind in types:
+        if not (isinstance(kind, type) and issubclass(kind, Fact)):
+            raise TypeError(f"{_shown(kind)} is no class of an event: name classes, such as userstream.Filled")
+
+
+def _shown(thing: object) -> str:
+    return thing.__qualname__ if isinstance(thing, type) else repr(thing)
+
+
 def _is_running_here(loop: asyncio.AbstractEventLoop) -> bool:
     try:
         return asyncio.get_running_loop() is loop
     except RuntimeError:
         return False
-
-
-def _order_key(order_id: object) -> str:
-    if isinstance(order_id, bool) or not isinstance(order_id, str | int):
-        raise TypeError(f"an order id is text or a whole number, not {type(order_id).__name__}")
-    return str(order_id)
 
 
 def _state_key(event: Event) -> object:

@@ -116,14 +116,21 @@ class AccountRunner:
 
     async def stop(self) -> None:
         """Closes the sockets, lets handlers finish with what was delivered (1.5 s after `begin_stop` they are cancelled), saves a
-        checkpoint if the store takes it within 2 s, and ends. May be called twice: the second call waits for nothing."""
+        checkpoint if the store takes it within 2 s, and ends. May be called twice: the second call waits for nothing. Cancelled, it ends
+        everything at once."""
         self.begin_stop()
         if self._stopped:
             return
         self._stopped = True
+        try:
+            await self._finish()
+        except asyncio.CancelledError:
+            self.abandon()
+            raise
+
+    async def _finish(self) -> None:
         await self._wait(self._farewells, self._stop_time_left_ms())
-        for task in list(self._tasks):
-            task.cancel()
+        self._cancel_tasks()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.listeners.close(limit_ms=self._stop_time_left_ms())
         if self._has_begun:
@@ -136,6 +143,18 @@ class AccountRunner:
         if not self.keeper.is_level:
             reason = str(self.lost_error or self.keeper.trouble)
             _log.error("events of this run are in no journal: the next start reads them from the venue", action="not_kept", reason=reason)
+
+    def abandon(self) -> None:
+        """Ends at once what a stop would wait for: farewells, handlers, the last checkpoint."""
+        self.begin_stop()
+        self._stopped = True
+        self._cancel_tasks()
+        self.listeners.cut()
+        self._end_keeping()
+
+    def _cancel_tasks(self) -> None:
+        for task in list(self._tasks):
+            task.cancel()
 
     async def _wait(self, tasks: Collection[asyncio.Task[None]], limit_ms: int) -> None:
         """Until all are done or the time is over."""

@@ -13,6 +13,7 @@ import msgspec
 
 from userstream.domain.account import Account, Doubt, PositionKey
 from userstream.domain.events import BalanceSet, Filled, OrderChanged, PositionSet
+from userstream.domain.words import STREAM
 from userstream.kernel.amount import ZERO
 from userstream.kernel.ids import Millis, OrderId, Symbol
 from userstream.wire.question import (
@@ -178,9 +179,14 @@ class Round:
         return self._legs.get(leg, ZERO)
 
     def unknown_trades(self, account: Account) -> list[tuple[Symbol, str]]:
-        """Trades that the cash history names and no fill explains: history is not complete while there is one."""
-        known = {(symbol, key[0]) for symbol, fills in account.fills.items() for key in fills}
+        """Trades that the cash history names and no fill explains, or only the stream's fast first copy without its fee: history is not
+        complete while there is one."""
+        known = {(symbol, key[0]) for symbol, fills in account.fills.items() for key, fill in fills.items() if not _is_half_told(fill)}
         return sorted(self._traded - known)
+
+
+def _is_half_told(fill: Filled) -> bool:
+    return fill.fee is None and fill.source is STREAM
 
 
 def _is_active(account: Account, symbol: Symbol, since: Millis) -> bool:

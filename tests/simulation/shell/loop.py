@@ -44,6 +44,7 @@ class JumpingSelector(selectors.DefaultSelector):
         self._places: dict[int, int] = {}
         self._registrations = 0
         self.turns = 0
+        self.interruption: tuple[int, Callable[[], object]] | None = None
 
     def register(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
         key = super().register(fileobj, events, data)
@@ -54,10 +55,17 @@ class JumpingSelector(selectors.DefaultSelector):
     def select(self, timeout: float | None = None) -> Ready:
         self.turns += 1
         ready = super().select(0)
+        if self.interruption is not None and self.interruption[0] <= self.turns:
+            (_, interrupt), self.interruption = self.interruption, None
+            interrupt()
+            return self._in_order(ready)
         if not ready and timeout is None:
             raise Deadlock("nothing is ready, and no timer is set")
         if not ready and timeout:
             self._jump(timeout)
+        return self._in_order(ready)
+
+    def _in_order(self, ready: Ready) -> Ready:
         return sorted(ready, key=lambda each: self._places[each[0].fd])
 
 
@@ -105,6 +113,10 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def turns(self) -> int:
         """How often the loop went round."""
         return self._jumping.turns
+
+    def interrupt_after(self, turns: int, interrupt: Callable[[], object]) -> None:
+        """Calls once, between two turns: after so many from now."""
+        self._jumping.interruption = (self._jumping.turns + turns, interrupt)
 
     def _jump(self, seconds: float) -> None:
         self._virtual_s += seconds

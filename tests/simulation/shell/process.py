@@ -16,7 +16,7 @@ from userstream.adapters.memory import MemoryJournal
 from userstream.adapters.ws import PicowsTransport
 from userstream.domain.events import Event
 from userstream.entry.bootstrap import AccountSettings, Application
-from userstream.kernel.ids import AccountId, Millis
+from userstream.kernel.ids import AccountId
 from userstream.ports import Clock, HttpClient, Record
 from userstream.wire.machine import Machine
 from userstream.wire.request import HttpRequest, HttpResponse
@@ -72,19 +72,19 @@ class Process:
         self._told: dict[str, list[int]] = {account: [] for account in watches}
         self._heard: dict[str, list[int]] = {account: [] for account in watches}
         self._durable: dict[str, list[Event]] = {}
+        self._machines: dict[str, Machine] = {}
         self.wrong: Violation | None = None
 
     async def start(self, settings: AccountSettings) -> None:
         """Runs one more account, from what the journal holds of it."""
         name = settings.name
         self._durable[name] = [event for record in await self._disk.durable(name) for event in record.events]
+        self._told[name].clear()
+        self._heard[name].clear()
         account = await self.application.add(settings, on_record=self._take)
         self._begin(name)
         self._told[name].clear()
         account.on(handler=self._hear)
-
-    def machine(self, account: str) -> Machine:
-        return self.application.runner(account).machine
 
     async def stop(self) -> None:
         """An ordered end. Raises Violation if it takes too long or leaves something behind."""
@@ -126,14 +126,14 @@ class Process:
     def look(self) -> None:
         for account, watch in self._watches.items():
             if account in self.application.accounts:
-                watch.look(self.machine(account), self, self.clock.now())
+                watch.look(self._machines[account], self, self.clock.now())
         self.hold()
 
     async def hold_at_rest(self) -> None:
         """Raises Violation unless all is known, proven and in the journal."""
         self.hold()
         for account, watch in self._watches.items():
-            machine = self.machine(account)
+            machine = self._machines[account]
             check("alive", machine.error is None, f"{account} failed: {machine.error}")
             durable = [event for record in await self._disk.durable(account) for event in record.events]
             watch.hold_at_rest(machine, durable)
@@ -147,7 +147,8 @@ class Process:
     def _begin(self, account: str) -> None:
         durable = self._durable.pop(account, None)
         if durable is not None:
-            self._watches[account].restarted(self.machine(account), durable)
+            self._machines[account] = self.application.runner(account).machine
+            self._watches[account].restarted(self._machines[account], durable)
 
     def _take(self, record: Record) -> None:
         if self.clock.is_dead:
@@ -155,7 +156,7 @@ class Process:
         self._begin(record.account)
         self._told[record.account] += [event.sequence for event in record.events]
         try:
-            self._watches[record.account].told(record.events, self.machine(record.account), self.clock.now())
+            self._watches[record.account].told(record.events, self._machines[record.account], self.clock.now())
         except Violation as wrong:  # whoever reads a socket would take it for its own fault
             self.wrong = self.wrong or wrong
 
@@ -163,7 +164,3 @@ class Process:
         self._heard[event.account].append(event.sequence)
         if event.sequence % 16 == 0:
             await self.clock.sleep(event.sequence % 7)
-
-
-def steady_now(loop: VirtualLoop) -> Millis:
-    return loop.now_ms

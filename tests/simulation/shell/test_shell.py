@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 from tests.simulation.shell.faults import FAULTS, OWN
 from tests.simulation.shell.loop import START_S, Deadlock, VirtualLoop
 from tests.simulation.shell.relay import Network, Wire
-from tests.simulation.shell.run import plan_of, run, run_some
+from tests.simulation.shell.run import listening_to_logs, plan_of, run, run_some
+from tests.simulation.shell.world import World
 
 ROOT = Path(__file__).parents[3]
 SEEDS = 200
@@ -43,6 +44,36 @@ def test_no_run_depends_on_the_process_or_on_the_order_of_sets(hash_seed: str) -
     environment = {**os.environ, "PYTHONHASHSEED": hash_seed}
     told = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
     assert told.stdout.strip() == run_some(range(20)).trace
+
+
+def test_a_client_that_is_gone_before_it_has_a_socket_is_no_error_of_the_exchange() -> None:
+    loop = VirtualLoop()
+    world = World(loop, 1, ("alice",))
+
+    async def knock() -> None:
+        await world.server.start()
+        port = world.server.port
+        for pause_ms in range(30):
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+            lines = [
+                "GET /private/ws?listenKey=x HTTP/1.1",
+                "Host: x",
+                "Upgrade: websocket",
+                "Connection: Upgrade",
+                "Sec-WebSocket-Version: 13",
+            ]
+            writer.write("\r\n".join([*lines, "Sec-WebSocket-Key: eDEyMzQ1Njc4OTAxMjM0NQ==", "", ""]).encode())
+            await asyncio.sleep(pause_ms / 1_000)
+            for wire in world.network.open_wires():
+                wire.reset()
+            writer.close()
+            await asyncio.sleep(0.3)
+        await world.server.stop()
+        world.network.close()
+
+    with listening_to_logs() as ear, asyncio.Runner(loop_factory=lambda: loop) as runner:
+        runner.run(knock())
+    assert ear.lines == []
 
 
 # --- the tools ---

@@ -76,7 +76,7 @@ class World:
         self._lives += 1
         process = Process(self.loop, self.network, self.exchange, self.disk, self.watches, f"{self.seed}:life {self._lives}")
         for account in self.watches:
-            await process.start(self._settings(account))
+            await process.start(self.settings(account))
         self.process = process
 
     async def stop(self) -> None:
@@ -138,7 +138,7 @@ class World:
         check("leak", not left, f"tasks still run: {left}")
         check("loop", not self.loop.complaints, f"the event loop complained: {self.loop.complaints}")
 
-    def _settings(self, account: str) -> AccountSettings:
+    def settings(self, account: str) -> AccountSettings:
         place, key = self.server.listing.venues[VENUE], self.exchange.listing(account)
         return AccountSettings(
             name=account,

@@ -422,6 +422,16 @@ async def test_the_stop_is_bounded(house: House) -> None:
     assert [entry["action"] for entry in entries] == ["handlers_cut_off"]
 
 
+async def test_a_handler_that_is_cut_off_gets_nothing_more(house: House) -> None:
+    told: list[int] = []
+    house.listeners.attach(slow_handler(house, told, 400), None)
+    house.tell(3)
+    await house.clock.advance(500)
+    house.listeners.cut()
+    await house.clock.settle()
+    assert (told, house.clock.running) == ([1], [])
+
+
 async def test_a_handler_that_swallows_its_cancellation_holds_nothing_up(house: House) -> None:
     told: list[int] = []
     hold = asyncio.Event()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import pydoc
 from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -16,7 +18,7 @@ from tests.unit.venues.binance.kit import order_frame, place
 from userstream.domain.events import BalanceSet, Event, Filled, OrderChanged, StreamChanged
 from userstream.domain.words import StreamState
 from userstream.kernel.errors import AuthenticationError, ConnectionError, StoreError, UserStreamError
-from userstream.runtime.live import Delivery, SyncAccount
+from userstream.runtime.live import Delivery, LiveAccount, SyncAccount
 
 MINUTE_MS = 60_000
 
@@ -106,6 +108,38 @@ async def test_a_stream_that_nobody_holds_is_closed_but_never_in_the_middle_of_a
     assert shell.readers == 1
     await shell.trade()
     assert isinstance(await anext(kept), Filled)
+
+
+@pytest.mark.parametrize(
+    ("types", "told"),
+    [
+        (Filled, "not Filled"),
+        ("filled", "not 'filled'"),
+        (3, "not 3"),
+        ({"filled"}, "'filled' is no class of an event"),
+        ({Filled, Event}, "is no class of an event: name classes, such as userstream.Filled"),
+        ([int], "int is no class of an event"),
+    ],
+)
+async def test_kinds_that_are_none_are_told_at_the_call(shell: Shell, types: Any, told: str) -> None:
+    with pytest.raises(TypeError, match=told):
+        shell.account.events(types=types)
+    if isinstance(types, set | list):
+        with pytest.raises(TypeError, match=told):
+            shell.account.on(*types)
+    assert shell.readers == 0
+
+
+async def test_a_way_of_delivery_that_is_none_is_told(shell: Shell) -> None:
+    way: Any = "newest"
+    with pytest.raises(ValueError, match="delivery 'newest' is not known"):
+        shell.account.events(delivery=way)
+
+
+def test_what_an_account_offers_is_in_its_help() -> None:
+    told = pydoc.plain(pydoc.render_doc(LiveAccount))
+    assert all(f" {name}: " in told for name in ("orders", "positions", "balances", "fills", "health"))
+    assert "exchange" in told
 
 
 # --- latest ---
@@ -230,16 +264,16 @@ async def test_waiting_in_vain_ends_in_time_and_leaves_nothing_behind(shell: She
 async def test_waiting_in_vain_says_how_far_the_order_came(shell: Shell) -> None:
     await live(shell)
     shell.socket.deliver(order_frame(x="TRADE", X="PARTIALLY_FILLED", i=77, t=1, l="0.010", z="0.010"))
-    waiting = asyncio.ensure_future(shell.account.wait_for(77, timeout=1.0))
+    waiting = asyncio.ensure_future(shell.account.wait_for("77", timeout=1.0))
     await shell.clock.advance(1_000)
     with pytest.raises(TimeoutError, match=r"^after 1 s order '77' is still partially_filled$"):
         await waiting
-    assert (await shell.account.wait_for(77, final=False)).order_id == "77"
+    assert (await shell.account.wait_for("77", final=False)).order_id == "77"
 
 
-@pytest.mark.parametrize("order_id", [None, 7.0, True, b"7"])
+@pytest.mark.parametrize("order_id", [None, 7, 7.0, True, b"7"])
 async def test_what_is_no_order_id_is_refused_at_once(shell: Shell, order_id: object) -> None:
-    with pytest.raises(TypeError, match="an order id is text or a whole number"):
+    with pytest.raises(TypeError, match="an order id is text such as"):
         await shell.account.wait_for(order_id, timeout=60)  # type: ignore[arg-type]
 
 

@@ -25,7 +25,7 @@ LOOK_MS: Final = 100
 STEP_MS: Final = 20
 REST_MS: Final = 500
 STOP_S: Final = 3.0
-SIDE_BY_SIDE: Final = 15
+SIDE_BY_SIDE: Final = 20
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,6 +75,14 @@ class Run:
         self._is_up = False
 
     async def __aenter__(self) -> Run:
+        try:
+            await self._start()
+        except BaseException:
+            await self._stack.aclose()
+            raise
+        return self
+
+    async def _start(self) -> None:
         exchange = await self._stack.enter_async_context(self._exchange)
         file = self._plan.script.file
         process = await start_program(self._plan.found, exchange.place, exchange.key, work_ms=file.work_ms, life_s=file.life_s)
@@ -85,7 +93,6 @@ class Run:
             self._clock.spawn(self._read(process.stdout, self._sightings.take), "chaos output"),
             self._clock.spawn(self._read(process.stderr, self._note), "chaos errors"),
         )
-        return self
 
     async def __aexit__(self, *_: object) -> None:
         await self._stack.aclose()

@@ -18,10 +18,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def run_command(arguments: list[str]) -> int:
     """Runs one command; returns its exit code."""
-    from userstream.entry.cli.app import make_app
     from userstream.entry.cli.output import complain, hush_broken_pipe
 
     try:
+        # Ctrl-C may come while this is read, which takes most of a short command's time
+        from userstream.entry.cli.app import make_app
+
         return make_app().run(arguments)
     except SettingsError as error:
         complain(str(error))

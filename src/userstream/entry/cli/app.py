@@ -6,7 +6,7 @@ from collections.abc import Callable
 from importlib import import_module
 from importlib.metadata import version
 
-from cyclopts import App, CycloptsError
+from cyclopts import App, CycloptsError, Parameter
 
 from userstream.entry.cli import OK, USAGE
 
@@ -32,6 +32,7 @@ class Commands:
             help="A correct, real-time, durable picture of many exchange accounts.\n\nBegin with: userstream demo",
             version=version("userstream"),
             result_action="return_value",
+            default_parameter=Parameter(negative=()),
         )
 
     def run(self, arguments: list[str]) -> int:

@@ -12,7 +12,8 @@ from cyclopts import Parameter
 
 from userstream.domain.certificate import Certificate, Interval, certify, public_certificate
 from userstream.domain.events import Mismatch
-from userstream.entry.cli.output import say
+from userstream.entry.cli.output import say, show_time
+from userstream.entry.cli.stores import require_store
 from userstream.kernel.errors import SettingsError, nearest
 from userstream.kernel.ids import AccountId, Millis
 
@@ -23,12 +24,12 @@ NOT_MILLISECONDS: Final = range(10_000_000, 100_000_000_000)
 
 
 def audit(
-    account: str,
+    account: Annotated[str, Parameter(help="The account's name in the store.")],
     *,
     store: Annotated[Path, Parameter(help="The database file.")] = STORE,
     from_: Annotated[str | None, Parameter(name="--from", help="ISO date or time (UTC if it does not say), or milliseconds.")] = None,
     until: Annotated[str | None, Parameter(help="As --from; what lies at it is outside. Without it: up to the last thing known.")] = None,
-    json: Annotated[bool, Parameter(negative="", help="One JSON object.")] = False,
+    json: Annotated[bool, Parameter(help="One JSON object.")] = False,
 ) -> int:
     """Print the completeness certificate of an account: what is proven, what only the stream told, what is missing.
 
@@ -36,8 +37,7 @@ def audit(
     lies in the interval, or a mismatch is open. Example: `userstream audit alice --store userstream.db --from 2026-01-31`
     """
     since_ms, until_ms = _read_time("--from", from_), _read_time("--until", until)
-    if not store.is_file():
-        raise SettingsError(f"there is no store {store}; a store is made by userstream run")
+    require_store(store)
     certificate = asyncio.run(_audit(store, account, since_ms, until_ms))
     if json:
         say(msgspec.json.encode(public_certificate(certificate)).decode())
@@ -68,7 +68,7 @@ async def _audit(store: Path, account: str, since: Millis | None, until: Millis 
     await _check_account(store, account)
     for option, moment in (("--from", since), ("--until", until)):
         if moment is not None and moment > clock.wall():
-            raise SettingsError(f"{option} {_utc(moment)} lies in the future")
+            raise SettingsError(f"{option} {show_time(moment)} lies in the future")
     evidence = await SqliteEvidence(store, clock).gather(AccountId(account))
     try:
         return certify(evidence, since, until)
@@ -103,19 +103,13 @@ def _show(certificate: Certificate) -> None:
     table = Table("from", "until", "state", "fills")
     for interval in certificate.intervals:
         grows = certificate.is_growing and interval is certificate.intervals[-1]
-        table.add_row(_utc(interval.since), f"{_utc(interval.until)}{' (growing)' if grows else ''}", interval.state, _fills(interval))
+        table.add_row(
+            show_time(interval.since), f"{show_time(interval.until)}{' (growing)' if grows else ''}", interval.state, _fills(interval)
+        )
     console.print(table)
     for mismatch in certificate.mismatches:
         console.print(f"mismatch: {_sentence(mismatch)}")
     console.print(_verdict(certificate))
-
-
-def _utc(moment: int) -> str:
-    try:
-        shown = datetime.fromtimestamp(moment / 1_000, UTC)
-    except (ValueError, OverflowError, OSError):
-        return f"{moment} ms"
-    return shown.isoformat(sep=" ", timespec="milliseconds").removesuffix("+00:00")
 
 
 def _fills(interval: Interval) -> str:
@@ -125,7 +119,7 @@ def _fills(interval: Interval) -> str:
 
 def _sentence(mismatch: Mismatch) -> str:
     cause = f", found by {mismatch.cause}" if mismatch.cause else ""
-    since = f", since {_utc(mismatch.since)}" if mismatch.since else ""
+    since = f", since {show_time(mismatch.since)}" if mismatch.since else ""
     return f"{mismatch.subject} {mismatch.key}: ours {mismatch.ours}, theirs {mismatch.theirs}{since}{cause}"
 
 
@@ -134,5 +128,5 @@ def _verdict(certificate: Certificate) -> str:
         return f"NOT WHOLE: {len(certificate.holes)} holes, {len(certificate.mismatches)} open mismatches"
     if certificate.complete_since is None:
         return "no hole; nothing is proven yet, all is the stream's word"
-    proven = f"every fill from {_utc(certificate.complete_since)} to {_utc(certificate.proven_until or 0)} is in"
+    proven = f"every fill from {show_time(certificate.complete_since)} to {show_time(certificate.proven_until or 0)} is in"
     return f"WHOLE: {proven}; what follows is the stream's word"

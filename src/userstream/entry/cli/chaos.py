@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -31,8 +32,8 @@ def chaos(
     script: Annotated[list[str] | None, Parameter(help="Only these fault scripts; without it, all.")] = None,
     seeds: Annotated[int, Parameter(help="How often each script is played, each time with another seed.")] = 1,
     python: Annotated[Path | None, Parameter(help="The Python of an environment that has the other clients.")] = None,
-    scripts: Annotated[bool, Parameter(name="--list", negative="", help="Only list the scripts and the clients.")] = False,
-    json: Annotated[bool, Parameter(negative="", help="Print the scores as one JSON object.")] = False,
+    scripts: Annotated[bool, Parameter(name="--list", help="Only list the scripts and the clients.")] = False,
+    json: Annotated[bool, Parameter(help="Print the scores as one JSON object.")] = False,
 ) -> int:
     """Run clients through fault scripts at the paper exchange, and compare what their users saw with the exchange's books.
 
@@ -49,7 +50,10 @@ def chaos(
     found = asyncio.run(find_versions(clients, str(python or sys.executable)))
     if scripts:
         return _list(chosen, found, json=json)
-    scores = asyncio.run(_play(found, chosen, seeds))
+    try:
+        scores = asyncio.run(_play(found, chosen, seeds))
+    except asyncio.CancelledError:
+        return 1
     if json:
         say(msgspec.json.encode(_report(found, scores)).decode())
     else:
@@ -65,6 +69,10 @@ async def _play(found: tuple[Found, ...], chosen: tuple[ChaosScript, ...], seeds
     from userstream.adapters.clock import SystemClock
     from userstream.entry.chaos.runs import make_plans, play_wave, waves_of
 
+    playing = asyncio.current_task()
+    assert playing is not None
+    # asked to end, it still ends the programs it started
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, playing.cancel)
     plans, scores = make_plans(found, chosen, seeds), list["Score"]()
     with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as progress:
         bar = progress.add_task("runs", total=len(plans))

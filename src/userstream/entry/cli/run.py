@@ -15,6 +15,7 @@ from cyclopts import Parameter
 from userstream.domain.events import Event, GapOpened, GapRepaired, MarginCalled, Mismatch, StreamChanged, public_form
 from userstream.domain.words import StreamState
 from userstream.entry.cli.output import complain
+from userstream.entry.cli.stores import check_store_place
 from userstream.kernel.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 def run(
     *,
-    config: Annotated[Path, Parameter(help="The configuration file (TOML).")] = Path("userstream.toml"),
+    config: Annotated[Path, Parameter(help="The configuration file (TOML; docs/reference/configuration.md).")] = Path("userstream.toml"),
     seconds: Annotated[float | None, Parameter(help="Stop after so long; without it, run until SIGTERM or Ctrl-C.")] = None,
 ) -> int:
     """Run all accounts of a configuration file.
@@ -45,6 +46,7 @@ def run(
     if seconds is not None and not (math.isfinite(seconds) and seconds > 0):
         raise SettingsError(f"--seconds {seconds:g} must be a number above 0")
     configuration = read_configuration(config)
+    check_store_place(Path(configuration.store.path))
     configure_logs(
         level=configuration.log.level, as_json=None if configuration.log.format == "auto" else configuration.log.format == "json"
     )
@@ -98,6 +100,8 @@ async def _start_accounts(application: Application, configuration: Configuration
     if not configuration.websocket_enabled:
         log.warning("WEBSOCKET_ENABLED is false: started without connections", action="disabled")
         return
+    if not configuration.accounts:
+        log.warning("every account of the configuration has enabled = false: nothing is run", action="no_account_enabled")
     for settings in configuration.accounts:
         account = await application.add(settings)
         account.on(StreamChanged, GapOpened, GapRepaired, MarginCalled, Mismatch, handler=_report)

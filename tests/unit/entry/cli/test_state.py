@@ -14,6 +14,7 @@ from tests.support.events import balance_set, filled, order_changed, position_se
 from tests.support.records import record
 from userstream.adapters.sqlite import SqliteStore
 from userstream.entry.cli import run_command
+from userstream.ports import Record
 from userstream.runtime.pump import Pump
 
 Capture = pytest.CaptureFixture[str]
@@ -25,21 +26,25 @@ RECORDS = (
 )
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Path:
+def make_store(path: Path, *records: Record) -> Path:
     async def write() -> None:
         clock = ManualClock()
-        async with await SqliteStore.open(tmp_path / "a.db", clock) as store:
+        async with await SqliteStore.open(path, clock) as store:
             pump = Pump(store, store, "tables", clock=clock)
             pump.start()
-            for one in RECORDS:
+            for one in records:
                 store.append(one)
             await store.flush()
             await pump.drain()
             await pump.stop()
 
     asyncio.run(write())
-    return tmp_path / "a.db"
+    return path
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    return make_store(tmp_path / "a.db", *RECORDS)
 
 
 def asked(capsys: Capture, store: Path, *words: str) -> Any:
@@ -68,6 +73,7 @@ def test_people_get_tables(store: Path, capsys: Capture) -> None:
     told = capsys.readouterr().out
     assert all(word in told for word in ("balances", "positions", "coverage", "BTCUSDT"))
     assert "None" not in told
+    assert told.count("time (UTC)") == 4
 
 
 def test_mistakes_are_told(tmp_path: Path, store: Path, capsys: Capture) -> None:
@@ -75,3 +81,16 @@ def test_mistakes_are_told(tmp_path: Path, store: Path, capsys: Capture) -> None
     assert "there is no store" in capsys.readouterr().err
     assert run_command(["state", str(store), "--orders", "some"]) == 2
     assert run_command(["state", str(store), "--fills", "-1"]) == 2
+    assert run_command(["state", str(store), "--account", "nobody"]) == 2
+    assert "no account 'nobody'; the store has alice, bob" in capsys.readouterr().err
+
+
+def test_the_newest_fills_are_the_newest_of_all_accounts_by_the_venues_time(tmp_path: Path, capsys: Capture) -> None:
+    late, early = ((filled(account="bob", trade_id=str(n), transaction_time=n) for n in numbers) for numbers in ((40, 50), (10, 20)))
+    alices = (filled(trade_id=str(n), transaction_time=n) for n in (30, 45))
+    # bob's early fills come last: a gap of his was repaired after everything else
+    records = (record(*late, account="bob", sequence=1), record(*alices, sequence=1), record(*early, account="bob", sequence=3))
+    store = make_store(tmp_path / "b.db", *records)
+    assert [row["trade_id"] for row in asked(capsys, store, "--fills", "3")["fills"]] == ["50", "45", "40"]
+    assert [row["trade_id"] for row in asked(capsys, store, "--fills", "9")["fills"]] == ["50", "45", "40", "30", "20", "10"]
+    assert [row["trade_id"] for row in asked(capsys, store, "--fills", "1", "--account", "alice")["fills"]] == ["45"]
