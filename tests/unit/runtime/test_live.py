@@ -466,3 +466,12 @@ def test_a_thread_that_waits_when_the_loop_ends_is_told_so() -> None:
 
     asyncio.run(run())
     assert [type(error) for error in outcome] == [ConnectionError]
+
+
+async def test_trouble_beside_the_journal_is_trouble_of_the_store(shell: Shell) -> None:
+    await live(shell)
+    said = [""]
+    account = LiveAccount(shell.runner, shell.clock, shell.journal, trouble_beside=lambda: said[0])
+    assert account.health.is_healthy
+    said[0] = "the tables do not follow the journal: disk is full"
+    assert (account.health.is_healthy, account.health.store_trouble) == (False, said[0])
