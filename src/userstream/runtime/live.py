@@ -416,12 +416,6 @@ def _is_running_here(loop: asyncio.AbstractEventLoop) -> bool:
         return False
 
 
-def _order_key(order_id: object) -> str:
-    if isinstance(order_id, bool) or not isinstance(order_id, str | int):
-        raise TypeError(f"an order id is text or a whole number, not {type(order_id).__name__}")
-    return str(order_id)
-
-
 def _state_key(event: Event) -> object:
     match event:
         case OrderChanged():
