@@ -425,3 +425,9 @@ def _state_key(event: Event) -> object:
         case BalanceSet():
             return ("balance", event.asset)
     return ("event", event.sequence)
+
+
+def _order_key(order_id: object) -> str:
+    if isinstance(order_id, bool) or not isinstance(order_id, str | int):
+        raise TypeError(f"an order id is text or a whole number, not {type(order_id).__name__}")
+    return str(order_id)
