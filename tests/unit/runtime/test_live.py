@@ -271,9 +271,9 @@ async def test_waiting_in_vain_says_how_far_the_order_came(shell: Shell) -> None
     assert (await shell.account.wait_for("77", final=False)).order_id == "77"
 
 
-@pytest.mark.parametrize("order_id", [None, 7, 7.0, True, b"7"])
+@pytest.mark.parametrize("order_id", [None, 7.0, True, b"7"])
 async def test_what_is_no_order_id_is_refused_at_once(shell: Shell, order_id: object) -> None:
-    with pytest.raises(TypeError, match="an order id is text such as"):
+    with pytest.raises(TypeError, match="an order id is text or a whole number"):
         await shell.account.wait_for(order_id, timeout=60)  # type: ignore[arg-type]
 
 
