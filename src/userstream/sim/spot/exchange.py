@@ -34,6 +34,7 @@ from userstream.sim.books import (
 from userstream.sim.instruments import is_amount
 from userstream.sim.ledger import money
 from userstream.sim.market import STEP_MS, grid_after
+from userstream.sim.marketplace import Marketplace
 from userstream.sim.spot.admission import order_of
 from userstream.sim.spot.books import NewList, NewSpotOrder, OrderList, PreventedMatch, Replaced, SpotOrder
 from userstream.sim.spot.instruments import check_client_id, check_price
@@ -415,3 +416,10 @@ def _as_spot(order: NewOrder) -> NewSpotOrder:
         client_order_id=order.client_order_id,
         self_trade_prevention=order.self_trade_prevention,
     )
+
+
+def spot_of(place: Marketplace) -> SpotExchange:
+    """The exchange, if it is a spot exchange. Raises Refused("only_spot") for another one."""
+    if isinstance(place, SpotExchange):
+        return place
+    raise Refused("only_spot", "this is for spot; the account is at a venue of contracts")
