@@ -50,6 +50,7 @@ class SpotOrder(Order, kw_only=True):
     strategy_id: int | None = None
     strategy_type: int | None = None
     expiry: Expiry = Expiry.NONE
+    cancel_id: str = ""  # the client id of the request that cancelled it
 
 
 class NewSpotOrder(NewOrder, frozen=True, kw_only=True):

@@ -359,6 +359,7 @@ class SpotTrading:
         account = self._world.owner(order)
         waited = order.status is OrderStatus.PENDING_NEW
         order.status, order.expiry, order.updated_time = ending.status, ending.expiry, self._world.now
+        order.cancel_id = ending.request_id
         self._close(account, order)
         self.lock_exactly(order, ZERO)
         execution = Execution.CANCELED if ending.status is OrderStatus.CANCELED else Execution.EXPIRED
