@@ -144,7 +144,7 @@ def test_order(request: Request) -> Json:
 
 
 def cancel_order(request: Request) -> Json:
-    """An order of a list takes the whole list with it, and the answer is the list."""
+    """An order of a list takes the whole list with it; the answer shows only the order that was named."""
     parameters, symbol = request.parameters, request.symbol()
     order_id, client_order_id = names_of(request)
     try:

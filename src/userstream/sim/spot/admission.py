@@ -6,7 +6,7 @@ Nothing here changes anything.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from decimal import ROUND_DOWN, Decimal
+from decimal import Decimal
 from typing import Final
 
 from userstream.sim.books import ZERO, Instrument, Order, Refused, Side
@@ -89,7 +89,7 @@ def quantity_for(world: SpotWorld, order: SpotOrder) -> Decimal:
     for level in offers(world, order):
         if not reaches(order.side, limit, level.price):
             break
-        part = min(level.quantity, (left / level.price / step).quantize(Decimal(1), ROUND_DOWN) * step)
+        part = min(level.quantity, left // (level.price * step) * step)
         if part <= ZERO:
             break
         quantity, left = quantity + part, left - part * level.price
