@@ -62,8 +62,9 @@ class Lists:
         if order_list is None:
             return
         for each in self._orders(order_list):
-            if is_open(each) and each.locked:
-                self._trading.lock_exactly(each, min(each.locked, self.need(each)))
+            if is_open(each) and each.locked > self.need(each):
+                self._trading.lock_exactly(each, self.need(each))
+                self._world.tell_balances(self._world.owner(each), [paid_with(self._world, each)])
         self._world.tell_list(order_list, "updated")
 
     def settle(self) -> None:

@@ -66,9 +66,9 @@ class Wallets:
 
     def lock(self, asset: str, amount: Decimal, now: Millis) -> None:
         """Set so much of the free part aside for an order. Refused("balance_insufficient") when there is not enough."""
-        wallet = self._wallet(asset, now)
-        if amount > wallet.free:
+        if amount > self.free(asset):
             raise Refused("balance_insufficient", f"{asset} is insufficient")
+        wallet = self._wallet(asset, now)
         wallet.free -= amount
         wallet.locked += amount
 
@@ -80,9 +80,10 @@ class Wallets:
 
     def hold(self, asset: str, amount: Decimal, now: Millis) -> None:
         """Others lock a positive amount of the free part, or unlock a negative one."""
+        known = self.wallets.get(asset, Wallet(asset=asset))
+        if amount > known.free or -amount > known.held:
+            raise Refused("balance_insufficient", f"{asset}: {known.free} is free, {known.held} is locked from outside")
         wallet = self._wallet(asset, now)
-        if amount > wallet.free or -amount > wallet.held:
-            raise Refused("balance_insufficient", f"{asset}: {wallet.free} is free, {wallet.held} is locked from outside")
         wallet.free -= amount
         wallet.held += amount
 
@@ -92,9 +93,9 @@ class Wallets:
         self, income_type: str, asset: str, amount: Decimal, now: Millis, *, symbol: str = "", trade_id: str = "", info: str = ""
     ) -> None:
         """Add one line to the cash history and its amount to the free part. Nothing else ever changes the whole of a wallet."""
-        wallet = self._wallet(asset, now)
-        if wallet.free + amount < ZERO:
+        if self.free(asset) + amount < ZERO:
             raise Refused("balance_insufficient", f"{asset} is insufficient")
+        wallet = self._wallet(asset, now)
         wallet.free += amount
         self.income.append(
             Income(
