@@ -9,6 +9,7 @@ from tests.unit.sim.spot_kit import SOCKET, VENUE, open_spot, part, rows
 from userstream.sim.dialects import binance_spot
 from userstream.sim.dialects.binance_spot import ENDPOINTS
 from userstream.sim.dialects.binance_spot_calls import Security
+from userstream.sim.venue import Call
 
 # What the documents list for recovery and trading, and what other clients call at their start.
 DOCUMENTED = [
@@ -75,7 +76,7 @@ def test_answers_are_in_microseconds_on_request() -> None:
     desk = open_spot()
     headers = {"x-mbx-time-unit": "MICROSECOND"}
     assert desk.send("GET", "/api/v3/time")["serverTime"] == START
-    call = binance_spot.Call(method="GET", path="/api/v3/time", headers=headers)
+    call = Call(method="GET", path="/api/v3/time", headers=headers)
     assert desk.hall.dialect.answer(call, START).body == b'{"serverTime":%d}' % (START * 1000)
 
 

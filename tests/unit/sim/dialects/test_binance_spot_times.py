@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from tests.unit.sim.kit import START
 from userstream.sim.dialects.binance_spot_times import answer_in_microseconds, event_in_microseconds, in_milliseconds
+from userstream.sim.venue import Json
 
 
 @given(st.integers(0, 4_102_444_800_000))
@@ -15,7 +16,7 @@ def test_the_size_of_a_time_tells_its_unit(time: int) -> None:
 
 
 def test_times_of_an_answer_are_widened_wherever_they_stand() -> None:
-    answer = {"time": START, "workingTime": -1, "orderId": 5, "rows": [{"updateTime": START, "price": "1"}]}
+    answer: Json = {"time": START, "workingTime": -1, "orderId": 5, "rows": [{"updateTime": START, "price": "1"}]}
     assert answer_in_microseconds(answer) == {
         "time": START * 1000,
         "workingTime": -1,
