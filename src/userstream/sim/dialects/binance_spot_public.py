@@ -106,30 +106,32 @@ def _symbol_row(instrument: Instrument) -> dict[str, Json]:
 
 def _filters(instrument: Instrument) -> list[dict[str, Json]]:
     tick, step, least = text_of(instrument.tick_size), text_of(instrument.step_size), text_of(instrument.min_quantity)
-    up, down = text_of(MAX_PRICE_SHARE), text_of(MIN_PRICE_SHARE)
+    most = text_of(instrument.max_market_quantity)
     return [
         {"filterType": "PRICE_FILTER", "minPrice": tick, "maxPrice": "100000000.00000000", "tickSize": tick},
         {"filterType": "LOT_SIZE", "minQty": least, "maxQty": text_of(instrument.max_quantity), "stepSize": step},
         {"filterType": "ICEBERG_PARTS", "limit": MAX_ICEBERG_PARTS},
-        {
-            "filterType": "MARKET_LOT_SIZE",
-            "minQty": text_of(Decimal(0)),
-            "maxQty": text_of(instrument.max_market_quantity),
-            "stepSize": step,
-        },
+        {"filterType": "MARKET_LOT_SIZE", "minQty": text_of(Decimal(0)), "maxQty": most, "stepSize": step},
         {
             "filterType": "TRAILING_DELTA",
-            "minTrailingAboveDelta": LEAST_TRAILING,
-            "maxTrailingAboveDelta": LARGEST_TRAILING,
-            "minTrailingBelowDelta": LEAST_TRAILING,
-            "maxTrailingBelowDelta": LARGEST_TRAILING,
+            **dict.fromkeys(("minTrailingAboveDelta", "minTrailingBelowDelta"), LEAST_TRAILING),
+            **dict.fromkeys(("maxTrailingAboveDelta", "maxTrailingBelowDelta"), LARGEST_TRAILING),
         },
+        *_worth_filters(instrument),
+        {"filterType": "MAX_NUM_ORDERS", "maxNumOrders": MAX_OPEN_ORDERS},
+        {"filterType": "MAX_NUM_ORDER_LISTS", "maxNumOrderLists": MAX_LISTS},
+        {"filterType": "MAX_NUM_ALGO_ORDERS", "maxNumAlgoOrders": MAX_STOP_ORDERS},
+        {"filterType": "MAX_NUM_ORDER_AMENDS", "maxNumOrderAmends": MAX_AMENDMENTS},
+    ]
+
+
+def _worth_filters(instrument: Instrument) -> list[dict[str, Json]]:
+    """What price and notional are held against the market."""
+    return [
         {
             "filterType": "PERCENT_PRICE_BY_SIDE",
-            "bidMultiplierUp": up,
-            "bidMultiplierDown": down,
-            "askMultiplierUp": up,
-            "askMultiplierDown": down,
+            **dict.fromkeys(("bidMultiplierUp", "askMultiplierUp"), text_of(MAX_PRICE_SHARE)),
+            **dict.fromkeys(("bidMultiplierDown", "askMultiplierDown"), text_of(MIN_PRICE_SHARE)),
             "avgPriceMins": AVERAGE_MINUTES,
         },
         {
@@ -140,10 +142,6 @@ def _filters(instrument: Instrument) -> list[dict[str, Json]]:
             "applyMaxToMarket": False,
             "avgPriceMins": AVERAGE_MINUTES,
         },
-        {"filterType": "MAX_NUM_ORDERS", "maxNumOrders": MAX_OPEN_ORDERS},
-        {"filterType": "MAX_NUM_ORDER_LISTS", "maxNumOrderLists": MAX_LISTS},
-        {"filterType": "MAX_NUM_ALGO_ORDERS", "maxNumAlgoOrders": MAX_STOP_ORDERS},
-        {"filterType": "MAX_NUM_ORDER_AMENDS", "maxNumOrderAmends": MAX_AMENDMENTS},
     ]
 
 
