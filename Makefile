@@ -3,7 +3,7 @@ UV ?= uv
 BIN := $(shell $(PYTHON) -c "import sysconfig; print(sysconfig.get_path('scripts'))")
 
 .DEFAULT_GOAL := help
-.PHONY: help check format lint types imports spelling test scenario processes coverage bench peers docs exports lock
+.PHONY: help check format lint types imports spelling test scenario processes mutants coverage bench peers docs exports lock
 
 help: ## what each word does
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  \1\t\2/'
@@ -35,6 +35,9 @@ scenario: ## only the client against the paper exchange, with faults
 
 processes: ## the same with real processes that are killed, stopped and cut off: minutes
 	$(PYTHON) -m pytest tests/processes -m "processes or not processes"
+
+mutants: ## the simulation against sources in which one safeguard is off: each must be caught
+	$(PYTHON) -m tests.simulation.mutation
 
 coverage: ## every test, with the lines and branches no test reaches
 	$(PYTHON) -m coverage run -m pytest

@@ -9,6 +9,8 @@ from typing import Protocol
 import msgspec
 
 from userstream.domain.events import Event
+from userstream.domain.evidence import Evidence
+from userstream.kernel.errors import StoreError
 from userstream.kernel.ids import AccountId, Millis
 from userstream.kernel.secret import Secret
 from userstream.wire.request import HttpRequest, HttpResponse
@@ -96,6 +98,16 @@ class Record(msgspec.Struct, frozen=True, array_like=True, gc=False):
     frame: bytes
     events: tuple[Event, ...]
 
+    @property
+    def last_sequence(self) -> int:
+        """The highest sequence of the record."""
+        return self.events[-1].sequence if self.events else self.sequence
+
+    @property
+    def memory_bytes(self) -> int:
+        """What it takes in memory, about: measured with the venues' commonest messages."""
+        return 400 + len(self.frame) + 1_300 * len(self.events)
+
 
 class StoredRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A record read back: `position` is its place among all accounts of the journal, for readers that save how far they came."""
@@ -114,6 +126,10 @@ class Journal(Protocol):
     def backlog(self) -> int:
         """Records handed over and not yet committed."""
 
+    @property
+    def trouble(self) -> StoreError | None:
+        """Why commits fail right now; None while all is well."""
+
     def watch(self, callback: Callable[[Sequence[Record]], None]) -> None:
         """Calls back on the event loop after each commit, with the records that it made durable, in order."""
 
@@ -126,8 +142,9 @@ class Journal(Protocol):
     async def read(self, *, after: int, limit: int) -> list[StoredRecord]:
         """Records of all accounts with a position above `after`."""
 
-    async def read_account(self, account: AccountId, *, after: int, limit: int) -> list[Record]:
-        """Records of one account whose last sequence is above `after`."""
+    async def read_account(self, account: AccountId, *, after: int, limit: int, whole: bool = False) -> list[Record]:
+        """Records of one account whose last sequence is above `after`, as far as they are kept. `whole`: raises NotKept, which names the
+        oldest place from which it can be read, when records above `after` were removed to make room."""
 
     async def save_checkpoint(self, account: AccountId, sequence: int, events: Sequence[Event]) -> None:
         """Keeps events that rebuild the account's state as it was after `sequence`, so that a restart reads little."""
@@ -154,6 +171,13 @@ class StateReader(Protocol):
     """Reads the tables, for commands and checks; also from another process."""
 
     async def rows(self, table: str, account: AccountId | None = None, *, limit: int = 1000) -> list[dict[str, object]]: ...
+
+
+class EvidenceReader(Protocol):
+    """Gathers what an account's certificate rests on."""
+
+    async def gather(self, account: AccountId) -> Evidence:
+        """All that is committed, as of one moment; nothing of an account that nobody knows."""
 
 
 class Metrics(Protocol):

@@ -36,7 +36,7 @@ from userstream.kernel.ids import AccountId
 from userstream.ports import Projection, Record, StateReader, StoredRecord
 
 ALICE: Final = AccountId("alice")
-MADE: Final = [name for name in TABLES if name not in ("cursors", "checkpoints", "meta")]
+MADE: Final = [name for name in TABLES if name not in ("cursors", "checkpoints")]
 
 
 class Tables(Projection, StateReader, Protocol): ...

@@ -31,7 +31,7 @@ from userstream.wire.question import (
     RestDialect,
 )
 from userstream.wire.request import HttpResponse
-from userstream.wire.session import Call, Connect, Effect, GiveUp, Opened, Ping, Reset, Send, Session
+from userstream.wire.session import Call, Connect, Effect, GiveUp, Opened, Ping, Reset, Send, Session, Troubled
 from userstream.wire.venue import AccountPlace, Credentials, VenueSpec
 
 GOLDEN: Final = Path(__file__).resolve().parent.parent / "golden"
@@ -57,7 +57,7 @@ QUESTIONS: Final[tuple[Question, ...]] = (
     AskOrder(SYMBOL, OrderId("12"), True),
     AskOrders(RECEIVED, RECEIVED),
     AskFills(SYMBOL, Millis(RECEIVED - 30 * DAY_MS), RECEIVED),
-    AskOrderFills(SYMBOL, OrderId("12")),
+    AskOrderFills(SYMBOL, OrderId("12"), Millis(RECEIVED - 30 * DAY_MS), RECEIVED),
     AskMovements(RECEIVED, RECEIVED),
 )
 
@@ -229,7 +229,9 @@ def test_deadlines_move_on_while_the_venue_cannot_be_reached(spec: VenueSpec) ->
     wished, now, times = session.open(Millis(0)), Millis(0), []
     for _ in range(12):
         for call in [effect for effect in wished if isinstance(effect, Call)]:
-            assert session.respond(call.tag, HttpResponse(status=0, body=b"no route"), now) == []
+            [told] = session.respond(call.tag, HttpResponse(status=0, body=b"no route"), now)
+            assert isinstance(told, Troubled)
+            assert told.reason == f"cannot reach {spec.real.rest_url}: no route"
         assert session.deadline() > now
         now = session.deadline()
         times.append(now)

@@ -21,11 +21,11 @@ from typing import Final, NamedTuple, TypeAlias
 
 import msgspec
 
-from userstream.adapters.coverage import COVERAGE_EVENTS, Coverage, CoverageState, fold_coverage
 from userstream.adapters.memory import MemoryProjection
 from userstream.adapters.sequences import last_of
 from userstream.adapters.sqlite import open_reader
 from userstream.domain.account import Account
+from userstream.domain.coverage import COVERAGE_EVENTS, Coverage, CoverageState, fold_coverage
 from userstream.domain.events import Event, FillCompleted, Filled, OrderChanged
 from userstream.domain.fold import apply
 from userstream.domain.words import FINAL, OrderStatus
@@ -294,12 +294,18 @@ async def check_tables(history: History) -> list[str]:
     reached = [stored for stored in history.records if stored.position <= history.position]
     fold = MemoryProjection()
     await fold.apply(PROJECTOR, reached)
-    wrong = [
-        f"table {table} is not the fold of the journal" for table in FOLDED if await fold.rows(table, limit=ALL) != history.tables[table]
-    ]
+    kept, made = history.tables, {table: await fold.rows(table, limit=ALL) for table in FOLDED}
+    torn = [table for table in FOLDED if made[table] != kept[table]]
+    wrong = [f"table {table} is not the fold of the journal: {_contrast(made[table], kept[table])}" for table in torn]
     if history.position and (not reached or reached[-1].position != history.position):
         wrong.append(f"the tables stand at position {history.position}, which the journal does not have")
     return wrong
+
+
+def _contrast(made: list[Row], kept: list[Row]) -> str:
+    """The first of what differs; nothing where only the order does."""
+    absent, extra = [row for row in made if row not in kept], [row for row in kept if row not in made]
+    return f"{len(absent)} rows absent {absent[:1]}, {len(extra)} rows too many {extra[:1]}"
 
 
 def check_checkpoint(history: History) -> list[str]:

@@ -27,7 +27,9 @@ ACCOUNT: Final = "paper-1"
 KEY: Final = "canary-key-of-the-paper-account-0001"
 SECRET: Final = "canary-secret-of-the-paper-account-0002"
 LOOK_MS: Final = 10
-LONG_S: Final = 60.0
+LIVING: Final = ("new", "partially_filled")
+LONG_S: Final = 90.0
+"""Longer than a minute: a client whose request budget is used up waits for the next one."""
 START_S: Final = 30.0
 
 QUICK_RECOVERY: Final = {"lag_s": 0.2, "overlap_s": 1.0, "audit_s": 3.0, "history_s": 30.0, "poll_s": 1.0, "backfill_s": 600.0}
@@ -58,6 +60,15 @@ async def start_process(*words: str, environment: Mapping[str, str] = {}, cwd: P
     return await asyncio.create_subprocess_exec(
         sys.executable, *words, stdin=pipe, stdout=pipe, stderr=pipe, env={**os.environ, "PYTHONPATH": str(ROOT), **environment}, cwd=cwd
     )
+
+
+class _VenueState(msgspec.Struct, frozen=True):
+    answered_429: int
+    answered_418: int
+
+
+class _State(msgspec.Struct, frozen=True):
+    venues: dict[str, _VenueState]
 
 
 class Exchange:
@@ -99,6 +110,15 @@ class Exchange:
         """Lets the account trade from now on."""
         await self.act("rate", events_per_s=str(events_per_s))
 
+    async def fall_silent(self, account: str) -> None:
+        """Nothing happens to the account any more: it trades no longer, and no order is left that the moving prices could fill."""
+        await self.act("pause_trading")
+        while living := [order for order in (await self.books(account)).orders if order.status in LIVING]:
+            for order in living:
+                # it may have been filled meanwhile
+                with contextlib.suppress(AssertionError):
+                    await self.act("cancel", account=account, symbol=order.symbol, order_id=order.order_id)
+
     async def truth(self, account: str = ACCOUNT) -> bytes:
         """The exchange's own books, as it tells them."""
         async with self._web.get(f"{self.listing.control_url}/truth/{account}") as answer:
@@ -108,9 +128,11 @@ class Exchange:
     async def books(self, account: str = ACCOUNT) -> Books:
         return msgspec.json.decode(await self.truth(account), type=Books)
 
-    async def state(self) -> Json:
+    async def refusals(self) -> int:
+        """How often it had to answer that it was asked too much."""
         async with self._web.get(f"{self.listing.control_url}/state") as answer:
-            return msgspec.json.decode(await answer.read(), type=Json)
+            state = msgspec.json.decode(await answer.read(), type=_State)
+        return sum(venue.answered_429 + venue.answered_418 for venue in state.venues.values())
 
     def freeze(self) -> None:
         """The venue stands still: nothing is closed, nothing is answered."""
@@ -168,17 +190,20 @@ class Client:
         assert holds(), words()
 
     def send(self, number: signal.Signals) -> None:
-        self.process.send_signal(number)
+        """A signal, if it still runs. Not through the process object, which would take the exit code away from who waits for it."""
+        if self.process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.process.pid, number)
 
     async def kill(self) -> None:
         """SIGKILL: no farewell, no flush."""
         if self.process.returncode is None:
-            self.process.kill()
+            self.send(signal.SIGKILL)
         assert await self.wait() == -signal.SIGKILL
 
     async def stop(self) -> int:
         """SIGTERM, and the exit code that follows."""
-        self.process.terminate()
+        self.send(signal.SIGTERM)
         return await self.wait()
 
     async def wait(self) -> int:
@@ -193,8 +218,7 @@ class Client:
 
     async def end(self) -> None:
         """Leaves nothing running, however the test went."""
-        with contextlib.suppress(ProcessLookupError):
-            self.process.kill()
+        self.send(signal.SIGKILL)
         await self.process.wait()
         await asyncio.wait([self._reading])
 
@@ -208,7 +232,7 @@ class Place:
         self.configuration = folder / "userstream.toml"
         self._clients: list[Client] = []
 
-    def configure(self, rest_url: str, ws_url: str, *, recovery: Mapping[str, float] = {}, stream: Mapping[str, float] = {}) -> None:
+    def configure(self, rest_url: str, ws_url: str, *, recovery: Mapping[str, float] = {}, stream: Mapping[str, float | bool] = {}) -> None:
         """Writes the configuration file: quick settings, unless others are given."""
         account = {
             "name": ACCOUNT,

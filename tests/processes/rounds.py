@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
+from statistics import median
 from typing import Final
 
 import msgspec
@@ -17,9 +18,10 @@ EVENTS_PER_S: Final = 40.0
 LONGEST_LIFE_MS: Final = 1_500
 
 
-class Figures(msgspec.Struct, kw_only=True):
-    """What came of a number of rounds. Durations in milliseconds; `slowest_recovery_ms` is from the start of a process to its account
-    being proven, among the processes that lived so long."""
+class Figures(msgspec.Struct, kw_only=True, dict=True):
+    """What came of a number of rounds. A recovery is from the start of a process to its account being proven, among the processes that
+    lived so long; the slowest ones wait for the next minute's request budget, which the runs before them have used up. `refusals`: how
+    often the venue had to say that it was asked too much."""
 
     kills: int = 0
     restarts: int = 0
@@ -28,20 +30,26 @@ class Figures(msgspec.Struct, kw_only=True):
     lost: int = 0
     doubled: int = 0
     invented: int = 0
+    median_recovery_ms: int = 0
     slowest_recovery_ms: int = 0
+    refusals: int = 0
     findings: list[str] = []
+
+    def __post_init__(self) -> None:
+        self._recoveries_ms: list[int] = []
 
     def note(self, round_number: int, client: Client, verdict: Verdict) -> None:
         """Takes in what a client left behind."""
         if client.live_after_ms is not None:
-            self.recoveries += 1
-            self.slowest_recovery_ms = max(self.slowest_recovery_ms, client.live_after_ms)
+            self._recoveries_ms.append(client.live_after_ms)
+            self.recoveries = len(self._recoveries_ms)
+            self.median_recovery_ms, self.slowest_recovery_ms = int(median(self._recoveries_ms)), max(self._recoveries_ms)
         self.doubled, self.invented = max(self.doubled, verdict.doubled), max(self.invented, verdict.invented)
         self.findings += [f"round {round_number}: {finding}" for finding in verdict.findings]
 
     @property
     def is_sound(self) -> bool:
-        return not (self.lost or self.doubled or self.invented or self.findings)
+        return not (self.lost or self.doubled or self.invented or self.refusals or self.findings)
 
 
 async def run_rounds(
@@ -75,4 +83,4 @@ async def _settle(place: Place, exchange: Exchange, figures: Figures, number: in
     client = await place.start()
     verdict = await settle(place, exchange, client)
     figures.note(number, client, verdict)
-    figures.fills, figures.lost = verdict.fills, verdict.lost
+    figures.fills, figures.lost, figures.refusals = verdict.fills, verdict.lost, await exchange.refusals()

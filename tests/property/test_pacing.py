@@ -25,28 +25,22 @@ def test_a_delay_stays_within_its_bounds_and_its_frame_never_shrinks(first: int,
 
 asks = st.tuples(st.integers(0, 400), st.booleans(), st.integers(0, 20_000))
 reports = st.tuples(st.just("report"), st.integers(0, LIMIT), st.just(0))
-closings = st.tuples(st.just("close"), st.integers(0, 90_000), st.just(0))
 
 
-@given(st.lists(st.one_of(asks, asks, asks, reports, closings), max_size=60), st.integers(0, MINUTE_MS))
+@given(st.lists(st.one_of(asks, asks, asks, reports), max_size=60), st.integers(0, MINUTE_MS))
 def test_no_minute_of_the_venues_clock_is_granted_more_than_the_cap(steps: list[tuple[object, ...]], start: int) -> None:
     budget, now = WeightBudget(LIMIT), 1_760_000_000_000 + start
     granted: Counter[int] = Counter()
     plain: Counter[int] = Counter()
-    closed_until = 0
     for first, second, pause in steps:
         assert isinstance(pause, int)
         now += pause
         if first == "report" and isinstance(second, int):
             budget.report(second, Millis(now))
-        elif first == "close" and isinstance(second, int):
-            closed_until = max(closed_until, now + second)
-            budget.close(Millis(now + second))
         elif isinstance(first, int) and isinstance(second, bool):
             wait_ms = budget.wait_ms(first, second, Millis(now))
-            assert 0 <= wait_ms <= max(MINUTE_MS, closed_until - now)
+            assert 0 <= wait_ms <= MINUTE_MS
             if wait_ms == 0:
-                assert now >= closed_until
                 granted[now // MINUTE_MS] += first
                 plain[now // MINUTE_MS] += 0 if second else first
                 assert second or budget.used <= LIMIT * 0.8

@@ -178,3 +178,22 @@ async def test_long_running_commands_end_at_once_where_they_cannot_begin(tmp_pat
     assert f"port {port}" in taken.err
     assert all("canary" not in outcome.err + outcome.out for outcome in (run, store, taken))
     assert all(outcome.err.count("userstream: ") == 1 for outcome in (run, store, taken))
+
+
+async def test_a_run_of_nobody_says_so(tmp_path: Path) -> None:
+    account = '[[account]]\nname = "a"\nvenue = "binance-usdm"\napi_key_env = "KEY"\nenabled = false\n'
+    (tmp_path / "u.toml").write_text(account)
+    outcome = await call("run", "--config", "u.toml", "--seconds", "0.2", environment={"KEY": "paper-key"}, cwd=tmp_path)
+    assert outcome.code == 0
+    assert "every account of the configuration has enabled = false" in outcome.err
+
+
+async def test_a_demo_in_a_pipe_speaks_while_it_runs_and_ends_with_a_line_break(tmp_path: Path) -> None:
+    process = await start("demo", "--seconds", "6", "--accounts", "2", "--rate", "30", cwd=tmp_path)
+    assert process.stdout is not None
+    first = await asyncio.wait_for(process.stdout.readline(), 30)
+    assert first.decode().split()[:4] == ["0", "s", "alice", "connecting,"]
+    assert process.returncode is None
+    rest = (await asyncio.wait_for(process.communicate(), 50))[0].decode()
+    assert rest.endswith("\n")
+    assert process.returncode == 0

@@ -16,6 +16,7 @@ from userstream.adapters.sqlite import open_reader
 from userstream.entry.comparison import Comparison, compare_account
 from userstream.sim.server import PaperExchangeServer
 from userstream.sim.settings import AccountSpec, SimulatorSettings
+from userstream.sim.venue import Call
 
 ROUNDS = 30
 
@@ -23,6 +24,10 @@ ROUNDS = 30
 def make_server(**simulator: object) -> PaperExchangeServer:
     spec = AccountSpec(account=NAME, balances={"USDT": Decimal(100_000)})
     return PaperExchangeServer(SimulatorSettings(accounts=(spec,), limits=WIDE, **simulator))  # type: ignore[arg-type]
+
+
+def act(server: PaperExchangeServer, action: str) -> None:
+    assert server.control.answer(Call(method="POST", path=f"/control/{action}", body=b"{}")).status == 200
 
 
 async def stored(path: Path, table: str) -> list[dict[str, object]]:
@@ -60,10 +65,12 @@ async def settle(server: PaperExchangeServer, path: Path) -> None:
 
 async def test_ordered_restart_goes_on(tmp_path: Path) -> None:
     server = make_server(rate=60, seed=3)
+    act(server, "pause_trading")  # what happened before anybody looked is nobody's care
     await server.start()
     try:
         for _ in range(3):
             async with open_desk(server=server, store=tmp_path / "desk.db", recovery=QUICK, stream=SHORT_PINGS) as desk:
+                act(server, "resume_trading")
                 await desk.application.clock.sleep(500)
             await desk.application.clock.sleep(200)
         await settle(server, tmp_path / "desk.db")
@@ -76,6 +83,7 @@ async def test_ordered_restart_goes_on(tmp_path: Path) -> None:
 @pytest.mark.timeout(240)
 async def test_kill_loop_loses_and_doubles_nothing(tmp_path: Path, seed: int) -> None:
     server, chance, path = make_server(rate=80, seed=4), random.Random(seed), tmp_path / "desk.db"
+    act(server, "pause_trading")  # what happened before anybody looked is nobody's care
     await server.start()
     try:
         for _ in range(ROUNDS):
@@ -95,6 +103,7 @@ async def one_killed_run(server: PaperExchangeServer, path: Path, life_s: float)
     words = {"api_key": key.api_key, "api_secret": key.api_secret, "rest_url": place.rest_url, "ws_url": place.ws_url}
     child.stdin.write(json.dumps(words).encode() + b"\n")
     await asyncio.wait_for(child.stdout.readline(), 20)
+    act(server, "resume_trading")
     reading = asyncio.ensure_future(child.stdout.read())
     await asyncio.wait({reading}, timeout=life_s)
     assert child.returncode is None, "the child ended by itself"

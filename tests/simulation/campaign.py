@@ -6,15 +6,16 @@ import hashlib
 import os
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from typing import Final
 
 import msgspec
 
 from tests.simulation.faults import FAULTS
 from tests.simulation.plan import Profile, plan_of
-from tests.simulation.run import run
+from tests.simulation.run import Report, run
 
 SEEDS_OF_A_TASK: Final = 25
 
@@ -39,6 +40,18 @@ class Totals(msgspec.Struct, kw_only=True):
     highest_weight: int = 0
     findings: list[Finding] = msgspec.field(default_factory=list)
     traces: list[tuple[int, str]] = msgspec.field(default_factory=list)
+
+    def note(self, report: Report) -> None:
+        """One more run."""
+        self.seeds += 1
+        self.fills += report.fills
+        self.simulated_ms += report.simulated_ms
+        self.hits.update(report.hits)
+        self.lateness_ms.update(report.lateness_ms)
+        self.highest_weight = max(self.highest_weight, report.weight)
+        self.traces.append((report.seed, report.trace))
+        if report.violation:
+            self.findings.append(Finding(seed=report.seed, violation=report.violation, text=report.text))
 
     def add(self, other: Totals) -> None:
         self.seeds += other.seeds
@@ -79,25 +92,21 @@ def run_some(seeds: range, venue: str, profile: Profile) -> Totals:
     totals = Totals()
     begun = time.process_time()
     for seed in seeds:
-        report = run(plan_of(seed, venue, profile))
-        totals.seeds += 1
-        totals.fills += report.fills
-        totals.simulated_ms += report.simulated_ms
-        totals.hits.update(report.hits)
-        totals.lateness_ms.update(report.lateness_ms)
-        totals.highest_weight = max(totals.highest_weight, report.weight)
-        totals.traces.append((seed, report.trace))
-        if report.violation:
-            totals.findings.append(Finding(seed=seed, violation=report.violation, text=report.text))
+        totals.note(run(plan_of(seed, venue, profile)))
     totals.cpu_s = time.process_time() - begun
     return totals
 
 
 def run_campaign(first: int, count: int, *, venue: str, profile: Profile = Profile.SWARM, jobs: int | None = None) -> Iterator[Totals]:
     """The totals so far, each time a task is done. The last is that of all."""
+    return run_portions(partial(run_some, venue=venue, profile=profile), first, count, jobs=jobs)
+
+
+def run_portions(work: Callable[[range], Totals], first: int, count: int, *, jobs: int | None) -> Iterator[Totals]:
+    """As `run_campaign`, with any work on some seeds."""
     totals = Totals()
     with ProcessPoolExecutor(jobs or os.cpu_count()) as pool:
-        tasks = [pool.submit(run_some, seeds, venue, profile) for seeds in _portions(first, count)]
+        tasks = [pool.submit(work, seeds) for seeds in _portions(first, count)]
         for task in tasks:
             totals.add(task.result())
             yield totals

@@ -10,10 +10,14 @@ from types import MappingProxyType
 from typing import Final, TypeAlias
 
 from tests.simulation.world import World
+from userstream.kernel.ids import Millis
 from userstream.sim import actions as act
-from userstream.sim.books import PositionSide
+from userstream.sim.books import NewAlgo, PositionSide, Refused, Side
+from userstream.sim.limits import LOOPBACK, MINUTE_MS
+from userstream.wire.pacing import MINUTE_EDGE_MS
 
 GARBAGE: Final = ('{"e":"ORDER_TRADE_UPDATE","E":1', "not json", "[]", '""', '{"e":7}', '{"e":"TRADE_LITE"}')
+TROUBLE_MS: Final = 400
 HTML: Final = "<html><body>502 Bad Gateway</body></html>"
 
 Fault: TypeAlias = Callable[[World, str, Random], bool]
@@ -119,9 +123,70 @@ def _slow_dials(world: World, chance: Random) -> None:
     world.scheduler.after(chance.randrange(1_000, 4_000), lambda: setattr(world.network, "slow_dials_ms", 0))
 
 
+def _hang_dials(world: World, chance: Random) -> None:
+    """Whoever dials gets neither a socket nor a refusal."""
+    world.network.slow_dials_ms = 1_000_000
+    world.scheduler.after(chance.randrange(200, 2_000), lambda: setattr(world.network, "slow_dials_ms", 0))
+
+
 def _slow_network(world: World, chance: Random) -> None:
     world.network.slow_ms = chance.randrange(50, 400)
     world.scheduler.after(chance.randrange(500, 4_000), lambda: setattr(world.network, "slow_ms", 0))
+
+
+def _refuse_for_a_while(world: World, chance: Random) -> None:
+    world.network.refused_dials = 100_000
+    world.scheduler.after(chance.randrange(500, 4_000), lambda: setattr(world.network, "refused_dials", 0))
+
+
+def _spend_weight(world: World, account: str, chance: Random) -> bool:
+    """Other programs behind the address use most of the minute's weight, so that proofs must wait for the next one."""
+    exchange = world.exchange
+    now, limits = exchange.now(), exchange.hall.room.limits
+    spent = limits.address(LOOPBACK).used(now)
+    wanted = limits.settings.weight_per_minute * chance.randrange(80, 93) // 100
+    if spent >= wanted:
+        return False
+    limits.charge(LOOPBACK, wanted - spent, now)
+    _be_in_trouble(world, world.now_plus(MINUTE_MS - now % MINUTE_MS + MINUTE_EDGE_MS))
+    return True
+
+
+def _be_in_trouble(world: World, until: Millis) -> None:
+    """Bounds of time hold from then on."""
+    world.exchange.last_trouble = world.scheduler.now
+    if world.scheduler.now < until:
+        world.scheduler.after(TROUBLE_MS, partial(_be_in_trouble, world, until))
+
+
+def _place_conditionals(world: World, account: str, chance: Random) -> bool:
+    """Conditional orders near the price: some will be triggered, one may be canceled."""
+    books = world.exchange.hall.room.exchange
+    placed = sum(_place_conditional(world, account, chance) for _ in range(_some(chance, 3)))
+    waiting = books.algo_orders(account, open_only=True)
+    if waiting and chance.random() < 0.3:
+        books.cancel_algo(account, algo_id=chance.choice(waiting).algo_id, now=world.exchange.now())
+    world.exchange.house.publish(world.exchange.hall, world.exchange.now())
+    return bool(placed)
+
+
+def _place_conditional(world: World, account: str, chance: Random) -> bool:
+    books, symbol = world.exchange.hall.room.exchange, chance.choice(world.exchange.symbols)
+    instrument, side = books.instruments[symbol], chance.choice((Side.BUY, Side.SELL))
+    price = books.mark_price(symbol) * (10_000 + chance.randrange(1, 30) * (1 if side is Side.BUY else -1)) / 10_000
+    wish = NewAlgo(
+        symbol=symbol,
+        side=side,
+        position_side=PositionSide.BOTH if not books.settings(account).hedge_mode else PositionSide.LONG,
+        order_type="stop_market",
+        quantity=max(instrument.min_quantity, (instrument.min_notional * 2 / price // instrument.step_size + 1) * instrument.step_size),
+        trigger_price=price // instrument.tick_size * instrument.tick_size,
+    )
+    try:
+        books.place_algo(account, wish, world.exchange.now())
+    except Refused:
+        return False
+    return True
 
 
 def _lag(world: World, account: str, chance: Random) -> bool:
@@ -177,6 +242,17 @@ def _stall(world: World, account: str, chance: Random) -> bool:
     return client.is_running
 
 
+def _stall_while_starting(world: World, account: str, chance: Random) -> bool:
+    """The first answers wait for long, that about the clock among them."""
+    client = world.clients[account]
+    if not client.is_running:
+        return False
+    client.kill()
+    client.start()
+    client.stalled_until = world.now_plus(chance.randrange(2_300, 5_000))
+    return True
+
+
 def _jump_wall(world: World, account: str, chance: Random) -> bool:
     world.clients[account].wall_error_ms += chance.choice((-3_600_000, -45_000, 30_000, 7_200_000))
     return True
@@ -230,7 +306,9 @@ FAULTS: Final[Mapping[str, Fault]] = MappingProxyType(
         "shutdown notice": _do(lambda account, chance: act.ShutdownNotice(account=account, close_after_s=_seconds(chance, 500, 4_000))),
         "dials refused": _network(_refuse_dials),
         "dials slow": _network(_slow_dials),
+        "dials hang": _network(_hang_dials),
         "network slow": _network(_slow_network),
+        "nobody listens": _network(_refuse_for_a_while),
         # keys
         "listen key expired": _do(lambda account, chance: act.ExpireKey(account=account)),
         "listen key deleted": _do(lambda account, chance: act.DeleteKey(account=account)),
@@ -243,6 +321,7 @@ FAULTS: Final[Mapping[str, Fault]] = MappingProxyType(
         "page of a proxy": _answer(502, HTML),
         "200 with a page": _answer(200, HTML),
         "403 of a firewall": _wait_answer(403),
+        "trades missing from history": _answer(200, "[]", path="/fapi/v1/userTrades"),
         "half an answer": _answer(200, '[{"symbol":"BTCUSDT","orderId":'),
         "connection cut in a call": _answer(503, abort=True),
         "result unknown": _answer(400, '{"code":-1007,"msg":"Timeout waiting for response"}'),
@@ -250,16 +329,19 @@ FAULTS: Final[Mapping[str, Fault]] = MappingProxyType(
         "429": _wait_answer(429),
         "418": _wait_answer(418),
         "REST behind": _lag,
+        "weight spent by others": _spend_weight,
         # clocks and processes
         "venue clock off": _skew,
         "wall clock jumps": _jump_wall,
         "stall": _stall,
+        "stall while starting": _stall_while_starting,
         "kill": _kill,
         "kill twice": _kill_twice,
         "stop": _stop,
         "disk slow": _slow_disk,
         # what an account lives through
         "burst": _burst,
+        "conditional orders": _place_conditionals,
         "liquidation": _close_leg(act.Liquidate),
         "deleveraging": _close_leg(act.Adl),
         "funding": _every_symbol(lambda account, symbol, chance: act.Fund(symbol=symbol, rate=Decimal("0.0001"))),

@@ -22,7 +22,20 @@ ACCOUNTS: Final = ("alice", "bob")
 ALONE: Final = 0.6
 """The share of runs with one account: twice as many runs in the same time, and what accounts do to each other is seen in the others."""
 
-COMMON: Final = frozenset({"cut everybody", "swizzle", "dials refused", "dials slow", "network slow", "price jump", "funding"})
+COMMON: Final = frozenset(
+    {
+        "cut everybody",
+        "swizzle",
+        "dials refused",
+        "dials slow",
+        "dials hang",
+        "network slow",
+        "price jump",
+        "funding",
+        "nobody listens",
+        "weight spent by others",
+    }
+)
 """What hits every account at once."""
 
 

@@ -10,6 +10,7 @@ from typing import Final
 
 import msgspec
 
+from tests.simulation.calm import stay_calm
 from tests.simulation.faults import FAULTS
 from tests.simulation.plan import STORM_MS, Plan, Strike
 from tests.simulation.scheduler import START
@@ -66,14 +67,23 @@ def _live_through(world: World, plan: Plan, hits: Counter[str]) -> None:
     for strike in plan.strikes:
         world.scheduler.at(Millis(START + strike.at_ms), partial(_strike, world, strike, hits))
     world.scheduler.run_until(Millis(START + STORM_MS))
-    world.exchange.perform(act.Clear())
+    _end_faults(world)
     _come_to_rest(world)
+    if not hits["weight spent by others"]:  # else proofs may still have to wait
+        stay_calm(world, plan.seed, untouched=not plan.strikes)
+        _come_to_rest(world)
     limits = world.exchange.hall.room.limits
     check(
         "I7",
         not (limits.slowed or limits.banned),
         f"the venue refused {limits.slowed} calls for their weight, {limits.highest} in a minute",
     )
+
+
+def _end_faults(world: World) -> None:
+    world.exchange.perform(act.Clear())
+    network = world.network
+    network.lost_calls = network.lost_answers = network.refused_dials = network.slow_dials_ms = network.slow_ms = 0
 
 
 def _come_to_rest(world: World) -> None:

@@ -21,6 +21,7 @@ ROOT = Path(__file__).parents[2]
 venues = pytest.mark.parametrize("venue", sorted(REGISTRY))
 
 
+@pytest.mark.timeout(300)
 @venues
 def test_no_invariant_breaks(venue: str) -> None:
     *_, totals = run_campaign(0, SEEDS, venue=venue)
@@ -30,6 +31,7 @@ def test_no_invariant_breaks(venue: str) -> None:
     assert len(FAULTS) >= 40
 
 
+@pytest.mark.timeout(120)
 @venues
 @pytest.mark.parametrize("profile", [Profile.STORM, Profile.ROTATION])
 def test_no_invariant_breaks_where_only_sockets_end(venue: str, profile: Profile) -> None:

@@ -7,15 +7,32 @@ of I4. I7, the weight budget, is the exchange's to say: see `run`.)
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import Final, Protocol, TypeAlias
 
 from tests.simulation.ground import Ground, TrueFill
-from userstream.domain.account import OrderKey
-from userstream.domain.events import Event, FillCompleted, Filled, GapOpened, GapRepaired, Mismatch, OrderChanged, SnapshotTaken
-from userstream.domain.words import FINAL, OrderStatus, StreamState
-from userstream.kernel.ids import Millis
+from userstream.domain.account import OrderKey, PositionKey
+from userstream.domain.events import (
+    Event,
+    FillCompleted,
+    Filled,
+    GapOpened,
+    GapRepaired,
+    Mismatch,
+    OrderChanged,
+    PositionSet,
+    SnapshotTaken,
+    StreamChanged,
+    Unrecognized,
+)
+from userstream.domain.registers import ABSENT_POSITION
+from userstream.domain.words import FINAL, OrderStatus, PositionSide, Source, StreamState
+from userstream.kernel.ids import Millis, Symbol
+from userstream.sim.books import OrderStatus as TrueStatus
+from userstream.sim.books import Side
+from userstream.sim.venue import Frame
 from userstream.wire.machine import Machine
 
 KNOWN_WITHIN_MS: Final = 20_000
@@ -28,7 +45,25 @@ DARK_TOLD_WITHIN_MS: Final = 9_000
 SPARED_WITHIN_MS: Final = 1_500
 """D: how late a fill of an account without troubles may be, however great the troubles of others."""
 
+KEYLESS_TOLD_WITHIN_MS: Final = 22_000
+"""K: the same, while the sockets live but the venue has nothing for them, because their listen key died in silence: it is extended every
+20 s. While calls fail, from the last that failed."""
+
+AGE_WITHIN_MS: Final = 33_000
+"""How old a socket may be; the policy replaces it after 25 s, the venue would end it."""
+
+DIALS_IN_A_LOOK: Final = 25
+"""How many sockets may be tried between two looks."""
+
+STALL_MS: Final = 1_100
+"""Without a look for so long, a process stood still."""
+
 FillName: TypeAlias = tuple[str, str, str]
+Told: TypeAlias = dict[FillName, tuple[object, ...]]
+
+ENDS: Final = {TrueStatus.EXPIRED_IN_MATCH: TrueStatus.EXPIRED}
+PROBE: Final = "ORDER_TRADE_UPDATE"
+"""An event that every socket of an account is there for."""
 
 
 class Violation(AssertionError):
@@ -49,6 +84,10 @@ class Links(Protocol):
 def check(name: str, holds: bool, text: str) -> None:
     if not holds:
         raise Violation(name, text)
+
+
+def _time_of(entry: tuple[Millis, Decimal]) -> Millis:
+    return entry[0]
 
 
 def name_of(fill: Filled | FillCompleted) -> FillName:
@@ -73,6 +112,16 @@ class Watch:
         self._began: Millis | None = None
         self._dark_since: Millis | None = None
         self._ever_told: set[FillName] = set()
+        self._highest = 0
+        self._resumed_at = -1
+        self._resumes = False
+        self._amounts: dict[PositionKey, list[tuple[Millis, Decimal]]] = {}
+        self._places: dict[PositionKey, tuple[Millis, int]] = {}
+        self._keyless_since: Millis | None = None
+        self._looked = Millis(0)
+        self._dials = 0
+        self._calm_ms: int | None = None
+        self._may_blink = True
 
     # --- the life of the process ---
 
@@ -84,12 +133,27 @@ class Watch:
         self._sequence, self._proven, self._gap_since = 0, machine.account.proven_until, None
         for event in durable:
             self._take(event)
-        self._mismatches.clear()
+        if self._sequence == self._resumed_at:
+            self._highest = self._sequence  # the run between left nothing on disk, not even that it began
+        self._resumed_at, self._resumes = self._sequence, self._sequence > 0
+        self._places.clear()
+        check("I10", set(machine.account.mismatches) == self._mismatches, "what is open does not survive a restart")
         self._learn_truth()
         self._missing = {name: true for name, true in self._true.items() if name not in self._told}
 
     def stopped(self, now: Millis) -> None:
-        self._running_since = self._dark_since = None
+        self._running_since = self._dark_since = self._keyless_since = None
+        self._dials = 0
+
+    def expect_calm(self, within_ms: int | None, *, may_blink: bool = False) -> None:
+        """From now on every fill is told within this time, and the account stays live without a gap, unless it `may_blink`."""
+        self._calm_ms, self._may_blink, self._spared = within_ms, may_blink, False
+
+    @property
+    def missing(self) -> list[TrueFill]:
+        """Executions that were not told yet, oldest first."""
+        self._learn_truth()
+        return list(self._missing.values())
 
     # --- what is told ---
 
@@ -97,12 +161,32 @@ class Watch:
         if not facts:
             return
         self._learn_truth()
+        first = facts[0].sequence
+        check("order of the journal", first > self._highest, f"{first} was given before: {self._highest} was the highest")
+        self._highest = max(event.sequence for event in facts)
+        if self._resumes:
+            self._resumes = False
+            check("gap", machine.account.gap_since is not None, "a run follows another without a gap")
         for event in facts:
             self._take(event)
-            if type(event) is Filled:
+            self._weigh(event, machine, now)
+
+    def _weigh(self, event: Event, machine: Machine, now: Millis) -> None:
+        match event:
+            case Filled():
                 self._time(name_of(event), now)
-            elif type(event) is SnapshotTaken:
+            case SnapshotTaken():
                 self._prove(machine)
+            case PositionSet():
+                self._place(event)
+            case Unrecognized(name="bytes"):
+                check("gap", machine.account.gap_since is not None, "bytes nobody could read, and no gap")
+            case GapOpened() if event.reason != "restart":
+                if not machine.feed.is_lit:
+                    self._hold_beginning(event, now)
+                check("calm", self._may_blink, f"a gap without a cause: {event.reason}")
+            case StreamChanged() if event.state is not StreamState.LIVE:
+                check("calm", self._may_blink, f"{event.state} without a cause: {event.reason}")
 
     def _take(self, event: Event) -> None:
         check("order of the journal", event.sequence > self._sequence, f"{event.sequence} after {self._sequence}")
@@ -122,6 +206,17 @@ class Watch:
             case Mismatch():
                 self._disagree(event)
 
+    def _hold_beginning(self, gap: GapOpened, now: Millis) -> None:
+        """What ended sockets took with them lies within the gap. Of what the venue itself kept back a client knows nothing, and after a
+        stall it cannot tell when a frame arrived.
+        """
+        lost = self._exchange.house.faults.counters
+        stalled = now - self._looked > STALL_MS
+        if lost.omitted or lost.dropped or lost.withheld or stalled or self._keyless_since is not None:
+            return
+        before = [true.name for true in self._missing.values() if (self._began or 0) <= true.fill.time < gap.since]
+        check("gap", not before, f"since {gap.since}, but {before} are unknown")
+
     def _time(self, name: FillName, now: Millis) -> None:
         true = self._true.get(name)
         if true is None:
@@ -132,6 +227,8 @@ class Watch:
         self._ever_told.add(name)
         late_ms = now - true.happened
         self.lateness_ms.append(late_ms)
+        if self._calm_ms is not None:
+            check("calm", late_ms <= self._calm_ms, f"{name} {late_ms} ms late, without a cause")
         if self._spared:
             check("I8", late_ms <= SPARED_WITHIN_MS, f"{name} {late_ms} ms late, without a trouble of its own")
 
@@ -143,6 +240,24 @@ class Watch:
             if known.status in FINAL:
                 check("I3", event.status is known.status, f"ended twice: {known} -> {event}")
         self._orders[key] = event
+
+    def _place(self, event: PositionSet) -> None:
+        """A leg is told as it was at its time. The stream tells the values of a millisecond in the order of their making, unless a REST
+        answer came between."""
+        key = (event.symbol, event.position_side)
+        if event.reason == ABSENT_POSITION:
+            self._places.pop(key, None)
+            return
+        time, amounts = event.transaction_time, self._amounts.get(key, [])
+        first, end = (bisect(amounts, time, key=_time_of) for bisect in (bisect_left, bisect_right))
+        known_time, known = self._places.get(key, (Millis(0), -1))
+        if event.source is Source.STREAM and not self._exchange.house.faults.counters.displaced:
+            check("I3", time >= known_time, f"{key} goes back from {known_time} to {time}")
+            first = max(first, known + 1) if time == known_time else first
+        found = [place for place in range(first, end) if amounts[place][1] == event.amount]
+        before = amounts[first - 1][1] if first else Decimal(0)
+        check("I3", bool(found) or (first == end and event.amount == before), f"{key} never was {event.amount} at {time}: {amounts[-9:]}")
+        self._places[key] = (time, found[0] if found and event.source is Source.STREAM else -1)
 
     def _repaired(self, event: GapRepaired) -> None:
         check("gap", event.since == self._gap_since, f"repaired {event.since}, open was {self._gap_since}")
@@ -175,11 +290,13 @@ class Watch:
         """Is anything overdue?"""
         if self._running_since is None:
             return
+        self._looked = now
         self._learn_truth()
         for true in self._missing.values():
             since = max(true.happened, self._running_since, self._exchange.last_trouble)
             check("I1 bounded", now - since <= KNOWN_WITHIN_MS, f"{true.name} of {true.happened} unknown at {now}")
             break  # the oldest
+        self._look_at_sockets(machine, links, now)
         if links.can_deliver:
             self._dark_since = None
         elif self._dark_since is None:
@@ -187,12 +304,43 @@ class Watch:
         elif now - self._dark_since > DARK_TOLD_WITHIN_MS:
             check("I6", machine.account.state is not StreamState.LIVE, f"live in the dark since {self._dark_since}")
 
+    def _look_at_sockets(self, machine: Machine, links: Links, now: Millis) -> None:
+        if machine.account.state in (StreamState.STALE, StreamState.POLLING):
+            check("gap", machine.account.gap_since is not None, f"{machine.account.state} without a gap")
+        if machine.account.state is StreamState.LIVE:
+            check("I6", machine.account.gap_since is None, f"live, with a gap since {machine.account.gap_since}")
+        dials, self._dials = self._dials, max(machine.feed.lines, default=self._dials)
+        check("I7", not dials or self._dials - dials <= DIALS_IN_A_LOOK, f"{self._dials - dials} sockets tried at {now}")
+        if self.is_delivered or self._dials > dials:
+            self._keyless_since = None
+        elif self._keyless_since is None:
+            self._keyless_since = now
+        elif now - max(self._keyless_since, self._exchange.last_trouble) > KEYLESS_TOLD_WITHIN_MS:
+            check("I6", machine.account.state is not StreamState.LIVE, f"live without a key since {self._keyless_since}")
+
+    @property
+    def is_delivered(self) -> bool:
+        """Whether the venue has an open socket for this account's events, none of them too old."""
+        probe = Frame(account=self.account, event=PROBE, body=b"{}")
+        lanes = [lane for lane in self._exchange.hall.hub.lanes(self.account) if lane.session.wrap(probe)]
+        for lane in lanes:
+            age_ms = self._exchange.now() - lane.opened_at
+            check("I6", age_ms <= AGE_WITHIN_MS, f"a socket of {age_ms} ms delivers")
+        return bool(lanes)
+
     def _learn_truth(self) -> None:
         truth = self._exchange.truth[self.account]
         if len(truth) > len(self._true):
             for true in truth[len(self._true) :]:
                 self._true[true.name] = true
                 self._missing[true.name] = true
+                self._move_leg(true)
+
+    def _move_leg(self, true: TrueFill) -> None:
+        fill = true.fill
+        amounts = self._amounts.setdefault((Symbol(fill.symbol), PositionSide(fill.position_side)), [])
+        change = fill.quantity if fill.side is Side.BUY else -fill.quantity
+        amounts.append((Millis(fill.time), (amounts[-1][1] if amounts else Decimal(0)) + change))
 
     # --- at the end ---
 
@@ -203,13 +351,15 @@ class Watch:
         check("liveness", account.gap_since is None and self._gap_since is None, f"a gap since {account.gap_since} stays open")
         check("I5", not account.doubts, f"doubts stay: {list(account.doubts)}")
         check("I10", not self._mismatches, f"mismatches stay: {self._mismatches}")
+        check("liveness", self.is_delivered, "live, but the venue has no socket for its events")
         self._same_fills(durable)
+        self._same_orders()
         self._same("orders", _open_orders(machine), self._exchange.open_orders(self.account))
         self._same("positions", _positions(machine), self._exchange.positions(self.account))
         self._same("balances", _balances(machine), self._exchange.balances(self.account))
 
     def _same_fills(self, durable: Sequence[Event]) -> None:
-        ours: dict[FillName, tuple[object, ...]] = {}
+        ours: Told = {}
         for event in durable:
             if isinstance(event, Filled):
                 check("I2", name_of(event) not in ours, f"twice in the journal: {event}")
@@ -220,13 +370,26 @@ class Watch:
         truth = self._exchange.truth[self.account]
         self._same("fills", ours, {true.name: (true.fill.quantity, true.fill.price, true.fill.fee) for true in truth})
 
-    def _same(self, what: str, ours: dict[FillName, tuple[object, ...]], theirs: dict[FillName, tuple[object, ...]]) -> None:
+    def _same_orders(self) -> None:
+        """Each order was told as it is or as it ended."""
+        ours: Told = {
+            (str(order.symbol), str(order.order_id), ""): (str(order.status), order.filled_quantity)
+            for order in self._orders.values()
+            if not order.conditional
+        }
+        orders = self._exchange.hall.room.exchange.orders(self.account)
+        truth: Told = {
+            (order.symbol, str(order.order_id), ""): (str(ENDS.get(order.status, order.status)), order.filled_quantity) for order in orders
+        }
+        self._same("last words of orders", ours, truth)
+
+    def _same(self, what: str, ours: Told, theirs: Told) -> None:
         wrong = [f"{key}: ours {ours.get(key)}, true {theirs.get(key)}" for key in {**ours, **theirs} if ours.get(key) != theirs.get(key)]
         name = "I1" if what == "fills" else "I4"
         check(name, not wrong, f"{what} differ: {'; '.join(wrong)}")
 
 
-def _open_orders(machine: Machine) -> dict[FillName, tuple[object, ...]]:
+def _open_orders(machine: Machine) -> Told:
     done = {OrderStatus.TRIGGERED, OrderStatus.PENDING}
     return {
         (str(order.symbol), str(order.order_id), "algo" if order.conditional else ""): (order.quantity, order.filled_quantity)
@@ -235,7 +398,7 @@ def _open_orders(machine: Machine) -> dict[FillName, tuple[object, ...]]:
     }
 
 
-def _positions(machine: Machine) -> dict[FillName, tuple[object, ...]]:
+def _positions(machine: Machine) -> Told:
     return {
         (str(leg.symbol), str(leg.position_side), ""): (leg.amount, leg.entry_price)
         for leg in machine.account.positions.values()
@@ -243,5 +406,5 @@ def _positions(machine: Machine) -> dict[FillName, tuple[object, ...]]:
     }
 
 
-def _balances(machine: Machine) -> dict[FillName, tuple[object, ...]]:
+def _balances(machine: Machine) -> Told:
     return {(asset, "", ""): (wallet.total,) for asset, wallet in machine.account.balances.items() if wallet.total != Decimal(0)}

@@ -17,7 +17,7 @@ from userstream.kernel.secret import Secret
 from userstream.venues import find_venue
 from userstream.wire.feed import FeedPolicy
 from userstream.wire.machine import MachinePolicy
-from userstream.wire.pacing import Backoff, WeightBudget
+from userstream.wire.pacing import MINUTE_EDGE_MS, Backoff, WeightBudget
 from userstream.wire.recovery import Policy
 from userstream.wire.venue import AccountPlace, Credentials, Endpoints
 
@@ -41,7 +41,7 @@ class World:
         self.network = Network(self.scheduler, Random(f"{seed}:network"))
         self.exchange = Exchange(self.scheduler, self.network, venue, accounts, seed=seed)
         spec = find_venue(venue)
-        self.gate = Gate(self.scheduler, WeightBudget(WEIGHT_PER_MINUTE), spec.used_weight_header)
+        self.gate = Gate(self.scheduler, WeightBudget(WEIGHT_PER_MINUTE, edge_ms=MINUTE_EDGE_MS), spec.used_weight_header)
         self.clients: dict[str, Client] = {}
         for number, account in enumerate(accounts):
             listing = self.exchange.listing(account)

@@ -24,6 +24,7 @@ class Laws:
         self.told: dict[FillIdentity, Filled] = {}
         self.gap_since: Millis | None = None
         self.mismatches: set[tuple[str, str]] = set()
+        self.out_of_reach: list[tuple[Millis, Millis]] = []
         self.ended = False
         self._sequence = 0
         self._proven = Millis(0)
@@ -51,9 +52,9 @@ class Laws:
                     self._state(state, machine)
 
     def restarted(self, account: Account) -> None:
-        """Another process takes over: what it disputes it tells anew."""
+        """Another process takes over, with all that was open."""
         self.account, self.ended = account, False
-        self.mismatches.clear()
+        assert set(account.mismatches) == self.mismatches, "what was open does not survive a restart"
 
     def hold_wish(self, wish: Wish) -> None:
         assert not (self.ended and isinstance(wish, Ask | Dial)), f"{wish} after the end"
@@ -85,8 +86,12 @@ class Laws:
     def nothing_lost(self, since: Millis, until: Millis) -> None:
         """Every fill between these venue times (the end excluded) was told."""
         true = self.truth.fills_between(max(since, self.began), Millis(until - 1))
-        lost = [fill for fill in true if identity(fill) not in self.told]
+        lost = [fill for fill in true if identity(fill) not in self.told and not self._is_out_of_reach(fill)]
         assert not lost, f"lost between {since} and {until}: {lost}"
+
+    def _is_out_of_reach(self, fill: Filled) -> bool:
+        """Whether the venue kept it no more when it could have been read, as was told."""
+        return any(since <= fill.transaction_time < until for since, until in self.out_of_reach)
 
     def _told_once(self, mismatch: Mismatch) -> None:
         key = (mismatch.subject, mismatch.key)
@@ -101,12 +106,15 @@ class Laws:
         assert snapshot.proven_until <= venue_now - self.policy.lag_ms + self.clock_error_ms, "proven beyond what was read"
         assert self.account.proven_until >= self._proven, "the proof goes back"
         self._proven = self.account.proven_until
+        if snapshot.lost_since:
+            self.out_of_reach.append((snapshot.lost_since, snapshot.read_since))
         self.nothing_lost(self.began, Millis(snapshot.proven_until - self.clock_error_ms))
 
     def _state(self, state: StreamState, machine: Machine) -> None:
         if state is StreamState.LIVE:
             assert machine.feed.is_lit, "live in the dark"
-            assert machine.books is None or machine.books.is_proven, "live without proof"
+            assert machine.books is None or machine.books.is_proven or self.mismatches, "live without proof, and nobody was told why"
+            assert machine.books is None or not machine.books.is_deaf, "live, and known to be deaf"
         if state in (StreamState.FAILED, StreamState.STOPPED):
             self.ended = True
 

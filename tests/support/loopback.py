@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import hashlib
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -42,6 +43,7 @@ class Peer:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
         self._writer = writer
+        self._ending = asyncio.Lock()
         self.request = b""
 
     def write(self, data: bytes) -> None:
@@ -80,12 +82,11 @@ class Peer:
         return Frame(first & 0xF, bytes(byte ^ mask[index % 4] for index, byte in enumerate(masked)))
 
     async def gone(self) -> None:
-        """Returns when the client's end is closed."""
-        try:
-            while await self._reader.read(65536):
-                pass
-        except ConnectionError:
-            return
+        """Returns when the client's end is closed. Several may wait."""
+        with contextlib.suppress(ConnectionError):
+            async with self._ending:
+                while await self._reader.read(65536):
+                    pass
 
 
 Behaviour = Callable[[Peer], Awaitable[None]]

@@ -209,18 +209,19 @@ class Driver:
     def stop(self) -> None:
         self._note(self.machine.stop(self.now, self.wall))
 
-    def restart(self, dark_ms: int = 0) -> None:
-        """The process is killed, and `dark_ms` later another one takes up its journal. What was on its way or planned is lost."""
+    def restart(self, dark_ms: int = 0, *, checkpoint: tuple[Event, ...] = ()) -> None:
+        """The process is killed, and `dark_ms` later another one takes up its journal, or a checkpoint of now. What was on its way or
+        planned is lost."""
         self._coming.clear()
         self.sockets.clear()
         self.now = Millis(self.now + dark_ms)
         journal, connections = list(self.facts), [line.connection for line in self.machine.feed.lines.values()]
         self.machine = Machine(spec_of(self.script), self._place, self.policy, now=self.now, wall=self.wall)
         self.account = self.machine.account
-        self.laws.restarted(self.account)
         self.machine.feed.start_numbering(max(connections, default=0))
         if journal:
-            self.machine.restore(journal, journal[-1].sequence, journal[-1].received_time)
+            self.machine.restore(checkpoint or journal, journal[-1].sequence, journal[-1].received_time)
+        self.laws.restarted(self.account)
         self.start()
 
     def after(self, delay_ms: int, action: Callable[[], None]) -> None:

@@ -13,8 +13,8 @@ from typing import Final
 import msgspec
 
 from tests.support.truth import ALICE, SCRIPTED, Frame, Truth
-from userstream.domain.events import AccountConfigChanged, Event, Unrecognized
-from userstream.domain.words import Source
+from userstream.domain.events import AccountConfigChanged, Event, OrderChanged, Unrecognized
+from userstream.domain.words import FINAL, Source
 from userstream.kernel.errors import (
     AuthenticationError,
     ClockSkewed,
@@ -178,9 +178,11 @@ class ScriptedSession:
 
 
 class Script(msgspec.Struct, frozen=True, kw_only=True):
-    """How the venue's REST is made. page: fills of one answer at most."""
+    """How the venue's REST is made. page: fills of one answer at most. unfilled_depth_ms: how long an order that ended without a fill
+    is known, from its making on."""
 
     history_depth_ms: int = 7 * 24 * 3_600_000
+    unfilled_depth_ms: int = 3 * 24 * 3_600_000
     asks_movements: bool = True
     page: int = 500
 
@@ -213,6 +215,9 @@ class ScriptedDialect:
     def history_depth_ms(self) -> int:
         return self._script.history_depth_ms
 
+    def unfilled_depth_ms(self) -> int:
+        return self._script.unfilled_depth_ms
+
     def asks_movements(self) -> bool:
         return self._script.asks_movements
 
@@ -223,6 +228,11 @@ class ScriptedDialect:
         return RetryLater(text, int(advice) * 1_000) if reaction is RetryLater and advice else reaction(text)
 
 
+def _never(response: HttpResponse, venue_now: Millis) -> int:
+    """This venue never wants silence."""
+    return 0
+
+
 def spec_of(script: Script) -> VenueSpec:
     """The scripted venue as a row of the table of venues."""
 
@@ -230,6 +240,7 @@ def spec_of(script: Script) -> VenueSpec:
         return ScriptedDecoder()
 
     return VenueSpec(
+        pause_of=_never,
         name=SCRIPTED,
         title="A scripted venue",
         real=ENDPOINTS,
@@ -268,7 +279,7 @@ def _answer(truth: Truth, script: Script, question: Question, seen: Millis, venu
             return Answer(events=(settings,))
         case AskOrder(symbol, order_id, conditional):
             order = truth.order_at(seen, symbol, order_id, conditional)
-            return None if order is None else Answer(events=(order,))
+            return None if order is None or not _is_kept(script, order, seen) else Answer(events=(order,))
         case _:
             return _list(truth, script, question, seen)
 
@@ -278,28 +289,34 @@ def _list(truth: Truth, script: Script, question: Question, seen: Millis) -> Ans
         case AskOpenOrders(conditional):
             return Answer(events=tuple(order for order in truth.open_orders_at(seen) if order.conditional is conditional))
         case AskOrders():
-            return _orders(truth, question, seen)
-        case AskOrderFills(symbol, order_id):
-            known = truth.fills_between(Millis(0), seen)
+            return _orders(truth, script, question, seen)
+        case AskOrderFills(symbol, order_id, since, until):
+            known = truth.fills_between(max(since, Millis(seen - script.history_depth_ms)), min(until, seen))
             return Answer(events=tuple(fill for fill in known if (fill.symbol, fill.order_id) == (symbol, order_id)))
         case AskFills():
             return _fills(truth, script, question, seen)
         case AskMovements(since, until):
-            until = min(until, seen)
+            since, until = max(since, Millis(seen - script.history_depth_ms)), min(until, seen)
             traded = tuple((fill.symbol, fill.trade_id) for fill in truth.fills_between(since, until))
             return Answer(events=tuple(truth.movements_between(since, until)), traded=traded)
         case _:
             raise AssertionError(f"no list answers {question}")
 
 
-def _orders(truth: Truth, question: AskOrders, seen: Millis) -> Answer:
-    known = [order for order in truth.orders_at(seen) if order.conditional is question.conditional]
+def _is_kept(script: Script, order: OrderChanged, seen: Millis) -> bool:
+    ended_unfilled = order.status in FINAL and not order.filled_quantity
+    return not (ended_unfilled and order.created_time < seen - script.unfilled_depth_ms)
+
+
+def _orders(truth: Truth, script: Script, question: AskOrders, seen: Millis) -> Answer:
+    known = [order for order in truth.orders_at(seen) if order.conditional is question.conditional and _is_kept(script, order, seen)]
     known = [order for order in known if question.symbol in (None, order.symbol)]
     return Answer(events=tuple(order for order in known if question.since <= order.transaction_time <= question.until))
 
 
 def _fills(truth: Truth, script: Script, question: AskFills, seen: Millis) -> Answer:
-    known = [fill for fill in truth.fills_between(question.since, min(question.until, seen)) if fill.symbol == question.symbol]
+    since = max(question.since, Millis(seen - script.history_depth_ms))
+    known = [fill for fill in truth.fills_between(since, min(question.until, seen)) if fill.symbol == question.symbol]
     rest = [fill for fill in known if not question.cursor or int(fill.trade_id) > int(question.cursor)]
     page = rest[: script.page]
     more = (msgspec.structs.replace(question, cursor=page[-1].trade_id),) if len(rest) > len(page) else ()

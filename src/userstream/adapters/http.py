@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import ssl
 from typing import Final
 
 import aiohttp
@@ -27,14 +28,15 @@ _TARGET: Final = re.compile(r"/[!-\"$-~]*")
 class AiohttpClient:
     """Keeps connections alive between calls; certificates are verified against this system's roots and `extra_roots` (PEM text).
 
-    Follows no redirect, keeps no cookie, reads no proxy from the environment. Belongs to the event loop of its first call.
+    Once a call got no answer in time, none of the kept connections is used again: they may all lead nowhere. Follows no redirect, keeps
+    no cookie, reads no proxy from the environment. Belongs to the event loop of its first call.
     """
 
     def __init__(self, metrics: Metrics | None = None, extra_roots: str | None = None) -> None:
         self._metrics = metrics
         self._roots = trusted_roots(extra_roots)
         self._bases: dict[str, str] = {}
-        self._session: aiohttp.ClientSession | None = None
+        self._pools: list[_Pool] = []
         self._closed = False
 
     async def send(self, base_url: str, request: HttpRequest, *, time_limit_ms: int) -> HttpResponse:
@@ -52,9 +54,9 @@ class AiohttpClient:
     async def close(self) -> None:
         """Ends the kept connections. Later calls get no answer."""
         self._closed = True
-        session, self._session = self._session, None
-        if session is not None:
-            await session.close()
+        pools, self._pools = self._pools, []
+        for pool in pools:
+            await pool.session.close()
 
     def _learn(self, base_url: str) -> str:
         check_address(base_url, secure="https", plain="http")
@@ -69,16 +71,22 @@ class AiohttpClient:
             return _no_answer("the client is closed")
         if _TARGET.fullmatch(target) is None:
             return _no_answer("the target cannot be written into a request line")
+        pool = self._trusted_pool()
         limit = asyncio.timeout(time_limit_ms / 1000)
+        pool.calls += 1
         try:
             async with limit:
-                return await self._exchange(URL(base + target, encoded=True), request)
+                return await self._exchange(pool.session, URL(base + target, encoded=True), request)
         except (aiohttp.ClientError, OSError, ValueError) as error:
+            pool.is_trusted &= not limit.expired()
             return _no_answer(f"no answer within {time_limit_ms} ms" if limit.expired() else _words(error))
+        finally:
+            pool.calls -= 1
+            await self._close_if_done(pool)
 
-    async def _exchange(self, url: URL, request: HttpRequest) -> HttpResponse:
+    async def _exchange(self, session: aiohttp.ClientSession, url: URL, request: HttpRequest) -> HttpResponse:
         body = request.body
-        async with self._open_session().request(
+        async with session.request(
             request.method,
             url,
             headers=CIMultiDict((name, value.reveal()) for name, value in request.headers),
@@ -90,17 +98,31 @@ class AiohttpClient:
             headers = {name.lower(): ", ".join(answer.headers.getall(name)) for name in answer.headers}
             return HttpResponse(status=answer.status, body=content, headers=headers)
 
-    def _open_session(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(ssl=self._roots, keepalive_timeout=_KEEP_ALIVE_S),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                timeout=aiohttp.ClientTimeout(),  # the limit around each call covers everything
-                headers={"User-Agent": "userstream"},
-                skip_auto_headers=("Content-Type",),
-                trust_env=False,
-            )
-        return self._session
+    def _trusted_pool(self) -> _Pool:
+        if not self._pools or not self._pools[-1].is_trusted:
+            self._pools.append(_Pool(self._roots))
+        return self._pools[-1]
+
+    async def _close_if_done(self, pool: _Pool) -> None:
+        if not pool.is_trusted and not pool.calls and pool in self._pools:
+            self._pools.remove(pool)
+            await pool.session.close()
+
+
+class _Pool:
+    """Connections that are kept between calls, and how many calls are on their way. An untrusted one lives until its last call ends."""
+
+    def __init__(self, roots: ssl.SSLContext) -> None:
+        self.calls = 0
+        self.is_trusted = True
+        self.session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(ssl=roots, keepalive_timeout=_KEEP_ALIVE_S),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=aiohttp.ClientTimeout(),  # the limit around each call covers everything
+            headers={"User-Agent": "userstream"},
+            skip_auto_headers=("Content-Type",),
+            trust_env=False,
+        )
 
 
 class _TooLarge(aiohttp.ClientError):

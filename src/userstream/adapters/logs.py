@@ -11,6 +11,7 @@ import json
 import logging
 import re
 import sys
+from collections import Counter
 from collections.abc import Mapping
 from typing import Final, TextIO
 from urllib.parse import quote, quote_plus
@@ -52,15 +53,22 @@ class Redactor:
     def __init__(self) -> None:
         # by their first four characters, so that the cost of a line does not grow with the number of secrets
         self._spellings: dict[str, dict[str, bool]] = {}
+        self._known: Counter[str] = Counter()
 
     def register(self, secret: Secret | str) -> None:
         """From now on this value is replaced. Values below four characters are not: they would match everywhere."""
+        self._known[_text_of(secret)] += 1
         for spelling, goes_on in _spellings_of(_text_of(secret)).items():
             known = self._spellings.get(spelling[:_INDEXED], {})
             self._spellings[spelling[:_INDEXED]] = known | {spelling: goes_on}
 
     def forget(self, secret: Secret | str) -> None:
-        """For a value that has lost its power, such as a listen key that ran out."""
+        """For a value that has lost its power, such as a listen key that ran out: the last who registered it forgets it."""
+        text = _text_of(secret)
+        self._known[text] -= 1
+        if self._known[text] > 0:
+            return
+        self._known.pop(text)
         for spelling in _spellings_of(_text_of(secret)):
             known = self._spellings.get(spelling[:_INDEXED], {})
             left = {each: goes_on for each, goes_on in known.items() if each != spelling}

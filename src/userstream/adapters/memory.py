@@ -9,7 +9,7 @@ from operator import itemgetter
 from typing import Final
 
 from userstream.adapters.coverage import COVERAGE_EVENTS, Coverage, fold_coverage
-from userstream.adapters.sequences import Sequences, last_of
+from userstream.adapters.sequences import Sequences, check_kept, last_of
 from userstream.adapters.tables import FILL_BLANKS, REGISTERS, TABLES, Row, Value, find_table, row_of, sort_into_tables
 from userstream.adapters.watchers import Watchers
 from userstream.domain.events import Event
@@ -18,16 +18,19 @@ from userstream.kernel.ids import AccountId
 from userstream.ports import Record, StoredRecord
 
 KEPT_RECORDS: Final = 100_000
+KEPT_BYTES: Final = 32 << 20
 
 
 class MemoryJournal:
     """A `Journal` for as long as the process lives. A record counts as committed when the event loop has run once more.
 
-    keep_records: how many records are kept at least; older ones can no longer be read.
+    keep_records, keep_bytes: how many records are kept and how much memory they may take, about; older ones can no longer be read.
     """
 
-    def __init__(self, *, keep_records: int = KEPT_RECORDS) -> None:
-        self._keep = keep_records
+    def __init__(self, *, keep_records: int = KEPT_RECORDS, keep_bytes: int = KEPT_BYTES) -> None:
+        self._keep, self._keep_bytes = keep_records, keep_bytes
+        self._bytes = 0
+        self._removed: dict[AccountId, int] = {}
         self._sequences = Sequences()
         self._pending: list[Record] = []
         self._stored: list[StoredRecord] = []
@@ -50,6 +53,10 @@ class MemoryJournal:
     def backlog(self) -> int:
         return len(self._pending)
 
+    @property
+    def trouble(self) -> StoreError | None:
+        return None
+
     def watch(self, callback: Callable[[Sequence[Record]], None]) -> None:
         self._watchers.add(callback)
 
@@ -68,7 +75,13 @@ class MemoryJournal:
         begin = max(after - oldest + 1, 0)
         return self._stored[begin : begin + limit]
 
-    async def read_account(self, account: AccountId, *, after: int, limit: int) -> list[Record]:
+    async def count(self, *, after: int) -> int:
+        """How many records have a position above `after`."""
+        return min(self._position - after, len(self._stored))
+
+    async def read_account(self, account: AccountId, *, after: int, limit: int, whole: bool = False) -> list[Record]:
+        if whole:
+            check_kept(account, after, self._removed.get(account, 0))
         records = self._accounts.get(account, [])
         begin = bisect_right(records, after, key=last_of)
         return records[begin : begin + limit]
@@ -94,20 +107,34 @@ class MemoryJournal:
         self._stored += placed
         for record in records:
             self._accounts.setdefault(record.account, []).append(record)
+            self._bytes += record.memory_bytes
         self._forget_oldest()
         self._watchers.tell(records, lambda: placed)
 
     def _forget_oldest(self) -> None:
-        excess = len(self._stored) - self._keep
         # Cutting a list moves all that stays: done now and then for many, it costs nothing worth counting.
-        if excess <= self._keep // 4:
+        if len(self._stored) <= self._keep * 5 // 4 and self._bytes <= self._keep_bytes:
             return
+        excess = self._excess()
         counts: dict[AccountId, int] = {}
         for stored in self._stored[:excess]:
-            counts[stored.record.account] = counts.get(stored.record.account, 0) + 1
+            record = stored.record
+            counts[record.account] = counts.get(record.account, 0) + 1
+            self._removed[record.account] = last_of(record)
+            self._bytes -= record.memory_bytes
         del self._stored[:excess]
         for account, count in counts.items():
             del self._accounts[account][:count]
+
+    def _excess(self) -> int:
+        """How many of the oldest records go; the newest always stays."""
+        excess, held = max(0, len(self._stored) - self._keep), self._bytes
+        target = self._keep_bytes * 4 // 5 if held > self._keep_bytes else held
+        for number, stored in enumerate(self._stored):
+            if number >= excess and held <= target:
+                return min(number, len(self._stored) - 1)
+            held -= stored.record.memory_bytes
+        return len(self._stored) - 1
 
 
 class MemoryProjection:

@@ -81,19 +81,6 @@ TABLE: Final[Mapping[str, Line]] = MappingProxyType(
 )
 
 
-class NullMetrics:
-    """Counts nothing."""
-
-    def count(self, name: str, amount: int = 1, labels: Mapping[str, str] | None = None) -> None:
-        return
-
-    def gauge(self, name: str, value: float, labels: Mapping[str, str] | None = None) -> None:
-        return
-
-    def forget_account(self, account: str) -> None:
-        return
-
-
 class PrometheusMetrics:
     """Keeps the numbers of `TABLE` in a registry of its own. A label that is left out is empty.
 

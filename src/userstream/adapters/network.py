@@ -9,6 +9,7 @@ import ipaddress
 import os
 import socket
 import ssl
+from functools import cache
 from typing import Final, NamedTuple
 from urllib.parse import SplitResult, urlsplit
 
@@ -59,8 +60,10 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+@cache  # reading the roots takes 20 ms, in which no stream of this process hears anything
 def trusted_roots(extra_roots: str | None = None) -> ssl.SSLContext:
-    """TLS 1.2 or newer, host name and certificate verified against this system's roots and `extra_roots` (PEM text).
+    """TLS 1.2 or newer, host name and certificate verified against this system's roots and `extra_roots` (PEM text). The same context for
+    all who ask for the same: nobody may change it.
 
     Raises SettingsError when `extra_roots` holds no certificate.
     """
@@ -84,7 +87,7 @@ def words_for(error: BaseException) -> str:
         case socket.gaierror() | UnicodeError():
             return "name does not resolve"
         case ConnectionRefusedError():
-            return "refused"
+            return "connection refused"
         case ConnectionResetError() | BrokenPipeError() | EOFError():
             return "the connection broke off"
         case OSError(errno=int(number)):

@@ -4,14 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from userstream.kernel.errors import StoreError
+from userstream.kernel.errors import NotKept, StoreError
 from userstream.kernel.ids import AccountId
 from userstream.ports import Record
 
 
 def last_of(record: Record) -> int:
     """The highest sequence of a record."""
-    return record.events[-1].sequence if record.events else record.sequence
+    return record.last_sequence
+
+
+def check_kept(account: AccountId, after: int, removed: int) -> None:
+    """Raises NotKept for a reader that was given all up to `after`, when records above that and up to `removed` are gone."""
+    if after < removed:
+        raise NotKept(
+            f"account {account}: the journal no longer holds what came after {after}: it was removed to make room;"
+            f" what came after {removed} can be read"
+        )
 
 
 class Sequences:

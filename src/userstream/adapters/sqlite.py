@@ -92,7 +92,8 @@ class SqliteStore:
         self._plan_trim()
 
     async def close(self) -> None:
-        """Commits what it holds, then ends. Raises StoreError, once all is closed, if records could not be written. May be called twice."""
+        """Commits what it holds, then ends: where no other process reads, all is in the one file afterwards. Raises StoreError, once all is
+        closed, if records could not be written. May be called twice."""
         if self._closed:
             return
         self._closed = True
@@ -102,9 +103,10 @@ class SqliteStore:
             self._trim_task.cancel()
             await asyncio.wait([self._trim_task])
         try:
+            # first the readers: whoever closes the file last leaves everything in it, and nothing beside it
+            await self._reader.close()
             await self._commits.stop()
         finally:
-            await self._reader.close()
             self._lock.release()
 
     # ---- journal
@@ -139,8 +141,12 @@ class SqliteStore:
     async def read(self, *, after: int, limit: int) -> list[StoredRecord]:
         return await self._reader.read(after=after, limit=limit)
 
-    async def read_account(self, account: AccountId, *, after: int, limit: int) -> list[Record]:
-        return await self._reader.read_account(account, after=after, limit=limit)
+    async def count(self, *, after: int) -> int:
+        """How many records have a position above `after`; where these are very many, at least so many."""
+        return await self._reader.count(after=after)
+
+    async def read_account(self, account: AccountId, *, after: int, limit: int, whole: bool = False) -> list[Record]:
+        return await self._reader.read_account(account, after=after, limit=limit, whole=whole)
 
     async def accounts(self) -> list[AccountId]:
         """Every account that the journal knows."""

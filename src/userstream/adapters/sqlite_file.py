@@ -20,6 +20,10 @@ ROWS_OF_STATEMENTS: Final = (64, 16, 4, 1)
 _CACHED_STATEMENTS: Final = 256
 
 
+_WHY_NOT_NEW: Final = "was written by an older version: start the program that writes it once with this version, then read it"
+_WHY_EMPTY: Final = "holds no tables yet: if it is a copy, copy the file together with its -wal, or stop the program that writes it first"
+
+
 class Remedy(Enum):
     """What can be done after an error of the database."""
 
@@ -107,7 +111,7 @@ def open_for_reading(path: Path) -> sqlite3.Connection:
         raise
     if version < len(load_migrations()):
         connection.close()
-        raise StoreError(f"{path} was written by an older version: run `userstream db migrate` first")
+        raise StoreError(f"{path} {_WHY_NOT_NEW if version else _WHY_EMPTY}")
     return connection
 
 

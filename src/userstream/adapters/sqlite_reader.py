@@ -49,9 +49,19 @@ class SqliteReader:
         """As in `Journal`."""
         return await self.call(lambda connection: sqlite_rows.read_after(connection, after, limit))
 
-    async def read_account(self, account: AccountId, *, after: int, limit: int) -> list[Record]:
+    async def read_before(self, before: int | None, *, limit: int) -> list[StoredRecord]:
+        """The newest records of all accounts with a position below `before` (None: of all), newest first."""
+        newest = sqlite_rows.PAST_ALL if before is None else before
+        return await self.call(lambda connection: sqlite_rows.read_before(connection, newest, limit))
+
+    async def count(self, *, after: int) -> int:
+        """How many records have a position above `after`; where these are very many, at least so many."""
+        return await self.call(lambda connection: sqlite_rows.count_after(connection, after))
+
+    async def read_account(self, account: AccountId, *, after: int, limit: int, whole: bool = False) -> list[Record]:
         """As in `Journal`."""
-        return await self.call(lambda connection: sqlite_rows.read_account_after(connection, account, after, limit))
+        read = sqlite_rows.read_account_whole if whole else sqlite_rows.read_account_after
+        return await self.call(lambda connection: read(connection, account, after, limit))
 
     async def last_sequence(self, account: AccountId) -> int:
         """The highest committed sequence of the account, 0 if there is none."""

@@ -33,8 +33,10 @@ def find_removable(connection: sqlite3.Connection, older_than: int) -> list[int]
 
 
 def remove_rows(connection: sqlite3.Connection, positions: Sequence[int]) -> int:
-    """To be called within a transaction."""
-    return connection.execute(_QUERIES["remove_rows"], (_encoder.encode(positions).decode(),)).rowcount
+    """To be called within a transaction. How far the records of each account are gone is noted for who reads on from there."""
+    chosen = (_encoder.encode(positions).decode(),)
+    connection.execute(_QUERIES["note_removed"], chosen)
+    return connection.execute(_QUERIES["remove_rows"], chosen).rowcount
 
 
 def used_bytes(connection: sqlite3.Connection) -> int:

@@ -11,7 +11,7 @@ from typing import Final, TypeAlias, overload
 
 import msgspec
 
-from userstream.adapters.sequences import last_of
+from userstream.adapters.sequences import check_kept, last_of
 from userstream.adapters.sql import load_queries
 from userstream.domain.events import Event, Frame, stamp
 from userstream.kernel.errors import StoreError
@@ -20,6 +20,8 @@ from userstream.ports import Record, StoredRecord
 
 PLACE_BITS: Final = 20
 ROWS_OF_A_STATEMENT: Final = 64
+MOST_ROWS_COUNTED: Final = 20_000
+PAST_ALL: Final = (1 << 63) - 1
 _PLACE_MASK: Final = (1 << PLACE_BITS) - 1
 _QUERIES: Final = load_queries("journal.sql")
 _Parameters: TypeAlias = tuple[int, str, int, int, int, int, int, bytes]
@@ -164,6 +166,34 @@ def read_account_after(connection: sqlite3.Connection, account: AccountId, after
             if len(found) >= limit:
                 break
     return found[:limit]
+
+
+def read_account_whole(connection: sqlite3.Connection, account: AccountId, after: int, limit: int) -> list[Record]:
+    """As `read_account_after`; raises StoreError when some of what was asked for is removed."""
+    connection.execute("BEGIN")  # both looks see the same moment
+    try:
+        check_kept(account, after, int(connection.execute(_QUERIES["read_removed"], (account,)).fetchone()[0]))
+        return read_account_after(connection, account, after, limit)
+    finally:
+        connection.execute("COMMIT")
+
+
+def read_before(connection: sqlite3.Connection, before: int, limit: int) -> list[StoredRecord]:
+    """At most `limit` records of all accounts with a position below `before`, the newest of them, newest first."""
+    parameters = {"row": before >> PLACE_BITS, "index": before & _PLACE_MASK}
+    found: list[StoredRecord] = []
+    with closing(connection.execute(_QUERIES["read_before"], parameters)) as rows:
+        for position, data in rows:
+            placed = [StoredRecord(place, record) for place, record in enumerate(decode_row(position, data), position << PLACE_BITS)]
+            found += [stored for stored in reversed(placed) if stored.position < before]
+            if len(found) >= limit:
+                break
+    return found[:limit]
+
+
+def count_after(connection: sqlite3.Connection, after: int) -> int:
+    """How many records lie behind a position, or at least lie there: no more than so many rows are looked at."""
+    return int(connection.execute(_QUERIES["count_after"], (after >> PLACE_BITS, MOST_ROWS_COUNTED)).fetchone()[0])
 
 
 def decode_row(position: int, data: bytes) -> list[Record]:

@@ -115,6 +115,7 @@ class SqliteWriter:
         else:
             self._post(_fulfil, self._opened, known)
             self._work()
+            self._gather_in_one_file()
         self._discard()
         self._post(_fulfil, self._ended, None)
 
@@ -222,6 +223,12 @@ class SqliteWriter:
                 raise
             self._connection = connection
         return self._connection
+
+    def _gather_in_one_file(self) -> None:
+        """So that the file alone can be copied. What a full disk or a reader keeps from it stays in the log, for the next start."""
+        if self._connection is not None:
+            with contextlib.suppress(sqlite3.Error):
+                self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
 
     def _discard(self) -> None:
         connection, self._connection = self._connection, None

@@ -79,7 +79,6 @@ TABLES: Final[Mapping[str, Table]] = MappingProxyType(
         "coverage": _table("account since until state", key="account since", listing=("account", "-since"), stamps=()),
         "cursors": _table("reader position", key="reader", listing=("reader",), stamps=()),
         "checkpoints": _table("account sequence", key="account", listing=("account",), stamps=()),
-        "meta": _table("name value", key="name", listing=("name",), stamps=()),
     }
 )
 

@@ -60,7 +60,7 @@ class PicowsTransport:
                 await attempt.open(url, self._roots)
         except (OSError, UnicodeError, WSError) as error:
             reason = f"no answer within {time_limit_ms} ms" if limit.expired() else _connect_words(error)
-            raise ConnectionError(f"cannot connect to {address}: {reason}") from None
+            raise ConnectionError(f"cannot reach {address.scheme}://{address}: {reason}") from None
         finally:
             attempt.settle()
         if not opened.gone.is_set():

@@ -14,10 +14,12 @@ from userstream.domain.events import (
     BalanceSet,
     Event,
     Filled,
+    FilledBefore,
+    Mismatch,
     OrderChanged,
     PositionSet,
 )
-from userstream.domain.words import FINAL, MarginType, PositionSide, Side, StreamState
+from userstream.domain.words import MarginType, PositionSide, Side, StreamState
 from userstream.kernel.amount import ZERO
 from userstream.kernel.ids import AccountId, Millis, OrderId, Symbol, VenueName
 
@@ -71,8 +73,10 @@ def signed_quantity(fill: Filled) -> Decimal:
 class Account:
     """All that is true about one account as far as we were told. Only what is open or recent lives here; history is the journal's.
 
-    proven_until: venue time up to which history was read and found complete (0: never). gap_since: venue time from which events may
-    be missing (None: nothing missing). lag_ms: how old a REST answer may be at most.
+    proven_until: venue time up to which history was read and nothing in it is unexplained (0: never). read_until: up to which it was read
+    at all; asked_time: our own clock when that reading began. began: venue time from which on fills are in our care; what is older was
+    never read, or can be read no more. gap_since: venue time from which events may be missing (None: nothing missing). lag_ms: how old
+    a REST answer may be at most. mismatches: the open ones, by subject and key. anchors: what was filled of orders before our care.
     """
 
     def __init__(self, account: AccountId, venue: VenueName, *, lag_ms: int = 5_000) -> None:
@@ -92,7 +96,9 @@ class Account:
         self.forgotten_before = NO_TIME
         self.fill_sums: dict[tuple[Symbol, OrderId], Decimal] = {}
         self.movements: list[Movement] = []
-        self.proven_until = NO_TIME
+        self.proven_until = self.read_until = self.asked_time = self.began = NO_TIME
+        self.mismatches: dict[tuple[str, str], Mismatch] = {}
+        self.anchors: dict[tuple[Symbol, OrderId], FilledBefore] = {}
         self.gap_since: Millis | None = None
         self.epoch = 0
         self.positions_known_since: Millis | None = None
@@ -106,7 +112,7 @@ class Account:
         self.seen_last: dict[tuple[str, str], Event] = {}
 
     def open_orders(self) -> Iterator[OrderChanged]:
-        return (order for order in list(self.orders.values()) if order.status not in FINAL)
+        return (order for order in list(self.orders.values()) if not order.has_ended)
 
     @property
     def is_exposed(self) -> bool:

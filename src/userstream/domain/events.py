@@ -12,10 +12,13 @@ from typing import Final, TypeAlias
 import msgspec
 from msgspec.structs import force_setattr
 
-from userstream.domain.words import MarginType, OrderStatus, Origin, PositionSide, Side, Source, StreamState
+from userstream.domain.words import FINAL, MarginType, OrderStatus, Origin, PositionSide, Side, Source, StreamState
 from userstream.kernel.ids import AccountId, ClientOrderId, Millis, OrderId, Symbol, VenueName
 
 NO_TIME: Final = Millis(0)
+GONE: Final = "gone"
+"""The execution type of an order that the venue no longer knows, because it keeps what ended only for some days."""
+
 PRIVATE: Final = frozenset({"as_of", "frame"})
 """Fields that are no part of the public form."""
 
@@ -98,6 +101,11 @@ class OrderChanged(Fact, frozen=True, kw_only=True, tag="order_changed"):
     self_trade_prevention: str = ""
     working_type: str = ""
     amendment_id: str = ""
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it is open no more: its status is final, or it is gone at the venue and nobody can say how it ended."""
+        return self.status in FINAL or self.execution_type == GONE
 
 
 class Filled(Fact, frozen=True, kw_only=True, tag="filled"):
@@ -253,26 +261,51 @@ class GapOpened(Fact, frozen=True, kw_only=True, tag="gap_opened"):
 
 
 class GapRepaired(Fact, frozen=True, kw_only=True, tag="gap_repaired"):
-    """History between `since` and `until` was read from the venue; `fills` of them were new to us and came before this event."""
+    """History between `since` and `until` was read from the venue; `fills` of them were new to us and came before this event.
+    `read_since`, if it is above `since`: what is older was no longer kept by anybody, and its fills stay unknown for ever."""
 
     since: Millis
     until: Millis
     fills: int
+    read_since: Millis = NO_TIME
+
+
+class FilledBefore(msgspec.Struct, frozen=True, gc=False):
+    """So much of an order was filled before the venue time `before` (ms), from where on its fills are in our care."""
+
+    symbol: Symbol
+    order_id: OrderId
+    quantity: Decimal
+    before: Millis
 
 
 class SnapshotTaken(Fact, frozen=True, kw_only=True, tag="snapshot_taken"):
-    """One complete reading of the venue's books, whose answers came before this event. History is proven complete up to
-    `proven_until` (venue ms) if it is above 0."""
+    """One reading of the venue's books, whose answers came before this event. Times are the venue's (ms), but for `asked_time`.
+
+    proven_until: history is complete up to here, and nothing in it is unexplained (0: never). read_since, read_until: between these
+    fills were read; what is older rests on earlier readings. Beyond `proven_until` something of it is unexplained (0: it is the same).
+    lost_since: what lies between it and `read_since` the venue keeps no more: it can never be read (0: nothing is lost).
+    filled_before: what of some orders was filled before our care began. forgotten_before: what ended earlier has left memory.
+    asked_time: our own clock (ms) when the reading began.
+    """
 
     epoch: int
     reason: str
     started_time: Millis
     proven_until: Millis
+    read_since: Millis = NO_TIME
     weight: int = 0
+    read_until: Millis = NO_TIME
+    lost_since: Millis = NO_TIME
+    filled_before: tuple[FilledBefore, ...] = ()
+    forgotten_before: Millis = NO_TIME
+    asked_time: Millis = NO_TIME
 
 
 class Mismatch(Fact, frozen=True, kw_only=True, tag="mismatch"):
-    """Two sources disagree for longer than the venue's lag allows. `subject` is what (position, order, balance, fills), `key` which."""
+    """Two sources disagree for longer than the venue's lag allows. `subject` is what (order, position, tie, fills: a trade that no fill
+    tells, question: one that the venue refuses to answer, history: an interval that nobody keeps any more), `key` which. `cause`: which
+    sum found it, or what became of it; it stays open until it is explained, over restarts."""
 
     subject: str
     key: str

@@ -7,7 +7,7 @@ from decimal import Decimal
 import msgspec
 
 from userstream.domain.account import Account
-from userstream.domain.events import BalanceSet, OrderChanged, PositionSet
+from userstream.domain.events import GONE, BalanceSet, OrderChanged, PositionSet
 from userstream.domain.words import FINAL, MarginType, OrderStatus, Origin, PositionSide, Side
 from userstream.kernel.amount import ZERO
 from userstream.kernel.ids import ClientOrderId, Millis, OrderId, Symbol
@@ -35,6 +35,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     triggered_order_id: OrderId
     origin: Origin
     updated_time: Millis
+    is_gone: bool = False
 
     @property
     def remaining_quantity(self) -> Decimal:
@@ -42,7 +43,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_open(self) -> bool:
-        return self.status not in FINAL
+        return self.status not in FINAL and not self.is_gone
 
 
 class Position(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,6 +95,7 @@ def order_of(event: OrderChanged) -> Order:
         triggered_order_id=event.triggered_order_id,
         origin=event.origin,
         updated_time=event.transaction_time,
+        is_gone=event.execution_type == GONE,
     )
 
 

@@ -26,8 +26,8 @@ def apply_fill(account: Account, event: Filled, connection: int) -> Event | None
 
 def _add(account: Account, key: FillKey, event: Filled) -> Event | None:
     symbol = event.symbol
-    if event.transaction_time < account.forgotten_before and (symbol, event.order_id, False) not in account.orders:
-        account.duplicates += 1  # history was proven complete that far back: it was known before it was forgotten with its order
+    if event.transaction_time < account.forgotten_before and _was_forgotten(account, event):
+        account.duplicates += 1
         return None
     fills = account.fills.get(symbol)
     if fills is None:
@@ -35,13 +35,21 @@ def _add(account: Account, key: FillKey, event: Filled) -> Event | None:
     fills[key] = event
     account.recent_fills.append(event)
     order_key = (symbol, event.order_id)
-    account.fill_sums[order_key] = account.fill_sums.get(order_key, ZERO) + event.quantity
+    anchor = account.anchors.get(order_key) if account.anchors else None
+    if anchor is None or event.transaction_time >= anchor.before:
+        account.fill_sums[order_key] = account.fill_sums.get(order_key, ZERO) + event.quantity
     if account.doubts or event.fee is None or event.source is not STREAM:
         # a stream's complete fill comes in one frame with its order, which is compared then
         order = account.orders.get((symbol, event.order_id, False))
         check_order(account, symbol, event.order_id, None if order is None else order.filled_quantity)
     _move_leg(account, event)
     return event
+
+
+def _was_forgotten(account: Account, event: Filled) -> bool:
+    """History was read that far back: it was known before it was forgotten with its order, unless it is the one that was missing."""
+    known_order = (event.symbol, event.order_id, False) in account.orders
+    return not known_order and ("fills", f"{event.symbol}.{event.trade_id}") not in account.mismatches
 
 
 def _move_leg(account: Account, event: Filled) -> None:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Final
 
+import msgspec
+
 from userstream.domain.account import Account, Movement
 from userstream.domain.events import (
     AccountConfigChanged,
@@ -31,10 +33,10 @@ from userstream.domain.events import (
     Unrecognized,
 )
 from userstream.domain.fills import apply_completion, apply_fill
-from userstream.domain.orders import apply_order
+from userstream.domain.orders import anchor_order, apply_order
 from userstream.domain.registers import apply_balance, apply_margin_call, apply_movement, apply_position, apply_settings, news_of
-from userstream.domain.words import FINAL, Source
-from userstream.kernel.ids import Millis
+from userstream.domain.words import Source
+from userstream.kernel.ids import Millis, OrderId
 
 
 def apply(account: Account, event: Event, connection: int = 0) -> Event | None:
@@ -62,8 +64,24 @@ def _apply_repair(account: Account, event: GapRepaired, connection: int) -> Even
 def _apply_snapshot(account: Account, event: SnapshotTaken, connection: int) -> Event | None:
     account.epoch = max(account.epoch, event.epoch)
     account.proven_until = max(account.proven_until, event.proven_until)
-    if account.positions_known_since is None:
+    read_until = event.read_until or event.proven_until
+    if read_until and (not account.began or event.lost_since):
+        account.began = max(account.began, event.read_since)
+    if read_until > account.read_until:
+        account.read_until, account.asked_time = read_until, event.asked_time
+    for anchor in event.filled_before:
+        anchor_order(account, anchor)
+    account.forgotten_before = max(account.forgotten_before, event.forgotten_before)
+    if account.positions_known_since is None and event.started_time:
         account.positions_known_since = event.started_time
+    return event
+
+
+def _apply_mismatch(account: Account, event: Mismatch, connection: int) -> Event | None:
+    if event.resolved:
+        account.mismatches.pop((event.subject, event.key), None)
+    else:
+        account.mismatches[event.subject, event.key] = event
     return event
 
 
@@ -92,17 +110,19 @@ FOLDS: Final[dict[type, Callable[..., Event | None]]] = {
     GapOpened: _apply_gap,
     GapRepaired: _apply_repair,
     SnapshotTaken: _apply_snapshot,
-    Mismatch: _apply_always,
+    Mismatch: _apply_mismatch,
     Unrecognized: _apply_always,
 }
 
 
 def forget(account: Account, before: Millis) -> None:
-    """Drops what is finished and older than `before` (venue time), which must lie in proven history. The fills of an order stay as long
-    as the order, because their sum is its checksum."""
-    for key in [key for key, order in account.orders.items() if order.status in FINAL and order.transaction_time < before]:
-        del account.orders[key]
-    living = {(symbol, order_id) for symbol, order_id, _ in account.orders}
+    """Drops what is finished and older than `before` (venue time), which must lie in history that was read. The fills of an order stay as
+    long as the order, because their sum is its checksum; what is in doubt stays, because nothing explains it yet."""
+    doubted = {(doubt.symbol, OrderId(doubt.key)) for doubt in account.doubts if doubt.subject == "order"}
+    for key, order in list(account.orders.items()):
+        if order.has_ended and order.transaction_time < before and (key[2] or key[:2] not in doubted):
+            del account.orders[key]
+    living = {(symbol, order_id) for symbol, order_id, _ in account.orders} | doubted
     for symbol, fills in list(account.fills.items()):
         kept = {key: fill for key, fill in fills.items() if fill.transaction_time >= before or (symbol, fill.order_id) in living}
         account.fills[symbol] = kept
@@ -110,15 +130,14 @@ def forget(account: Account, before: Millis) -> None:
             del account.fills[symbol]
     living |= {(symbol, fill.order_id) for symbol, fills in account.fills.items() for fill in fills.values()}
     account.fill_sums = {key: total for key, total in account.fill_sums.items() if key in living}
+    account.anchors = {key: anchor for key, anchor in account.anchors.items() if key in living}
     account.movements = [movement for movement in account.movements if movement.time >= before]
     account.seen_last = {place: event for place, event in account.seen_last.items() if event.event_time >= before}
-    for doubt in [doubt for doubt in account.doubts if doubt.subject == "order" and (doubt.symbol, doubt.key) not in living]:
-        del account.doubts[doubt]
     account.forgotten_before = max(account.forgotten_before, before)
 
 
 def newest_time(account: Account) -> Millis:
-    """The venue time of the newest order or fill in memory, 0 without any."""
+    """The venue time of what was told last of orders and fills, 0 without any: others may be newer, but not by much."""
     orders, fills = account.orders, account.recent_fills
     newest_order = next(reversed(orders.values())).transaction_time if orders else Millis(0)
     return max(newest_order, fills[-1].transaction_time if fills else Millis(0))
@@ -126,18 +145,10 @@ def newest_time(account: Account) -> Millis:
 
 def checkpoint_of(account: Account) -> tuple[Event, ...]:
     """Events that rebuild the account by `apply`: what a restart reads instead of all of history. Positions come before the snapshot that
-    says that all other legs were flat, fills in the order of their making."""
-    snapshot = SnapshotTaken(
-        account=account.id,
-        venue=account.venue,
-        epoch=account.epoch,
-        reason="checkpoint",
-        started_time=account.positions_known_since or Millis(0),
-        proven_until=account.proven_until,
-    )
+    says that all other legs were flat, fills in the order of their making, what was forgotten behind what was not."""
     events: list[Event] = [*account.positions.values(), *account.balances.values()]
     if account.positions_known_since is not None:
-        events.append(snapshot)
+        events.append(_reading_told(account))
     fills = [fill for told in account.fills.values() for fill in told.values()]
     fills.sort(key=_when_made)
     events += fills
@@ -146,7 +157,25 @@ def checkpoint_of(account: Account) -> tuple[Event, ...]:
     events += _settings_of(account)
     if account.gap_since is not None:
         events.append(GapOpened(account=account.id, venue=account.venue, since=account.gap_since, reason="checkpoint"))
+    events += account.mismatches.values()
+    if account.forgotten_before:
+        events.append(msgspec.structs.replace(_reading_told(account), filled_before=(), forgotten_before=account.forgotten_before))
     return tuple(events)
+
+
+def _reading_told(account: Account) -> SnapshotTaken:
+    return SnapshotTaken(
+        account=account.id,
+        venue=account.venue,
+        epoch=account.epoch,
+        reason="checkpoint",
+        started_time=account.positions_known_since or Millis(0),
+        proven_until=account.proven_until,
+        read_since=account.began,
+        read_until=account.read_until,
+        filled_before=tuple(account.anchors.values()),
+        asked_time=account.asked_time,
+    )
 
 
 def _when_made(fill: Filled) -> Millis:

@@ -8,13 +8,14 @@ from typing import Final
 import msgspec
 
 from userstream.domain.account import Account, Doubt, OrderKey
-from userstream.domain.events import Event, OrderChanged
-from userstream.domain.words import FINAL, STREAM, OrderStatus
+from userstream.domain.events import GONE, Event, FilledBefore, OrderChanged
+from userstream.domain.words import FINAL, STREAM, OrderStatus, Source
 from userstream.kernel.amount import ZERO
 from userstream.kernel.ids import Millis, OrderId, Symbol
 
 CONDITIONAL_RANK: Final = {OrderStatus.PENDING: 1, OrderStatus.TRIGGERED: 2}
 FINAL_RANK: Final = 3
+GONE_REASON: Final = "gone at the venue, which keeps what ended for some days only"
 
 
 def order_age(order: OrderChanged) -> tuple[int, Decimal, Millis]:
@@ -93,3 +94,40 @@ def check_order(account: Account, symbol: Symbol, order_id: OrderId, filled: Dec
         account.doubt("order", symbol, order_id)
     elif account.doubts:
         account.doubts.pop(Doubt("order", symbol, order_id), None)
+
+
+def gone_order(known: OrderChanged, as_of: Millis, received_time: Millis) -> OrderChanged:
+    """What is said of an open order that the venue no longer lists nor knows: it has ended, but nobody can say how."""
+    return msgspec.structs.replace(
+        known,
+        event_time=as_of,
+        received_time=received_time,
+        sequence=0,
+        source=Source.SNAPSHOT,
+        as_of=as_of,
+        frame=None,
+        status=OrderStatus.UNKNOWN,
+        execution_type=GONE,
+        reason=GONE_REASON,
+    )
+
+
+def is_short(account: Account, order: OrderChanged) -> bool:
+    """Whether fewer fills are known than the order says were made: one is missing."""
+    return not order.conditional and account.fill_sums.get((order.symbol, order.order_id), ZERO) < order.filled_quantity
+
+
+def anchor_order(account: Account, anchor: FilledBefore) -> None:
+    """What was filled of an order before our care explains as much of its filled quantity, in place of fills of that time."""
+    key = (anchor.symbol, anchor.order_id)
+    account.anchors[key] = anchor
+    account.fill_sums[key] = anchor.quantity + cared_sum(account, anchor.symbol, anchor.order_id, anchor.before)
+    order = account.orders.get((*key, False))
+    if order is not None:
+        check_order(account, *key, order.filled_quantity)
+
+
+def cared_sum(account: Account, symbol: Symbol, order_id: OrderId, before: Millis) -> Decimal:
+    """The sum of the order's known fills that are not older than `before` (venue ms)."""
+    fills = account.fills.get(symbol, {}).values()
+    return sum((fill.quantity for fill in fills if fill.order_id == order_id and fill.transaction_time >= before), ZERO)

@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from userstream.entry.gates import GATES
 from userstream.kernel.errors import SettingsError, UserStreamError
 from userstream.kernel.ids import AccountId
 from userstream.kernel.secret import Secret
 from userstream.kernel.settings import RecoverySettings, StreamSettings
-from userstream.ports import Clock, HttpClient, Journal, Record, Transport
+from userstream.ports import Clock, EvidenceReader, HttpClient, Journal, Record, Transport
 from userstream.runtime.gate import Gate
 from userstream.runtime.live import LiveAccount
 from userstream.runtime.meter import Meter
@@ -27,7 +28,7 @@ from userstream.runtime.runner import AccountRunner
 from userstream.venues import find_venue
 from userstream.wire.feed import FeedPolicy
 from userstream.wire.machine import Machine, MachinePolicy
-from userstream.wire.pacing import MINUTE_EDGE_MS, Backoff, WeightBudget
+from userstream.wire.pacing import Backoff
 from userstream.wire.recovery import Policy
 from userstream.wire.venue import AccountPlace, Credentials, Endpoints, VenueSpec
 
@@ -66,6 +67,7 @@ class Application:
         self._meter = Meter(self._metrics, clock, journal)
         self.store: SqliteStore | None = None
         self.pump: Pump | None = None
+        self.evidence: EvidenceReader | None = None
         self.weight_limit: int | None = None
         self.accounts: dict[str, LiveAccount] = {}
         self._runners: dict[str, AccountRunner] = {}
@@ -88,18 +90,21 @@ class Application:
         check_endpoints(settings.name, place.endpoints)
         guard_secrets(place.credentials)
         machine = Machine(spec, place, policy_of(settings, place.jitter_seed), now=self.clock.now(), wall=self.clock.wall())
-        gate = self._gate(spec, place.endpoints.rest_url)
+        gate = GATES.take(self, spec, place.endpoints.rest_url, self.http, self.clock, self.weight_limit)
+        self._gates[gate.name] = gate
         runner = AccountRunner(
             machine,
             clock=self.clock,
             transport=self.transport,
             gate=gate,
             journal=self.journal,
+            http=self.http,
             dial_limit_ms=int(settings.stream.dial_limit_s * 1000),
             call_limit_ms=int(settings.stream.call_limit_s * 1000),
         )
         runner.on_record, runner.on_refused = on_record, self._meter.note_refused
-        account = LiveAccount(runner, self.clock, self.journal)
+        runner.veil.on_known, runner.veil.on_gone = hide_in_logs, show_in_logs
+        account = LiveAccount(runner, self.clock, self.journal, self.evidence, trouble_beside=self._pump_trouble)
         self.accounts[settings.name] = account
         self._runners[settings.name] = runner
         try:
@@ -120,14 +125,26 @@ class Application:
         try:
             await runner.stop()
         finally:
-            del self.accounts[name]
-            self._meter.forget_account(runner.id)
+            self._forget(name, runner)
+
+    def _forget(self, name: str, runner: AccountRunner) -> None:
+        del self.accounts[name]
+        self._meter.forget_account(runner.id)
+
+    def _pump_trouble(self) -> str:
+        trouble = None if self.pump is None else self.pump.trouble
+        return "" if trouble is None else f"the tables do not follow the journal: {trouble}"
 
     def metrics(self) -> str:
         """All numbers of this process as they are now, in the text form that Prometheus reads. Call it on the event loop."""
-        lags = {} if self.pump is None else {self.pump.name: self.pump.backlog}
+        lags = {} if self.pump is None else {self.pump.name: self.pump.lag}
         self._meter.report(self.accounts.values(), self._gates.values(), sink_lags=lags)
         return self._metrics.render().decode()
+
+    @property
+    def gates(self) -> list[Gate]:
+        """The gates that its accounts' calls pass, shared with whoever else asks the same addresses from here."""
+        return list(self._gates.values())
 
     def runner(self, name: str) -> AccountRunner:
         return self._runners[name]
@@ -142,21 +159,22 @@ class Application:
             try:
                 outcomes = await asyncio.gather(*map(self.remove, list(self._runners)), return_exceptions=True)
             finally:
+                self._abandon_rest()
                 await self._stop_common_parts()
         for failure in filter(None, outcomes):
             raise failure
 
+    def _abandon_rest(self) -> None:
+        """A stop that was cancelled before it came to an account."""
+        while self._runners:
+            name, runner = self._runners.popitem()
+            runner.abandon()
+            self._forget(name, runner)
+
     async def _stop_common_parts(self) -> None:
-        for gate in self._gates.values():
-            await gate.close()
+        await GATES.leave(self)
         self._gates.clear()
         await self._stack.aclose()
-
-    def _gate(self, spec: VenueSpec, rest_url: str) -> Gate:
-        if rest_url not in self._gates:
-            budget = WeightBudget(self.weight_limit or spec.weight_limit_per_minute, edge_ms=MINUTE_EDGE_MS)
-            self._gates[rest_url] = Gate(rest_url, budget, self.http, self.clock, used_weight_header=spec.used_weight_header)
-        return self._gates[rest_url]
 
 
 async def start_application(store: str | Path | None, *, keep_days: int = 14, weight_limit: int | None = None) -> Application:
@@ -182,7 +200,8 @@ async def start_application(store: str | Path | None, *, keep_days: int = 14, we
         from userstream.adapters.sqlite import SqliteStore
         from userstream.adapters.sqlite_commits import SqliteSettings
 
-        journal = sqlite = await SqliteStore.open(Path(store), clock, settings=SqliteSettings(keep_days=keep_days))
+        settings = SqliteSettings(keep_days=keep_days)
+        journal = sqlite = await SqliteStore.open(Path(store), clock, settings=settings, on_trouble=tell_store_trouble)
     stack.push_async_callback(journal.close)
     metrics = PrometheusMetrics()
     http, transport = AiohttpClient(metrics), PicowsTransport(clock)
@@ -190,23 +209,59 @@ async def start_application(store: str | Path | None, *, keep_days: int = 14, we
     stack.push_async_callback(transport.close)
     application = Application(clock, transport, http, journal, metrics)
     application.store, application.weight_limit = sqlite, weight_limit
-    if sqlite is not None:
+    if sqlite is not None and store is not None:
+        from userstream.adapters.sqlite_evidence import SqliteEvidence
         from userstream.runtime.pump import Pump
 
-        application.pump = Pump(sqlite, sqlite, PROJECTOR, clock=clock)
+        application.evidence = SqliteEvidence(Path(store), clock)
+        application.pump = Pump(sqlite, sqlite, PROJECTOR, clock=clock, on_trouble=tell_pump_trouble)
         application.pump.start()
         stack.push_async_callback(application.pump.stop)
     application._stack = stack
     return application
 
 
-def guard_secrets(credentials: Credentials) -> None:
-    """No log shows them from now on."""
+def tell_store_trouble(trouble: Exception | None) -> None:
+    """One line of the log when commits begin to fail, one when they succeed again."""
+    import structlog
+
+    log = structlog.stdlib.get_logger("userstream.store")
+    if trouble is None:
+        log.info("the store keeps everything again", action="store_recovered")
+    else:
+        log.error("nothing can be kept: what comes in waits in memory", action="store_trouble", reason=str(trouble))
+
+
+def tell_pump_trouble(trouble: Exception | None) -> None:
+    """One line of the log when the tables stop to follow the journal, one when they follow again."""
+    import structlog
+
+    log = structlog.stdlib.get_logger("userstream.pump")
+    if trouble is None:
+        log.info("the tables follow the journal again", action="pump_recovered")
+    else:
+        log.error("the tables do not follow the journal; it keeps what they lack", action="pump_trouble", reason=str(trouble))
+
+
+def hide_in_logs(secret: Secret) -> None:
+    """No log shows it from now on."""
     from userstream.adapters.logs import register_secret
 
+    register_secret(secret)
+
+
+def show_in_logs(secret: Secret) -> None:
+    """It has lost its power, or is no longer ours: as often hidden as shown again, it is forgotten."""
+    from userstream.adapters.logs import forget_secret
+
+    forget_secret(secret)
+
+
+def guard_secrets(credentials: Credentials) -> None:
+    """No log shows them from now on."""
     for secret in (credentials.api_key, credentials.api_secret, credentials.passphrase):
         if secret is not None and secret:
-            register_secret(secret)
+            hide_in_logs(secret)
 
 
 def place_of(settings: AccountSettings, spec: VenueSpec) -> AccountPlace:
@@ -220,6 +275,8 @@ def place_of(settings: AccountSettings, spec: VenueSpec) -> AccountPlace:
         jitter_seed=zlib.crc32(f"{spec.name}:{settings.name}".encode()),
         listen_key_keep_alive_ms=int(stream.keep_alive_s * 1000),
         own_ping_ms=int(stream.own_ping_s * 1000),
+        first_delay_ms=int(stream.first_delay_s * 1000),
+        max_delay_ms=int(stream.max_delay_s * 1000),
         silence_limit_ms=int(stream.silence_s * 1000),
         rotate_after_ms=int(stream.rotate_s * 1000),
         events=settings.events,

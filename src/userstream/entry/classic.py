@@ -16,10 +16,11 @@ import structlog
 from userstream.domain.events import Filled
 from userstream.domain.words import Source, StreamState
 from userstream.entry.bootstrap import AccountSettings, Application, credentials_of, start_application
-from userstream.kernel.errors import AuthenticationError, ConnectionError, SettingsError, UserStreamError
+from userstream.kernel.errors import AuthenticationError, ConnectionError, SettingsError, StoreError, UserStreamError
 from userstream.kernel.ids import AccountId
 from userstream.kernel.settings import CLASSIC_DEFAULTS, ClassicConfig, RecoverySettings, StreamSettings, read_classic_config
 from userstream.ports import Record
+from userstream.runtime.keeper import CatchUp
 from userstream.runtime.live import LiveAccount
 from userstream.venues import find_venue
 from userstream.wire.venue import VenueSpec
@@ -31,7 +32,6 @@ DEFAULT_USER_STREAM_CONFIG: Final[dict[str, float]] = dict(CLASSIC_DEFAULTS)
 STOP_LIMIT_S: Final = 1.9
 LAST_WORDS_S: Final = 1.0
 REMEMBERED_FRAMES: Final = 4_096
-READ_BATCH: Final = 1_000
 ACCOUNT: Final = AccountId("main")
 
 _log = structlog.get_logger("userstream.classic")
@@ -54,7 +54,7 @@ class UserDataStreamAPI:
         self._delivery: asyncio.Task[None] | None = None
         self._mailbox: Mailbox | None = None
         self._starting = asyncio.Lock()
-        self.handler_errors = 0
+        self.handler_errors = self.lost_messages = 0
 
     @property
     def is_connected(self) -> bool:
@@ -110,11 +110,15 @@ class UserDataStreamAPI:
 
     async def _begin(self, application: Application) -> None:
         config, spec = self._config, find_venue(self._config.venue)
-        self._mailbox = Mailbox(spec, config.max_queue, lambda: application)
-        account = await application.add(self._settings(config), on_record=self._mailbox.put)
+        mailbox = self._mailbox = Mailbox(spec, config.max_queue, lambda newest: self._catch_up(application, newest))
+        account = await application.add(self._settings(config), on_record=mailbox.put)
         self._account = account
         self._delivery = application.clock.spawn(self._deliver(self._mailbox), "classic delivery")
         await self._wait_ready(account)
+
+    @staticmethod
+    def _catch_up(application: Application, newest: Callable[[], int]) -> CatchUp:
+        return CatchUp(application.runner(ACCOUNT).keeper, application.clock, newest)
 
     def _settings(self, config: ClassicConfig) -> AccountSettings:
         return AccountSettings(
@@ -173,9 +177,17 @@ class UserDataStreamAPI:
         size, age_s = self._config.batch_size, self._config.batch_age
         try:
             while not mailbox.is_abandoned:
-                await self._hand_over(await (mailbox.take() if size == 1 else mailbox.take_batch(size, age_s)))
+                try:
+                    await self._hand_over(await (mailbox.take() if size == 1 else mailbox.take_batch(size, age_s)))
+                except StoreError as error:
+                    self._lose(mailbox, error)
         except MailboxEmptied:
             return
+
+    def _lose(self, mailbox: Mailbox, error: StoreError) -> None:
+        """The stream goes on with what comes next: what the handler did not get must be said."""
+        self.lost_messages += mailbox.skip()
+        _log.error("messages were lost for the handler, which was too slow for the journal", action="messages_lost", reason=str(error))
 
     async def _hand_over(self, message: Message | list[Message]) -> None:
         try:
@@ -198,8 +210,9 @@ class MailboxEmptied(Exception):
 class Mailbox:
     """Raw messages on their way to a handler: a bounded queue; a handler that falls behind is served from the journal."""
 
-    def __init__(self, spec: VenueSpec, limit: int, application: Callable[[], Application]) -> None:
-        self._spec, self._limit, self._application = spec, limit, application
+    def __init__(self, spec: VenueSpec, limit: int, make_catch_up: Callable[[Callable[[], int]], CatchUp]) -> None:
+        self._spec, self._limit, self._make_catch_up = spec, limit, make_catch_up
+        self._catch_up: CatchUp | None = None
         self._queue: deque[Record] = deque()
         self._behind = False
         self._after = 0
@@ -216,54 +229,55 @@ class Mailbox:
         self._wake.set()
 
     def put(self, record: Record) -> None:
-        self._newest = record.sequence
+        self._newest = record.last_sequence
         if not self._behind:
             self._queue.append(record)
             self._behind = len(self._queue) > self._limit
         self._wake.set()
 
     async def take(self) -> Message:
-        """The next message. Raises MailboxEmptied."""
+        """The next message. Raises MailboxEmptied; StoreError when the journal cannot give what comes next: `skip` goes past it."""
         while not self._ready:
             await self._fill()
         return self._ready.popleft()
 
     async def take_batch(self, size: int, age_s: float) -> list[Message]:
-        """The next messages: so many, or as many as came within `age_s` of the first. Raises MailboxEmptied."""
+        """The next messages: so many, or as many as came within `age_s` of the first. Raises as `take`."""
         batch = [await self.take()]
         try:
             async with asyncio.timeout(age_s):
                 while len(batch) < size:
                     batch.append(await self.take())
-        except (TimeoutError, MailboxEmptied):
-            pass  # the batch is old enough, or the last: it goes out as it is
+        except (TimeoutError, MailboxEmptied, StoreError):
+            pass  # the batch is old enough, or the last before an end or a hole: it goes out as it is
         return batch
+
+    def skip(self) -> int:
+        """Gives up what lies between what was taken and what comes from now on. Returns how many places that are."""
+        lost, self._after, self._behind = self._newest - self._after, self._newest, False
+        return lost
 
     async def _fill(self) -> None:
         if self._queue:
             while self._queue:
                 self._read(self._queue.popleft())
         elif self._behind:
-            await self._catch_up()
+            await self._read_on()
         elif self._closed:
             raise MailboxEmptied
         else:
             self._wake.clear()
             await self._wake.wait()
 
-    async def _catch_up(self) -> None:
-        newest = self._newest
-        journal = self._application().journal
-        await journal.flush()
-        records = await journal.read_account(ACCOUNT, after=self._after, limit=READ_BATCH)
-        for record in records:
-            if record.sequence > self._after:
+    async def _read_on(self) -> None:
+        self._catch_up = self._catch_up or self._make_catch_up(lambda: self._newest)
+        for record in await self._catch_up.read(self._after, is_over=lambda: self._closed):
+            if record.last_sequence > self._after:
                 self._read(record)
-        if self._newest == newest and (self._after >= newest or not records):
-            self._behind = False
+        self._behind = not self._catch_up.is_level
 
     def _read(self, record: Record) -> None:
-        self._after = max(self._after, record.sequence)
+        self._after = max(self._after, record.last_sequence)
         if record.connection and record.frame:
             if not self._is_copy(record):
                 self._ready += _messages_of(record.frame)

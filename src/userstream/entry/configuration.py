@@ -18,6 +18,7 @@ from userstream.kernel.settings import RecoverySettings, StreamSettings, check
 from userstream.venues import find_venue
 from userstream.wire.venue import Credentials
 
+MISSING: Final = "Object missing required field "
 SectionType = TypeVar("SectionType", bound=msgspec.Struct)
 SECTIONS: Final = ("store", "log", "recovery", "stream", "account")
 SECRETS: Final = ("api_key", "api_secret", "passphrase")
@@ -25,6 +26,7 @@ LONGEST_NAME: Final = 64
 OFF: Final = frozenset({"false", "0", "no", "off"})
 FORMATS: Final = ("auto", "console", "json")
 LEVELS: Final = ("debug", "info", "warning", "error")
+REFERENCE: Final = "docs/reference/configuration.md"
 
 
 class StoreSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -93,7 +95,7 @@ def read_configuration(path: Path, environment: Mapping[str, str] = os.environ) 
     document = _read(path)
     for name in document:
         if name not in SECTIONS:
-            raise SettingsError(f"{path}: {name!r} is not known; {nearest(name, SECTIONS)}")
+            raise SettingsError(f"{path}: {name!r} is not known; {nearest(name, SECTIONS)} ({REFERENCE} has all)")
     store = _section(path, "store", document.get("store", {}), StoreSection)
     log = _section(path, "log", document.get("log", {}), LogSection)
     common = _Common(
@@ -126,11 +128,11 @@ def _read(path: Path) -> dict[str, object]:
     except UnicodeDecodeError:
         raise SettingsError(f"the configuration {path} is not UTF-8 text") from None
     except (OSError, ValueError) as error:
-        raise SettingsError(f"cannot read the configuration {path}: {_why(error)}") from None
+        raise SettingsError(f"cannot read the configuration {path}: {_why(error)}; {REFERENCE} shows how to write one") from None
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise SettingsError(f"the configuration {path} is not TOML: {error}") from None
+        raise SettingsError(f"the configuration {path} is not TOML: {error}; {REFERENCE} shows the form") from None
 
 
 def _why(error: OSError | ValueError) -> str:
@@ -146,7 +148,7 @@ def _section(path: Path, name: str, entry: object, kind: type[SectionType]) -> S
     known = kind.__struct_fields__
     for key in entry:
         if key not in known:
-            raise SettingsError(f"{path}: [{name}] {key!r} is not known; {nearest(str(key), known)}")
+            raise SettingsError(f"{path}: [{name}] {key!r} is not known; {nearest(str(key), known)} ({REFERENCE} has all)")
     try:
         return msgspec.convert(entry, kind)
     except msgspec.ValidationError as error:
@@ -158,6 +160,8 @@ def _section(path: Path, name: str, entry: object, kind: type[SectionType]) -> S
 def _plain(error: msgspec.ValidationError, entry: Mapping[str, object]) -> str:
     """The rule that a value breaks, with the value, unless it may be a secret."""
     rule, _, place = str(error).replace("`", "").partition(" - at $.")
+    if rule.startswith(MISSING):
+        return f"{rule.removeprefix(MISSING)} is missing; {REFERENCE} says what it is"
     if not place:
         return rule
     if place in SECRETS or place not in entry:
@@ -166,6 +170,8 @@ def _plain(error: msgspec.ValidationError, entry: Mapping[str, object]) -> str:
 
 
 def _accounts(path: Path, entries: object) -> list[AccountSection]:
+    if isinstance(entries, dict) and entries:
+        raise SettingsError(f"{path}: write [[account]] instead of [account], with two brackets: there can be more than one account")
     if not isinstance(entries, list) or not entries:
         raise SettingsError(f"{path}: no account is configured; add a table [[account]] with name, venue and api_key_env")
     accounts = [_section(path, f"account {number}", entry, AccountSection) for number, entry in enumerate(entries, 1)]
@@ -195,6 +201,7 @@ def _account(path: Path, account: AccountSection, common: _Common, environment: 
     )
     try:
         _check_addresses(settings, environment)
+        _check_both_addresses(settings, environment)
     except SettingsError as error:
         raise SettingsError(f"{path}: {place} {error}") from None
     return settings
@@ -202,6 +209,17 @@ def _account(path: Path, account: AccountSection, common: _Common, environment: 
 
 def _merged(path: Path, name: str, common: SectionType, own: Mapping[str, object]) -> SectionType:
     return _section(path, name, {**msgspec.structs.asdict(common), **own}, type(common)) if own else common
+
+
+def _check_both_addresses(settings: AccountSettings, environment: Mapping[str, str]) -> None:
+    """Raises SettingsError where one half of an account would speak with another venue than the other."""
+    prefix = "USERSTREAM_" + settings.venue.upper().replace("-", "_")
+    for name, given, other, found in (
+        ("rest_url", settings.rest_url, "ws_url", settings.ws_url),
+        ("ws_url", settings.ws_url, "rest_url", settings.rest_url),
+    ):
+        if given and not found and not environment.get(f"{prefix}_{other.upper()}"):
+            raise SettingsError(f"gives {name} without {other}: one half would speak with the real venue, so give both or neither")
 
 
 def _check_addresses(settings: AccountSettings, environment: Mapping[str, str]) -> None:

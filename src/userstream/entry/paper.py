@@ -25,7 +25,10 @@ PAPER_RECOVERY = RecoverySettings(lag_s=0.2, overlap_s=1.0, audit_s=10.0, histor
 
 
 class PaperExchange:
-    """The other side of a paper account: the world that trades with it and does things to it."""
+    """The other side of a paper account: the world that trades with it and does things to it.
+
+    Everything here raises PaperExchangeError when the exchange refuses, with its reason. Amounts are Decimal, text or int.
+    """
 
     def __init__(self, server: PaperExchangeServer, account: str) -> None:
         self._server, self._account = server, account
@@ -36,8 +39,8 @@ class PaperExchange:
         return self._server.listing.control_url
 
     async def act(self, action: str, **fields: object) -> object:
-        """Carries out any action of the control interface (`GET control_url` lists them); `account` is this account unless given.
-        Raises PaperExchangeError with the exchange's reason."""
+        """Carries out any action of the control interface (docs/reference/paper-exchange.md, or GET of `control_url`) with its fields, and
+        returns its result. An action on one account has to name it: `account="paper"`, or as it was named."""
         return self._ask("POST", f"/control/{action}", fields).get("result")
 
     async def place(
@@ -56,19 +59,20 @@ class PaperExchange:
         return placed if isinstance(placed, dict) else {}
 
     async def cancel(self, symbol: str, client_order_id: str) -> None:
+        """Cancels an open order of the account."""
         await self._of_account("cancel", symbol=symbol, client_order_id=client_order_id)
 
     async def fill(self, symbol: str, client_order_id: str, quantity: Decimal | str | None = None) -> None:
-        """Somebody takes the resting order, or so much of it."""
+        """Somebody takes the resting order, or so much of it (None: all that is left)."""
         amount = {} if quantity is None else {"quantity": str(quantity)}
         await self._of_account("fill", symbol=symbol, client_order_id=client_order_id, **amount)
 
     async def move_price(self, symbol: str, price: Decimal | str | int) -> None:
-        """The market jumps."""
+        """The market jumps: crossed orders fill, triggers and margin checks follow."""
         await self.act("move_price", symbol=symbol, price=str(price))
 
     async def cut(self) -> None:
-        """Tears the account's sockets off."""
+        """Tears the account's sockets off, without a close frame."""
         await self._of_account("cut")
 
     def truth(self) -> Json:
@@ -90,7 +94,9 @@ class PaperExchange:
 
 
 class PaperAccount(LiveAccount):
-    """A live account whose exchange is at hand."""
+    """A LiveAccount whose exchange is at hand, as `account.exchange`."""
+
+    exchange: PaperExchange
 
     def __init__(self, account: LiveAccount, exchange: PaperExchange) -> None:
         super().__init__(*account.parts)

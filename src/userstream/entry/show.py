@@ -22,7 +22,7 @@ from userstream.sim.venue import Call
 
 VENUE: Final = "binance-usdm"
 NAMES: Final = ("alice", "bob", "carol", "dave", "erin", "frank", "grace", "heidi")
-RECOVERY: Final = RecoverySettings(lag_s=1.0, overlap_s=2.0, audit_s=5.0, history_s=60.0, poll_s=5.0)
+RECOVERY: Final = RecoverySettings(lag_s=1.0, overlap_s=2.0, audit_s=5.0, history_s=10.0, poll_s=5.0)
 STREAM: Final = StreamSettings(own_ping_s=1.0, silence_s=3.0, first_delay_s=0.2, max_delay_s=3.0)
 FAULTS: Final = b"""[
  {"every_s": 13, "from_s": 6, "action": "cut", "account": "*"},
@@ -35,8 +35,10 @@ FAULTS: Final = b"""[
 LIMITS: Final = LimitSettings(weight_per_minute=24_000)
 """A minute of the demo holds the troubles of days, so it has the request budget of ten minutes."""
 
-CALM_S: Final = 20
+CALM_S: Final = 30
 STEP_MS: Final = 100
+PATIENCE_MS: Final = 10_000
+"""So long the trading waits for accounts that do not come to life, because a script keeps them from it."""
 
 
 class Show:
@@ -44,9 +46,26 @@ class Show:
 
     def __init__(self, server: PaperExchangeServer, fleet: Fleet, names: tuple[str, ...], clock: Clock) -> None:
         self.server, self.fleet, self.names, self.clock = server, fleet, names, clock
+        self._made = clock.now()
+        self._began: int | None = None
 
     def act(self, action: str, **fields: object) -> None:
         self.server.control.answer(Call(method="POST", path=f"/control/{action}", body=msgspec.json.encode(fields)))
+
+    def trade_when_live(self) -> None:
+        """Lets the trading begin, once, as soon as every account is live. To be called again and again: what is traded earlier would be
+        learned from the first snapshot, as if it had been lost."""
+        if self._began is not None:
+            return
+        now = self.clock.now()
+        if now >= self._made + PATIENCE_MS or all(self.fleet[name].health.is_healthy for name in self.names):
+            self._began = now
+            self.act("resume_trading")
+
+    @property
+    def traded_ms(self) -> int:
+        """How long the accounts have been trading."""
+        return 0 if self._began is None else self.clock.now() - self._began
 
     def truth(self, name: str) -> Mapping[str, object]:
         truth = self.server.control.truth(name)
@@ -80,13 +99,15 @@ class Show:
 
 @asynccontextmanager
 async def open_show(*, accounts: int, rate: float, seed: int, port: int, store: Path, script: Script | None) -> AsyncIterator[Show]:
-    """Starts everything; at the end of the block it is stopped in order."""
+    """Starts everything but the trading (`Show.trade_when_live`); at the end of the block it is stopped in order."""
     names = tuple(NAMES[number] if number < len(NAMES) else f"account-{number + 1}" for number in range(accounts))
     specs = tuple(AccountSpec(account=name, balances={"USDT": Decimal(50_000)}) for name in names)
     settings = SimulatorSettings(
         accounts=specs, rate=rate, seed=seed, port=port, script=script or load_script(FAULTS), ping_interval_s=5, limits=LIMITS
     )
-    async with PaperExchangeServer(settings) as server, Fleet(store=store, weight_limit=LIMITS.weight_per_minute) as fleet:
+    server = PaperExchangeServer(settings)
+    server.house.pace.paused = True
+    async with server, Fleet(store=store, weight_limit=LIMITS.weight_per_minute) as fleet:
         place = server.listing.venues[VENUE]
         for key in server.listing.accounts:
             await fleet.add(

@@ -1,9 +1,9 @@
-"""Exact decimals: parsing, printing without exponent, rounding to a venue's steps."""
+"""Exact decimals: parsing, and printing without exponent."""
 
 from __future__ import annotations
 
 import re
-from decimal import Context, Decimal
+from decimal import Decimal
 from typing import Final
 
 ZERO: Final = Decimal(0)
@@ -12,7 +12,6 @@ MOST_DIGITS: Final = 200
 """No venue writes longer numbers; a hostile exponent would fill the memory when printed."""
 
 _NUMBER: Final = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,4})?", re.ASCII)
-_EXACT: Final = Context(prec=3 * MOST_DIGITS)
 
 
 def parse_amount(text: str) -> Decimal:
@@ -31,15 +30,3 @@ def format_amount(value: Decimal) -> str:
         return "0"
     text = format(value, "f")
     return text.rstrip("0").rstrip(".") if "." in text else text
-
-
-def round_down(value: Decimal, step: Decimal) -> Decimal:
-    """The nearest multiple of `step` towards zero. A step of 0 means that the venue sets no rule."""
-    if step == 0:
-        return value
-    return _EXACT.multiply(_EXACT.divide_int(value, step), step)
-
-
-def is_multiple(value: Decimal, step: Decimal) -> bool:
-    """Whether `value` obeys a tick or lot rule; a step of 0 allows everything."""
-    return step == 0 or _EXACT.remainder(value, step) == 0

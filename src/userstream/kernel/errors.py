@@ -67,6 +67,10 @@ class StoreError(UserStreamError):
     """The store cannot keep what it is given (full disk, a file of another program, a newer version)."""
 
 
+class NotKept(StoreError):
+    """What was asked for is in the store no longer, or never was: waiting does not help."""
+
+
 class PaperExchangeError(UserStreamError):
     """The paper exchange cannot start or refuses a control action."""
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from userstream.kernel.ids import Millis
@@ -14,8 +15,6 @@ from userstream.ports import Clock, HttpClient
 from userstream.wire.pacing import WeightBudget
 from userstream.wire.request import HttpRequest, HttpResponse
 
-TOO_MANY: Final = (429, 418)
-DEFAULT_PAUSE_MS: Final = 60_000
 LONGEST_NAP_MS: Final = 1_000
 """Whoever waits looks again this often: a more urgent question may have come, or the venue's clock be known better."""
 
@@ -32,14 +31,24 @@ class Waiting(NamedTuple):
 class Gate:
     """Grants weight in order of urgency, sends, and learns from every answer how much of the budget is used."""
 
-    def __init__(self, base_url: str, budget: WeightBudget, http: HttpClient, clock: Clock, *, used_weight_header: str = "") -> None:
+    def __init__(
+        self,
+        base_url: str,
+        budget: WeightBudget,
+        http: HttpClient,
+        clock: Clock,
+        *,
+        pause_of: Callable[[HttpResponse, Millis], int],
+        used_weight_header: str = "",
+    ) -> None:
+        """`pause_of`: for how long (ms) the venue wants silence after an answer, as of a venue time (ms)."""
         self._base_url, self._budget, self._http, self._clock = base_url, budget, http, clock
-        self._header = used_weight_header
+        self._header, self._pause_of = used_weight_header, pause_of
         self._waiting: list[Waiting] = []
         self._numbers = 0
         self._waker: asyncio.Task[None] | None = None
         self._venue_ahead_ms = clock.wall() - clock.now()
-        self._paused_until = clock.now()
+        self._paused_until = self._open_at = clock.now()
         self.requests = 0
         self.refused = 0
         self.waits = 0
@@ -60,8 +69,15 @@ class Gate:
 
     @property
     def pause_ms(self) -> int:
-        """How long the venue still wants silence (429, 418); 0 when calls may go out."""
+        """How long the venue still wants silence; 0 when calls may go out."""
         return max(0, self._paused_until - self._clock.now())
+
+    def words_for_wait(self) -> str:
+        """Why a question that waits here does, for people; empty when the next one may go out."""
+        if self.pause_ms:
+            return f"waiting {-(-self.pause_ms // 1_000)} s, as long as the venue wants no calls from this address"
+        left_ms = self._open_at - self._clock.now()
+        return f"waiting {-(-left_ms // 1_000)} s for the venue's request budget" if left_ms > 0 else ""
 
     @property
     def used_weight(self) -> int:
@@ -92,10 +108,10 @@ class Gate:
         while wait_ms := self._wait_ms(weight, True, vital=True):
             await self._clock.sleep(min(wait_ms, LONGEST_NAP_MS))
 
-    async def send(self, request: HttpRequest, *, time_limit_ms: int) -> HttpResponse:
-        """Sends a call whose weight was granted."""
+    async def send(self, request: HttpRequest, *, time_limit_ms: int, http: HttpClient | None = None) -> HttpResponse:
+        """Sends a call whose weight was granted, over the connections of `http` (None: of the client that the gate was made with)."""
         self.requests += 1
-        response = await self._http.send(self._base_url, request, time_limit_ms=time_limit_ms)
+        response = await (http or self._http).send(self._base_url, request, time_limit_ms=time_limit_ms)
         self._learn(response)
         return response
 
@@ -121,16 +137,17 @@ class Gate:
 
     def _wait_ms(self, weight: int, urgent: bool, *, vital: bool = False) -> int:
         """0 and the weight is counted, or how long to wait before asking again."""
-        return self.pause_ms or self._budget.wait_ms(weight, urgent, self._venue_now(), vital=vital)
+        wait_ms = self.pause_ms or self._budget.wait_ms(weight, urgent, self._venue_now(), vital=vital)
+        self._open_at = Millis(self._clock.now() + wait_ms)
+        return wait_ms
 
     def _learn(self, response: HttpResponse) -> None:
         used = response.headers.get(self._header, "") if self._header else ""
         if used.isdecimal():
             self._budget.report(int(used), self._venue_now())
-        if response.status in TOO_MANY:
+        pause_ms = self._pause_of(response, self._venue_now())
+        if pause_ms:
             self.refused += 1
-            after = response.headers.get("retry-after", "")
-            pause_ms = int(after) * 1_000 if after.isdecimal() else DEFAULT_PAUSE_MS
             self._paused_until = max(self._paused_until, Millis(self._clock.now() + pause_ms))
 
     def _venue_now(self) -> Millis:

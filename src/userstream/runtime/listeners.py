@@ -14,20 +14,13 @@ from typing import Final
 import structlog
 
 from userstream.domain.events import Event, Fact
-from userstream.kernel.errors import StoreError, UserStreamError
+from userstream.kernel.errors import UserStreamError
 from userstream.kernel.ids import AccountId, Millis
-from userstream.ports import Clock, Handler, Journal, Record
+from userstream.ports import Clock, Handler
+from userstream.runtime.keeper import CatchUp, Keeper
 
 QUEUE_LIMIT: Final = 10_000
-READ_BATCH: Final = 1_000
 YIELD_EVERY: Final = 256
-STORE_PAUSE_MS: Final = 500
-STORE_PATIENCE_MS: Final = 300_000
-"""How long a reader that is behind waits for a store in trouble: a full disk may be emptied in that time."""
-
-MOST_SPANS: Final = 64
-"""Losses beyond so many count as one with what lies between them."""
-
 LAST_WORDS_MS: Final = 100
 """How long a handler that was cancelled may take to clean up."""
 
@@ -38,46 +31,18 @@ class Ended(Exception):
     """No more events will come."""
 
 
-class Losses:
-    """The events that the journal did not take: whoever reads on from the journal must be told."""
-
-    def __init__(self) -> None:
-        self.error: StoreError | None = None
-        self._spans: list[tuple[int, int]] = []
-
-    def note(self, error: StoreError, first: int, last: int) -> None:
-        """`first`, `last`: sequences of the events that are in no journal."""
-        self.error = error
-        if self._spans and (first == self._spans[-1][1] + 1 or len(self._spans) == MOST_SPANS):
-            first = self._spans.pop()[0]
-        self._spans.append((first, last))
-
-    def end_of_journal(self, after: int) -> int | None:
-        """The sequence at which a reader that was given all up to `after` can go no further; None if nothing ahead of it is lost."""
-        return next((first for first, last in self._spans if last > after), None)
-
-
 class Reader:
     """One reader's place in an account's events. `after`: the sequence of the last event it was given."""
 
-    def __init__(
-        self,
-        account: AccountId,
-        journal: Journal,
-        clock: Clock,
-        newest: Callable[[], int],
-        losses: Losses,
-        types: Collection[type[Fact]] | None,
-    ) -> None:
-        self._account, self._journal, self._clock, self._newest, self._losses = account, journal, clock, newest, losses
+    def __init__(self, catch_up: CatchUp, newest: int, types: Collection[type[Fact]] | None) -> None:
+        self._catch_up = catch_up
         self._types = frozenset(types) if types else None
         self._queue: deque[Event] = deque()
         self._behind = False
-        self._stuck_since: Millis | None = None
         self._wake: asyncio.Future[None] | None = None
         self._ended = False
         self._error: UserStreamError | None = None
-        self.after = newest()
+        self.after = self._queued_until = newest
 
     def read_from(self, after: int) -> None:
         """Goes back to a place in the journal; what came since is read from there."""
@@ -88,6 +53,7 @@ class Reader:
         if not self._behind:
             types, queue = self._types, self._queue
             queue.extend(events if types is None else [event for event in events if type(event) in types])
+            self._queued_until = events[-1].sequence
             self._behind = len(queue) > QUEUE_LIMIT
         if self._wake is not None and (self._behind or self._queue):
             self._awake()
@@ -102,15 +68,16 @@ class Reader:
 
     async def take(self) -> list[Event]:
         """The next events, at least one. Raises Ended, or the account's final error; StoreError when the journal cannot give what comes
-        next: because it did not take it, or because it is in trouble and the account has ended or five minutes are over."""
+        next: NotKept when it never took it or holds it no longer, else when it is in trouble and the account has ended or five minutes
+        are over."""
         while True:
             if self._queue:
                 events = list(self._queue)
                 self._queue.clear()
-                self.after = events[-1].sequence
+                self.after = self._queued_until
                 return events
             if self._behind:
-                if events := await self._catch_up():
+                if events := await self._read_on():
                     return events
                 continue
             if self._ended:
@@ -118,47 +85,14 @@ class Reader:
             self._wake = asyncio.get_running_loop().create_future()
             await self._wake
 
-    async def _catch_up(self) -> list[Event]:
-        """Reads on from the journal; back to the queue once nothing newer exists."""
-        target = self._newest()
-        trouble: StoreError | None = None
-        records: list[Record] = []
-        try:
-            await self._journal.flush()
-        except StoreError as error:
-            trouble = error
-        try:
-            records = self._before_losses(await self._journal.read_account(self._account, after=self.after, limit=READ_BATCH))
-        except StoreError as error:
-            trouble = trouble or error
-        if records:
-            return self._advance(records)
-        if self._losses.end_of_journal(self.after) is not None:
-            raise StoreError(f"{self._account}: events after {self.after} are not in the journal: {self._losses.error}")
-        if trouble is not None:
-            await self._bear(trouble)
-        elif self._newest() == target:
-            self._behind, self._stuck_since = False, None
-        return []
-
-    def _before_losses(self, records: list[Record]) -> list[Record]:
-        end = self._losses.end_of_journal(self.after)
-        return records if end is None else [record for record in records if record.sequence < end]
-
-    def _advance(self, records: list[Record]) -> list[Event]:
+    async def _read_on(self) -> list[Event]:
+        """From the journal; back to the queue once nothing newer exists."""
+        records = await self._catch_up.read(self.after, is_over=lambda: self._ended)
+        self._behind = not self._catch_up.is_level
         events = [event for record in records for event in record.events if event.sequence > self.after]
-        last = records[-1]
-        self.after = max(self.after, last.events[-1].sequence if last.events else last.sequence)
-        self._stuck_since = None
+        if records:
+            self.after = max(self.after, records[-1].last_sequence)
         return [event for event in events if self._types is None or type(event) in self._types]
-
-    async def _bear(self, trouble: StoreError) -> None:
-        now = self._clock.now()
-        if self._stuck_since is None:
-            self._stuck_since = now
-        if self._ended or now - self._stuck_since >= STORE_PATIENCE_MS:
-            raise trouble
-        await self._clock.sleep(STORE_PAUSE_MS)
 
     def _awake(self) -> None:
         wake, self._wake = self._wake, None
@@ -169,11 +103,10 @@ class Reader:
 class Listeners:
     """All readers of one account."""
 
-    def __init__(self, account: AccountId, journal: Journal, clock: Clock, newest: Callable[[], int]) -> None:
-        self._account, self._journal, self._clock, self._newest = account, journal, clock, newest
+    def __init__(self, account: AccountId, keeper: Keeper, clock: Clock, newest: Callable[[], int]) -> None:
+        self._account, self._keeper, self._clock, self._newest = account, keeper, clock, newest
         self._readers: list[Reader] = []
         self._tasks: dict[asyncio.Task[None], Reader] = {}
-        self._losses = Losses()
         self._error: UserStreamError | None = None
         self._ended = self._cut = False
         self.handler_errors = 0
@@ -182,14 +115,10 @@ class Listeners:
         for reader in self._readers:
             reader.put(events)
 
-    def lose(self, error: StoreError, first: int, last: int) -> None:
-        """The journal did not take the events with these sequences. Who is up to date gets them all the same."""
-        self._losses.note(error, first, last)
-
     def open_reader(self, after: int | None, types: Collection[type[Fact]] | None) -> Reader:
         """A reader of what comes from now on, or of everything behind the sequence `after`. Of an account that failed or was stopped it
         gives what there is, then ends."""
-        reader = Reader(self._account, self._journal, self._clock, self._newest, self._losses, types)
+        reader = Reader(CatchUp(self._keeper, self._clock, self._newest), self._newest(), types)
         if after is not None:
             reader.read_from(after)
         if self._ended:
@@ -266,15 +195,20 @@ class Listeners:
         this out of a handler does not wait for that one."""
         self.end()
         slow = await self._settle(limit_ms)
-        self._cut = True
+        self.cut()
         if not slow:
             return
-        for task in slow:
-            task.cancel()
         _log.warning(
             "handlers were cancelled before they had all events", action="handlers_cut_off", account=self._account, handlers=len(slow)
         )
         await self._settle(LAST_WORDS_MS)
+
+    def cut(self) -> None:
+        """Ends everything at once: handlers are cancelled wherever they are, but for the one that calls this."""
+        self.end()
+        self._cut = True
+        for task in self._tasks.keys() - {asyncio.current_task()}:
+            task.cancel()
 
     async def _settle(self, limit_ms: int) -> set[asyncio.Task[None]]:
         """Waits for the handlers; returns those that are not done in time."""

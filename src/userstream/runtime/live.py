@@ -6,14 +6,16 @@ import asyncio
 import concurrent.futures
 from collections import OrderedDict, deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Iterator
-from typing import Literal, TypeVar, overload
+from typing import Final, Literal, TypeVar, get_args, overload
 
+from userstream.domain.certificate import Certificate, certify
 from userstream.domain.events import BalanceSet, Event, Fact, OrderChanged, PositionSet
 from userstream.domain.figures import Order
 from userstream.domain.words import StreamState
-from userstream.kernel.errors import ConnectionError, UserStreamError
+from userstream.kernel.errors import ConnectionError, UserStreamError, nearest
 from userstream.kernel.ids import AccountId, Millis, VenueName
-from userstream.ports import Clock, Handler, Journal
+from userstream.ports import Clock, EvidenceReader, Handler, Journal
+from userstream.runtime.evidence import JournalEvidence
 from userstream.runtime.listeners import Ended, Listeners, Reader
 from userstream.runtime.runner import AccountRunner
 from userstream.runtime.views import BalancesView, FillsView, Health, OrdersView, PositionsView
@@ -22,12 +24,41 @@ Result = TypeVar("Result")
 HandlerType = TypeVar("HandlerType", bound=Handler)
 Delivery = Literal["lossless", "latest"]
 
+ABOUT_FILLS: Final = frozenset({"order", "position", "fills", "question"})
+"""The subjects of mismatches that may mean that a fill is missing. (History that is lost ends before `complete_since`.)"""
+
 
 class LiveAccount:
-    """One account, kept current. Made by `connect`, `Fleet.add` or `paper`; never by hand."""
+    """One account, kept current. Made by `connect`, `Fleet.add` or `paper`; never by hand.
 
-    def __init__(self, runner: AccountRunner, clock: Clock, journal: Journal) -> None:
-        self._runner, self._clock, self._journal = runner, clock, journal
+    What can be read at any time, without waiting, also from another thread:
+
+    orders: `orders.open()`, `orders["8886774"]`, `orders.get(id)`: open orders and those that ended lately.
+    positions: `positions["BTCUSDT"].amount`, `positions.open()`, `positions.leg("BTCUSDT", "long")`.
+    balances: `balances["USDT"].total`, `balances.get("BNB")`.
+    fills: `fills.recent()`: the last fills, newest last.
+    health: how far all this can be trusted right now.
+
+    An account of `paper` has one thing more, `exchange`: the other side, which places and fills orders, moves prices, cuts sockets.
+    """
+
+    orders: OrdersView
+    positions: PositionsView
+    balances: BalancesView
+    fills: FillsView
+
+    def __init__(
+        self,
+        runner: AccountRunner,
+        clock: Clock,
+        journal: Journal,
+        evidence: EvidenceReader | None = None,
+        *,
+        trouble_beside: Callable[[], str] = str,
+    ) -> None:
+        """`trouble_beside`: what is wrong with the store beside its journal; empty if nothing is."""
+        self._runner, self._clock, self._journal, self._trouble_beside = runner, clock, journal, trouble_beside
+        self._evidence = evidence or JournalEvidence(journal, clock)
         self.orders = OrdersView(runner.account)
         self.positions = PositionsView(runner.account)
         self.balances = BalancesView(runner.account)
@@ -40,14 +71,17 @@ class LiveAccount:
 
     @property
     def id(self) -> AccountId:
+        """The account's name, as it was given."""
         return self._runner.account.id
 
     @property
     def venue(self) -> VenueName:
+        """The venue's name, such as binance-usdm."""
         return self._runner.account.venue
 
     @property
     def state(self) -> StreamState:
+        """How much the picture can be trusted, in one word; `health` says more."""
         return self._runner.account.state
 
     @property
@@ -57,11 +91,27 @@ class LiveAccount:
 
     @property
     def complete_since(self) -> Millis | None:
-        """Venue time (ms) since when every fill is known to be in; None while that is not proven or a gap is open."""
-        account = self._runner.account
-        if not account.proven_until or account.gap_since is not None:
+        """Venue time (ms) since when every fill is known to be in, up to `health.proven_until`; None while that is not proven, a gap is
+        open, a sum says that a fill is missing, or events are in no journal for good. It begins anew behind what the venue keeps no more.
+        What was so before, interval by interval, tells `certificate`."""
+        account, books = self._runner.account, self._runner.machine.books
+        if not account.proven_until or account.gap_since is not None or books is None or self._runner.lost_error is not None:
             return None
-        return account.positions_known_since
+        if any(subject in ABOUT_FILLS for subject, _ in books.mismatches):
+            return None
+        return max(account.positions_known_since or account.began, account.began)
+
+    async def certificate(self, since: Millis | None = None, until: Millis | None = None) -> Certificate:
+        """What is proven of the account between two venue times (ms), interval by interval: PROVEN, REPAIRED, STREAM_ONLY, KNOWN_GAP or
+        UNKNOWN, with the fills known of each and the open mismatches, arithmetic's among them. `since`: None asks from the first thing
+        known; `until`: None asks up to now. It reads the store (without one: the journal in memory, as far as that reaches back).
+        Raises ValueError when `until` is not after `since`, StoreError when the store cannot be read."""
+        await self._journal.flush()
+        evidence = await self._evidence.gather(self.id)
+        if self.state not in (StreamState.STOPPED, StreamState.FAILED) and self._runner.keeper.is_level:
+            evidence.heard_until = evidence.gathered = self._runner.machine.clock.at(self._clock.now())
+            evidence.is_growing = True
+        return certify(evidence, since, until)
 
     @property
     def listen_key_in_use(self) -> str | None:
@@ -72,10 +122,11 @@ class LiveAccount:
 
     @property
     def health(self) -> Health:
+        """The state of the feed, of the proof and of the store as they are now, with the counters since the start."""
         machine, account = self._runner.machine, self._runner.account
         books, feed = machine.books, machine.feed
         mismatches = len(books.mismatches) if books is not None else 0
-        trouble = "" if self._runner.store_error is None else str(self._runner.store_error)
+        trouble = str(self._runner.store_error or "") or self._trouble_beside()
         healthy = account.state is StreamState.LIVE and account.gap_since is None and not mismatches and not trouble
         drift = dict(feed.drift)
         lines = list(feed.lines.values())
@@ -85,7 +136,7 @@ class LiveAccount:
         return Health(
             state=account.state,
             is_healthy=healthy and books is not None,
-            reason=feed.reason if account.state is not StreamState.LIVE else "",
+            reason=self._runner.reason if account.state is not StreamState.LIVE else "",
             connections=sum(line.opened is not None for line in lines),
             age_ms=self._clock.now() - feed.last_heard if feed.opened_count else None,
             proven_until=account.proven_until,
@@ -112,7 +163,11 @@ class LiveAccount:
         (from the journal). `types`: only these kinds. `latest`: of what waits, only the newest state of each order, position and
         balance; fills are never merged. Raises AuthenticationError when the venue refuses the key for good, StoreError when it has to
         read on from a journal that cannot give it, UserStreamError off the event loop (there: `sync`); ends when the account is
-        stopped. A wait that is cancelled loses nothing."""
+        stopped. A wait that is cancelled loses nothing. Raises TypeError for kinds that are no collection of event classes, and ValueError
+        for another `delivery`."""
+        _check_kinds(types)
+        if delivery not in get_args(Delivery):
+            raise ValueError(f"delivery {delivery!r} is not known; {nearest(str(delivery), get_args(Delivery))}")
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
@@ -127,7 +182,9 @@ class LiveAccount:
     def on(self, *types: type[Fact], handler: HandlerType) -> HandlerType: ...
 
     def on(self, *types: type[Fact], handler: HandlerType | None = None) -> HandlerType | Callable[[HandlerType], HandlerType]:
-        """Calls a function, sync or async, for each event of these kinds (all, if none is named): as a decorator `@account.on(Filled)`."""
+        """Calls a function, sync or async, for each event of these kinds (all, if none is named): as a decorator `@account.on(Filled)`.
+        Raises TypeError for what is no class of an event. A handler that raises is logged and counted (`health.handler_errors`)."""
+        _check_kinds(types)
 
         def attach(chosen: HandlerType) -> HandlerType:
             self._runner.listeners.attach(chosen, types or None)
@@ -142,22 +199,47 @@ class LiveAccount:
     # --- waiting ---
 
     async def wait_ready(self, timeout: float | None = None) -> None:
-        """Returns when a socket delivers. Raises TimeoutError, or AuthenticationError when the key is refused."""
-        await self._wait_until(lambda: self._runner.machine.feed.is_lit, timeout)
+        """Returns when a socket delivers. `timeout` in seconds (None: for ever). Raises TimeoutError, AuthenticationError when the key is
+        refused, or ConnectionError when the account is stopped."""
+        await self._wait_until(lambda: self._runner.machine.feed.is_lit, timeout, self._words_for_state)
 
     async def wait_proven(self, timeout: float | None = None) -> None:
-        """Returns when the state is proven complete (with a key alone: when a socket delivers). Raises like `wait_ready`."""
-        await self._wait_until(lambda: self.state is StreamState.LIVE, timeout)
+        """Returns when the state is proven complete (with a key alone: when a socket delivers), or when it was read in full and what
+        contradicts it is told as open mismatches: `health.is_healthy` tells which. Raises like `wait_ready`, and StoreError when the
+        journal will not hold what was proven."""
+        await self._wait_until(self._is_proven, timeout, self._words_for_state)
 
-    async def wait_for(self, order_id: str, *, final: bool = True, timeout: float | None = None) -> Order:
-        """Returns the order with this id or client order id once it is final (or, with `final=False`, once it is known)."""
-        await self._wait_until(lambda: (order := self.orders.get(order_id)) is not None and not (final and order.is_open), timeout)
-        return self.orders[order_id]
+    def _is_proven(self) -> bool:
+        if (lost := self._runner.lost_error) is not None:
+            raise lost
+        return self.state is StreamState.LIVE
 
-    async def _wait_until(self, holds: Callable[[], bool], timeout: float | None) -> None:
+    async def wait_for(self, order_id: str | int, *, final: bool = True, timeout: float | None = None) -> Order:
+        """Returns the order with this id or client order id once it is final (or, with `final=False`, once it is known).
+        `timeout` in seconds. Raises TypeError for what is no id, and otherwise like `wait_ready`; TimeoutError says how far it came."""
+        key = _order_key(order_id)
+
+        def holds() -> bool:
+            order = self.orders.get(key)
+            return order is not None and not (final and order.is_open)
+
+        await self._wait_until(holds, timeout, lambda: self._words_for_order(key))
+        return self.orders[key]
+
+    def _words_for_order(self, key: str) -> str:
+        order = self.orders.get(key)
+        words = f"order {key!r} is not known" if order is None else f"order {key!r} is still {order.status}"
+        return words if self.state is StreamState.LIVE else f"{words}; the account is {self._words_for_state()}"
+
+    def _words_for_state(self) -> str:
+        reason = self.health.reason
+        return f"still {self.state}: {reason}" if reason else f"still {self.state}"
+
+    async def _wait_until(self, holds: Callable[[], bool], timeout: float | None, say: Callable[[], str]) -> None:
+        """`say`: how far it came, for people, when the time is over."""
         reader = self._runner.listeners.open_reader(None, None)
         try:
-            await self._in_time(self._watch(holds, reader), timeout)
+            await self._in_time(self._watch(holds, reader), timeout, say)
         finally:
             self._runner.listeners.close_reader(reader)
 
@@ -170,7 +252,7 @@ class LiveAccount:
             except Ended:
                 raise ConnectionError("the account was stopped") from None
 
-    async def _in_time(self, work: Coroutine[object, object, Result], timeout: float | None) -> Result:
+    async def _in_time(self, work: Coroutine[object, object, Result], timeout: float | None, say: Callable[[], str]) -> Result:
         if timeout is None:
             return await work
         task = asyncio.ensure_future(work)  # noqa: TID251 - raced against the clock's own sleep, so that tests can turn it
@@ -178,7 +260,7 @@ class LiveAccount:
         try:
             await asyncio.wait({task, alarm}, return_when=asyncio.FIRST_COMPLETED)
             if not task.done():
-                raise TimeoutError(f"{self.id}: still {self.state} after {timeout:g} s ({self._runner.machine.feed.reason})")
+                raise TimeoutError(f"after {timeout:g} s {say()}")
             return task.result()
         finally:
             alarm.cancel()
@@ -249,7 +331,8 @@ class LatestStream(EventStream):
 
 
 class SyncAccount:
-    """A running account for another thread than the event loop's: the same reads, blocking iteration.
+    """A running account for another thread than the event loop's: the same reads (`orders`, `positions`, `balances`, `fills`, `health`),
+    blocking iteration, blocking waits. Made by `account.sync()` on the event loop.
 
     What waits raises ConnectionError once the event loop has ended, and UserStreamError on the event loop itself, which would wait for
     itself for ever.
@@ -262,12 +345,13 @@ class SyncAccount:
 
     @property
     def health(self) -> Health:
+        """As `LiveAccount.health`."""
         return self._account.health
 
     def events(
         self, *, after: int | None = None, types: Collection[type[Fact]] | None = None, delivery: Delivery = "lossless"
     ) -> Iterator[Event]:
-        """As `LiveAccount.events`, blocking."""
+        """As `LiveAccount.events`, blocking: `for event in account.sync().events():`."""
 
         async def open_stream() -> EventStream:
             return self._account.events(after=after, types=types, delivery=delivery)
@@ -281,10 +365,16 @@ class SyncAccount:
             except StopAsyncIteration:
                 return
 
+    def certificate(self, since: Millis | None = None, until: Millis | None = None) -> Certificate:
+        """As `LiveAccount.certificate`, blocking."""
+        return self._wait(lambda: self._account.certificate(since, until))
+
     def wait_proven(self, timeout: float | None = None) -> None:
+        """As `LiveAccount.wait_proven`, blocking."""
         self._wait(lambda: self._account.wait_proven(timeout))
 
-    def wait_for(self, order_id: str, *, final: bool = True, timeout: float | None = None) -> Order:
+    def wait_for(self, order_id: str | int, *, final: bool = True, timeout: float | None = None) -> Order:
+        """As `LiveAccount.wait_for`, blocking."""
         return self._wait(lambda: self._account.wait_for(order_id, final=final, timeout=timeout))
 
     def _wait(self, begin: Callable[[], Awaitable[Result]]) -> Result:
@@ -304,11 +394,32 @@ class SyncAccount:
             waiting.cancel()
 
 
+def _check_kinds(types: object) -> None:
+    """Raises TypeError for what a program meant otherwise than it wrote: a word finds nothing, and a class is no collection."""
+    if types is None:
+        return
+    if not isinstance(types, Collection) or isinstance(types, str | bytes | type):
+        raise TypeError(f"types must be a collection of event classes such as {{userstream.Filled}}, not {_shown(types)}")
+    for kind in types:
+        if not (isinstance(kind, type) and issubclass(kind, Fact)):
+            raise TypeError(f"{_shown(kind)} is no class of an event: name classes, such as userstream.Filled")
+
+
+def _shown(thing: object) -> str:
+    return thing.__qualname__ if isinstance(thing, type) else repr(thing)
+
+
 def _is_running_here(loop: asyncio.AbstractEventLoop) -> bool:
     try:
         return asyncio.get_running_loop() is loop
     except RuntimeError:
         return False
+
+
+def _order_key(order_id: object) -> str:
+    if isinstance(order_id, bool) or not isinstance(order_id, str | int):
+        raise TypeError(f"an order id is text or a whole number, not {type(order_id).__name__}")
+    return str(order_id)
 
 
 def _state_key(event: Event) -> object:

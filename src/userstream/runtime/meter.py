@@ -188,7 +188,7 @@ class Meter:
     def _report_journal(self, accounts: Sequence[LiveAccount], sink_lags: Mapping[str, int]) -> None:
         self._grow("journal_records_total", self._records)
         self._metrics.gauge("journal_backlog", self._journal.backlog)
-        self._metrics.gauge("journal_failed", int(any(account.parts[0].lost_error is not None for account in accounts)))
+        self._metrics.gauge("journal_failed", int(any(not account.parts[0].keeper.is_level for account in accounts)))
         for sink, lag in sink_lags.items():
             self._metrics.gauge("sink_lag", lag, {"sink": sink})
 

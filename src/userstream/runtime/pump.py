@@ -32,6 +32,9 @@ class PlacedJournal(Protocol):
 
     async def read(self, *, after: int, limit: int) -> list[StoredRecord]: ...
 
+    async def count(self, *, after: int) -> int:
+        """How many records have a position above `after`, or at least have one: counting is bounded."""
+
 
 class Pump:
     """Brings one projection up to date and keeps it there. Owned by whoever calls `start` and `stop`.
@@ -56,7 +59,7 @@ class Pump:
         self._batch, self._interval_ms = batch, interval_ms
         self._on_trouble = on_trouble
         self._tail: deque[Sequence[StoredRecord]] = deque()
-        self._backlog = 0
+        self._backlog = self._ahead = 0
         self._behind, self._overflowed = True, False
         self._position: int | None = None
         self._turn_began = self._rested = Millis(0)
@@ -82,9 +85,14 @@ class Pump:
 
     @property
     def backlog(self) -> int:
-        """Committed records that were handed over and are not applied yet. A pump that reads from the journal knows of more only when
-        it gets there."""
+        """Committed records that were handed over and are not applied yet."""
         return self._backlog
+
+    @property
+    def lag(self) -> int:
+        """Committed records that the tables lack, those included that are still to be read from the journal; of very many, at least so
+        many."""
+        return max(self._ahead, self._backlog) if self._behind else self._backlog
 
     @property
     def trouble(self) -> Exception | None:
@@ -122,6 +130,7 @@ class Pump:
         if self._task is None or self._task.done():
             return
         self._pressed = True
+        self._ahead += len(records)
         self._tail.append(records)
         self._backlog += len(records)
         if self._backlog > self._batch * TAIL_BATCHES:
@@ -163,6 +172,7 @@ class Pump:
         if not self._behind:
             return list(islice(chain.from_iterable(self._tail), self._batch))
         self._overflowed = False
+        self._ahead = await self._journal.count(after=position)
         records = await self._journal.read(after=position, limit=self._batch)
         # A short answer was all there was; what was committed since then has been handed over, unless it was too much to keep.
         self._behind = len(records) >= self._batch or self._overflowed

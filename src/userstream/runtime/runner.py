@@ -6,18 +6,24 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection
+from functools import partial
 from typing import Final
+
+import structlog
 
 from userstream.domain.events import Event
 from userstream.domain.fold import checkpoint_of
 from userstream.kernel.errors import ConnectionError, StoreError, UserStreamError
 from userstream.kernel.ids import AccountId, Millis
 from userstream.kernel.secret import Secret
-from userstream.ports import Clock, Journal, Record, Socket, Timer, Transport
+from userstream.ports import Clock, HttpClient, Journal, Record, Timer, Transport
 from userstream.runtime.gate import Gate
+from userstream.runtime.keeper import READ_BATCH, Keeper
 from userstream.runtime.listeners import Listeners
+from userstream.runtime.sockets import Sockets
+from userstream.runtime.veil import Veil
 from userstream.wire.feed import NEVER, Ask, Dial, Fail, Hang, SendPing, SendText, SessionCall, Wish
-from userstream.wire.machine import Machine, without_key
+from userstream.wire.machine import RESTART_LEAP, Machine
 from userstream.wire.request import HttpResponse
 
 SAVE_LIMIT_MS: Final = 2_000
@@ -29,59 +35,56 @@ STOP_LIMIT_MS: Final = 1_500
 CHECKPOINT_MS: Final = 60_000
 BACKLOG_HIGH: Final = 200_000
 BACKLOG_LOW: Final = 50_000
-READ_BATCH: Final = 1_000
 BACKLOG_CHECK_EVERY: Final = 255
+EXCUSE_MS: Final = 1_000
 
+FAULT_PAUSE_MS: Final = 1_000
+LONGEST_FAULT_PAUSE_MS: Final = 60_000
 
-class LineSocket:
-    """One socket's ear: passes what arrives to the runner with the connection's number, on the same stack."""
+LOOK_MS: Final = 5_000
+SLEEP_MS: Final = 5_000
+"""The wall clock may be set by less; who slept so long may have lost messages."""
 
-    __slots__ = ("_connection", "_runner", "socket")
-
-    def __init__(self, runner: AccountRunner, connection: int) -> None:
-        self._runner, self._connection = runner, connection
-        self.socket: Socket | None = None
-
-    def on_frame(self, frame: bytes) -> None:
-        self._runner.take_frame(self._connection, frame)
-
-    def on_odd_frame(self, frame: bytes, reason: str) -> None:
-        self._runner.take_odd_frame(self._connection, frame, reason)
-
-    def on_ping(self) -> None:
-        self._runner.take_ping(self._connection)
-
-    def on_closed(self, reason: str) -> None:
-        self._runner.take_close(self._connection, reason)
+_log = structlog.get_logger("userstream.runner")
 
 
 class AccountRunner:
     """Runs one account from `start` to `stop`. `failed` holds the error that only a person can mend, `store_error` the store's trouble
-    now, `lost_error` why events are in no journal for good; `on_record` hears every record, `on_refused` those with events that the
-    journal did not take."""
+    now, `lost_error` why events are in no journal for good; `on_record` hears every record, `on_refused` those with events that are
+    lost for the journal. `own_faults` counts exceptions of this program while it read an answer."""
 
     def __init__(
-        self, machine: Machine, *, clock: Clock, transport: Transport, gate: Gate, journal: Journal, dial_limit_ms: int, call_limit_ms: int
+        self,
+        machine: Machine,
+        *,
+        clock: Clock,
+        transport: Transport,
+        gate: Gate,
+        journal: Journal,
+        dial_limit_ms: int,
+        call_limit_ms: int,
+        http: HttpClient | None = None,
     ) -> None:
+        """`http`: the connections for calls, where the gate is shared with others (None: those of the gate)."""
         self.machine, self.account = machine, machine.account
-        self.listeners = Listeners(self.account.id, journal, clock, lambda: machine.sequence)
-        self._clock, self._transport, self._gate, self._journal = clock, transport, gate, journal
-        self._sockets: dict[int, LineSocket] = {}
+        self.keeper, self.veil, self._sockets = Keeper(self.account.id, journal, clock), Veil(), Sockets(self)
+        self.listeners = Listeners(self.account.id, self.keeper, clock, lambda: machine.sequence)
+        self._clock, self._transport, self._gate, self._journal, self._http = clock, transport, gate, journal, http
         self._tasks: set[asyncio.Task[None]] = set()
         self._timer: Timer | None = None
         self._timer_due = Millis(0)
         self._next_checkpoint = Millis(0)
-        self._paused = False
+        self._in_gate = 0
+        self._looked, self._next_look = (clock.now(), clock.wall()), Millis(0)
         self._stopping_since: Millis | None = None
         self._has_begun = self._stopped = False
         self._farewells: list[asyncio.Task[None]] = []
         self._dial_limit_ms, self._call_limit_ms = dial_limit_ms, call_limit_ms
         self.on_record: Callable[[Record], None] | None = None
         self.on_refused: Callable[[Record], None] | None = None
-        self.store_error: StoreError | None = None
-        self.lost_error: StoreError | None = None
+        self._save_error: StoreError | None = None
         self.started = clock.now()
-        self.connect_failures = self.odd_frames = 0
+        self.connect_failures = self.odd_frames = self.own_faults = 0
 
     # --- life ---
 
@@ -92,6 +95,7 @@ class AccountRunner:
         if self._stopping_since is not None:
             raise ConnectionError(f"account {self.account.id} was stopped while it started")
         self._has_begun = True
+        self._look()
         self._next_checkpoint = Millis(self._clock.now() + CHECKPOINT_MS)
         now, wall = self._clock.now(), self._clock.wall()
         self._publish(0, b"", self.machine.start(now, wall), wall)
@@ -112,18 +116,44 @@ class AccountRunner:
 
     async def stop(self) -> None:
         """Closes the sockets, lets handlers finish with what was delivered (1.5 s after `begin_stop` they are cancelled), saves a
-        checkpoint if the store takes it within 2 s, and ends. May be called twice: the second call waits for nothing."""
+        checkpoint if the store takes it within 2 s, and ends. May be called twice: the second call waits for nothing. Cancelled, it ends
+        everything at once."""
         self.begin_stop()
         if self._stopped:
             return
         self._stopped = True
+        try:
+            await self._finish()
+        except asyncio.CancelledError:
+            self.abandon()
+            raise
+
+    async def _finish(self) -> None:
         await self._wait(self._farewells, self._stop_time_left_ms())
-        for task in list(self._tasks):
-            task.cancel()
+        self._cancel_tasks()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.listeners.close(limit_ms=self._stop_time_left_ms())
         if self._has_begun:
             await self._save_in_time()
+        self._end_keeping()
+
+    def _end_keeping(self) -> None:
+        self.keeper.close()
+        self.veil.learn(())
+        if not self.keeper.is_level:
+            reason = str(self.lost_error or self.keeper.trouble)
+            _log.error("events of this run are in no journal: the next start reads them from the venue", action="not_kept", reason=reason)
+
+    def abandon(self) -> None:
+        """Ends at once what a stop would wait for: farewells, handlers, the last checkpoint."""
+        self.begin_stop()
+        self._stopped = True
+        self._cancel_tasks()
+        self.listeners.cut()
+
+    def _cancel_tasks(self) -> None:
+        for task in list(self._tasks):
+            task.cancel()
 
     async def _wait(self, tasks: Collection[asyncio.Task[None]], limit_ms: int) -> None:
         """Until all are done or the time is over."""
@@ -143,7 +173,7 @@ class AccountRunner:
         finally:
             if not saving.done():
                 saving.cancel()
-                self.store_error = self.store_error or StoreError(f"{self.account.id}: the store did not take the last checkpoint in time")
+                self._save_error = self.store_error or StoreError(f"{self.account.id}: the store did not take the last checkpoint in time")
 
     def _stop_time_left_ms(self) -> int:
         since = self._clock.now() if self._stopping_since is None else self._stopping_since
@@ -174,15 +204,28 @@ class AccountRunner:
         return records[0].received_time if records else None
 
     async def save(self) -> None:
-        """Keeps a checkpoint; the store's trouble shows in `store_error` until a later one succeeds, or for good if events were lost."""
+        """Keeps a checkpoint, unless the journal lacks events that it would tell; the trouble of it shows until a later one succeeds."""
         try:
             await self._journal.flush()
-            if self.machine.can_be_resumed:
+            # nothing may come between the look and the checkpoint
+            if self.machine.can_be_resumed and self.keeper.hand_over() and self.keeper.is_level:
                 await self._journal.save_checkpoint(self.account.id, self.machine.sequence, checkpoint_of(self.account))
         except StoreError as error:
-            self.store_error = error
+            self._save_error = error
         else:
-            self.store_error = self.lost_error
+            self._save_error = None
+
+    @property
+    def lost_error(self) -> StoreError | None:
+        return self.keeper.lost
+
+    @property
+    def store_error(self) -> StoreError | None:
+        if (trouble := self.keeper.lost or self.keeper.trouble or self._journal.trouble or self._save_error) is not None:
+            return trouble
+        if self._sockets.is_paused:
+            return StoreError(f"{self._journal.backlog} records wait to be written: nothing is read from the venue until there are fewer")
+        return None
 
     # --- what the sockets tell ---
 
@@ -190,7 +233,7 @@ class AccountRunner:
         clock = self._clock
         now, wall = clock.now(), clock.wall()
         machine = self.machine
-        frame = without_key(frame)
+        frame = self.veil.hide(frame)
         facts = machine.frame(connection, frame, now, wall)
         self._publish(connection, frame, facts, wall)
         if machine.has_wishes:
@@ -202,6 +245,7 @@ class AccountRunner:
 
     def take_odd_frame(self, connection: int, frame: bytes, reason: str) -> None:
         self.odd_frames += 1
+        frame = self.veil.hide_in_part(frame)
         now, wall = self._clock.now(), self._clock.wall()
         self._publish(connection, frame, self.machine.odd_frame(connection, frame, reason, now, wall), wall)
         self._carry_out()
@@ -212,7 +256,7 @@ class AccountRunner:
         self._carry_out()
 
     def take_close(self, connection: int, reason: str) -> None:
-        self._sockets.pop(connection, None)
+        self._sockets.forget(connection)
         now, wall = self._clock.now(), self._clock.wall()
         self._publish(connection, b"", self.machine.closed(connection, reason, now, wall), wall)
         self._carry_out()
@@ -224,40 +268,43 @@ class AccountRunner:
             return
         sequence = facts[0].sequence if facts else self.machine.claim_sequence()
         record = Record(self.account.id, sequence, wall, connection, frame, facts)
-        try:
-            self._journal.append(record)
-        except StoreError as error:
-            self._lose(record, error)
+        kept = self.keeper.keep(record)
         if facts:
             self.listeners.publish(facts)
         if self.on_record is not None:
             self.on_record(record)
+        if not kept:
+            self._note_lost(record)
 
-    def _lose(self, record: Record, error: StoreError) -> None:
-        self.store_error = error
-        if record.events:
-            self.lost_error = error
-            self.listeners.lose(error, record.sequence, record.events[-1].sequence)
-            if self.on_refused is not None:
-                self.on_refused(record)
+    def _note_lost(self, record: Record) -> None:
+        if record.events and self.on_refused is not None:
+            self.on_refused(record)
+        if record.last_sequence - self.keeper.first_lost > RESTART_LEAP // 2 and self.failed is None and self.lost_error is not None:
+            # the next start could give the same places to other events
+            self._clock.call_at(self._clock.now(), partial(self._give_up, self.lost_error))
+
+    def _give_up(self, error: UserStreamError) -> None:
+        now, wall = self._clock.now(), self._clock.wall()
+        self._publish(0, b"", self.machine.give_up(error, now, wall), wall)
+        self._carry_out()
 
     def _mind_backlog(self) -> None:
-        backlog = self._journal.backlog
-        if not self._paused and backlog > BACKLOG_HIGH and self.lost_error is None:
-            self._paused = True
-            for line in self._sockets.values():
-                if line.socket is not None:
-                    line.socket.pause()
+        # a journal that refuses records does not catch up by waiting
+        if not self._sockets.is_paused and self._journal.backlog > BACKLOG_HIGH and self.keeper.is_level:
+            self._sockets.pause()
             self._spawn(self._resume_later(), "resume")
 
     async def _resume_later(self) -> None:
-        # a journal that refuses records does not catch up by waiting
-        while self._journal.backlog > BACKLOG_LOW and self.lost_error is None:
+        next_excuse = self._clock.now()
+        while self._journal.backlog > BACKLOG_LOW and self.keeper.is_level:
+            if next_excuse <= self._clock.now():
+                next_excuse = Millis(self._clock.now() + EXCUSE_MS)
+                self.machine.feed.excuse_silence(self._clock.now())
             await self._clock.sleep(10)
-        self._paused = False
-        for line in self._sockets.values():
-            if line.socket is not None:
-                line.socket.resume()
+        self._sockets.resume()
+        now, wall = self._clock.now(), self._clock.wall()
+        self._publish(0, b"", self.machine.doubt_sockets(now, wall), wall)
+        self._carry_out()
 
     # --- wishes ---
 
@@ -272,15 +319,11 @@ class AccountRunner:
             case Dial(connection, url, _):
                 return self._spawn(self._dial(connection, url), f"dial {connection}")
             case Hang(connection):
-                line = self._sockets.pop(connection, None)
-                if line is not None and line.socket is not None:
-                    line.socket.close()
+                self._sockets.hang_up(connection)
             case SendText(connection, text):
-                if (line := self._sockets.get(connection)) is not None and line.socket is not None:
-                    line.socket.send(text.reveal())
+                self._sockets.send(connection, text.reveal())
             case SendPing(connection):
-                if (line := self._sockets.get(connection)) is not None and line.socket is not None:
-                    line.socket.ping()
+                self._sockets.ping(connection)
             case SessionCall():
                 return self._spawn(self._call_for_session(wish), f"call {wish.tag}")
             case Ask(number, weight, urgent):
@@ -290,20 +333,15 @@ class AccountRunner:
         return None
 
     async def _dial(self, connection: int, url: Secret) -> None:
-        line = LineSocket(self, connection)
-        self._sockets[connection] = line
+        line = self._sockets.prepare(connection)
         try:
             socket = await self._transport.connect(url, line, time_limit_ms=self._dial_limit_ms)
         except ConnectionError as error:
             self.connect_failures += 1
             self.take_close(connection, str(error))
             return
-        if self._sockets.get(connection) is not line:
-            socket.close()
+        if not self._sockets.take_up(connection, line, socket):
             return
-        line.socket = socket
-        if self._paused:
-            socket.pause()
         now, wall = self._clock.now(), self._clock.wall()
         self._publish(connection, b"", self.machine.connected(connection, now, wall), wall)
         self._carry_out()
@@ -311,9 +349,10 @@ class AccountRunner:
     async def _call_for_session(self, call: SessionCall) -> None:
         if not await self._pass_gate(call):
             return
-        response = await self._gate.send(call.request, time_limit_ms=self._call_limit_ms)
+        response = await self._gate.send(call.request, time_limit_ms=self._call_limit_ms, http=self._http)
         now, wall = self._clock.now(), self._clock.wall()
         facts = self.machine.session_response(call.connection, call.tag, response, now, wall)
+        self.veil.learn(line.session.listen_key for line in self.machine.feed.lines.values())
         self._publish(call.connection, b"", facts, wall)
         self._carry_out()
 
@@ -326,30 +365,66 @@ class AccountRunner:
             return True
         began, dialing_since = self._clock.now(), line.dialing_since
         line.dialing_since = NEVER
+        self._in_gate += 1
         try:
             await self._gate.grant_vital(call.request.weight)
         finally:
+            self._in_gate -= 1
             line.dialing_since = Millis(dialing_since + self._clock.now() - began)
         if self._stopping_since is None:
             self._arm()
         return self.machine.feed.lines.get(call.connection) is line
 
     async def _ask(self, number: int, weight: int, urgent: bool) -> None:
-        await self._gate.grant(weight, urgent=urgent)
+        faults = 0
+        while True:
+            await self._grant(weight, urgent)
+            try:
+                response = await self._asked(number)
+                if response is not None:
+                    self._take_answer(number, response)
+                elif faults:
+                    self._give_up(UserStreamError("a fault of our own left an answer half read: see the log, and start again"))
+                return
+            except Exception:
+                # a question without an answer would hold up its round for ever
+                faults += 1
+                self.own_faults += 1
+                _log.exception("a fault of our own: the venue is asked again", action="own_fault", account=self.account.id)
+            await self._clock.sleep(min(FAULT_PAUSE_MS * 2**faults, LONGEST_FAULT_PAUSE_MS))
+
+    async def _grant(self, weight: int, urgent: bool) -> None:
+        self._in_gate += 1
+        try:
+            await self._gate.grant(weight, urgent=urgent)
+        finally:
+            self._in_gate -= 1
+
+    async def _asked(self, number: int) -> HttpResponse | None:
         request = self.machine.prepare(number, self._clock.now())
-        if request is None:
-            return
-        response: HttpResponse = await self._gate.send(request, time_limit_ms=self._call_limit_ms)
+        return None if request is None else await self._gate.send(request, time_limit_ms=self._call_limit_ms, http=self._http)
+
+    def _take_answer(self, number: int, response: HttpResponse) -> None:
         now, wall = self._clock.now(), self._clock.wall()
         self._gate.learn_clock(self.machine.clock.at(now) - now)
         facts = self.machine.answered(number, response, now, wall)
         self._publish(0, response.body if facts else b"", facts, wall)
         self._carry_out()
 
+    @property
+    def reason(self) -> str:
+        """Why the account is in the state it is in, and when that may change, for people."""
+        waiting = self._gate.words_for_wait() if self._in_gate else ""
+        if waiting:
+            return waiting
+        reason, due = self.machine.reason, self.machine.feed.next_try
+        left_ms = 0 if due is None else due - self._clock.now()
+        return f"{reason}, next try in {-(-left_ms // 1_000)} s" if left_ms > 0 else reason
+
     # --- time ---
 
     def _arm(self) -> None:
-        due = min(self.machine.deadline(), self._next_checkpoint)
+        due = min(self.machine.deadline(), self._next_checkpoint, self._next_look)
         if self._timer is not None:
             if self._timer_due == due:
                 return
@@ -360,11 +435,25 @@ class AccountRunner:
     def _tick(self) -> None:
         self._timer = None
         now, wall = self._clock.now(), self._clock.wall()
+        if self._has_slept():
+            self._publish(0, b"", self.machine.stood_still(now, wall), wall)
         self._publish(0, b"", self.machine.tick(now, wall), wall)
         if self._next_checkpoint <= now:
             self._next_checkpoint = Millis(now + CHECKPOINT_MS)
             self._spawn(self.save(), "checkpoint")
         self._carry_out()
+
+    def _look(self) -> None:
+        self._looked = self._clock.now(), self._clock.wall()
+        self._next_look = Millis(self._looked[0] + LOOK_MS)
+
+    def _has_slept(self) -> bool:
+        """Whether the wall clock went on while the steady one stood still, as it does on some systems while the machine sleeps."""
+        (now, wall), (former_now, former_wall) = (self._clock.now(), self._clock.wall()), self._looked
+        slept = (wall - former_wall) - (now - former_now) > SLEEP_MS
+        if slept or now >= self._next_look:
+            self._look()
+        return slept
 
     def _spawn(self, work: object, name: str) -> asyncio.Task[None]:
         task = self._clock.spawn(work, f"{self.account.id}: {name}")  # type: ignore[arg-type]

@@ -23,13 +23,18 @@ class OrdersView:
         self._account = account
 
     def open(self, symbol: str | None = None) -> list[Order]:
+        """The orders that may still fill, of one symbol or of all. Raises TypeError for a symbol that is no text."""
+        _check_text("open", "symbol", symbol, "BTCUSDT")
         return [order_of(event) for event in self._account.open_orders() if symbol in (None, event.symbol)]
 
     def get(self, order_id: str) -> Order | None:
+        """The order with this id or client order id; None when it is not known (any more). Raises TypeError for an id that is no text."""
+        _check_text("get", "order_id", order_id, "8886774")
         event = self._account.order_by_id(order_id)
         return None if event is None else order_of(event)
 
     def __getitem__(self, order_id: str) -> Order:
+        """As `get`. Raises KeyError for an order that is not known."""
         order = self.get(order_id)
         if order is None:
             raise KeyError(order_id)
@@ -55,14 +60,18 @@ class PositionsView:
         self._account = account
 
     def open(self) -> list[Position]:
+        """The legs that are held: those whose amount is not 0."""
         return [position_of(self._account, event) for event in list(self._account.positions.values()) if event.amount]
 
     def leg(self, symbol: str, position_side: PositionSide | str) -> Position:
+        """One leg, flat where nothing is held. `position_side`: both (one-way mode), long or short (hedge mode). Raises ValueError for
+        another side."""
         key = (Symbol(symbol), PositionSide(position_side))
         event = self._account.positions.get(key)
         return flat(self._account, *key) if event is None else position_of(self._account, event)
 
     def __getitem__(self, symbol: str) -> Position:
+        """The leg of the symbol that is held, else a flat one. Raises KeyError when a long and a short leg are held."""
         legs = [leg for leg in self.open() if leg.symbol == symbol]
         if len(legs) > 1:
             raise KeyError(f"{symbol} is held long and short: ask positions.leg({symbol!r}, 'long') or 'short'")
@@ -86,10 +95,12 @@ class BalancesView:
         self._account = account
 
     def get(self, asset: str) -> Balance | None:
+        """The wallet of the asset; None for an asset that the venue never told of."""
         event = self._account.balances.get(asset)
         return None if event is None else balance_of(self._account, event)
 
     def __getitem__(self, asset: str) -> Balance:
+        """As `get`. Raises KeyError for an asset that the venue never told of."""
         balance = self.get(asset)
         if balance is None:
             raise KeyError(asset)
@@ -115,6 +126,9 @@ class FillsView:
         self._account = account
 
     def recent(self, symbol: str | None = None) -> list[Filled]:
+        """The last fills (up to 500 of the account), oldest first, of one symbol or of all; `recent()[-1:]` is the newest. Raises TypeError
+        for a symbol that is no text."""
+        _check_text("recent", "symbol", symbol, "BTCUSDT", "; the newest N are recent()[-N:]")
         return [fill for fill in list(self._account.recent_fills) if symbol in (None, fill.symbol)]
 
     def __len__(self) -> int:
@@ -126,7 +140,20 @@ class FillsView:
 
 class Health(msgspec.Struct, frozen=True, kw_only=True):
     """How far the picture can be trusted. `is_healthy` is true only when a socket delivers, history is proven, no gap and no mismatch
-    is open, and the store keeps up. Times in ms; ages since the last sign of life of any socket."""
+    is open, and the store keeps up.
+
+    state: the account's StreamState. reason: why it is not live, for people; empty while it is. connections: sockets that are open now.
+    age_ms: ms since the last sign of life of any socket, None before the first. proven_until: venue time (ms) up to which history was read
+    and found complete, 0 before the first proof. gap_since: venue time (ms) from which events may be missing, None when nothing is.
+    mismatches: disagreements with the venue's books that are open now.
+
+    Counted since the account was started: reconnects (sockets after the first), messages (frames of the venue), duplicates_dropped,
+    fills_recovered (first learned by REST), fills_missed_by_stream (of these, the ones that the stream should have told), unrecognized
+    (events of that kind), drift (what the venue's documents do not know: its name and how often), handler_errors (exceptions of functions
+    given to `on`).
+
+    journal_backlog: records that wait to be committed. store_trouble: why nothing can be kept, for people; empty while all is.
+    """
 
     state: StreamState
     is_healthy: bool
@@ -146,3 +173,9 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     journal_backlog: int
     store_trouble: str
     handler_errors: int
+
+
+def _check_text(method: str, name: str, given: object, example: str, hint: str = "") -> None:
+    """Raises TypeError for what a program meant otherwise: a number never finds anything, and would say so silently."""
+    if given is not None and not isinstance(given, str):
+        raise TypeError(f"{method}: {name} must be text such as {example!r}, not {given!r}{hint}")

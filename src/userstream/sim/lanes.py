@@ -172,16 +172,16 @@ class Hub:
         for account in accounts:
             self._by_account.setdefault(account, {})[lane.number] = lane
 
-    def publish(self, frames: Iterable[Frame], now: Millis) -> set[Lane]:
-        """Give each event to the sockets of its account; returns the lanes that have something to do."""
-        touched: set[Lane] = set()
+    def publish(self, frames: Iterable[Frame], now: Millis) -> list[Lane]:
+        """Give each event to the sockets of its account; returns the lanes that have something to do, oldest first."""
+        touched: dict[Lane, None] = {}  # a set would give them in another order in each run
         for frame in frames:
             if not self._plan.publishes(frame.account, frame.event, now):
                 continue
             for lane in self._by_account.get(frame.account, {}).values():
                 lane.offer(frame, now)
-                touched.add(lane)
-        return touched
+                touched[lane] = None
+        return list(touched)
 
     def lanes(self, account: str = EVERYBODY) -> Iterator[Lane]:
         if account == EVERYBODY:

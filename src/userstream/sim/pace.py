@@ -4,6 +4,8 @@ from userstream.sim.books import Millis
 
 LONGEST_CATCH_UP_MS = 1000
 LEAST_PRICE = 0.25
+LEAST_STOCK = 2.0
+"""Events that a slow exchange may save up: what is left below one is not lost when the next portion comes."""
 
 
 class TradingPace:
@@ -20,7 +22,7 @@ class TradingPace:
         elapsed_ms = min(max(now - self._last, 0), LONGEST_CATCH_UP_MS)
         self._last = max(self._last, now)
         if not self.paused:
-            self._budget = min(self._budget + self.events_per_s * elapsed_ms / 1000, max(self.events_per_s, 1.0))
+            self._budget = min(self._budget + self.events_per_s * elapsed_ms / 1000, max(self.events_per_s, LEAST_STOCK))
 
     @property
     def may_act(self) -> bool:

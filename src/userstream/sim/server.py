@@ -230,7 +230,10 @@ class PaperExchangeServer:
         if session is None:
             return web.Response(status=404)
         response = web.WebSocketResponse(autoping=False, autoclose=False, compress=self.settings.compress)
-        await response.prepare(request)
+        try:
+            await response.prepare(request)
+        except ConnectionResetError:  # the client is gone before it has its socket: nobody reads this
+            return web.Response(status=400)
         await self._carry(hall, session, request, response)
         return response
 

@@ -10,15 +10,16 @@ from userstream.domain.events import (
     BalanceSet,
     Event,
     Filled,
-    GapRepaired,
+    GapOpened,
     Mismatch,
+    OrderChanged,
     PositionSet,
-    SnapshotTaken,
     Unrecognized,
 )
-from userstream.domain.fold import apply, forget, newest_time
+from userstream.domain.fold import apply, forget
+from userstream.domain.orders import gone_order
 from userstream.domain.registers import empty_balance, flat_position
-from userstream.domain.words import FINAL, PositionSide, Source
+from userstream.domain.words import PositionSide, Source
 from userstream.kernel.amount import ZERO
 from userstream.kernel.errors import (
     AuthenticationError,
@@ -30,16 +31,19 @@ from userstream.kernel.errors import (
     UserStreamError,
 )
 from userstream.kernel.ids import Millis, OrderId, Symbol
-from userstream.wire.doubts import DISPUTED_AFTER, Doubts, Mismatches, is_unsure, key_of, settle_unsure_legs
+from userstream.wire.doubts import DISPUTED_AFTER, Doubts, Mismatches, is_unsure, key_of
 from userstream.wire.feed import NEVER, Wish
 from userstream.wire.inquiry import Inquiries, Inquiry
 from userstream.wire.pacing import Backoff, VenueClock, jitter
+from userstream.wire.proof import Proof, name_of
 from userstream.wire.question import Answer, AskClock, AskOrder, Question, RestDialect
-from userstream.wire.recovery import Policy, Round, absent_keys, questions_of
+from userstream.wire.recovery import Policy, Round, absent_keys, forgettable, questions_of
 from userstream.wire.request import HttpRequest, HttpResponse
 
 CLOCK_MS: Final = 600_000
 SUSPICION_PAUSE_MS: Final = 60_000
+DEAF: Final = "the venue's history holds fills that the stream did not tell"
+ACCEPTED: Final = "the venue's amount was accepted"
 MISSED_AFTER_MS: Final = 1_000
 NOT_FOUND_TRIES: Final = 3
 REFUSED_PAUSE_MS: Final = 30_000
@@ -55,10 +59,6 @@ class Books:
         self._epoch = 0
         self._again = ""
         self._again_from = Millis(0)
-        self._lit_at: Millis | None = None
-        self._lit_now = Millis(0)
-        self._proven = False
-        self._unexplained = 0
         self._confirm_at = NEVER
         self._next_audit = NEVER
         self._next_history = NEVER
@@ -71,13 +71,14 @@ class Books:
         self._last_round = Millis(0)
         self._round_at = Millis(0)
         self._read_at: Millis | None = None
-        self._repaired_fills = 0
+        self._venue_ahead = 0
         self._doubts = Doubts(policy)
         self._mismatches = Mismatches(account)
-        self._suspected = Millis(-SUSPICION_PAUSE_MS)
+        self._proof = Proof(account, policy, self._doubts, self._mismatches)
+        self._suspected, self._deaf_since = Millis(-SUSPICION_PAUSE_MS), Millis(0)
         self.lit = False
         self.polling = False
-        self.suspicion = ""
+        self.is_deaf = False
         self.error: AuthenticationError | None = None
         self.missed_by_stream = 0
         self.recovered_fills = 0
@@ -87,7 +88,17 @@ class Books:
 
     @property
     def is_proven(self) -> bool:
-        return self._proven
+        return self._proof.is_proven
+
+    @property
+    def is_read(self) -> bool:
+        """Whether the account may be live: proven, or read, with all that contradicts it told as mismatches."""
+        return self._proof.is_read
+
+    @property
+    def reason(self) -> str:
+        """Why the account may be live, or may not, one line for people."""
+        return DEAF if self.is_deaf else self._proof.reason if self.is_read else "reading the venue's books"
 
     @property
     def mismatches(self) -> Mapping[tuple[str, str], Mismatch]:
@@ -96,9 +107,11 @@ class Books:
 
     @property
     def watermark(self) -> Millis:
-        """Everything before it was read: proven, or older than our care. When the venue's clock is set back, it goes back too."""
-        known = self._account.proven_until or self._began
-        return known if self._read_at is None else min(known, Millis(self._clock.at(self._read_at) - self._policy.lag_ms))
+        """Everything before it was read, or is older than our care. When the venue's clock is set back, it goes back too."""
+        known, asked = self._account.read_until or self._began, self._account.asked_time
+        if self._read_at is not None:
+            return min(known, Millis(self._clock.at(self._read_at) - self._policy.lag_ms))
+        return min(known, Millis(asked + self._venue_ahead - self._policy.lag_ms)) if asked else known  # an earlier run read it
 
     def start(self, now: Millis) -> None:
         self._started = now
@@ -110,12 +123,12 @@ class Books:
 
     def stream_opened(self, venue_now: Millis, now: Millis) -> None:
         """A socket delivers after darkness: what lies before must be read, and read again once the venue's lag has passed."""
-        self._again_from = now
+        self._again_from, self.is_deaf = now, False
         self.message_lost("the stream opened", venue_now, now)
 
     def message_lost(self, reason: str, venue_now: Millis, now: Millis) -> None:
         """Before this moment the stream may have kept something back: nothing is proven until history includes the moment."""
-        self._lit_at, self._lit_now, self._proven = venue_now, now, False
+        self._proof.lose(venue_now, now)
         self._confirm_at = NEVER
         self.read_again(reason)
 
@@ -141,7 +154,8 @@ class Books:
             times.append(self._confirm_at)
             times += [self._next_audit, self._next_history] if self.lit else []
             times += [self._again_from] if self.lit and self._again else []
-            times += [self._next_poll] if self.polling else []
+            times += [self._next_poll] if self.polling or self.is_deaf else []
+        times += [Millis(self._suspected + SUSPICION_PAUSE_MS)] if self.is_deaf and self._suspected < self._deaf_since else []
         return min(times)
 
     def tick(self, now: Millis) -> None:
@@ -151,13 +165,21 @@ class Books:
 
     # --- rounds ---
 
-    def care(self, now: Millis) -> None:
+    def care(self, now: Millis, wall: Millis) -> None:
         """Begins what is due."""
         if self._round is not None or not self._clock.is_measured:
             return
         reason, full = self._due(now)
         if reason:
-            self._begin(reason, full, now)
+            self._venue_ahead = self._clock.at(now) - wall
+            self._begin(reason, full, now, wall)
+
+    def take_suspicion(self, now: Millis) -> str:
+        """Why the socket should be replaced, or nothing; not too often, because one that opens may be as deaf."""
+        if not self.is_deaf or self._suspected >= self._deaf_since or now < self._suspected + SUSPICION_PAUSE_MS:
+            return ""
+        self._suspected = now
+        return DEAF
 
     def _due(self, now: Millis) -> tuple[str, bool]:
         if self._again and self.lit and self._again_from <= now:
@@ -168,44 +190,51 @@ class Books:
             return "history", True
         if self.lit and self._next_audit <= now:
             return "audit", False
-        if self.polling and self._next_poll <= now:
+        if (self.polling or self.is_deaf) and self._next_poll <= now:
             return "polling", True
         return "", False
 
-    def _begin(self, reason: str, full: bool, now: Millis) -> None:
+    def _begin(self, reason: str, full: bool, now: Millis, wall: Millis) -> None:
         venue_now = self._clock.at(now)
         if not self._began:
             self._began = self._beginning()
-        if self._lit_at is not None and not self._proven:
-            self._lit_at = self._clock.at(self._lit_now)  # the clock may be known better by now
+        if self._proof.lit_at is not None and not self._proof.is_read:
+            self._proof.lit_at = self._clock.at(self._proof.lit_now)  # the clock may be known better by now
         if full:
             self._again, self._again_from = "", Millis(now + self._policy.lag_ms)
             self._confirm_at = NEVER
         self._next_poll = Millis(now + self._policy.poll_ms)
-        overlap = self._policy.overlap_ms if self._account.proven_until else 0
-        read = self.watermark if full else max(self.watermark, self._last_round - self._policy.lag_ms)
-        read = min(read, venue_now)  # an earlier run may have been told a later time
-        since = max(read - overlap, venue_now - self._dialect.history_depth_ms())
+        overlap = self._policy.overlap_ms if self._account.read_until else 0
+        read = self.watermark if full else max(self.watermark, Millis(self._last_round - self._policy.lag_ms))
+        read, kept = min(read, venue_now), Millis(venue_now - self._dialect.history_depth_ms())
+        since = max(read - overlap, self._account.forgotten_before, kept)
         self._last_round, self._round_at = venue_now, now
         self._epoch = max(self._epoch, self._account.epoch) + 1
         self._round = Round(
             epoch=self._epoch,
             reason=reason,
             full=full,
-            settings=full and (not self._settings_read or not self._proven or reason == "history"),
+            settings=full and (not self._settings_read or not self._proof.is_read or reason == "history"),
             started=venue_now,
             since=Millis(since),
-            cut=since > read,
             movements=self._dialect.asks_movements(),
+            lost_since=read if full and kept > read else Millis(0),
+            asked_time=wall,
+            deeper=self._unknown_since(kept) if full else {},
         )
-        self._ask_round(now)
+        self._ask_round()
 
     def _beginning(self) -> Millis:
         """Where our care begins: at the start, however late the clock is measured, or with what an earlier, never proven run missed."""
         since = Millis(self._clock.at(self._started) - self._policy.backfill_ms)
         return since if self._account.gap_since is None else min(since, self._account.gap_since)
 
-    def _ask_round(self, now: Millis) -> None:
+    def _unknown_since(self, kept: Millis) -> dict[Symbol, Millis]:
+        """From where on the fills of those symbols are read of which one is missing since longer."""
+        since = max(kept, Millis((self._account.proven_until or self._began) - self._policy.overlap_ms))
+        return {Symbol(key.rpartition(".")[0]): since for subject, key in self._mismatches.open if subject == "fills"}
+
+    def _ask_round(self) -> None:
         assert self._round is not None
         questions = self._round.take_ready()
         self._inquiries.ask(questions, urgent=self._account.is_exposed, for_round=True)
@@ -213,87 +242,44 @@ class Books:
     def _end(self, now: Millis, wall: Millis) -> list[Event]:
         finished = self._round
         assert finished is not None
-        unknown = finished.unknown_trades(self._account) if finished.full else []
         self._round = None
         self._plan_audits(now, finished.full)
-        self._repaired_fills += finished.new_fills
-        if unknown:
-            return self._unexplained_trades(finished, unknown, now, wall)
-        self.rounds += 1
-        facts: list[Event] = []
-        proven, read_until = self._account.proven_until, self.watermark
         if finished.full:
-            self._settings_read, self._unexplained, self._read_at = True, 0, self._round_at
-            proven = Millis(finished.started - self._policy.lag_ms)
-            settle_unsure_legs(self._account, finished, proven)
-            facts = self._mismatches.settle_older(finished.epoch, wall) + self._cut_history(finished, read_until, wall)
-        facts.append(self._snapshot(finished, proven, wall))
-        return self._applied(facts) + self._after_round(finished, now, wall)
+            return self._end_full(finished, now, wall)
+        self.rounds += 1
+        return self._applied([self._proof.snapshot(finished, self._account.proven_until, wall)])
 
-    def _unexplained_trades(self, finished: Round, unknown: list[tuple[Symbol, str]], now: Millis, wall: Millis) -> list[Event]:
-        """The cash history names trades that no fill explains: read again when the venue's lag has passed, then ever more rarely."""
-        self._confirm_at = Millis(now + min(self._policy.history_ms, self._policy.lag_ms * 2**self._unexplained))
-        self._unexplained += 1
-        if self._unexplained == 1:
-            return []
-        key, ours = ".".join(unknown[0]), f"{len(unknown)} not known"
-        return self._mismatches.note("fills", key, ours, "in the cash history", epoch=finished.epoch, wall=wall)
+    def _end_full(self, finished: Round, now: Millis, wall: Millis) -> list[Event]:
+        """Nothing moves while something unexplained is not told: it is read again when the venue's lag has passed."""
+        read_until = self.watermark
+        facts = self._proof.weigh(finished, wall)
+        if (again_ms := self._proof.again_ms) is not None:
+            self._confirm_at = Millis(now + again_ms)
+        if not self._proof.is_settled:
+            return facts
+        self.rounds += 1
+        self._settings_read = True
+        told = self._applied(self._proof.conclude(finished, read_until, wall))
+        if not finished.refused:
+            self._read_at = self._round_at
+        forget(self._account, forgettable(self._account, self.watermark, self._policy))
+        return facts + told + self._confirm(finished, now, wall)
 
-    def _cut_history(self, finished: Round, read_until: Millis, wall: Millis) -> list[Event]:
-        """Says so when the venue's history does not reach back to where ours ends."""
-        if not finished.cut:
+    def _confirm(self, finished: Round, now: Millis, wall: Millis) -> list[Event]:
+        """History must be read beyond the moment since when the stream delivers."""
+        if self._proof.lit_at is None or not self.lit or self.is_deaf:
             return []
-        ours, theirs = f"read until {read_until}", f"kept since {finished.since}"
-        return self._mismatches.note("history", str(read_until), ours, theirs, epoch=finished.epoch, wall=wall)
-
-    def _after_round(self, finished: Round, now: Millis, wall: Millis) -> list[Event]:
-        if not finished.full:
+        if not self._proof.is_confirmed_by(finished):
+            confirm_at = Millis(max(now, self._proof.lit_now + self._policy.lag_ms + self._policy.margin_ms))
+            self._confirm_at = min(self._confirm_at, confirm_at)
             return []
-        # what the venue dates later than this is never taken for forgotten, even while the time it states runs ahead of its books
-        past = min(self.watermark, newest_time(self._account))
-        forget(self._account, Millis(max(0, past - 2 * self._policy.overlap_ms)))
-        if self._lit_at is None or not self.lit:
-            return []
-        if finished.started - self._policy.lag_ms < self._lit_at:
-            self._confirm_at = Millis(max(now, self._lit_now + self._policy.lag_ms + self._policy.margin_ms))
-            return []
-        self._proven = True
-        return self._repair_gap(wall)
-
-    def _repair_gap(self, wall: Millis) -> list[Event]:
-        since, fills = self._account.gap_since, self._repaired_fills
-        self._repaired_fills = 0
-        if since is None or self._lit_at is None:
-            return []
-        repaired = GapRepaired(
-            account=self._account.id,
-            venue=self._account.venue,
-            received_time=wall,
-            source=Source.SNAPSHOT,
-            since=since,
-            until=self._lit_at,
-            fills=fills,
-        )
-        return self._applied([repaired])
+        return self._applied(self._proof.confirm(wall))
 
     def _plan_audits(self, now: Millis, full: bool) -> None:
         spread = 0.75 + 0.5 * jitter(self._seed, now)
         self._next_audit = Millis(int(now + self._policy.audit_ms * spread))
         if full:
             self._next_history = Millis(int(now + self._policy.history_ms * spread))
-
-    def _snapshot(self, finished: Round, proven: Millis, wall: Millis) -> SnapshotTaken:
-        return SnapshotTaken(
-            account=self._account.id,
-            venue=self._account.venue,
-            received_time=wall,
-            source=Source.SNAPSHOT,
-            epoch=finished.epoch,
-            reason=finished.reason,
-            started_time=finished.started,
-            proven_until=proven,
-            weight=finished.weight,
-        )
 
     # --- answers ---
 
@@ -325,10 +311,9 @@ class Books:
         if not inquiry.for_round or current is None:
             self._inquiries.ask(answer.more, urgent=inquiry.urgent, for_round=False)
             return facts
-        current.new_fills += sum(isinstance(fact, Filled) for fact in facts)
         current.weight += self._dialect.weight(inquiry.question)
         current.take(inquiry.question, answer, self._account)
-        self._ask_round(now)
+        self._ask_round()
         if not current.full and any(_is_old(fact, inquiry.as_of - self._policy.lag_ms) for fact in facts):
             self._again = "the audit found a difference"
         return facts + (self._end(now, wall) if current.is_done else [])
@@ -338,17 +323,26 @@ class Books:
         facts = self._applied([*answer.events, *self._absent(inquiry, answer, now, wall)])
         fills = [fact for fact in facts if isinstance(fact, Filled)]
         self.recovered_fills += len(fills)
-        missed = [fill for fill in fills if self._was_missed(fill, inquiry.as_of)]
+        missed = [fill.transaction_time for fill in fills if self._was_missed(fill, inquiry.as_of)]
         self.missed_by_stream += len(missed)
-        if missed and inquiry.as_of - self._suspected > SUSPICION_PAUSE_MS:
-            self._suspected = inquiry.as_of
-            self.suspicion = "the venue's history holds fills that the stream did not tell"
+        if missed:
+            facts += self._turned_deaf(min(missed), now, wall)
+        if (since := self._account.gap_since) is not None:
+            self._proof.repaired_fills += sum(fill.transaction_time >= since for fill in fills)
         return facts
 
     def _was_missed(self, fill: Filled, as_of: Millis) -> bool:
-        if not self.lit or self._lit_at is None:
+        if not self.lit or self._proof.lit_at is None:
             return False
-        return self._lit_at + MISSED_AFTER_MS < fill.transaction_time < as_of - self._policy.lag_ms
+        return self._proof.lit_at + MISSED_AFTER_MS < fill.transaction_time < as_of - self._policy.lag_ms
+
+    def _turned_deaf(self, since: Millis, now: Millis, wall: Millis) -> list[Event]:
+        """A socket that kept back one fill may keep back others: a gap, until another one delivers and history was read beyond that."""
+        if not self.is_deaf:
+            self.is_deaf, self._deaf_since = True, now
+            self.message_lost(DEAF, self._clock.at(now), now)
+        gap = GapOpened(account=self._account.id, venue=self._account.venue, received_time=wall, since=since, reason=DEAF)
+        return self._applied([gap])
 
     def _absent(self, inquiry: Inquiry, answer: Answer, now: Millis, wall: Millis) -> list[Event]:
         events: list[Event] = []
@@ -378,8 +372,13 @@ class Books:
                 return self._order_not_found(inquiry, inquiry.question, now, wall)
             case DecodeError() | RequestRefused():
                 # half an answer is trouble on the way and soon over; a refusal stays one until something else changes
+                facts = self._unreadable(inquiry.question, error, response, wall) if not inquiry.failures else []
+                inquiry.refused += isinstance(error, RequestRefused)
+                known = inquiry.for_round and ("question", name_of(inquiry.question)) in self._mismatches.open
+                if inquiry.refused >= DISPUTED_AFTER or (inquiry.refused and known):
+                    return facts + self._give_up(inquiry, error, now, wall)
                 self._inquiries.retry(inquiry, now, None if isinstance(error, DecodeError) else REFUSED_PAUSE_MS)
-                return self._unreadable(inquiry.question, error, response, wall) if inquiry.failures == 1 else []
+                return facts
             case _:
                 self._inquiries.retry(inquiry, now, None)
         return []
@@ -407,14 +406,36 @@ class Books:
         facts: list[Event] = []
         current = self._round
         order = self._account.orders.get((question.symbol, question.order_id, question.conditional))
-        if order is not None and order.status not in FINAL:
-            epoch, key = self._epoch, f"{question.symbol}.{question.order_id}"
-            facts = self._mismatches.note("order", key, order.status, "not known to the venue", epoch=epoch, wall=wall)
+        if order is not None and not order.has_ended:
+            facts = self._not_known(order, now, wall)
         if inquiry.for_round and current is not None:
-            current.close(question)
-            if current.is_done:
-                facts += self._end(now, wall)
+            current.close(question, self._account)
+            facts += self._go_on(now, wall)
         return facts
+
+    def _not_known(self, order: OrderChanged, now: Millis, wall: Millis) -> list[Event]:
+        """It is not listed and not found: gone, if the venue need not keep it any more, however it ended; else a contradiction."""
+        key, venue_now = f"{order.symbol}.{order.order_id}", self._clock.at(now)
+        kept_ms = self._dialect.history_depth_ms() if order.filled_quantity else self._dialect.unfilled_depth_ms()
+        if (order.created_time or order.transaction_time) + kept_ms >= venue_now:
+            return self._mismatches.note("order", key, order.status, "not known to the venue", epoch=self._epoch, wall=wall)
+        return self._applied([gone_order(order, venue_now, wall)]) + self._mismatches.settle("order", key, wall)
+
+    def _give_up(self, inquiry: Inquiry, error: UserStreamError, now: Millis, wall: Millis) -> list[Event]:
+        """The venue refuses a question again and again: a reading ends without it, unproven, and the next one asks again."""
+        self._inquiries.done(inquiry)
+        if not inquiry.for_round or self._round is None:
+            return []
+        ours, name = f"refused {inquiry.refused} times", name_of(inquiry.question)
+        facts = self._mismatches.note("question", name, ours, str(error), epoch=self._epoch, wall=wall)
+        self._round.refuse(inquiry.question, self._account)
+        return facts + self._go_on(now, wall)
+
+    def _go_on(self, now: Millis, wall: Millis) -> list[Event]:
+        """After a question that stays without an answer: what follows it, or the end."""
+        assert self._round is not None
+        self._ask_round()
+        return self._end(now, wall) if self._round.is_done else []
 
     # --- doubts and mismatches ---
 
@@ -425,6 +446,8 @@ class Books:
         for doubt in settled:
             if doubt.subject != "position":  # that one is settled by reading all of history
                 facts += self._mismatches.settle(doubt.subject, key_of(doubt), wall)
+        if any(fact.subject == "order" for fact in facts if isinstance(fact, Mismatch)):
+            self.read_again("an order adds up again")
         if self._clock.is_measured and self._began:
             for doubt in due:
                 facts += self._ask_about(doubt, now, wall)
@@ -441,14 +464,15 @@ class Books:
         if 0 < tries < DISPUTED_AFTER and is_unsure(self._account, doubt):
             self.read_again(f"position {doubt.symbol} {doubt.key} never had an exact beginning")
         if doubt.subject == "mode":
-            del self._account.doubts[doubt]
+            del self._account.doubts[doubt]  # the answers are the last word
+            return []
         return self._dispute(doubt, wall) if tries == DISPUTED_AFTER else []
 
     def _dispute(self, doubt: Doubt, wall: Millis) -> list[Event]:
         """Asking did not help: the disagreement becomes visible, all of history is read again, and sums go on from the venue's word."""
         self.read_again(f"{doubt.subject} {doubt.symbol} {doubt.key} does not add up")
-        ours, theirs = self._both_sides(doubt)
-        facts = self._mismatches.note(doubt.subject, key_of(doubt), ours, theirs, epoch=self._epoch, wall=wall)
+        (ours, theirs), cause = self._both_sides(doubt), ACCEPTED if doubt.subject == "position" else ""
+        facts = self._mismatches.note(doubt.subject, key_of(doubt), ours, theirs, epoch=self._epoch, wall=wall, cause=cause)
         if doubt.subject == "position":
             self._account.watches[doubt.symbol, PositionSide(doubt.key)].accept()
             self._account.doubts.pop(doubt, None)
@@ -464,7 +488,7 @@ class Books:
             told = "not known" if order is None else str(order.filled_quantity)
             return f"fills of {account.fill_sums.get((symbol, OrderId(doubt.key)), ZERO)}", told
         known = account.positions[symbol, PositionSide(doubt.key)].amount if symbol else account.balances[doubt.key].total
-        return str(known), "two sockets disagree"
+        return f"{known} by one socket", "another amount of the same time by another"
 
 
 def _is_old(fact: Event, before: int) -> bool:

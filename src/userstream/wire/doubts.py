@@ -3,20 +3,23 @@ doubt gets its time."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 import msgspec
 
 from userstream.domain.account import Account, Doubt
 from userstream.domain.events import Event, Mismatch
+from userstream.domain.fold import apply
 from userstream.domain.words import PositionSide, Source
 from userstream.kernel.ids import Millis
-from userstream.wire.recovery import Policy, Round
+from userstream.wire.recovery import MOST_DOUBLINGS, Policy, Round
 
 DISPUTED_AFTER: Final = 3
 """After so many questions that did not settle it, a doubt is a mismatch."""
 
-LONGEST_WAIT_MS: Final = 60_000
+LASTING: Final = frozenset({"history", "fills"})
+"""What another reading cannot explain: it does not read that far back any more."""
 
 
 class Waiting(msgspec.Struct):
@@ -51,8 +54,13 @@ class Doubts:
         """A due doubt was asked about: it waits longer each time. Returns how often it had been asked about before."""
         waiting = self._waiting[doubt]
         waiting.tries += 1
-        waiting.due = Millis(now + min(LONGEST_WAIT_MS, self._limit_ms(doubt) * 2 ** (waiting.tries + 1)))
+        waiting.due = Millis(now + min(self._policy.history_ms, self._limit_ms(doubt) * 2 ** min(waiting.tries + 1, MOST_DOUBLINGS)))
         return waiting.tries - 1
+
+    def was_asked(self, doubt: Doubt) -> bool:
+        """Whether it stayed open so long that it was asked about at least once."""
+        waiting = self._waiting.get(doubt)
+        return waiting is not None and waiting.tries > 0
 
     def _limit_ms(self, doubt: Doubt) -> int:
         return self._policy.order_doubt_ms if doubt.subject == "order" else self._policy.position_doubt_ms
@@ -74,19 +82,23 @@ def is_unsure(account: Account, doubt: Doubt) -> bool:
 
 
 class Mismatches:
-    """The disagreements that are open, each told once and once more when it is resolved. `epoch` numbers the readings of the books."""
+    """The disagreements that are open, each told once and once more when it is explained, over restarts. `epoch` numbers the readings of
+    the books."""
 
     def __init__(self, account: Account) -> None:
         self._account = account
         self._found_in: dict[tuple[str, str], int] = {}
-        self.open: dict[tuple[str, str], Mismatch] = {}
 
-    def note(self, subject: str, key: str, ours: str, theirs: str, *, epoch: int, wall: Millis) -> list[Event]:
+    @property
+    def open(self) -> Mapping[tuple[str, str], Mismatch]:
+        return self._account.mismatches
+
+    def note(self, subject: str, key: str, ours: str, theirs: str, *, epoch: int, wall: Millis, cause: str = "") -> list[Event]:
         """A disagreement was found in this reading, or while it was the last one."""
         self._found_in[subject, key] = epoch
         if (subject, key) in self.open:
             return []
-        mismatch = self.open[subject, key] = Mismatch(
+        mismatch = Mismatch(
             account=self._account.id,
             venue=self._account.venue,
             received_time=wall,
@@ -96,21 +108,27 @@ class Mismatches:
             ours=ours,
             theirs=theirs,
             since=wall,
+            cause=cause,
         )
+        apply(self._account, mismatch)
         return [mismatch]
 
     def settle(self, subject: str, key: str, wall: Millis) -> list[Event]:
         """The two agree again."""
-        mismatch = self.open.pop((subject, key), None)
+        mismatch = self.open.get((subject, key))
         if mismatch is None:
             return []
-        del self._found_in[subject, key]
-        return [msgspec.structs.replace(mismatch, received_time=wall, sequence=0, resolved=True)]
+        self._found_in.pop((subject, key), None)
+        resolved = msgspec.structs.replace(mismatch, received_time=wall, sequence=0, resolved=True)
+        apply(self._account, resolved)
+        return [resolved]
 
     def settle_older(self, epoch: int, wall: Millis) -> list[Event]:
-        """A full reading found no more of what earlier ones had found; what is in doubt is not settled by that."""
+        """A full reading found no more of what earlier ones had found. What is in doubt is not explained by that, nor is an interval that
+        nobody keeps any more, nor a trade whose fill is still not known."""
         doubted = {(doubt.subject, key_of(doubt)) for doubt in self._account.doubts}
-        settled = [key for key, found in self._found_in.items() if found < epoch and key not in doubted]
+        found = {place: self._found_in.get(place, 0) for place in self.open}
+        settled = [place for place, last in found.items() if last < epoch and place not in doubted and place[0] not in LASTING]
         return [fact for subject, key in settled for fact in self.settle(subject, key, wall)]
 
 

@@ -14,12 +14,16 @@ from userstream.kernel.ids import Millis
 from userstream.kernel.secret import Secret
 from userstream.wire.pacing import Backoff
 from userstream.wire.request import HttpRequest, HttpResponse
-from userstream.wire.session import Call, Connect, Effect, GiveUp, Opened, Ping, Reset, Send, Session
+from userstream.wire.session import Call, Connect, Effect, GiveUp, Opened, Ping, Reset, Send, Session, Troubled
 
 NEVER: Final = Millis(2**62)
 
 SHORT_LIFE_MS: Final = 10_000
 """A socket that ends sooner counts as a failed try, so that a venue that hangs up at once is not called in a loop."""
+
+
+DOUBT_LIMIT_MS: Final = 5_000
+"""How long a socket in doubt may take to show that it lives."""
 
 
 class Dial(msgspec.Struct, frozen=True, tag=True):
@@ -73,7 +77,10 @@ Wish: TypeAlias = Dial | Hang | SendText | SendPing | SessionCall | Ask | Fail
 class Line:
     """One socket's place in the feed."""
 
-    __slots__ = ("connection", "dialed", "dialing_since", "frames", "frames_at_succession", "opened", "retiring_at", "session")
+    __slots__ = (
+        *("connection", "session", "dialed", "dialing_since", "opened", "retiring_at", "frames", "frames_at_succession"),
+        *("trouble", "doubted_until", "frames_at_doubt"),
+    )
 
     def __init__(self, connection: int, session: Session, now: Millis) -> None:
         self.connection, self.session = connection, session
@@ -83,6 +90,9 @@ class Line:
         self.frames_at_succession = 0
         self.dialing_since = now
         self.dialed = False
+        self.trouble = ""
+        self.doubted_until: Millis | None = None
+        self.frames_at_doubt = 0
 
 
 class FeedPolicy(msgspec.Struct, frozen=True, kw_only=True):
@@ -123,6 +133,15 @@ class Feed:
         opened = [line for line in self.lines.values() if line.opened is not None]
         return opened[-1] if opened else None
 
+    @property
+    def next_try(self) -> Millis | None:
+        """When a socket that could not be opened is tried again; None while one is open, or a try is on its way."""
+        if self.is_lit or self._stopped:
+            return None
+        troubled = [line.session.deadline() for line in self.lines.values() if line.trouble and not line.dialed]
+        due = min(troubled, default=NEVER) if self.lines else self._next_dial
+        return None if due >= NEVER else due
+
     def start_numbering(self, after: int) -> None:
         """Connection numbers go on after those of earlier runs."""
         self._numbers = max(self._numbers, after)
@@ -146,7 +165,21 @@ class Feed:
     def pinged(self, connection: int, now: Millis) -> None:
         if line := self.lines.get(connection):
             self.last_heard = now
+            line.doubted_until = None
             self._carry(line, line.session.pinged(now), now)
+
+    def excuse_silence(self, now: Millis) -> None:
+        """Nothing is read from the sockets now: their silence is ours, and no sign of their death."""
+        for line in list(self.lines.values()):
+            if line.opened is not None:
+                self._carry(line, line.session.pinged(now), now)
+
+    def doubt_sockets(self, now: Millis) -> None:
+        """Every open socket may be dead: it is pinged at once, and replaced unless it shows soon that it lives."""
+        for line in self.lines.values():
+            if line.opened is not None:
+                line.doubted_until, line.frames_at_doubt = Millis(now + DOUBT_LIMIT_MS), line.frames
+                self.wishes.append(SendPing(line.connection))
 
     def closed(self, connection: int, reason: str, now: Millis) -> None:
         if line := self.lines.get(connection):
@@ -180,6 +213,7 @@ class Feed:
     def deadline(self) -> Millis:
         times = [line.session.deadline() for line in self.lines.values()]
         times += [line.retiring_at for line in self.lines.values() if line.retiring_at is not None and self._has_successor(line)]
+        times += [line.doubted_until for line in self.lines.values() if line.doubted_until is not None]
         times += [Millis(line.dialing_since + self._policy.opening_limit_ms) for line in self.lines.values() if line.opened is None]
         if not self._stopped and self._missing_lines():
             times.append(self._next_dial)
@@ -206,6 +240,10 @@ class Feed:
                     self._open(line, now)
                 case Reset(reason, alive):
                     self._replace(line, reason, alive=alive, now=now)
+                case Troubled(reason):
+                    line.trouble = reason
+                    if not self.is_lit:
+                        self.reason = reason
                 case GiveUp(error):
                     self.wishes.append(Fail(error))
                     self.stop(now)
@@ -249,7 +287,11 @@ class Feed:
     def _tick_line(self, line: Line, now: Millis) -> None:
         if line.opened is None:
             if now >= line.dialing_since + self._policy.opening_limit_ms:
-                self._replace(line, "the socket did not open in time", alive=False, now=now)
+                self._replace(line, line.trouble or "the socket did not open in time", alive=False, now=now)
+        elif line.doubted_until is not None and now >= line.doubted_until:
+            line.doubted_until = None
+            if line.frames == line.frames_at_doubt:
+                self._replace(line, "the socket gave no sign of life after a pause of ours", alive=False, now=now)
         elif line.retiring_at is not None and now >= line.retiring_at and self._has_successor(line):
             self._retire(line, now)
 

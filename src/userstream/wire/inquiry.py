@@ -9,7 +9,7 @@ import msgspec
 from userstream.kernel.ids import Millis
 from userstream.wire.feed import NEVER, Ask
 from userstream.wire.pacing import Backoff
-from userstream.wire.question import AskFills, Question, RestDialect
+from userstream.wire.question import AskFills, AskOrderFills, Question, RestDialect
 from userstream.wire.request import HttpRequest
 
 
@@ -24,6 +24,7 @@ class Inquiry(msgspec.Struct):
     as_of: Millis = Millis(0)
     failures: int = 0
     not_found: int = 0
+    refused: int = 0
     retry_at: Millis | None = None
 
 
@@ -46,7 +47,7 @@ class Inquiries:
                 self._wish(inquiry)
 
     def is_asking(self, question: Question) -> bool:
-        """Whether an answer to this question is on its way; of a symbol's fills, to a question that begins at any time."""
+        """Whether an answer to this question is on its way; of a symbol's or an order's fills, to a question that begins at any time."""
         subject = _subject_of(question)
         return any(_subject_of(inquiry.question) == subject for inquiry in self._open.values())
 
@@ -83,4 +84,10 @@ class Inquiries:
 
 
 def _subject_of(question: Question) -> object:
-    return (question.symbol, question.cursor) if isinstance(question, AskFills) else question
+    match question:
+        case AskFills(symbol=symbol, cursor=cursor):
+            return symbol, cursor
+        case AskOrderFills(symbol=symbol, order_id=order_id):
+            return AskOrderFills, symbol, order_id
+        case _:
+            return question

@@ -22,7 +22,7 @@ from userstream.kernel.ids import Millis
 from userstream.wire.books import Books
 from userstream.wire.feed import NEVER, Fail, Feed, FeedPolicy, Wish
 from userstream.wire.pacing import VenueClock
-from userstream.wire.recovery import Policy
+from userstream.wire.recovery import Policy, forgettable
 from userstream.wire.request import HttpRequest, HttpResponse
 from userstream.wire.session import Emit
 from userstream.wire.venue import AccountPlace, VenueSpec
@@ -30,8 +30,9 @@ from userstream.wire.venue import AccountPlace, VenueSpec
 OWN_FACTS: Final = frozenset({StreamChanged, GapOpened, GapRepaired, SnapshotTaken, Mismatch})
 """Facts of our own making: no bytes of the venue say them."""
 
-RESTART_LEAP: Final = 1_000_000
-"""Sequences handed out before a crash and never committed are not given to other events afterwards."""
+RESTART_LEAP: Final = 1_000_000_000
+"""Sequences handed out before a crash and never committed are not given to other events afterwards: more than so many are never told
+without the journal."""
 
 DOUBT_TICK_MS: Final = 250
 
@@ -43,6 +44,8 @@ NAMED_KEYS: Final = re.compile(rb'("(?:listenKey|stream)"\s*:\s*)"[^"]*"')
 FORGET_MS: Final = 60_000
 UNPROVEN_MEMORY_MS: Final = 900_000
 """Without a secret nothing is ever proven: what ended longer ago than this (venue time) leaves memory all the same."""
+
+STOOD_STILL: Final = "this machine slept, or its wall clock jumped"
 
 UNREADABLE: Final = "bytes"
 """The name under which decoders report bytes that are no message."""
@@ -80,6 +83,8 @@ class Machine:
         self._facts: list[Event] = []
         self._lines = self.feed.lines
         self._was_lit = False
+        self._opened_before = 0
+        self._told_reason = ""
         self._stopped = False
         self.doubt_tick: Millis = NEVER
         self._wall = wall
@@ -100,10 +105,10 @@ class Machine:
             apply(self.account, event)
             if first_heard is not None and event.received_time:
                 first_heard = min(first_heard, event.received_time)
-        self.account.doubts.clear()
+        self.account.doubts = {doubt: number for doubt, number in self.account.doubts.items() if doubt.subject == "order"}
         self.account.duplicates = 0
-        if self.account.proven_until:
-            forget(self.account, self._forgettable())
+        if self.account.read_until:
+            forget(self.account, forgettable(self.account, self.account.read_until, self._policy.books))
         if last_sequence:
             self.sequence = last_sequence + RESTART_LEAP
         if first_heard is not None and last_heard is not None:
@@ -195,6 +200,28 @@ class Machine:
     def closed(self, connection: int, reason: str, now: Millis, wall: Millis) -> tuple[Event, ...]:
         self._wall = wall
         self.feed.closed(connection, reason, now)
+        return self._settle(now)
+
+    def doubt_sockets(self, now: Millis, wall: Millis) -> tuple[Event, ...]:
+        """The shell could not hear for a while: every socket must show that it still lives."""
+        self._wall = wall
+        self.feed.doubt_sockets(now)
+        return self._settle(now)
+
+    def stood_still(self, now: Millis, wall: Millis) -> tuple[Event, ...]:
+        """The machine slept, and its steady clock with it: sockets may be dead and their last messages lost."""
+        if self._has_ended:
+            return ()
+        self._wall = wall
+        if self._was_lit and self.books is not None:
+            self._tell(self._gap(self._last_sure(self.feed.last_heard), STOOD_STILL))
+            self.books.message_lost(STOOD_STILL, self.clock.at(now), now)
+        return self.doubt_sockets(now, wall)
+
+    def give_up(self, error: UserStreamError, now: Millis, wall: Millis) -> tuple[Event, ...]:
+        """The account cannot go on."""
+        self._wall = wall
+        self.feed.wishes.append(Fail(error))
         return self._settle(now)
 
     def session_response(self, connection: int, tag: str, response: HttpResponse, now: Millis, wall: Millis) -> tuple[Event, ...]:
@@ -309,9 +336,10 @@ class Machine:
         lit = self.feed.is_lit
         if self._was_lit and not lit:
             self._tell(self._gap(self._last_sure(self.feed.last_heard), self.feed.reason))
-        if lit and not self._was_lit and self.books is not None:
+        is_new = self.feed.opened_count > self._opened_before
+        if lit and self.books is not None and (not self._was_lit or (self.books.is_deaf and is_new)):
             self.books.stream_opened(self.clock.at(now), now)
-        self._was_lit = lit
+        self._was_lit, self._opened_before = lit, self.feed.opened_count
 
     def _last_sure(self, heard: Millis) -> Millis:
         """Before this venue time nothing is missing: what was heard later may have overtaken what was made then."""
@@ -320,17 +348,24 @@ class Machine:
     def _care_for_books(self, now: Millis) -> None:
         books = self.books
         assert books is not None
-        if books.suspicion:
-            self.feed.suspect(books.suspicion, now)
-            books.suspicion = ""
+        if suspicion := books.take_suspicion(now):
+            self.feed.suspect(suspicion, now)
             self._note_light(now)
         books.polling = not self._was_lit and self.feed.failures >= self._policy.polling_after_failures
         books.lit = self._was_lit
-        books.care(now)
+        books.care(now, self._wall)
+
+    @property
+    def reason(self) -> str:
+        """Why the account is in the state it is in."""
+        if self.error is not None:
+            return str(self.error)
+        return "stopped" if self._stopped else self._state()[1]
 
     def _note_state(self) -> None:
+        """In the dark a new reason is news too: people must learn why no socket opens."""
         state, reason = self._state()
-        if state is not self.account.state:
+        if state is not self.account.state or (not self._was_lit and reason != self._told_reason):
             self._tell(self._stream(state, reason))
 
     def _state(self) -> tuple[StreamState, str]:
@@ -340,10 +375,11 @@ class Machine:
             return (StreamState.STALE if self.feed.opened_count else StreamState.CONNECTING), self.feed.reason
         if self.books is None:
             return StreamState.LIVE, "stream only: without a secret nothing can be proven"
-        return (StreamState.LIVE, "proven") if self.books.is_proven else (StreamState.SYNCING, "reading the venue's books")
+        return StreamState.LIVE if self.books.is_read else StreamState.SYNCING, self.books.reason
 
     def _stream(self, state: StreamState, reason: str) -> StreamChanged:
         line = self.feed.current
+        self._told_reason = reason
         return StreamChanged(
             account=self.account.id,
             venue=self.account.venue,
@@ -356,6 +392,3 @@ class Machine:
 
     def _gap(self, since: Millis, reason: str) -> GapOpened:
         return GapOpened(account=self.account.id, venue=self.account.venue, received_time=self._wall, since=since, reason=reason)
-
-    def _forgettable(self) -> Millis:
-        return Millis(max(0, self.account.proven_until - 2 * self._policy.books.overlap_ms))

@@ -42,17 +42,15 @@ class WeightBudget:
     """The request weight of one address (IP) at one venue, in windows of a minute aligned to the venue's clock.
 
     Promises: never grants more than `share` of the limit within a window, except that urgent asks may use the reserve up to the
-    limit's `urgent_share` (a single call that weighs more goes alone), and what a socket needs to open up to the limit itself;
-    nothing while a ban or a pause is on. The venue's own count, when it reports more than ours, counts. An estimate of the
-    venue's clock that steps back opens no window anew. What is granted within `edge_ms` of a full minute counts in both of its
-    windows, as nobody can know in which it will arrive.
+    limit's `urgent_share` (a single call that weighs more goes alone), and what a socket needs to open up to the limit itself. The
+    venue's own count, when it reports more than ours, counts. An estimate of the venue's clock that steps back opens no window anew.
+    What is granted within `edge_ms` of a full minute counts in both of its windows, as nobody can know in which it will arrive.
     """
 
     def __init__(self, limit: int, *, share: float = 0.8, urgent_share: float = 0.95, edge_ms: int = 0) -> None:
         self._limit, self._share, self._urgent_share, self._edge_ms = limit, share, urgent_share, edge_ms
         self._windows: dict[int, int] = {}
         self._window = 0
-        self._closed_until = Millis(0)
         self.highest = 0
 
     @property
@@ -67,8 +65,6 @@ class WeightBudget:
 
     def wait_ms(self, weight: int, urgent: bool, venue_now: Millis, *, vital: bool = False) -> int:
         """0 and the weight is counted, or how long to wait before asking again. `vital`: darkness lasts until this is answered."""
-        if venue_now < self._closed_until:
-            return self._closed_until - venue_now
         self._window = venue_now // MINUTE_MS
         cap = self._limit * (1 if vital else self._urgent_share if urgent else self._share)
         windows = range((venue_now - self._edge_ms) // MINUTE_MS, (venue_now + self._edge_ms) // MINUTE_MS + 1)
@@ -87,13 +83,9 @@ class WeightBudget:
         window = (venue_now - self._edge_ms) // MINUTE_MS
         self._note(window, max(self._windows.get(window, 0), used))
 
-    def close(self, until: Millis) -> None:
-        """The venue asked for silence (429, 418) until a venue time."""
-        self._closed_until = max(self._closed_until, until)
-
-    @property
-    def closed_until(self) -> Millis:
-        return self._closed_until
+    def lower(self, limit: int) -> None:
+        """No more than so much from now on."""
+        self._limit = min(self._limit, limit)
 
     def _note(self, window: int, used: int) -> None:
         # taken out and put back, so that the window used longest ago is the first to be dropped

@@ -65,10 +65,12 @@ class AskFills(msgspec.Struct, frozen=True, tag=True):
 
 
 class AskOrderFills(msgspec.Struct, frozen=True, tag=True):
-    """All fills of one order: `Filled`."""
+    """The fills of one order between two times: `Filled`. Where there are more pages, the answer carries the next question."""
 
     symbol: Symbol
     order_id: OrderId
+    since: Millis
+    until: Millis
 
 
 class AskMovements(msgspec.Struct, frozen=True, tag=True):
@@ -108,6 +110,9 @@ class RestDialect(Protocol):
 
     def history_depth_ms(self) -> int:
         """How far back fills can be asked (ms)."""
+
+    def unfilled_depth_ms(self) -> int:
+        """How long the venue surely knows an order that ends without a fill, from its making on (ms)."""
 
     def asks_movements(self) -> bool:
         """Whether the venue has a cash history that names traded symbols; without it only known symbols are covered."""

@@ -6,13 +6,18 @@ and only then moves the watermark, to the round's start minus the venue's lag. P
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from decimal import Decimal
+from types import MappingProxyType
 from typing import Final
 
 import msgspec
 
 from userstream.domain.account import Account, Doubt, PositionKey
-from userstream.domain.events import BalanceSet, Filled, OrderChanged, PositionSet
+from userstream.domain.events import NO_TIME, BalanceSet, Filled, OrderChanged, PositionSet
+from userstream.domain.fold import newest_time
+from userstream.domain.orders import is_short
+from userstream.domain.words import STREAM
 from userstream.kernel.amount import ZERO
 from userstream.kernel.ids import Millis, OrderId, Symbol
 from userstream.wire.question import (
@@ -29,6 +34,10 @@ from userstream.wire.question import (
     Question,
 )
 
+MOST_DOUBLINGS: Final = 20
+"""Waits that grow do so no further: 2 ** 20 times any of them is longer than any process lives."""
+
+NOTHING_DEEPER: Final[Mapping[Symbol, Millis]] = MappingProxyType({})
 EDGE_MS: Final = 1_000
 """The cash history may stamp a trade slightly later than the fill: it is read a little less far back than the fills it must explain."""
 
@@ -55,16 +64,29 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Round:
-    """One reading of the books. `full` reads history and moves the watermark; otherwise it only compares registers. `cut`: the venue's
-    history no longer reaches back to where ours ends."""
+    """One reading of the books. `full` reads history and moves the watermark; otherwise it only compares registers. `lost_since`: where
+    ours ends, if the venue's history no longer reaches back to there (else 0). `refused`: what the venue would not answer. `deeper`:
+    symbols whose fills are read from farther back, because one of them is missing."""
 
     def __init__(
-        self, *, epoch: int, reason: str, full: bool, settings: bool, started: Millis, since: Millis, cut: bool, movements: bool
+        self,
+        *,
+        epoch: int,
+        reason: str,
+        full: bool,
+        settings: bool,
+        started: Millis,
+        since: Millis,
+        movements: bool,
+        lost_since: Millis = NO_TIME,
+        asked_time: Millis = NO_TIME,
+        deeper: Mapping[Symbol, Millis] = NOTHING_DEEPER,
     ) -> None:
-        self.epoch, self.reason, self.full, self.cut = epoch, reason, full, cut
-        self.started, self.since = started, since
+        self.epoch, self.reason, self.full = epoch, reason, full
+        self.started, self.since, self.lost_since, self.asked_time = started, since, lost_since, asked_time
         self.weight = 0
-        self.new_fills = 0
+        self.refused: list[Question] = []
+        self.created: dict[tuple[Symbol, OrderId], Millis] = {}
         self._asked: set[Question] = set()
         self._open: set[Question] = set()
         self._ready: list[Question] = []
@@ -72,6 +94,7 @@ class Round:
         self._traded: set[tuple[Symbol, str]] = set()
         self._histories: set[Symbol] = set()
         self._legs: dict[PositionKey, Decimal] = {}
+        self._deeper = deeper
         self._begin(settings, movements)
 
     def _begin(self, settings: bool, movements: bool) -> None:
@@ -86,6 +109,8 @@ class Round:
             self._want(AskOpenOrders(conditional=conditional))
         if movements and self.since + EDGE_MS < self.started:
             self._want(AskMovements(since=Millis(self.since + EDGE_MS), until=self.started))
+        for symbol in self._deeper:
+            self._want_history(symbol)
 
     def _want(self, question: Question) -> None:
         if question not in self._asked:
@@ -101,9 +126,16 @@ class Round:
     def is_done(self) -> bool:
         return not self._open
 
-    def close(self, question: Question) -> None:
+    def close(self, question: Question, account: Account) -> None:
         """No answer to this question will ever come (the venue does not know the order)."""
         self._open.discard(question)
+        if self.full:
+            self._follow_up(account, Answer())
+
+    def refuse(self, question: Question, account: Account) -> None:
+        """The venue does not answer this question: what it would have told stays unread."""
+        self.refused.append(question)
+        self.close(question, account)
 
     def take(self, question: Question, answer: Answer, account: Account) -> None:
         """Books an answer whose events are applied already, and adds the questions that follow from it."""
@@ -124,8 +156,8 @@ class Round:
 
     def _follow_up(self, account: Account, answer: Answer) -> None:
         for event in answer.events:
-            if isinstance(event, OrderChanged) and event.triggered_order_id and event.triggered_order_id != "0":
-                self._want_order(account, event.symbol, event.triggered_order_id)
+            if isinstance(event, OrderChanged):
+                self._follow_order(account, event)
             if isinstance(event, Filled):
                 self._want_order(account, event.symbol, event.order_id)
             if isinstance(event, Filled) or (isinstance(event, OrderChanged) and event.filled_quantity):
@@ -142,10 +174,17 @@ class Round:
         if not any(isinstance(question, AskFills) for question in self._open):
             self._ask_doubtful_orders(account)
 
+    def _follow_order(self, account: Account, event: OrderChanged) -> None:
+        if event.created_time and not event.conditional:
+            self.created[event.symbol, event.order_id] = event.created_time  # no stream tells it
+        if event.triggered_order_id and event.triggered_order_id != "0":
+            self._want_order(account, event.symbol, event.triggered_order_id)
+
     def _want_history(self, symbol: Symbol) -> None:
         if symbol not in self._histories:
             self._histories.add(symbol)
-            self._want(AskFills(symbol=symbol, since=self.since, until=self.started))
+            since = min(self.since, self._deeper.get(symbol, self.since))
+            self._want(AskFills(symbol=symbol, since=since, until=self.started))
 
     def _want_order(self, account: Account, symbol: Symbol, order_id: OrderId) -> None:
         if (symbol, order_id, False) not in account.orders:
@@ -171,16 +210,21 @@ class Round:
     def _ask_doubtful_orders(self, account: Account) -> None:
         for doubt in list(account.doubts):
             if doubt.subject == "order":
-                self._want(_question_of_order(account, doubt.symbol, OrderId(doubt.key)))
+                self._want(_question_of_order(account, doubt.symbol, OrderId(doubt.key), self.since, self.started))
 
     def amount_of(self, leg: PositionKey) -> Decimal:
         """What the books said of a leg; one that they do not mention is flat."""
         return self._legs.get(leg, ZERO)
 
     def unknown_trades(self, account: Account) -> list[tuple[Symbol, str]]:
-        """Trades that the cash history names and no fill explains: history is not complete while there is one."""
-        known = {(symbol, key[0]) for symbol, fills in account.fills.items() for key in fills}
+        """Trades that the cash history names and no fill explains, or only the stream's fast first copy without its fee: history is not
+        complete while there is one."""
+        known = {(symbol, key[0]) for symbol, fills in account.fills.items() for key, fill in fills.items() if not _is_half_told(fill)}
         return sorted(self._traded - known)
+
+
+def _is_half_told(fill: Filled) -> bool:
+    return fill.fee is None and fill.source is STREAM
 
 
 def _is_active(account: Account, symbol: Symbol, since: Millis) -> bool:
@@ -195,7 +239,7 @@ def questions_of(account: Account, doubt: Doubt, since: Millis, until: Millis) -
     """What settles a doubt with the fewest calls."""
     match doubt.subject:
         case "order":
-            return [_question_of_order(account, doubt.symbol, OrderId(doubt.key))]
+            return [_question_of_order(account, doubt.symbol, OrderId(doubt.key), since, until)]
         case "position":
             return [AskFills(symbol=doubt.symbol, since=since, until=until), AskPositions()]
         case "tie":
@@ -204,11 +248,14 @@ def questions_of(account: Account, doubt: Doubt, since: Millis, until: Millis) -
             return [AskSettings(), AskPositions()]
 
 
-def _question_of_order(account: Account, symbol: Symbol, order_id: OrderId) -> Question:
-    """Fewer fills than the order says: ask the fills. More, or no order at all: ask the order."""
+def _question_of_order(account: Account, symbol: Symbol, order_id: OrderId, since: Millis, until: Millis) -> Question:
+    """Fewer fills than the order says: ask those in our care, of an order whose age nobody told those since `since`; once that is
+    disputed, all. More, or no order at all: ask the order."""
     order = account.orders.get((symbol, order_id, False))
-    if order is not None and account.fill_sums.get((symbol, order_id), ZERO) < order.filled_quantity:
-        return AskOrderFills(symbol=symbol, order_id=order_id)
+    if order is not None and is_short(account, order):
+        if order.created_time or ("order", f"{symbol}.{order_id}") in account.mismatches:
+            since = max(order.created_time, account.began or since)
+        return AskOrderFills(symbol=symbol, order_id=order_id, since=min(since, until), until=until)
     return AskOrder(symbol=symbol, order_id=order_id, conditional=False)
 
 
@@ -223,3 +270,9 @@ def absent_keys(account: Account, answer: Answer, question: Question) -> list[Po
         balances = account.balances.items()
         return [balance for asset, balance in balances if asset not in assets and (balance.total or (Symbol(""), asset) in doubtful)]
     return []
+
+
+def forgettable(account: Account, read_until: Millis, policy: Policy) -> Millis:
+    """What ended before this venue time may leave memory: it was read, and nothing older comes any more. What the venue dates later than
+    all that is known is never taken for forgotten, even while the time it states runs ahead of its books."""
+    return Millis(max(0, min(read_until, newest_time(account)) - 2 * policy.overlap_ms))

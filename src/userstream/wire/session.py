@@ -59,13 +59,20 @@ class Reset(msgspec.Struct, frozen=True):
     alive: bool
 
 
+class Troubled(msgspec.Struct, frozen=True):
+    """What the socket needs failed; the session tries again by itself at its `deadline`. `reason` is one line for people, without
+    secrets."""
+
+    reason: str
+
+
 class GiveUp(msgspec.Struct, frozen=True):
     """Retrying cannot help."""
 
     error: UserStreamError
 
 
-Effect: TypeAlias = Connect | Send | Ping | Call | Emit | Opened | Reset | GiveUp
+Effect: TypeAlias = Connect | Send | Ping | Call | Emit | Opened | Reset | Troubled | GiveUp
 
 
 class FrameDecoder(Protocol):

@@ -10,6 +10,7 @@ from userstream.domain.events import Filled
 from userstream.kernel.ids import AccountId, Millis, VenueName
 from userstream.kernel.secret import Secret
 from userstream.wire.question import RestDialect
+from userstream.wire.request import HttpResponse
 from userstream.wire.session import FrameDecoder, Session
 
 
@@ -42,6 +43,8 @@ class AccountPlace(msgspec.Struct, frozen=True, kw_only=True):
     own_ping_ms: int = 20_000
     silence_limit_ms: int = 45_000
     rotate_after_ms: int = 23 * 3600 * 1000
+    first_delay_ms: int = 1_000
+    max_delay_ms: int = 60_000
     events: tuple[str, ...] = ()
     close_listen_key_on_stop: bool = False
     connection_form: int = 0
@@ -55,6 +58,8 @@ class VenueSpec(msgspec.Struct, frozen=True, kw_only=True):
     real: Endpoints
     test: Endpoints | None
     weight_limit_per_minute: int
+    pause_of: Callable[[HttpResponse, Millis], int]
+    """For how long (ms) the venue wants no call from this address after an answer, as of a venue time (ms); 0 for most."""
     used_weight_header: str = ""
     make_session: Callable[[AccountPlace, int, Millis], Session]
     make_dialect: Callable[[AccountPlace], RestDialect]

@@ -237,7 +237,7 @@ async def test_a_closed_port_refuses() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
     async with client() as http:
-        assert (await http.send(f"http://127.0.0.1:{port}", call(), time_limit_ms=LIMIT_MS)).body == b"refused"
+        assert (await http.send(f"http://127.0.0.1:{port}", call(), time_limit_ms=LIMIT_MS)).body == b"connection refused"
 
 
 @pytest.mark.parametrize("host", ["no-such-host.invalid", "x" * 80 + ".com"])
@@ -288,6 +288,59 @@ async def test_a_call_that_may_not_be_repeated_arrives_at_most_once(method: str,
     assert requests.count(b"/order") == arrivals
     assert answer == (answer if may_repeat else HttpResponse(status=0, body=b"the connection broke off"))
     assert (answer.status == 200) is may_repeat
+
+
+def fallen_silent(connections: int) -> tuple[Behaviour, asyncio.Event]:
+    """A server that answers on its first connections once so many are open; when the event is set, they fall silent, and only new ones
+    are answered."""
+    all_open, silent, old = asyncio.Barrier(connections), asyncio.Event(), set[Peer]()
+
+    async def behave(peer: Peer) -> None:
+        await peer.read_request()
+        if not silent.is_set():
+            old.add(peer)
+            await all_open.wait()
+        while not (peer in old and silent.is_set()):
+            peer.write(OK)
+            await peer.read_request()
+
+    return behave, silent
+
+
+async def test_connections_that_fell_silent_are_not_tried_one_after_another() -> None:
+    behave, silent = fallen_silent(3)
+    async with LoopbackServer.listening(behave) as server, client() as http:
+        warm = await asyncio.gather(*(http.send(base(server), call(), time_limit_ms=LIMIT_MS) for _ in range(3)))
+        assert [answer.status for answer in warm] == [200, 200, 200]
+        silent.set()
+        assert (await http.send(base(server), call(), time_limit_ms=50)).body == b"no answer within 50 ms"
+        assert (await http.send(base(server), call(), time_limit_ms=1_000)).status == 200
+        assert len(server.connections) == 4
+
+
+async def test_a_call_without_an_answer_breaks_no_other_call_off() -> None:
+    asked = asyncio.Event()
+
+    async def answer_late(peer: Peer) -> None:
+        await peer.read_request()
+        if peer.request.startswith(b"GET /patient "):
+            await asked.wait()
+            peer.write(OK)
+
+    async with LoopbackServer.listening(answer_late) as server, client() as http:
+        patient = asyncio.get_running_loop().create_task(http.send(base(server), call("/patient"), time_limit_ms=LIMIT_MS))
+        assert (await http.send(base(server), call("/lost"), time_limit_ms=50)).status == 0
+        asked.set()
+        assert (await patient).status == 200
+        await asyncio.gather(*(peer.gone() for peer in server.connections))
+
+
+async def test_closing_ends_calls_of_connections_that_are_no_longer_trusted() -> None:
+    async with LoopbackServer.listening(Peer.read_request) as server, client() as http:
+        patient = asyncio.get_running_loop().create_task(http.send(base(server), call("/patient"), time_limit_ms=LIMIT_MS))
+        assert (await http.send(base(server), call("/lost"), time_limit_ms=50)).status == 0
+        await http.close()
+        assert (await patient).status == 0
 
 
 async def test_a_closed_client_answers_that_it_is_closed() -> None:

@@ -302,7 +302,9 @@ def test_values_too_short_to_be_secret_are_left_alone() -> None:
 
 @pytest.mark.parametrize("terminal", [False, True])
 @pytest.mark.parametrize(
-    "evil", ["a\nFORGED", "a\r\nFORGED", "a\x1b[2JFORGED", "a\x9bFORGED", "a\u2028FORGED", "a\u202eFORGED", "a\ud800FORGED"]
+    "evil",
+    ["a\nFORGED", "a\r\nFORGED", "a\x1b[2JFORGED", "a\x9bFORGED", "a\u2028FORGED", "a\u202eFORGED", "a\ud800FORGED"],
+    ids=["line feed", "both", "escape", "control", "separator", "override", "half a letter"],
 )
 def test_no_value_starts_a_line_or_moves_the_cursor(terminal: bool, evil: str) -> None:
     stream = configured(terminal=terminal)
@@ -344,3 +346,16 @@ def test_a_stream_that_cannot_be_written_shows_nothing_of_the_entry(registered: 
     stream.close()
     logger().info("x", action="x", account=OTHER)
     assert OTHER not in "".join(capsys.readouterr())
+
+
+def test_a_value_that_two_registered_is_hidden_until_both_forgot_it() -> None:
+    redactor = Redactor()
+    redactor.register(CANARY)
+    redactor.register(CANARY)
+    redactor.forget(CANARY)
+    assert CANARY not in redactor.clean(f"key {CANARY}")
+    redactor.forget(CANARY)
+    assert CANARY in redactor.clean(f"key {CANARY}")
+    redactor.forget(CANARY)
+    redactor.register(CANARY)
+    assert CANARY not in redactor.clean(f"key {CANARY}")

@@ -77,3 +77,29 @@ async def test_a_closed_journal_can_still_be_read() -> None:
     assert len(await journal.read(after=0, limit=1)) == 1
     with pytest.raises(StoreError):
         journal.append(record(sequence=2))
+
+
+async def test_memory_is_bounded_by_bytes_too_and_the_newest_always_stays() -> None:
+    journal = MemoryJournal(keep_bytes=200_000)
+    for one in row_of_records(2_000):
+        journal.append(one)
+    await journal.flush()
+    kept = await journal.read(after=0, limit=10_000)
+    assert 80 <= len(kept) <= 120
+    assert kept[-1].position == 2_000
+    journal.append(record(sequence=2_001, frame=b"x" * 500_000))
+    await journal.flush()
+    assert [stored.position for stored in await journal.read(after=0, limit=10_000)] == [2_001]
+
+
+async def test_who_reads_whole_is_told_what_is_gone() -> None:
+    journal = MemoryJournal(keep_records=100)
+    for one in row_of_records(1_000):
+        journal.append(one)
+        await journal.flush()
+    first = (await journal.read_account(ALICE, after=0, limit=1))[0].sequence
+    assert first > 800
+    with pytest.raises(StoreError, match=f"no longer holds what came after 5: .* what came after {first - 1} can be read"):
+        await journal.read_account(ALICE, after=5, limit=1, whole=True)
+    assert (await journal.read_account(ALICE, after=first - 1, limit=1, whole=True))[0].sequence == first
+    assert await journal.count(after=0) == await journal.count(after=first - 1) == 1_000 - first + 1

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import userstream
-from userstream.adapters.metrics import CONTENT_TYPE, TABLE, NullMetrics, PrometheusMetrics
+from userstream.adapters.metrics import CONTENT_TYPE, TABLE, PrometheusMetrics
 from userstream.kernel.errors import SettingsError
 from userstream.ports import Metrics
 
@@ -104,13 +104,6 @@ def test_a_removed_account_leaves_no_numbers_and_the_others_stay() -> None:
     written = "\n".join(lines(metrics))
     assert "alice" not in written
     assert written.count("bob") == 2
-
-
-def test_null_metrics_take_everything() -> None:
-    port: Metrics = NullMetrics()
-    port.count("anything", 3, {"a": "b"})
-    port.gauge("anything", 1.0)
-    port.forget_account("anybody")
 
 
 def reported() -> Iterator[tuple[str, str, str, set[str]]]:

@@ -71,6 +71,13 @@ def test_certificates_and_names_are_verified_with_tls_1_2_or_newer(tmp_path: Pat
         assert context.minimum_version >= ssl.TLSVersion.TLSv1_2
 
 
+def test_the_roots_are_read_once_and_not_for_each_stream_that_starts(tmp_path: Path) -> None:
+    own = Authority(tmp_path).roots
+    assert trusted_roots() is trusted_roots()
+    assert trusted_roots(own) is trusted_roots(own)
+    assert trusted_roots(own) is not trusted_roots()
+
+
 @pytest.mark.parametrize("text", ["", "no certificate", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"])
 def test_roots_that_hold_no_certificate_are_a_wrong_setting(text: str) -> None:
     with pytest.raises(SettingsError, match="PEM"):
@@ -81,7 +88,7 @@ def test_roots_that_hold_no_certificate_are_a_wrong_setting(text: str) -> None:
     ("error", "words"),
     [
         (socket.gaierror(-2, "Name or service not known"), "name does not resolve"),
-        (OSError(errno.ECONNREFUSED, "Multiple exceptions"), "refused"),
+        (OSError(errno.ECONNREFUSED, "Multiple exceptions"), "connection refused"),
         (OSError(errno.ECONNRESET, "x"), "the connection broke off"),
         (OSError(errno.ENETUNREACH, CANARY), "network is unreachable"),
         (ssl.SSLError(1, CANARY), "TLS failed (no reason given)"),

@@ -291,6 +291,37 @@ async def test_only_old_rows_below_the_checkpoint_of_their_account_go(store: Sql
     assert await store.trim(Millis(DEFAULT_WALL)) == 0
 
 
+async def test_who_reads_on_from_what_went_is_told_and_nobody_else(store: SqliteStore) -> None:
+    await fill(store, 20)
+    await store.save_checkpoint(ALICE, 3, [balance_set()])
+    await store.trim(Millis(DEFAULT_WALL))
+    with pytest.raises(StoreError, match=r"account alice: the journal no longer holds what came after 2: .* came after 3 can be read"):
+        await store.read_account(ALICE, after=2, limit=5, whole=True)
+    assert len(await store.read_account(ALICE, after=3, limit=100, whole=True)) == 17
+    assert len(await store.read_account(ALICE, after=0, limit=100)) == 17
+    assert len(await store.read_account(BOB, after=0, limit=100, whole=True)) == 20
+
+
+async def test_an_orderly_end_leaves_one_file_that_can_be_copied(tmp_path: Path) -> None:
+    async with await SqliteStore.open(tmp_path / "a.db", ManualClock()) as store:
+        await append_all(store, row_of_records(50))
+        await store.read(after=0, limit=10)
+    assert {file.name for file in tmp_path.iterdir()} <= {"a.db", "a.db.lock"}  # noqa: ASYNC240 - nobody waits here
+    (tmp_path / "copy.db").write_bytes((tmp_path / "a.db").read_bytes())
+    async with open_reader(tmp_path / "copy.db") as reader:
+        assert len(await reader.read(after=0, limit=100)) == 50
+
+
+async def test_an_orderly_end_beside_a_reader_leaves_everything_in_the_file(tmp_path: Path) -> None:
+    store = await SqliteStore.open(tmp_path / "a.db", ManualClock())
+    async with open_reader(tmp_path / "a.db"):
+        await append_all(store, row_of_records(50))
+        await store.close()
+        (tmp_path / "copy.db").write_bytes((tmp_path / "a.db").read_bytes())
+    async with open_reader(tmp_path / "copy.db") as copy:
+        assert len(await copy.read(after=0, limit=100)) == 50
+
+
 async def test_no_row_goes_before_every_reader_has_passed_it(store: SqliteStore) -> None:
     records = await fill(store, 20)
     for account in (ALICE, BOB):

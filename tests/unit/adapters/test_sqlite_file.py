@@ -72,9 +72,16 @@ def test_a_file_from_the_future_is_not_touched(tmp_path: Path, opener: object) -
 
 def test_a_file_from_the_past_is_brought_up_by_the_writer_only(tmp_path: Path) -> None:
     with closing(open_for_writing(tmp_path / "a.db")) as connection:
-        connection.execute("PRAGMA user_version = 0")
-    with pytest.raises(StoreError, match="older version"):
+        connection.execute("PRAGMA user_version = 1")
+    with pytest.raises(StoreError, match="older version: start the program that writes it once with this version"):
         open_for_reading(tmp_path / "a.db")
+
+
+def test_a_copy_without_its_log_is_told_what_it_lacks(tmp_path: Path) -> None:
+    with closing(open_for_writing(tmp_path / "a.db")):
+        (tmp_path / "copy.db").write_bytes((tmp_path / "a.db").read_bytes())
+    with pytest.raises(StoreError, match="holds no tables yet: if it is a copy, copy the file together with its -wal, or stop the program"):
+        open_for_reading(tmp_path / "copy.db")
 
 
 @pytest.mark.parametrize("opener", [open_for_writing, open_for_reading])
@@ -108,11 +115,11 @@ def test_a_reader_cannot_write(tmp_path: Path) -> None:
 
 def test_migrations_run_once_and_in_order(tmp_path: Path) -> None:
     path = tmp_path / "a.db"
-    scripts = (*load_migrations(), "ALTER TABLE meta ADD COLUMN note TEXT;", "INSERT INTO meta VALUES ('a', 'b', 'c');")
+    scripts = (*load_migrations(), "ALTER TABLE removed ADD COLUMN note TEXT;", "INSERT INTO removed VALUES ('a', 1, 'c');")
     with closing(open_for_writing(path)) as connection:
         migrate(connection, path, scripts)
         migrate(connection, path, scripts)
-        assert connection.execute("SELECT * FROM meta").fetchall() == [("a", "b", "c")]
+        assert connection.execute("SELECT * FROM removed").fetchall() == [("a", 1, "c")]
         assert number(connection, "user_version") == len(scripts)
 
 
@@ -157,8 +164,9 @@ def test_an_error_that_is_not_the_databases_has_no_remedy() -> None:
 @pytest.mark.parametrize("count", [0, 1, 5, 64, 65, 150])
 def test_many_rows_of_any_number_arrive_in_order(tmp_path: Path, count: int) -> None:
     with closing(open_for_writing(tmp_path / "a.db")) as connection:
-        insert_many(connection, "INSERT INTO meta (name, value) VALUES {rows}", [(str(place), "v") for place in range(count)])
-        assert [name for (name,) in connection.execute("SELECT name FROM meta ORDER BY rowid")] == [str(place) for place in range(count)]
+        insert_many(connection, "INSERT INTO removed (account, sequence) VALUES {rows}", [(str(place), place) for place in range(count)])
+        found = connection.execute("SELECT account FROM removed ORDER BY rowid").fetchall()
+        assert found == [(str(place),) for place in range(count)]
 
 
 def test_one_lock_at_a_time_and_again_after_release(tmp_path: Path) -> None:

@@ -118,7 +118,7 @@ async def test_a_job_that_fails_is_taken_back_and_harms_nobody(tmp_path: Path) -
     writer = await start(tmp_path / "a.db", owner)
 
     def spoil(connection: sqlite3.Connection) -> None:
-        connection.execute("INSERT INTO meta VALUES ('a', 'b')")
+        connection.execute("INSERT INTO removed VALUES ('a', 1)")
         raise ValueError("a mistake")
 
     with pytest.raises(ValueError, match="a mistake"):
@@ -126,7 +126,7 @@ async def test_a_job_that_fails_is_taken_back_and_harms_nobody(tmp_path: Path) -
     with pytest.raises(StoreError, match="no such table: nowhere"):
         await writer.submit(lambda connection: connection.execute("DELETE FROM nowhere").rowcount)
     owner.hand_over(row_of_records(1))
-    found = await writer.submit(lambda connection: connection.execute("SELECT * FROM meta").fetchall())
+    found = await writer.submit(lambda connection: connection.execute("SELECT * FROM removed").fetchall())
     assert found == []
     await writer.stop()
     assert (len(read_all(tmp_path / "a.db")), owner.troubles) == (1, [])
@@ -180,7 +180,7 @@ async def survive(path: Path, breakage: Breakage) -> None:
         owner.hand_over(part)
         await until(lambda: not owner.records)
         # A job may be the one that fails; its caller hears of it and may ask again.
-        await asyncio.wait([writer.submit(lambda connection: connection.execute("DELETE FROM meta").rowcount, durable=False)])
+        await asyncio.wait([writer.submit(lambda connection: connection.execute("DELETE FROM removed").rowcount, durable=False)])
     await until(lambda: len(owner.committed) == len(written))
     breakage.mend()
     assert await writer.stop() == 0
@@ -219,9 +219,9 @@ async def test_a_transaction_that_cannot_even_be_taken_back_costs_the_connection
     writer = await start(path, owner, breakage.connect(path))
     breakage.arm()
     with pytest.raises(StoreError, match="disk is full"):
-        await writer.submit(lambda connection: connection.execute("INSERT INTO meta VALUES ('a', 'b')").rowcount)
+        await writer.submit(lambda connection: connection.execute("INSERT INTO removed VALUES ('a', 1)").rowcount)
     assert breakage.hits == 2
-    assert await writer.submit(lambda connection: connection.execute("SELECT * FROM meta").fetchall()) == []
+    assert await writer.submit(lambda connection: connection.execute("SELECT * FROM removed").fetchall()) == []
     owner.hand_over(mixed(5))
     await until(lambda: len(owner.committed) == 10)
     await writer.stop()

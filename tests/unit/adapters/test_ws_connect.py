@@ -79,7 +79,7 @@ async def test_a_server_that_says_nothing_runs_into_the_time_limit_and_is_left()
 async def test_a_closed_port_refuses() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-    assert await refusal(Secret(f"ws://127.0.0.1:{port}/{CANARY}")) == "refused"
+    assert await refusal(Secret(f"ws://127.0.0.1:{port}/{CANARY}")) == "connection refused"
 
 
 @pytest.mark.parametrize("host", ["no-such-host.invalid", "a..b", "x" * 80 + ".com"])

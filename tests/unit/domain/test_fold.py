@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from decimal import Decimal
 
 import pytest
 
@@ -24,10 +25,10 @@ from tests.support.events import (
     unrecognized,
 )
 from userstream.domain.account import Account, Doubt
-from userstream.domain.events import Event
+from userstream.domain.events import Event, FilledBefore
 from userstream.domain.fold import apply, checkpoint_of, forget, newest_time
 from userstream.domain.words import PositionSide, StreamState
-from userstream.kernel.ids import AccountId, Millis, Symbol, VenueName
+from userstream.kernel.ids import AccountId, Millis, OrderId, Symbol, VenueName
 
 BTC = Symbol("BTCUSDT")
 
@@ -128,17 +129,55 @@ def test_forgetting_never_goes_back() -> None:
     assert held.forgotten_before == A_TIME
 
 
-def test_a_doubt_about_an_order_that_nothing_is_left_of_ends() -> None:
-    held = told(filled(source="snapshot"), filled(trade_id="2", order_id="9", source="snapshot", transaction_time=A_TIME + 50))
-    held.doubt("tie", BTC, "both")
+def test_an_order_in_doubt_is_never_forgotten_nor_are_its_fills() -> None:
+    short = order_changed(order_id="1", status="filled", filled_quantity="0.300")
+    held = told(filled(order_id="1"), short, filled(trade_id="2", order_id="9", source="snapshot"))
     forget(held, Millis(A_TIME + 10))
-    assert set(held.doubts) == {Doubt("order", BTC, "9"), Doubt("tie", BTC, "both")}
+    assert set(held.doubts) == {Doubt("order", BTC, "1"), Doubt("order", BTC, "9")}
+    assert ({key[1] for key in held.orders}, len(held.fills[BTC])) == ({"1"}, 2)
+    apply(held, filled(order_id="1", trade_id="3", quantity="0.200", source="snapshot"))
+    forget(held, Millis(A_TIME + 20))
+    assert (list(held.orders), list(held.doubts)) == ([], [Doubt("order", BTC, "9")])
 
 
 def test_the_newest_time_is_that_of_an_order_or_a_fill() -> None:
     assert newest_time(account()) == 0
     assert newest_time(told(order_changed(transaction_time=A_TIME + 2), filled())) == A_TIME + 2
     assert newest_time(told(filled(transaction_time=A_TIME + 3))) == A_TIME + 3
+
+
+# --- what lies before our care ---
+
+
+def anchored(**fields: object) -> Event:
+    anchor = FilledBefore(BTC, OrderId("1"), Decimal("0.2"), Millis(A_TIME))
+    return snapshot_taken(**{"read_since": A_TIME, "proven_until": A_TIME + 50, "filled_before": (anchor,)} | fields)
+
+
+def test_what_was_filled_before_our_care_explains_as_much_of_an_order_and_only_once() -> None:
+    held = told(
+        filled(order_id="1", trade_id="1", transaction_time=A_TIME - 1),
+        filled(order_id="1", trade_id="2", transaction_time=A_TIME),
+        order_changed(order_id="1", status="partially_filled", filled_quantity="0.300"),
+    )
+    assert held.doubts
+    apply(held, anchored())
+    assert (held.doubts, held.fill_sums[BTC, OrderId("1")]) == ({}, Decimal("0.3"))
+    apply(held, filled(order_id="1", trade_id="0", transaction_time=A_TIME - 9, source="snapshot"))
+    apply(held, anchored())
+    assert held.fill_sums[BTC, OrderId("1")] == Decimal("0.3")
+    again = told(*checkpoint_of(held))
+    assert (again.anchors, again.fill_sums, again.doubts) == (held.anchors, held.fill_sums, {})
+
+
+def test_our_care_begins_with_the_first_reading_and_anew_behind_what_is_lost() -> None:
+    held = told(snapshot_taken(proven_until=0, read_since=A_TIME - 9))
+    assert held.began == 0
+    apply(held, snapshot_taken(proven_until=A_TIME, read_since=A_TIME - 5))
+    apply(held, snapshot_taken(proven_until=A_TIME + 5, read_since=A_TIME))
+    assert held.began == A_TIME - 5
+    apply(held, snapshot_taken(proven_until=A_TIME + 90, read_since=A_TIME + 50, lost_since=A_TIME + 5))
+    assert held.began == told(*checkpoint_of(held)).began == A_TIME + 50
 
 
 # --- checkpoints ---
@@ -177,6 +216,20 @@ def test_a_movement_of_cash_is_not_told_again_after_a_restart() -> None:
     assert apply(again, balance_moved(movement_id="m1", source="snapshot")) is None
     assert apply(again, balance_moved(delta="7", movement_id="m7", source="snapshot")) is None
     assert apply(again, balance_moved(delta="7", transaction_time=A_TIME + 100)) is None
+
+
+def test_how_far_was_read_and_what_is_open_survives_a_restart() -> None:
+    held = told(
+        snapshot_taken(proven_until=A_TIME, read_until=A_TIME + 7, read_since=A_TIME - 9, asked_time=A_TIME + 1),
+        mismatch(key="1"),
+        mismatch(key="2"),
+        mismatch(key="1", resolved=True),
+    )
+    forget(held, Millis(A_TIME - 3))
+    again = told(*checkpoint_of(held))
+    assert list(again.mismatches) == [("position", "2")]
+    for name in ("proven_until", "read_until", "asked_time", "began", "forgotten_before", "mismatches"):
+        assert getattr(again, name) == getattr(held, name), name
 
 
 def test_settings_survive_a_restart() -> None:

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import structlog
 
-from userstream.entry.bootstrap import AccountSettings, credentials_of, endpoints_of, place_of, policy_of, start_application
+from userstream.entry.bootstrap import (
+    AccountSettings,
+    credentials_of,
+    endpoints_of,
+    place_of,
+    policy_of,
+    start_application,
+    tell_pump_trouble,
+    tell_store_trouble,
+)
 from userstream.kernel.errors import SettingsError, StoreError
 from userstream.kernel.settings import RecoverySettings, StreamSettings
 from userstream.venues import find_venue
@@ -57,6 +68,7 @@ def test_settings_reach_their_place_in_milliseconds() -> None:
         3_500,
         4_500,
     )
+    assert (place.first_delay_ms, place.max_delay_ms) == (250, 8_000)
     policy = policy_of(account, place.jitter_seed)
     assert (policy.feed.backoff.first_delay_ms, policy.feed.backoff.max_delay_ms) == (250, 8_000)
 
@@ -89,3 +101,26 @@ async def test_an_account_that_cannot_be_is_not_there_afterwards(fields: dict[st
         assert application.accounts == {}
     finally:
         await application.stop()
+
+
+async def test_applications_of_one_process_share_the_gate_of_an_address() -> None:
+    first, second = await start_application(None), await start_application(None, weight_limit=500)
+    try:
+        for application in (first, second):
+            await application.add(settings(rest_url="http://127.0.0.1:9", ws_url="ws://127.0.0.1:9"))
+        [gate], [other] = first.gates, second.gates
+        assert gate is other
+        assert gate.budget.limit == 500
+    finally:
+        await first.stop()
+        await second.stop()
+
+
+@pytest.mark.parametrize("tell", [tell_store_trouble, tell_pump_trouble])
+def test_trouble_of_the_store_is_one_line_and_its_end_another(tell: Callable[[Exception | None], None]) -> None:
+    with structlog.testing.capture_logs() as entries:
+        tell(StoreError("the disk is full"))
+        tell(None)
+    assert [entry["log_level"] for entry in entries] == ["error", "info"]
+    assert entries[0]["reason"] == "the disk is full"
+    assert [str(entry["action"]).partition("_")[2] for entry in entries] == ["trouble", "recovered"]

@@ -11,26 +11,24 @@ from hypothesis import strategies as st
 
 from tests.support.clock import ManualClock
 from tests.support.events import filled
-from userstream.adapters.http import AiohttpClient
 from userstream.adapters.memory import MemoryJournal
-from userstream.adapters.ws import PicowsTransport
 from userstream.domain.events import Event, stamp
-from userstream.entry.bootstrap import Application
 from userstream.entry.classic import ACCOUNT, BinanceClient, Mailbox, MailboxEmptied, UserDataStreamAPI
-from userstream.kernel.errors import SettingsError
+from userstream.kernel.errors import NotKept, SettingsError, StoreError
 from userstream.kernel.ids import Millis
 from userstream.ports import Record
+from userstream.runtime.keeper import CatchUp, Keeper
 from userstream.venues import find_venue
 
 
 class Post:
     """A journal and a mailbox that get the same records."""
 
-    def __init__(self, limit: int = 100) -> None:
-        self.journal = MemoryJournal()
+    def __init__(self, limit: int = 100, keep_records: int = 100_000) -> None:
+        self.journal = MemoryJournal(keep_records=keep_records)
         clock = ManualClock()
-        application = Application(clock, PicowsTransport(clock), AiohttpClient(), self.journal)
-        self.mailbox = Mailbox(find_venue("binance-usdm"), limit, lambda: application)
+        keeper = Keeper(ACCOUNT, self.journal, clock)
+        self.mailbox = Mailbox(find_venue("binance-usdm"), limit, lambda newest: CatchUp(keeper, clock, newest))
         self._sequence = 0
 
     def send(self, frame: bytes, *events: Event, connection: int = 1) -> None:
@@ -76,7 +74,24 @@ async def test_what_the_journal_could_not_keep_holds_nobody_up() -> None:
     post.number(0)
     post.number(1)
     post.mailbox.put(Record(ACCOUNT, 3, Millis(1), 1, b'{"n":2}', ()))
-    assert await post.rest() == [0, 1]
+    assert [await post.mailbox.take(), await post.mailbox.take()] == [{"n": 0}, {"n": 1}]
+    with pytest.raises(StoreError, match="after 2 are not in the journal"):
+        await post.mailbox.take()
+    assert post.mailbox.skip() == 1
+    assert await post.rest() == []
+
+
+async def test_what_the_journal_no_longer_holds_is_said_before_it_goes_on() -> None:
+    post = Post(limit=2, keep_records=50)
+    for number in range(200):
+        post.number(number)
+        await post.journal.flush()
+    assert [(await post.mailbox.take())["n"] for _ in range(3)] == [0, 1, 2]
+    with pytest.raises(NotKept, match="no longer holds what came after 3"):
+        await post.mailbox.take()
+    assert post.mailbox.skip() == 197
+    post.number(200)
+    assert await post.rest() == [200]
 
 
 async def test_a_taker_waits_for_what_comes() -> None:

@@ -22,7 +22,7 @@ class Rows:
     def __init__(self) -> None:
         self.tables: dict[str, list[dict[str, Any]]] = {
             "fills": [dict(FILL)],
-            "orders": [dict(ORDER)],
+            "orders": [dict(ORDER), ORDER | {"order_id": "5", "conditional": 1, "status": "new", "filled_quantity": "0"}],
             "positions": [dict(POSITION)],
             "balances": [dict(BALANCE)],
         }
@@ -35,6 +35,10 @@ def truth() -> dict[str, Any]:
     return {
         "fills": [FILL | {"trade_id": 1, "order_id": 7, "quantity": "3.0"}],
         "orders": [{"symbol": "A", "order_id": 7, "status": "filled", "filled_quantity": "3.00"}],
+        "algo_orders": [
+            {"symbol": "A", "algo_id": 5, "status": "new", "filled_quantity": "0"},
+            {"symbol": "A", "algo_id": 6, "status": "expired", "filled_quantity": "0"},
+        ],
         "positions": [POSITION, {"symbol": "B", "position_side": "both", "amount": "0"}],
         "balances": [{"asset": "USDT", "wallet": "10.00"}, {"asset": "BNB", "wallet": "0"}],
     }
@@ -56,6 +60,11 @@ async def test_equal_amounts_may_be_written_differently() -> None:
         (lambda tables: tables["orders"][0].update(status="new"), "differences"),
         (lambda tables: tables["positions"][0].update(amount="4"), "differences"),
         (lambda tables: tables["balances"][0].update(total="11"), "differences"),
+        (lambda tables: tables["orders"].append(ORDER | {"order_id": "8", "status": "new"}), "differences"),
+        (lambda tables: tables["positions"].append(POSITION | {"symbol": "C"}), "differences"),
+        (lambda tables: tables["balances"].append(BALANCE | {"asset": "XYZ"}), "differences"),
+        (lambda tables: tables["orders"].append(ORDER | {"order_id": "9", "conditional": 1, "status": "new"}), "differences"),
+        (lambda tables: tables["orders"].pop(1), "differences"),
     ],
 )
 async def test_every_difference_is_seen(change: Callable[[dict[str, list[dict[str, Any]]]], object], seen: str) -> None:

@@ -70,6 +70,10 @@ def test_websocket_switch_of_the_environment(tmp_path: Path) -> None:
         ("[recovery]\nlag_s = -1\n" + ACCOUNT, "lag_s"),
         ("[stream]\nredundancy = 3\n" + ACCOUNT, "redundancy"),
         ("account = 3\n", "no account"),
+        ("[account]\nname = 'alice'\n", r"write \[\[account\]\] instead of \[account\]"),
+        ("[[account]]\nname = 'alice'\napi_key_env = 'KEY'\n", r"\[account 1\] venue is missing; docs/reference/configuration.md"),
+        (ACCOUNT + 'rest_url = "http://127.0.0.1:9"\n', "gives rest_url without ws_url"),
+        (ACCOUNT + 'ws_url = "ws://127.0.0.1:9"\n', "gives ws_url without rest_url"),
         (ACCOUNT + ACCOUNT, "names are unique"),
         (ACCOUNT + "api_sekret = 'x'\n", "did you mean 'api_secret'"),
         (ACCOUNT + 'api_key = "again"\n', "more than one way"),
@@ -81,6 +85,18 @@ def test_websocket_switch_of_the_environment(tmp_path: Path) -> None:
 )
 def test_each_mistake_is_named(tmp_path: Path, text: str, told: str) -> None:
     with pytest.raises(SettingsError, match=told):
+        read(tmp_path, text)
+
+
+def test_the_environment_may_give_the_other_address(tmp_path: Path) -> None:
+    environment = ENVIRONMENT | {"USERSTREAM_BINANCE_USDM_WS_URL": "ws://127.0.0.1:9"}
+    (account,) = read(tmp_path, ACCOUNT + 'rest_url = "http://127.0.0.1:9"\n', environment=environment).accounts
+    assert account.rest_url == "http://127.0.0.1:9"
+
+
+@pytest.mark.parametrize("text", ["nonsense", "[stor]\n" + ACCOUNT, '[store]\npth = "x"\n' + ACCOUNT])
+def test_mistakes_of_form_name_the_reference(tmp_path: Path, text: str) -> None:
+    with pytest.raises(SettingsError, match=r"docs/reference/configuration\.md"):
         read(tmp_path, text)
 
 

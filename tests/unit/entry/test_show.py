@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 from pathlib import Path
 
 from rich.console import Console
 
-from userstream.entry.cli.table import NARROW_COLUMNS, WIDE, LiveTable
+from tests.support.events import position_set
+from userstream.domain.account import Account
+from userstream.domain.events import Filled
+from userstream.domain.fold import apply
+from userstream.entry.cli.table import COLUMNS, NARROW_COLUMNS, WIDE, LiveTable, list_legs
 from userstream.entry.show import NAMES, open_show
+from userstream.kernel.ids import AccountId, VenueName
+from userstream.runtime.views import PositionsView
 from userstream.sim.faults import load_script
 
 
@@ -26,7 +33,36 @@ async def test_a_short_show_ends_equal_and_its_table_tells_of_it(tmp_path: Path)
         assert comparisons[0].fills_in_store == show.fills_at_exchange("alice")
         narrow, wide = (printed(table, width) for width in (WIDE - 1, WIDE + 60))
         assert all(word in narrow and word in wide for word in (*NARROW_COLUMNS, "alice"))
+        assert all(word in printed(table, WIDE) for word in COLUMNS)
         assert ("positions" in narrow, "BTC 0.01" in wide) == (False, True)
+
+
+async def test_the_trading_waits_for_the_accounts_so_that_nothing_is_learned_late(tmp_path: Path) -> None:
+    async with open_show(accounts=2, rate=50.0, seed=3, port=0, store=tmp_path / "show.db", script=load_script(b"[]")) as show:
+        for name in show.names:
+            await show.fleet[name].wait_proven(10)
+        assert sum(map(show.fills_at_exchange, show.names)) == 0
+        told = show.fleet["alice"].events(types={Filled})
+        assert show.traded_ms == 0
+        show.trade_when_live()
+        await asyncio.wait_for(anext(told), 20)
+        assert show.traded_ms > 0
+        comparisons = await show.settle()
+        assert all(comparison.is_equal for comparison in comparisons), comparisons
+        assert [show.fleet[name].health.fills_recovered for name in show.names] == [0, 0]
+
+
+def test_legs_are_listed_as_far_as_there_is_room() -> None:
+    held = [position_set(symbol=symbol, amount=amount) for symbol, amount in (("BTCUSDT", "-0.123"), ("ETHUSDT", "1.5"), ("SOLUSDT", "2"))]
+    account = Account(AccountId("alice"), VenueName("binance-usdm"))
+    for event in held:
+        apply(account, event)
+    positions = PositionsView(account).open()
+    assert list_legs(positions, 40) == "BTC -0.123, ETH 1.5, SOL 2"
+    assert list_legs(positions, 24) == "BTC -0.123, ETH 1.5 +1"
+    assert list_legs(positions, 13) == "BTC -0.123 +2"
+    assert list_legs(positions, 9) == "3 legs"
+    assert list_legs([], 9) == "flat"
 
 
 def printed(table: LiveTable, width: int) -> str:

@@ -2,7 +2,7 @@ from decimal import Decimal
 
 import pytest
 
-from userstream.kernel.amount import format_amount, is_multiple, parse_amount, round_down
+from userstream.kernel.amount import format_amount, parse_amount
 
 
 @pytest.mark.parametrize(
@@ -58,36 +58,3 @@ def test_the_refusal_of_a_long_text_is_short() -> None:
 )
 def test_it_is_printed_in_plain_digits(value: str, text: str) -> None:
     assert format_amount(Decimal(value)) == text
-
-
-@pytest.mark.parametrize(
-    ("value", "step", "rounded"),
-    [
-        ("0.1234", "0.001", "0.123"),
-        ("0.1239", "0.001", "0.123"),
-        ("-0.1239", "0.001", "-0.123"),
-        ("5", "0", "5"),
-        ("0.0005", "0.001", "0"),
-        ("17", "5", "15"),
-        ("99999999999999999999.9999999999", "0.0000000001", "99999999999999999999.9999999999"),
-        ("99999999999999999999999999999.99", "1", "99999999999999999999999999999"),
-    ],
-)
-def test_rounding_goes_towards_zero_by_whole_steps(value: str, step: str, rounded: str) -> None:
-    assert round_down(Decimal(value), Decimal(step)) == Decimal(rounded)
-
-
-@pytest.mark.parametrize(
-    ("value", "step", "obeys"),
-    [
-        ("61250.10", "0.10", True),
-        ("61250.15", "0.10", False),
-        ("0.3", "0.1", True),
-        ("0", "0.1", True),
-        ("0.123456789", "0", True),
-        ("99999999999999999999999999999.5", "0.5", True),
-        ("99999999999999999999999999999.7", "0.5", False),
-    ],
-)
-def test_a_tick_rule_is_checked_exactly(value: str, step: str, obeys: bool) -> None:
-    assert is_multiple(Decimal(value), Decimal(step)) is obeys

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
@@ -40,15 +40,15 @@ class HeldJournal(MemoryJournal):
         super().__init__()
         self.held = 0
         self.refusal: str | None = None
-        self.is_stuck = False
+        self.is_stuck = self.is_refusing_records = False
 
     @property
     def backlog(self) -> int:
         return self.held or super().backlog
 
     def append(self, record: Record) -> None:
-        if self.refusal is not None:
-            raise StoreError(self.refusal)
+        if self.refusal is not None or self.is_refusing_records:
+            raise StoreError(self.refusal or "no more are taken")
         super().append(record)
 
     async def flush(self) -> None:
@@ -66,6 +66,8 @@ class CountedDialect:
         self._dialect = dialect
         self.signed = 0
         self.weighed: list[tuple[int, int]] = []
+        self.spoiled: Answer | None = None
+        self.faults: Iterator[Exception] = iter(())
 
     def weight(self, question: Question) -> int:
         self.weighed.append((self._dialect.weight(question), self._dialect.request(question, Millis(0)).weight))
@@ -76,6 +78,10 @@ class CountedDialect:
         return self._dialect.request(question, venue_now)
 
     def answer(self, question: Question, response: HttpResponse, as_of: Millis, received_time: Millis) -> Answer:
+        for fault in self.faults:
+            raise fault
+        if self.spoiled is not None:
+            return self.spoiled
         return self._dialect.answer(question, response, as_of, received_time)
 
     def history_depth_ms(self) -> int:
@@ -97,7 +103,7 @@ class Shell:
         self.http.plan("GET /fapi/v1/time", lambda request: json_answer({"serverTime": self.clock.wall()}))
         modes = {"canTrade": True, "dualSidePosition": False, "multiAssetsMargin": False}
         self.http.plan("GET /fapi/v1/accountConfig", json_answer(modes))
-        self.gate = Gate("http://venue", WeightBudget(2_400), self.http, self.clock)
+        self.gate = Gate("http://venue", WeightBudget(2_400), self.http, self.clock, pause_of=SPEC.pause_of)
         self.dialects: list[CountedDialect] = []
         self.records: list[Record] = []
         self.runner = self._make_runner(account_place or place())

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from tests.support.clock import ManualClock
 from tests.support.transport import RecordingHttp, json_answer
 from userstream.kernel.secret import Secret
-from userstream.runtime.gate import DEFAULT_PAUSE_MS, Gate
+from userstream.runtime.gate import Gate
+from userstream.venues.binance.errors import pause_ms
 from userstream.wire.pacing import MINUTE_MS, WeightBudget
 from userstream.wire.request import HttpRequest
 
@@ -26,7 +27,7 @@ class Door:
     def __init__(self) -> None:
         self.clock = ManualClock(wall=MINUTE_MS * 1_000)
         self.http = RecordingHttp(default=json_answer({}))
-        self.gate = Gate("http://venue", WeightBudget(100), self.http, self.clock, used_weight_header=HEADER)
+        self.gate = Gate("http://venue", WeightBudget(100), self.http, self.clock, pause_of=pause_ms, used_weight_header=HEADER)
         self.granted: list[str] = []
         self.tasks: dict[str, asyncio.Task[None]] = {}
 
@@ -81,9 +82,7 @@ async def test_an_urgent_question_that_fits_into_the_reserve_does_not_wait_for_t
     assert door.granted == ["first", "risk", "risk too", "risk as well", "late"]
 
 
-@pytest.mark.parametrize(
-    ("headers", "pause_ms"), [({"retry_after": "120"}, 120_000), ({}, DEFAULT_PAUSE_MS), ({"retry_after": "soon"}, DEFAULT_PAUSE_MS)]
-)
+@pytest.mark.parametrize(("headers", "pause_ms"), [({"retry_after": "120"}, 120_000), ({"retry_after": "9" * 25}, 3 * 24 * HOUR_MS)])
 @pytest.mark.parametrize("status", [429, 418])
 @pytest.mark.parametrize("vital", [False, True])
 async def test_a_refusal_silences_everybody_for_as_long_as_the_venue_says(

@@ -15,22 +15,26 @@ from tests.support.events import filled, order_changed
 from tests.support.records import record
 from userstream.adapters.memory import MemoryJournal
 from userstream.domain.events import Event, Fact, Filled, OrderChanged
-from userstream.kernel.errors import AuthenticationError, StoreError
+from userstream.kernel.errors import AuthenticationError, NotKept, StoreError
 from userstream.kernel.ids import AccountId
 from userstream.ports import Record
-from userstream.runtime.listeners import LAST_WORDS_MS, QUEUE_LIMIT, STORE_PATIENCE_MS, YIELD_EVERY, Ended, Listeners, Reader
+from userstream.runtime.keeper import PATIENCE_MS, RETRY_MS, Keeper
+from userstream.runtime.listeners import LAST_WORDS_MS, QUEUE_LIMIT, YIELD_EVERY, Ended, Listeners, Reader
 
 ALICE = AccountId("alice")
 LIMIT_MS = 1_500
+HELD_BYTES = 8_000
+HELD = 4
+"""So many events with their frames are held while the journal refuses them."""
 
 
 class FailingJournal(MemoryJournal):
-    """`refusal`: it takes nothing more. `trouble`: commits fail for now. `unreadable`: it cannot be read."""
+    """`refusal`: it takes nothing more. `failing`: commits fail for now. `unreadable`: it cannot be read."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, keep_records: int = 100_000) -> None:
+        super().__init__(keep_records=keep_records)
         self.refusal: str | None = None
-        self.trouble: str | None = None
+        self.failing: str | None = None
         self.unreadable: str | None = None
 
     def append(self, record: Record) -> None:
@@ -39,23 +43,24 @@ class FailingJournal(MemoryJournal):
         super().append(record)
 
     async def flush(self) -> None:
-        if reason := self.trouble or self.refusal:
+        if reason := self.failing or self.refusal:
             raise StoreError(reason)
         await super().flush()
 
-    async def read_account(self, account: AccountId, *, after: int, limit: int) -> list[Record]:
+    async def read_account(self, account: AccountId, *, after: int, limit: int, whole: bool = False) -> list[Record]:
         if self.unreadable is not None:
             raise StoreError(self.unreadable)
         await asyncio.sleep(0)
-        return await super().read_account(account, after=after, limit=limit)
+        return await super().read_account(account, after=after, limit=limit, whole=whole)
 
 
 class House:
     """One account's listeners with a journal, fed as the runner feeds them."""
 
-    def __init__(self) -> None:
-        self.clock, self.journal, self.sequence = ManualClock(), FailingJournal(), 0
-        self.listeners = Listeners(ALICE, self.journal, self.clock, lambda: self.sequence)
+    def __init__(self, keep_records: int = 100_000) -> None:
+        self.clock, self.journal, self.sequence = ManualClock(), FailingJournal(keep_records), 0
+        self.keeper = Keeper(ALICE, self.journal, self.clock, held_bytes=HELD_BYTES)
+        self.listeners = Listeners(ALICE, self.keeper, self.clock, lambda: self.sequence)
 
     def tell(self, count: int = 1, build: Callable[..., Event] = filled) -> None:
         for _ in range(count):
@@ -66,10 +71,7 @@ class House:
         self.tell(build=order_changed)
 
     def _publish(self, told: Record) -> None:
-        try:
-            self.journal.append(told)
-        except StoreError as error:
-            self.listeners.lose(error, told.sequence, told.events[-1].sequence)
+        self.keeper.keep(told)
         self.listeners.publish(told.events)
 
     def read(self, after: int | None = None, types: set[type[Fact]] | None = None) -> Reading:
@@ -79,6 +81,7 @@ class House:
         closing = asyncio.ensure_future(self.listeners.close(limit_ms=LIMIT_MS))
         await self.clock.advance_until(closing.done, limit_ms=LIMIT_MS + LAST_WORDS_MS)
         await closing
+        self.keeper.close()
 
 
 class Reading:
@@ -188,46 +191,74 @@ async def test_a_reader_behind_a_failed_store_gets_what_there_is_then_the_error(
     house.tell(3)
     await house.clock.settle()
     house.journal.refusal = "the disk is gone"
-    house.tell(2)
+    house.tell(HELD + 1)
     reading, current = house.read(0), house.read()
     house.tell()
-    await house.clock.settle()
+    await house.clock.advance(PATIENCE_MS + 1_000)
     assert reading.given == [1, 2, 3]
     assert isinstance(reading.end, StoreError)
-    assert "after 3 are not in the journal: the disk is gone" in str(reading.end)
-    assert (current.given, current.end) == ([6], None), "who is up to date needs no journal"
+    assert "the disk is gone" in str(reading.end)
+    assert (current.given, current.end) == ([HELD + 5], None), "who is up to date needs no journal"
 
 
-async def test_a_reader_never_steps_over_a_hole_in_the_journal(house: House) -> None:
+async def test_what_the_journal_refuses_for_a_while_is_given_to_it_in_order_and_no_reader_misses_it(house: House) -> None:
     house.tell(2)
     house.journal.refusal = "full"
     house.tell(2)
+    early = house.read(0)
     house.journal.refusal = None
+    house.tell()
+    late = house.read(1)
+    await house.clock.advance(2 * RETRY_MS)
+    kept = await house.journal.read_account(ALICE, after=0, limit=10)
+    assert [one.sequence for one in kept] == [1, 2, 3, 4, 5]
+    house.tell()
+    await house.clock.settle()
+    assert (early.given, late.given) == ([1, 2, 3, 4, 5, 6], [2, 3, 4, 5, 6])
+    assert house.keeper.is_level
+
+
+async def test_after_a_loss_the_journal_ends_before_the_hole_and_no_reader_steps_over_it(house: House) -> None:
     house.tell(2)
-    before, between, behind = house.read(0), house.read(3), house.read(4)
+    house.journal.refusal = "full"
+    house.tell(HELD + 3)
+    house.journal.refusal = None
+    current = house.read()
+    house.tell(2)
+    await house.clock.advance(2 * RETRY_MS)
+    end = 2 + HELD
+    before, between = house.read(0), house.read(end + 1)
     await house.clock.settle()
-    assert (before.given, between.given, behind.given) == ([1, 2], [], [5, 6])
-    assert isinstance(before.end, StoreError) and isinstance(between.end, StoreError)
-    assert behind.end is None
+    assert before.given == list(range(1, end + 1))
+    assert between.given == []
+    for reading in (before, between):
+        assert isinstance(reading.end, NotKept) and "this run keeps nothing" in str(reading.end)
+    assert current.given == [end + 4, end + 5]
+    assert [one.sequence for one in await house.journal.read_account(ALICE, after=end, limit=10)] == []
 
 
-async def test_holes_apart_count_apart(house: House) -> None:
-    for refusal in (None, "full", None, "full", None):
-        house.journal.refusal = refusal
+async def test_a_place_that_the_journal_no_longer_holds_is_an_error_and_not_a_leap() -> None:
+    house = House(keep_records=100)
+    reader = house.listeners.open_reader(None, {OrderChanged})
+    for _ in range(500):
         house.tell()
-    first, second, third = house.read(0), house.read(2), house.read(4)
+        await house.journal.flush()
+    house.tell_order()
+    old, few = house.read(3), Reading(house, reader)
     await house.clock.settle()
-    assert (first.given, second.given, third.given) == ([1], [3], [5])
-    assert isinstance(second.end, StoreError) and third.end is None
+    assert old.given == []
+    assert isinstance(old.end, NotKept) and "no longer holds what came after 3" in str(old.end)
+    assert (few.given, few.end) == ([501], None), "what it did not ask for may go"
+    await house.close()
 
 
 async def test_a_store_in_trouble_is_waited_for(house: House) -> None:
     house.tell(2)
-    house.journal.trouble = house.journal.unreadable = "the disk is full"
+    house.journal.failing = house.journal.unreadable = "the disk is full"
     reading = house.read(0)
-    await house.clock.advance(STORE_PATIENCE_MS - 1_000)
+    await house.clock.advance(PATIENCE_MS - 1_000)
     assert (reading.given, reading.end) == ([], None)
-    house.journal.trouble = house.journal.unreadable = None
+    house.journal.failing = house.journal.unreadable = None
     await house.clock.advance(1_000)
     assert reading.given == [1, 2]
 
@@ -235,11 +266,11 @@ async def test_a_store_in_trouble_is_waited_for(house: House) -> None:
 async def test_waiting_for_a_store_has_an_end(house: House) -> None:
     house.tell(2)
     await house.clock.settle()
-    house.journal.trouble = "the disk is full"
+    house.journal.failing = "the disk is full"
     reading = house.read(0)
     await house.clock.settle()
     assert reading.given == [1, 2], "what is stored is read all the same"
-    await house.clock.advance(STORE_PATIENCE_MS + 1_000)
+    await house.clock.advance(PATIENCE_MS + 1_000)
     assert isinstance(reading.end, StoreError)
 
 
@@ -346,7 +377,7 @@ async def test_a_handler_that_the_journal_cannot_serve_is_logged_and_counted(hou
     with structlog.testing.capture_logs() as entries:
         house.tell()
         held.set()
-        await house.clock.settle()
+        await house.clock.advance(PATIENCE_MS + 1_000)
     assert [entry["action"] for entry in entries] == ["handler_ended"]
     assert house.listeners.handler_errors == 1
 
@@ -389,6 +420,16 @@ async def test_the_stop_is_bounded(house: House) -> None:
     assert house.clock.now() - began == LIMIT_MS
     assert told == [1, 2, 3]
     assert [entry["action"] for entry in entries] == ["handlers_cut_off"]
+
+
+async def test_a_handler_that_is_cut_off_gets_nothing_more(house: House) -> None:
+    told: list[int] = []
+    house.listeners.attach(slow_handler(house, told, 400), None)
+    house.tell(3)
+    await house.clock.advance(500)
+    house.listeners.cut()
+    await house.clock.settle()
+    assert (told, house.clock.running) == ([1], [])
 
 
 async def test_a_handler_that_swallows_its_cancellation_holds_nothing_up(house: House) -> None:

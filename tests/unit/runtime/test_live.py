@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import pydoc
 from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -15,8 +17,8 @@ from tests.unit.runtime.kit import CREATE, STREAM_ONLY, Shell, balance_frame
 from tests.unit.venues.binance.kit import order_frame, place
 from userstream.domain.events import BalanceSet, Event, Filled, OrderChanged, StreamChanged
 from userstream.domain.words import StreamState
-from userstream.kernel.errors import AuthenticationError, ConnectionError, UserStreamError
-from userstream.runtime.live import Delivery, SyncAccount
+from userstream.kernel.errors import AuthenticationError, ConnectionError, StoreError, UserStreamError
+from userstream.runtime.live import Delivery, LiveAccount, SyncAccount
 
 MINUTE_MS = 60_000
 
@@ -106,6 +108,38 @@ async def test_a_stream_that_nobody_holds_is_closed_but_never_in_the_middle_of_a
     assert shell.readers == 1
     await shell.trade()
     assert isinstance(await anext(kept), Filled)
+
+
+@pytest.mark.parametrize(
+    ("types", "told"),
+    [
+        (Filled, "not Filled"),
+        ("filled", "not 'filled'"),
+        (3, "not 3"),
+        ({"filled"}, "'filled' is no class of an event"),
+        ({Filled, Event}, "is no class of an event: name classes, such as userstream.Filled"),
+        ([int], "int is no class of an event"),
+    ],
+)
+async def test_kinds_that_are_none_are_told_at_the_call(shell: Shell, types: Any, told: str) -> None:
+    with pytest.raises(TypeError, match=told):
+        shell.account.events(types=types)
+    if isinstance(types, set | list):
+        with pytest.raises(TypeError, match=told):
+            shell.account.on(*types)
+    assert shell.readers == 0
+
+
+async def test_a_way_of_delivery_that_is_none_is_told(shell: Shell) -> None:
+    way: Any = "newest"
+    with pytest.raises(ValueError, match="delivery 'newest' is not known"):
+        shell.account.events(delivery=way)
+
+
+def test_what_an_account_offers_is_in_its_help() -> None:
+    told = pydoc.plain(pydoc.render_doc(LiveAccount))
+    assert all(f" {name}: " in told for name in ("orders", "positions", "balances", "fills", "health"))
+    assert "exchange" in told
 
 
 # --- latest ---
@@ -217,7 +251,7 @@ async def test_waiting_in_vain_ends_in_time_and_leaves_nothing_behind(shell: She
     await shell.clock.advance(1_499)
     assert not waiting.done()
     await shell.clock.advance(1)
-    with pytest.raises(TimeoutError, match="alice"):
+    with pytest.raises(TimeoutError, match=r"after 1\.5 s order 'nobody' is not known; the account is still syncing: reading"):
         await waiting
     given_up = asyncio.ensure_future(shell.account.wait_for("nobody", timeout=1.5))
     await shell.clock.settle()
@@ -225,6 +259,22 @@ async def test_waiting_in_vain_ends_in_time_and_leaves_nothing_behind(shell: She
     await shell.clock.settle()
     assert shell.readers == 0
     assert not any("time limit" in name for name in shell.clock.running)
+
+
+async def test_waiting_in_vain_says_how_far_the_order_came(shell: Shell) -> None:
+    await live(shell)
+    shell.socket.deliver(order_frame(x="TRADE", X="PARTIALLY_FILLED", i=77, t=1, l="0.010", z="0.010"))
+    waiting = asyncio.ensure_future(shell.account.wait_for(77, timeout=1.0))
+    await shell.clock.advance(1_000)
+    with pytest.raises(TimeoutError, match=r"^after 1 s order '77' is still partially_filled$"):
+        await waiting
+    assert (await shell.account.wait_for(77, final=False)).order_id == "77"
+
+
+@pytest.mark.parametrize("order_id", [None, 7.0, True, b"7"])
+async def test_what_is_no_order_id_is_refused_at_once(shell: Shell, order_id: object) -> None:
+    with pytest.raises(TypeError, match="an order id is text or a whole number"):
+        await shell.account.wait_for(order_id, timeout=60)  # type: ignore[arg-type]
 
 
 async def test_the_stop_ends_waiting(shell: Shell) -> None:
@@ -252,7 +302,60 @@ async def test_health_is_bad_news_first(shell: Shell) -> None:
     assert "live" in repr(shell.account)
     shell.socket.cut("the cable")
     await shell.clock.settle()
-    assert told() == (False, True, False, "the cable")
+    assert told() == (False, True, False, "the cable, next try in 1 s")
+
+
+async def test_a_mismatch_is_never_only_logged(shell: Shell) -> None:
+    """An order says that it was filled, and no fill can be found anywhere."""
+    await live(shell)
+    known_since = shell.account.complete_since
+    shell.socket.deliver(order_frame(x="CANCELED", X="CANCELED", z="0.020"))
+    await shell.clock.advance_until(lambda: shell.account.health.mismatches == 1, limit_ms=5 * MINUTE_MS)
+    assert (shell.account.health.is_healthy, shell.account.complete_since) == (False, None)
+    certificate = await shell.account.certificate()
+    assert not certificate.is_whole
+    assert {mismatch.subject for mismatch in certificate.mismatches} == {"order"}
+    assert "" in {mismatch.cause for mismatch in certificate.mismatches}, "what was told is in it, beside what arithmetic finds"
+    shell.socket.deliver(order_frame(x="TRADE", X="PARTIALLY_FILLED", l="0.020", z="0.020", L="81000.0", t=5_300_001))
+    await shell.clock.advance_until(lambda: shell.account.health.is_healthy, limit_ms=60 * MINUTE_MS)
+    assert shell.account.complete_since == known_since
+    assert (await shell.account.certificate()).mismatches == ()
+
+
+# --- the certificate ---
+
+
+async def test_the_certificate_grows_with_the_account_and_ends_with_it(shell: Shell) -> None:
+    await live(shell)
+    certificate = await shell.account.certificate()
+    assert (certificate.account, certificate.is_whole, certificate.is_growing) == ("alice", True, True)
+    assert certificate.proven_until == shell.account.health.proven_until
+    await shell.clock.advance(7_000)
+    later = await shell.account.certificate()
+    assert later.until == certificate.until + 7_000
+    assert (await shell.account.certificate(since=certificate.since, until=certificate.until)).intervals[0].since == certificate.since
+    with pytest.raises(ValueError, match="must end after it begins"):
+        await shell.account.certificate(since=later.until, until=certificate.until)
+    await shell.stop()
+    ended = await shell.account.certificate()
+    assert not ended.is_growing
+    assert ended.until <= shell.clock.wall()
+
+
+async def test_a_key_alone_proves_nothing_and_has_no_hole() -> None:
+    shell = Shell(account_place=place(credentials=STREAM_ONLY))
+    await shell.start()
+    await shell.account.wait_proven(timeout=1)
+    await shell.clock.advance(1_000)
+    certificate = await shell.account.certificate()
+    assert (certificate.is_whole, certificate.complete_since, shell.account.complete_since) == (True, None, None)
+    await shell.stop()
+
+
+async def test_a_store_that_cannot_be_read_is_told(shell: Shell) -> None:
+    shell.held.refusal = "the disk is full"
+    with pytest.raises(StoreError, match="full"):
+        await shell.account.certificate()
 
 
 async def test_health_counts_what_came(shell: Shell) -> None:
@@ -295,6 +398,11 @@ async def test_a_thread_reads_waits_and_iterates_to_the_end(shell: Shell) -> Non
     shell.runner.begin_stop()
     assert await asyncio.to_thread(list, stream) == [event for event in shell.events if isinstance(event, Filled)]
     assert account.health.state is StreamState.STOPPED
+
+
+async def test_a_thread_reads_the_certificate(shell: Shell) -> None:
+    await live(shell)
+    assert (await in_thread(shell, lambda account: account.certificate())) == await shell.account.certificate()
 
 
 async def test_a_thread_that_stops_iterating_leaves_no_reader(shell: Shell) -> None:

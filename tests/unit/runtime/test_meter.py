@@ -8,13 +8,14 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tests.support.transport import json_answer
-from tests.unit.runtime.kit import STREAM_ONLY, Shell, balance_frame
+from tests.unit.runtime.kit import SPEC, STREAM_ONLY, Shell, balance_frame
 from tests.unit.venues.binance.kit import order_frame, place
 from userstream.adapters.metrics import PrometheusMetrics
 from userstream.domain.events import Event, Filled, GapOpened, Mismatch
 from userstream.domain.words import StreamState
 from userstream.kernel.secret import Secret
 from userstream.runtime.gate import Gate
+from userstream.runtime.keeper import RETRY_MS
 from userstream.runtime.meter import COUNTED, Meter
 from userstream.runtime.runner import BACKLOG_LOW
 from userstream.wire.pacing import WeightBudget
@@ -171,7 +172,7 @@ async def test_the_way_of_a_message_is_measured_in_the_venues_time(gauges: Gauge
     assert gauges.value("stage_latency_seconds", 'stage="socket_to_journal"') == 0
 
 
-async def test_a_refused_record_is_counted_and_the_journal_called_failed(gauges: Gauges) -> None:
+async def test_a_refused_record_is_counted_once_it_is_kept_and_the_journal_called_failed_until_then(gauges: Gauges) -> None:
     shell = gauges.shell
     await live(shell)
     assert gauges.value("journal_failed", "") == 0
@@ -179,8 +180,12 @@ async def test_a_refused_record_is_counted_and_the_journal_called_failed(gauges:
     assert gauges.value("journal_backlog", "") == BACKLOG_LOW
     shell.held.held, shell.held.refusal = 0, "the disk is gone"
     await shell.trade(2)
-    assert gauges.value("fills_total") == 2
+    assert gauges.value("fills_total") == 0
     assert gauges.value("journal_failed", "") == 1
+    shell.held.refusal = None
+    await shell.clock.advance(RETRY_MS)
+    assert gauges.value("fills_total") == 2
+    assert gauges.value("journal_failed", "") == 0
     assert gauges.value("sink_lag", 'sink="tables"') == 7
 
 
@@ -220,7 +225,7 @@ async def test_the_budget_of_an_address(gauges: Gauges) -> None:
 )
 async def test_a_budget_is_named_by_its_host_alone(gauges: Gauges, address: str, name: str) -> None:
     shell = gauges.shell
-    gates = [Gate(address, WeightBudget(100), shell.http, shell.clock)]
+    gates = [Gate(address, WeightBudget(100), shell.http, shell.clock, pause_of=SPEC.pause_of)]
     gauges.meter.report([], gates, sink_lags={})
     text = gauges.metrics.render().decode()
     assert f'userstream_rest_weight_limit{{budget="{name}"}} 100.0' in text

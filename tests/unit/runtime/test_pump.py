@@ -299,6 +299,9 @@ async def test_records_that_were_read_and_then_handed_over_are_applied_once() ->
         async def read(self, *, after: int, limit: int) -> list[StoredRecord]:
             return [stored for stored in records[:4] if stored.position > after][:limit]
 
+        async def count(self, *, after: int) -> int:
+            return len(await self.read(after=after, limit=100))
+
     clock, sink = ManualClock(), Sink()
     pump = Pump(LateJournal(), sink, "tables", clock=clock)
     pump.start()
@@ -308,3 +311,17 @@ async def test_records_that_were_read_and_then_handed_over_are_applied_once() ->
         await pump.drain()
     assert sink.applied == records
     await pump.stop()
+
+
+async def test_the_lag_counts_what_is_still_to_be_read_from_the_journal() -> None:
+    bench = Bench(batch=5)
+    await bench.append(300)
+    bench.sink.failures += [StoreError("now and then")] * 3
+    bench.pump.start()
+    await bench.clock.settle()
+    assert bench.pump.lag == 300
+    await bench.append(200)
+    assert bench.pump.lag == 500
+    await drain(bench)
+    assert bench.pump.lag == 0
+    await bench.pump.stop()

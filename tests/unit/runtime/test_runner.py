@@ -314,6 +314,25 @@ async def test_it_can_be_stopped_wherever_it_waits(shell: Shell, place_of_wait: 
     assert shell.clock.now() == began
 
 
+@pytest.mark.parametrize("place_of_wait", ["farewell", "handler", "store"])
+async def test_a_stop_that_is_cancelled_leaves_nothing_running(place_of_wait: str) -> None:
+    shell = Shell(account_place=place(close_listen_key_on_stop=place_of_wait == "farewell"))
+    shell.account.on(Filled, handler=lambda event: shell.clock.sleep(60 * MINUTE_MS if place_of_wait != "store" else 0))
+    await shell.start()
+    await shell.trade(3)
+    if place_of_wait == "farewell":
+        shell.http.hold()
+    shell.held.is_stuck = place_of_wait == "store"
+    stopping = asyncio.ensure_future(shell.runner.stop())
+    await shell.clock.settle()
+    stopping.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await stopping
+    await shell.clock.settle()
+    assert shell.clock.running == []
+    await shell.stop()
+
+
 async def test_what_comes_after_the_stop_changes_nothing(shell: Shell) -> None:
     await shell.start()
     socket = shell.socket

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from decimal import Decimal
+from typing import Any
 
 import msgspec
 import pytest
@@ -180,3 +181,23 @@ def test_legs_that_come_while_positions_are_read_bring_no_trouble() -> None:
     account.positions[key] = msgspec.structs.replace(leg, amount=amount)
     assert [position.symbol for position in PositionsView(account).open()] == ["BTCUSDT"]
     assert len(account.positions) == 2
+
+
+# --- what a program meant otherwise ---
+
+
+@pytest.mark.parametrize(
+    ("ask", "told"),
+    [
+        (
+            lambda account, number: FillsView(account).recent(number),
+            r"recent: symbol must be text such as 'BTCUSDT', not 8886774; .*\[-N:\]",
+        ),
+        (lambda account, number: OrdersView(account).open(number), "open: symbol must be text"),
+        (lambda account, number: OrdersView(account).get(number), "get: order_id must be text such as '8886774', not 8886774"),
+        (lambda account, number: OrdersView(account)[number], "order_id must be text"),
+    ],
+)
+def test_a_number_where_a_word_belongs_is_told(ask: Callable[[Account, Any], object], told: str) -> None:
+    with pytest.raises(TypeError, match=told):
+        ask(account_of([order_changed(order_id="8886774")]), 8886774)

@@ -165,11 +165,11 @@ def test_a_displaced_frame_that_nobody_follows_comes_after_a_second() -> None:
 def test_a_hub_finds_lanes_by_account_and_forgets_closed_ones() -> None:
     hub = Hub("v", FaultPlan())
     one, two, both = (hub.open(OpenSession(*accounts), NOW) for accounts in ("a", "b", "ab"))
-    assert hub.publish([frame("x")], NOW) == {one, both}
+    assert hub.publish([frame("x")], NOW) == [one, both]
     assert set(hub.lanes("b")) == {two, both}
     hub.close(both)
     assert set(hub.lanes()) == {one, two}
-    assert hub.publish([frame("x", account="b")], NOW) == {two}
+    assert hub.publish([frame("x", account="b")], NOW) == [two]
     assert one.waiting == 1
 
 
@@ -177,10 +177,10 @@ def test_a_hub_follows_a_session_that_subscribes_later() -> None:
     hub = Hub("v", FaultPlan())
     session = OpenSession()
     lane = hub.open(session, NOW)
-    assert hub.publish([frame("x")], NOW) == set()
+    assert hub.publish([frame("x")], NOW) == []
     session.accounts = frozenset("a")
     hub.refile(lane)
-    assert hub.publish([frame("y")], NOW) == {lane}
+    assert hub.publish([frame("y")], NOW) == [lane]
     session.accounts = frozenset()
     hub.refile(lane)
     assert list(hub.lanes("a")) == []

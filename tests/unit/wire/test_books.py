@@ -12,7 +12,16 @@ from tests.support.scripted import BROKEN, NO_ANSWER, NO_SUCH_ORDER, NOT_NOW, RE
 from tests.support.truth import BTC
 from tests.unit.wire.kit import LAG_MS, NOTHING, QUIET, Late, SilentAbout, asked, books, facts_of, live, mismatches, trade_unheard
 from userstream.domain.account import Doubt
-from userstream.domain.events import BalanceSet, Filled, GapOpened, GapRepaired, Mismatch, SnapshotTaken, Unrecognized
+from userstream.domain.events import (
+    GONE,
+    BalanceSet,
+    Filled,
+    GapOpened,
+    GapRepaired,
+    OrderChanged,
+    SnapshotTaken,
+    Unrecognized,
+)
 from userstream.domain.words import FINAL, OrderStatus, PositionSide, Source, StreamState
 from userstream.kernel.ids import Millis
 from userstream.wire.books import CLOCK_MS, NOT_FOUND_TRIES
@@ -182,18 +191,6 @@ def test_without_a_cash_history_known_symbols_are_covered() -> None:
     driver.laws.hold_at_rest(driver.venue_now)
 
 
-def test_a_history_that_does_not_reach_back_is_shown_until_one_does() -> None:
-    driver = live(policy=BRISK, script=Script(history_depth_ms=100_000))
-    driver.run_for(30_000)
-    driver.restart(dark_ms=200_000)
-    driver.run_until_live()
-    [told] = [fact for fact in facts_of(driver, Mismatch) if not fact.resolved]
-    assert told.subject == "history"
-    assert told.ours == f"read until {told.key}"
-    driver.run_for(120_000)
-    assert mismatches(driver) == [("history", told.key, False), ("history", told.key, True)]
-
-
 def test_trades_that_no_fill_explains_keep_history_open() -> None:
     driver = live()
     driver.run_for(10_000)
@@ -230,18 +227,44 @@ def test_a_leg_and_a_wallet_that_complete_lists_leave_out_are_empty() -> None:
 
 @pytest.mark.parametrize(("response", "least_ms"), [(NO_ANSWER, 0), (BROKEN, 0), (NOT_NOW, 7_000), (UNREADABLE, 0), (REFUSED, 30_000)])
 def test_a_question_that_fails_is_asked_again_with_back_off(response: HttpResponse, least_ms: int) -> None:
-    driver = Driver(Instead(AskBalances, *[response] * 5), policy=QUIET).start()
+    tries = 2 if response is REFUSED else 5
+    driver = Driver(Instead(AskBalances, *[response] * tries), policy=QUIET).start()
     driver.run_until_live(600_000)
-    times = asked(driver, AskBalances)[:6]
+    times = asked(driver, AskBalances)[: tries + 1]
     backoff = Backoff(seed=7)
     waits = [second - first - 30 for first, second in pairwise(times)]
-    assert waits == [max(least_ms, backoff.delay_ms(failures)) for failures in range(1, 6)]
+    assert waits == [max(least_ms, backoff.delay_ms(failures)) for failures in range(1, tries + 1)]
     driver.laws.hold_at_rest(driver.venue_now)
+
+
+def test_a_question_that_is_refused_again_and_again_is_given_up_and_asked_again_with_the_next_reading() -> None:
+    driver = live(policy=BRISK)
+    proven = driver.account.proven_until
+    driver.fate = Instead(AskOrders, *[REFUSED] * 5)
+    driver.cut_all()
+    driver.run_until_live(200_000)
+    assert list(books(driver).mismatches) == [("question", "AskOrders")]
+    assert (books(driver).is_proven, driver.account.proven_until, facts_of(driver, GapRepaired)) == (False, proven, [])
+    driver.run_for(200_000)
+    assert mismatches(driver) == [("question", "AskOrders", False), ("question", "AskOrders", True)]
+    assert len(facts_of(driver, GapRepaired)) == 1
+    driver.laws.hold_at_rest(driver.venue_now)
+
+
+def test_what_follows_a_refused_question_is_asked_all_the_same() -> None:
+    driver = live(policy=QUIET)
+    driver.place()
+    driver.fate = Instead(AskMovements, *[REFUSED] * 3)
+    driver.run_for(10_000)
+    driver.asked.clear()
+    books(driver).read_again("test")
+    driver.run_for(100_000)
+    assert asked(driver, AskFills)[0] > asked(driver, AskMovements)[2]
 
 
 @pytest.mark.parametrize(("response", "shown"), [(UNREADABLE, 1), (REFUSED, 1), (NO_ANSWER, 0)])
 def test_what_cannot_be_read_is_shown_once_and_opens_no_gap(response: HttpResponse, shown: int) -> None:
-    driver = Driver(Instead(AskPositions, *[response] * 3), policy=QUIET).start()
+    driver = Driver(Instead(AskPositions, *[response] * 2), policy=QUIET).start()
     driver.run_until_live(600_000)
     unread = facts_of(driver, Unrecognized)
     assert [(fact.name, fact.source) for fact in unread] == [("answer AskPositions", Source.SNAPSHOT)] * shown
@@ -314,11 +337,44 @@ def test_an_order_the_venue_does_not_know_stays_and_is_shown_in_the_end() -> Non
     driver.run_for(5_000)
     driver.truth.lose_order(order_id)
     driver.run_for(3 * BRISK.books.history_ms)
+    assert len(asked(driver, AskOrder)) % (NOT_FOUND_TRIES + 1) == 0
+    driver.restart(dark_ms=1_000)
+    driver.run_for(3 * BRISK.books.history_ms)
     assert mismatches(driver) == [("order", f"BTCUSDT.{order_id}", False)]
     [order] = driver.account.open_orders()
     assert order.status is OrderStatus.NEW
     assert driver.account.state is StreamState.LIVE
-    assert len(asked(driver, AskOrder)) % (NOT_FOUND_TRIES + 1) == 0
+
+
+@pytest.mark.parametrize("conditional", [False, True])
+def test_an_order_that_ended_unfilled_longer_ago_than_the_venue_keeps_it_is_gone(conditional: bool) -> None:
+    driver = live(policy=BRISK)
+    order_id = driver.place(conditional=conditional)
+    driver.run_for(10_000)
+    driver.truth.cancel(driver.venue_now, order_id, conditional=conditional)
+    driver.tell_nobody()
+    driver.restart(dark_ms=4 * 86_400_000)
+    driver.run_until_live()
+    last = facts_of(driver, OrderChanged)[-1]
+    assert (last.order_id, last.status, last.execution_type, last.source) == (order_id, OrderStatus.UNKNOWN, GONE, Source.SNAPSHOT)
+    assert last.reason.startswith("gone at the venue")
+    assert last.has_ended
+    driver.run_for(3 * BRISK.books.history_ms)
+    assert mismatches(driver) == []
+    driver.laws.hold_at_rest(driver.venue_now)
+
+
+def test_an_order_that_the_venue_should_know_is_a_mismatch_until_it_need_not_know_it_any_more() -> None:
+    driver = live(policy=BRISK, script=Script(unfilled_depth_ms=300_000))
+    order_id = driver.place()
+    driver.run_for(5_000)
+    driver.truth.lose_order(order_id)
+    driver.run_for(200_000)
+    assert mismatches(driver) == [("order", f"BTCUSDT.{order_id}", False)]
+    assert len(list(driver.account.open_orders())) == 1
+    driver.run_for(300_000)
+    assert mismatches(driver) == [("order", f"BTCUSDT.{order_id}", False), ("order", f"BTCUSDT.{order_id}", True)]
+    assert list(driver.account.open_orders()) == []
 
 
 def test_each_order_that_is_not_found_is_shown_and_the_reading_waits_for_the_last() -> None:

@@ -9,12 +9,14 @@ from tests.support.scripted import Script, frame_of
 from tests.support.truth import BTC, USDT
 from tests.unit.wire.kit import QUIET, Late, SilentAbout, asked, books, facts_of, live, mismatches, trade_unheard
 from userstream.domain.account import Doubt
-from userstream.domain.events import Filled, GapOpened, Mismatch, SnapshotTaken
-from userstream.domain.words import PositionSide, Side, Source
+from userstream.domain.events import Filled, GapOpened, GapRepaired, Mismatch, SnapshotTaken
+from userstream.domain.words import PositionSide, Side, Source, StreamState
 from userstream.kernel.ids import Millis, OrderId, Symbol
 from userstream.wire.books import NOT_FOUND_TRIES
 from userstream.wire.doubts import DISPUTED_AFTER
 from userstream.wire.question import AskFills, AskOrder, AskOrderFills, AskSettings
+
+ANOTHER = "another amount of the same time by another"
 
 # --- doubts ---
 
@@ -34,7 +36,10 @@ def test_fills_that_an_order_misses_are_asked_for() -> None:
     driver = live()
     order_id = tell_order_only(driver)
     driver.run_for(2_000)
-    assert [question for _, question in driver.asked] == [AskOrderFills(BTC, order_id)]
+    [order] = driver.account.orders.values()
+    [(_, question)] = driver.asked
+    assert isinstance(question, AskOrderFills)
+    assert (question.order_id, question.since) == (order_id, order.created_time)
     assert [fill.source for fill in facts_of(driver, Filled)] == [Source.SNAPSHOT]
     driver.laws.hold_at_rest(driver.venue_now)
 
@@ -89,7 +94,7 @@ def test_a_leg_that_no_fill_explains_is_disputed_and_then_taken_from_the_venue()
     driver.run_for(200_000)
     assert mismatches(driver) == [("position", "BTCUSDT.both", False), ("position", "BTCUSDT.both", True)]
     [told] = [fact for fact in facts_of(driver, Mismatch) if not fact.resolved]
-    assert (told.ours, told.theirs) == ("0.1", "0.6")
+    assert (told.ours, told.theirs, told.cause) == ("0.1", "0.6", "the venue's amount was accepted")
     driver.laws.hold_at_rest(driver.venue_now)
 
 
@@ -134,7 +139,7 @@ def test_the_fills_that_a_leg_misses_are_read_in_all_their_pages() -> None:
     driver.tell()
     driver.run_for(5_000)
     assert len(facts_of(driver, Filled)) == 6
-    assert len({question.cursor for _, question in driver.asked if isinstance(question, AskFills)}) == 3
+    assert [question.cursor for _, question in driver.asked if isinstance(question, AskFills)][:3] == ["", "5002", "5004"]
     assert mismatches(driver) == []
 
 
@@ -156,7 +161,7 @@ def test_two_sockets_that_disagree_are_settled_by_the_books() -> None:
     assert {(doubt.subject, doubt.key) for doubt in driver.account.doubts} >= {("tie", "both"), ("tie", USDT)}
     driver.run_for(80_000)
     ties = [fact for fact in facts_of(driver, Mismatch) if fact.subject == "tie"]
-    assert {(fact.key, fact.theirs) for fact in ties} == {("BTCUSDT.both", "two sockets disagree"), (USDT, "two sockets disagree")}
+    assert {(fact.key, fact.theirs) for fact in ties} == {("BTCUSDT.both", ANOTHER), (USDT, ANOTHER)}
     driver.run_for(600_000)
     assert not driver.account.doubts
     assert driver.account.positions[BTC, PositionSide.BOTH].amount == driver.truth.amount()
@@ -190,21 +195,41 @@ def test_an_answer_on_its_way_is_waited_for() -> None:
 # --- what the stream missed ---
 
 
-def test_fills_that_an_open_socket_did_not_tell_replace_it_but_not_time_and_again() -> None:
-    driver = live()
-    for _ in range(2):
-        driver.run_for(5_000)
-        trade_unheard(driver)
-        driver.run_for(5_000)
-        books(driver).read_again("test")
-        driver.run_for(5_000)
-    assert books(driver).missed_by_stream == 2
-    assert driver.machine.feed.opened_count == 2
-    assert facts_of(driver, GapOpened) == []
-    driver.run_for(60_000)
+def find_unheard(driver: Driver) -> Filled:
+    """A fill that only history tells, five seconds later."""
+    driver.run_for(5_000)
     trade_unheard(driver)
     driver.run_for(5_000)
     books(driver).read_again("test")
-    driver.run_for(5_000)
+    driver.run_for(100)
+    return facts_of(driver, Filled)[-1]
+
+
+def test_a_fill_that_an_open_socket_did_not_tell_opens_a_gap_until_another_socket_is_proven() -> None:
+    driver = live()
+    fill = find_unheard(driver)
+    [gap] = facts_of(driver, GapOpened)
+    assert gap.since == fill.transaction_time
+    assert driver.account.state is StreamState.SYNCING
+    driver.run_until_live()
+    assert driver.machine.feed.opened_count == 2
+    [repaired] = facts_of(driver, GapRepaired)
+    assert (repaired.since, repaired.fills) == (gap.since, 1)
+    assert repaired.until > gap.since + 5_000
+    driver.laws.hold_at_rest(driver.venue_now)
+
+
+def test_sockets_are_not_replaced_time_and_again_but_a_deaf_one_is_never_called_live() -> None:
+    driver = live()
+    find_unheard(driver)
+    driver.run_until_live()
+    find_unheard(driver)
+    assert books(driver).missed_by_stream == 2
+    driver.run_for(20_000)
+    assert driver.machine.feed.opened_count == 2
+    assert driver.account.state is StreamState.SYNCING
+    polled = [snapshot for snapshot in facts_of(driver, SnapshotTaken) if snapshot.reason == "polling"]
+    assert len(polled) >= 3  # nobody else tells what happens
+    driver.run_until_live()
     assert driver.machine.feed.opened_count == 3
     driver.laws.hold_at_rest(driver.venue_now)

@@ -8,7 +8,7 @@ from userstream.domain.account import Account, Doubt
 from userstream.domain.events import Mismatch
 from userstream.domain.words import Source
 from userstream.kernel.ids import AccountId, Millis, Symbol, VenueName
-from userstream.wire.doubts import LONGEST_WAIT_MS, Doubts, Mismatches, key_of
+from userstream.wire.doubts import Doubts, Mismatches, key_of
 from userstream.wire.recovery import Policy
 
 BTC = Symbol("BTCUSDT")
@@ -53,12 +53,12 @@ def test_each_question_doubles_the_wait_for_the_next() -> None:
     account, doubts = account_in_doubt(ORDER), Doubts(POLICY)
     doubts.weigh(account, START)
     now, waits = later(500), []
-    for tries in range(9):
+    for tries in range(12):
         assert doubts.asked(ORDER, now) == tries
-        wait = next(wait for wait in range(500, LONGEST_WAIT_MS + 500, 500) if doubts.weigh(account, Millis(now + wait))[0])
+        wait = next(wait for wait in range(500, POLICY.history_ms + 500, 500) if doubts.weigh(account, Millis(now + wait))[0])
         waits.append(wait)
         now = Millis(now + wait)
-    assert waits == [2_000, 4_000, 8_000, 16_000, 32_000, LONGEST_WAIT_MS, LONGEST_WAIT_MS, LONGEST_WAIT_MS, LONGEST_WAIT_MS]
+    assert waits == [1_000 * 2**tries for tries in range(1, 11)] + [POLICY.history_ms] * 2
 
 
 def test_a_settled_doubt_is_told_once() -> None:
@@ -132,19 +132,35 @@ def test_what_was_never_told_is_not_resolved() -> None:
 
 def test_a_later_full_reading_resolves_what_only_earlier_ones_found() -> None:
     mismatches = Mismatches(account_in_doubt())
-    mismatches.note("fills", "BTCUSDT.1", "1 not known", "in the cash history", epoch=3, wall=WALL)
-    mismatches.note("history", "1", "read until 1", "kept since 2", epoch=4, wall=WALL)
+    mismatches.note("order", "BTCUSDT.1", "new", "not known to the venue", epoch=3, wall=WALL)
+    mismatches.note("position", "BTCUSDT.both", "1", "2", epoch=4, wall=WALL)
     assert mismatches.settle_older(3, WALL) == []
     [resolved] = mismatches.settle_older(4, WALL)
     assert isinstance(resolved, Mismatch)
-    assert (resolved.subject, resolved.resolved) == ("fills", True)
-    assert list(mismatches.open) == [("history", "1")]
+    assert (resolved.subject, resolved.resolved) == ("order", True)
+    assert list(mismatches.open) == [("position", "BTCUSDT.both")]
+
+
+@pytest.mark.parametrize("subject", ["history", "fills"])
+def test_another_reading_does_not_explain_what_it_does_not_reach(subject: str) -> None:
+    mismatches = Mismatches(account_in_doubt())
+    mismatches.note(subject, "1", "read until 1", "kept since 2", epoch=1, wall=WALL)
+    assert mismatches.settle_older(9, WALL) == []
+
+
+def test_another_run_goes_on_with_what_was_open_and_tells_nothing_twice() -> None:
+    account = account_in_doubt()
+    Mismatches(account).note("order", "BTCUSDT.1", "new", "not known to the venue", epoch=3, wall=WALL)
+    later_run = Mismatches(account)
+    assert later_run.note("order", "BTCUSDT.1", "new", "not known to the venue", epoch=4, wall=WALL) == []
+    assert len(later_run.settle_older(5, WALL)) == 1
+    assert not account.mismatches
 
 
 def test_finding_it_again_keeps_a_mismatch_open() -> None:
     mismatches = Mismatches(account_in_doubt())
     for epoch in (3, 4):
-        mismatches.note("fills", "BTCUSDT.1", "1 not known", "in the cash history", epoch=epoch, wall=WALL)
+        mismatches.note("order", "BTCUSDT.1", "new", "not known to the venue", epoch=epoch, wall=WALL)
     assert mismatches.settle_older(4, WALL) == []
     assert len(mismatches.settle_older(5, WALL)) == 1
 

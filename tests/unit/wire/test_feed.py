@@ -11,10 +11,10 @@ from tests.support.scripted import GARBAGE, NOT_NOW, PLACE, ScriptedSession
 from userstream.kernel.errors import AuthenticationError
 from userstream.kernel.ids import Millis
 from userstream.kernel.secret import Secret
-from userstream.wire.feed import NEVER, SHORT_LIFE_MS, Dial, Fail, Feed, FeedPolicy, Hang, SendPing, SendText, SessionCall
+from userstream.wire.feed import DOUBT_LIMIT_MS, NEVER, SHORT_LIFE_MS, Dial, Fail, Feed, FeedPolicy, Hang, SendPing, SendText, SessionCall
 from userstream.wire.pacing import Backoff
 from userstream.wire.request import HttpResponse
-from userstream.wire.session import Effect, Emit, GiveUp, Opened, Reset, Send
+from userstream.wire.session import Effect, Emit, GiveUp, Opened, Reset, Send, Troubled
 
 START = Millis(1_000_000)
 BACKOFF = Backoff(seed=3)
@@ -399,3 +399,63 @@ def live_a_moment(stage: Stage, deed: str, connection: int, pick: int) -> None:
             stage.hear(connection)
         case "alive" | "dead" if connection:
             stage.say(connection, ALIVE if deed == "alive" else DEAD)
+
+
+# --- trouble, doubt, and silence that is ours ---
+
+
+def next_try(stage: Stage) -> Millis | None:
+    return stage.feed.next_try
+
+
+def test_why_a_socket_does_not_open_is_known_and_when_it_is_tried_again() -> None:
+    stage = Stage().started()
+    assert next_try(stage) is None
+    line = stage.feed.lines[1]
+    stage.feed.carry(line, Troubled("cannot reach the venue"), stage.now)
+    assert stage.feed.reason == "cannot reach the venue"
+    assert next_try(stage) in (None, line.session.deadline())
+    stage.feed.closed(1, "no route", stage.now)
+    assert (stage.feed.reason, stage.connections) == ("no route", [])
+    assert next_try(stage) == stage.feed.deadline() > stage.now
+    stage.tick_at_deadline()
+    stage.open(2)
+    assert next_try(stage) is None
+    stage.feed.carry(stage.feed.lines[2], Troubled("a keep-alive failed"), stage.now)
+    assert stage.feed.reason == "no route", "while a socket delivers nothing is dark"
+
+
+def test_a_socket_that_never_opened_is_replaced_for_the_reason_that_it_gave() -> None:
+    stage = Stage().started()
+    stage.feed.carry(stage.feed.lines[1], Troubled("cannot reach the venue"), stage.now)
+    stage.wait(POLICY.opening_limit_ms)
+    stage.feed.tick(stage.now)
+    assert (stage.feed.reason, stage.feed.failures) == ("cannot reach the venue", 1)
+
+
+@pytest.mark.parametrize("sign", ["ping", "frame", "nothing"])
+def test_a_socket_in_doubt_must_show_soon_that_it_lives(sign: str) -> None:
+    stage = Stage().started().open(1)
+    stage.feed.wishes.clear()
+    stage.feed.doubt_sockets(stage.now)
+    assert stage.feed.wishes == [SendPing(1)]
+    stage.wait(DOUBT_LIMIT_MS - 1)
+    stage.feed.tick(stage.now)
+    assert stage.connections == [1]
+    if sign == "ping":
+        stage.feed.pinged(1, stage.now)
+    elif sign == "frame":
+        stage.hear(1)
+    stage.wait(1)
+    stage.feed.tick(stage.now)
+    assert (1 in stage.connections) is (sign != "nothing")
+
+
+def test_silence_that_is_ours_keeps_a_socket_and_is_no_sign_of_life() -> None:
+    stage = Stage().started().open(1)
+    for _ in range(200):
+        stage.wait(5_000)
+        stage.feed.excuse_silence(stage.now)
+        stage.feed.tick(stage.now)
+    assert stage.connections[0] == 1
+    assert stage.feed.last_heard == START

@@ -71,14 +71,13 @@ def test_what_the_venue_counted_counts() -> None:
     assert (budget.used, budget.highest) == (75, 75)
 
 
-def test_a_pause_grants_nothing_to_anybody_and_is_never_shortened() -> None:
+def test_a_lower_limit_counts_from_now_on_and_a_higher_one_does_not() -> None:
     budget = WeightBudget(100)
-    budget.close(at(30_000))
-    budget.close(at(10_000))
-    assert budget.closed_until == at(30_000)
-    assert budget.wait_ms(1, True, at(12_000)) == 18_000
-    assert budget.used == 0
-    assert budget.wait_ms(1, True, at(30_000)) == 0
+    budget.lower(50)
+    budget.lower(70)
+    assert budget.limit == 50
+    assert budget.wait_ms(40, False, at(0)) == 0
+    assert budget.wait_ms(5, False, at(0)) > 0
 
 
 def test_a_clock_that_steps_back_over_the_minute_and_forward_again_grants_nothing_twice() -> None:

@@ -41,7 +41,7 @@ def account_of(*events: Event) -> Account:
 
 
 def a_round(*, full: bool = True, settings: bool = False, movements: bool = True, since: Millis = SINCE) -> Round:
-    return Round(epoch=1, reason="test", full=full, settings=settings, started=STARTED, since=since, cut=False, movements=movements)
+    return Round(epoch=1, reason="test", full=full, settings=settings, started=STARTED, since=since, movements=movements)
 
 
 def take(current: Round, account: Account, question: Question, *events: Event, **fields: object) -> list[Question]:
@@ -194,7 +194,7 @@ def test_an_order_in_doubt_is_asked_when_the_fills_are_in() -> None:
     listed = order_changed(filled_quantity="0.2", status="partially_filled", transaction_time=OLD)
     answer_lists(current, account, but=(PLAIN,))
     assert take(current, account, PLAIN, listed) == [FILLS]  # its answer may settle the doubt
-    assert take(current, account, FILLS) == [AskOrderFills(BTC, OrderId("8886774"))]
+    assert take(current, account, FILLS) == [AskOrderFills(BTC, OrderId("8886774"), SINCE, STARTED)]
 
 
 def test_doubts_about_other_things_are_no_business_of_a_round() -> None:
@@ -221,7 +221,7 @@ def test_a_question_without_an_answer_is_closed() -> None:
     answer_lists(current, account)
     take(current, account, FILLS)
     assert not current.is_done
-    current.close(AskOrder(BTC, OrderId("90"), False))
+    current.close(AskOrder(BTC, OrderId("90"), False), account)
     assert current.is_done
 
 
@@ -241,7 +241,7 @@ def order_doubt() -> Doubt:
 
 def test_fewer_fills_than_the_order_says_ask_the_fills() -> None:
     account = account_of(order_changed(filled_quantity="0.2"), filled())
-    assert questions_of(account, order_doubt(), SINCE, STARTED) == [AskOrderFills(BTC, OrderId("8886774"))]
+    assert questions_of(account, order_doubt(), SINCE, STARTED) == [AskOrderFills(BTC, OrderId("8886774"), SINCE, STARTED)]
 
 
 @pytest.mark.parametrize("known", [(), (order_changed(filled_quantity="0"),)])

@@ -30,6 +30,13 @@ SELECT max(
 -- name: read_after
 SELECT position, data FROM journal WHERE position > :row OR (position = :row AND records > :index + 1) ORDER BY position;
 
+-- name: read_before
+SELECT position, data FROM journal WHERE position < :row OR (position = :row AND :index > 0) ORDER BY position DESC;
+
+-- How many records are left to read, as far as that can be said in a moment.
+-- name: count_after
+SELECT coalesce(sum(records), 0) FROM (SELECT records FROM journal WHERE position > ? ORDER BY position LIMIT ?);
+
 -- name: read_account_after
 SELECT position, data FROM journal
 WHERE account = :account
@@ -55,6 +62,14 @@ WHERE position < (SELECT max(position) FROM journal)
   AND last_received < :older_than
 ORDER BY position
 LIMIT :most;
+
+-- name: note_removed
+INSERT INTO removed (account, sequence)
+SELECT account, max(last_sequence) FROM journal WHERE position IN (SELECT value FROM json_each(?)) GROUP BY account
+ON CONFLICT (account) DO UPDATE SET sequence = max(sequence, excluded.sequence);
+
+-- name: read_removed
+SELECT coalesce((SELECT sequence FROM removed WHERE account = ?), 0);
 
 -- name: remove_rows
 DELETE FROM journal WHERE position IN (SELECT value FROM json_each(?));

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from userstream.kernel.errors import PaperExchangeError, SettingsError, StoreError, UserStreamError
 
 OK, PROBLEM, USAGE = 0, 1, 2
+INTERRUPTED = 130
+"""Ctrl-C before the command could hear it, as shells count it: 128 and the number of the signal."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -18,10 +20,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def run_command(arguments: list[str]) -> int:
     """Runs one command; returns its exit code."""
-    from userstream.entry.cli.app import make_app
     from userstream.entry.cli.output import complain, hush_broken_pipe
 
     try:
+        # Ctrl-C may come while this is read, which takes most of a short command's time
+        from userstream.entry.cli.app import make_app
+
         return make_app().run(arguments)
     except SettingsError as error:
         complain(str(error))
@@ -30,7 +34,7 @@ def run_command(arguments: list[str]) -> int:
         complain(str(error))
         return PROBLEM
     except KeyboardInterrupt:
-        return PROBLEM
+        return INTERRUPTED
     except BrokenPipeError:
         hush_broken_pipe()
         return OK

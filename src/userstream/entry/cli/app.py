@@ -6,7 +6,7 @@ from collections.abc import Callable
 from importlib import import_module
 from importlib.metadata import version
 
-from cyclopts import App, CycloptsError
+from cyclopts import App, CycloptsError, Parameter
 
 from userstream.entry.cli import OK, USAGE
 
@@ -17,7 +17,9 @@ COMMANDS = {
     "decode": "userstream.entry.cli.decode",
     "tail": "userstream.entry.cli.tail",
     "state": "userstream.entry.cli.state",
+    "audit": "userstream.entry.cli.audit",
     "doctor": "userstream.entry.cli.doctor",
+    "chaos": "userstream.entry.cli.chaos",
 }
 
 
@@ -30,6 +32,7 @@ class Commands:
             help="A correct, real-time, durable picture of many exchange accounts.\n\nBegin with: userstream demo",
             version=version("userstream"),
             result_action="return_value",
+            default_parameter=Parameter(negative=()),
         )
 
     def run(self, arguments: list[str]) -> int:

@@ -13,7 +13,11 @@ from cyclopts import Parameter
 from userstream.kernel.errors import SettingsError
 
 
-def decode(file: Annotated[str, Parameter(help="A file of frames, or - for standard input.")] = "-", *, venue: str) -> int:
+def decode(
+    file: Annotated[str, Parameter(help="A file of frames, or - for standard input.")] = "-",
+    *,
+    venue: Annotated[str, Parameter(help="Whose frames they are: binance-usdm.")],
+) -> int:
     """Print one JSON object for each event of each raw frame.
 
     Every input line is one frame of the venue's private feed, as bytes. What is no message becomes `{"kind":"unrecognized",...}`.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import signal
+import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,6 +14,7 @@ import msgspec
 from cyclopts import Parameter
 
 from userstream.entry.cli.output import say
+from userstream.entry.cli.stores import check_store_is_new
 from userstream.kernel.errors import PaperExchangeError, SettingsError
 
 if TYPE_CHECKING:
@@ -28,15 +30,15 @@ REPORT_MS = 5_000
 
 def demo(
     *,
-    accounts: int = 3,
-    seconds: Annotated[float | None, Parameter(help="How long to trade; without it, until Ctrl-C.")] = None,
-    headless: Annotated[bool, Parameter(negative="", help="Plain lines instead of a live table.")] = False,
+    accounts: Annotated[int, Parameter(help=f"How many accounts trade, up to {MOST_ACCOUNTS}.")] = 3,
+    seconds: Annotated[float | None, Parameter(help="How long the accounts trade; without it, until Ctrl-C.")] = None,
+    headless: Annotated[bool, Parameter(help="Plain lines instead of a live table; so it is too where no terminal listens.")] = False,
     rate: Annotated[float, Parameter(help="Events a second over all accounts.")] = 40.0,
-    seed: int = 7,
+    seed: Annotated[int, Parameter(help="Another number makes other prices, orders and keys.")] = 7,
     port: Annotated[int, Parameter(help="Of the paper exchange; 0 takes a free one.")] = 0,
-    store: Annotated[Path | None, Parameter(help="Keep the database here; without it, it is deleted at the end.")] = None,
-    script: Annotated[Path | None, Parameter(help="A file of faults instead of the demo's own.")] = None,
-    json: Annotated[bool, Parameter(negative="", help="Print the summary as one JSON object.")] = False,
+    store: Annotated[Path | None, Parameter(help="Keep the database in this new file; without it, it is deleted at the end.")] = None,
+    script: Annotated[Path | None, Parameter(help="A file of faults instead of the demo's own (docs/reference/paper-exchange.md).")] = None,
+    json: Annotated[bool, Parameter(help="Print the summary as one JSON object.")] = False,
 ) -> int:
     """Watch real protocol traffic become correct account state, while sockets are cut and silenced.
 
@@ -54,10 +56,13 @@ def demo(
             raise SettingsError(f"{option} {value:g} must be a number above 0")
     if not 0 <= port <= HIGHEST_PORT:
         raise SettingsError(f"--port {port} must be between 0 and {HIGHEST_PORT}")
+    if store is not None:
+        check_store_is_new(store)
     with tempfile.TemporaryDirectory(prefix="userstream-demo-") as folder:
         path = store or Path(folder) / "demo.db"
         tune_interpreter()
-        return asyncio.run(_run(accounts, seconds, headless or json, rate, seed, port, path, _load(script), json))
+        plain = headless or json or not sys.stdout.isatty()
+        return asyncio.run(_run(accounts, seconds, plain, rate, seed, port, path, _load(script), json))
 
 
 def _load(script: Path | None) -> Script | None:
@@ -99,9 +104,9 @@ class _Lines:
     async def follow(self, stopped: asyncio.Event, seconds: float | None) -> None:
         clock = self._show.clock
         begun = clock.now()
-        end = None if seconds is None else begun + seconds * 1_000
         next_report: int = begun
-        while not stopped.is_set() and (end is None or clock.now() < end):
+        while not stopped.is_set() and (seconds is None or self._show.traded_ms < seconds * 1_000):
+            self._show.trade_when_live()
             if clock.now() >= next_report:
                 next_report += REPORT_MS
                 self.tell(self._line((clock.now() - begun) // 1_000))
@@ -111,7 +116,8 @@ class _Lines:
         parts = []
         for name in self._show.names:
             health = self._show.fleet[name].health
-            parts.append(f"{name} {health.state} {health.messages} messages, {health.reconnects} reconnects")
+            reconnects = f"{health.reconnects} reconnect{'' if health.reconnects == 1 else 's'}"
+            parts.append(f"{name} {health.state}, {health.messages} messages, {reconnects}")
         return f"{second:4} s  " + " | ".join(parts)
 
     def tell(self, line: str) -> None:
@@ -132,10 +138,10 @@ class _Screen:
         from userstream.entry.cli.table import LiveTable
 
         table, clock = LiveTable(self._show), self._show.clock
-        end = None if seconds is None else clock.now() + seconds * 1_000
         console = Console()
         with Live(table.render(console.width), console=console, refresh_per_second=8, transient=False) as live:
-            while not stopped.is_set() and (end is None or clock.now() < end):
+            while not stopped.is_set() and (seconds is None or self._show.traded_ms < seconds * 1_000):
+                self._show.trade_when_live()
                 await clock.sleep(FRAME_MS)
                 live.update(table.render(console.width))
 

@@ -33,8 +33,8 @@ class Finding(msgspec.Struct, frozen=True):
 
 def doctor(
     *,
-    config: Annotated[Path, Parameter(help="The configuration file (TOML).")] = Path("userstream.toml"),
-    json: Annotated[bool, Parameter(negative="", help="One JSON list.")] = False,
+    config: Annotated[Path, Parameter(help="The configuration file (TOML; docs/reference/configuration.md).")] = Path("userstream.toml"),
+    json: Annotated[bool, Parameter(help="One JSON list.")] = False,
 ) -> int:
     """Check the configuration, the store, and for each account the venue, the clock, the key and the stream.
 

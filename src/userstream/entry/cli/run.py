@@ -15,6 +15,7 @@ from cyclopts import Parameter
 from userstream.domain.events import Event, GapOpened, GapRepaired, MarginCalled, Mismatch, StreamChanged, public_form
 from userstream.domain.words import StreamState
 from userstream.entry.cli.output import complain
+from userstream.entry.cli.stores import check_store_place
 from userstream.kernel.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -24,11 +25,12 @@ if TYPE_CHECKING:
 log = structlog.get_logger("userstream.run")
 STOP_LIMIT_S = 10.0
 LOOK_MS = 200
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 def run(
     *,
-    config: Annotated[Path, Parameter(help="The configuration file (TOML).")] = Path("userstream.toml"),
+    config: Annotated[Path, Parameter(help="The configuration file (TOML; docs/reference/configuration.md).")] = Path("userstream.toml"),
     seconds: Annotated[float | None, Parameter(help="Stop after so long; without it, run until SIGTERM or Ctrl-C.")] = None,
 ) -> int:
     """Run all accounts of a configuration file.
@@ -44,6 +46,7 @@ def run(
     if seconds is not None and not (math.isfinite(seconds) and seconds > 0):
         raise SettingsError(f"--seconds {seconds:g} must be a number above 0")
     configuration = read_configuration(config)
+    check_store_place(Path(configuration.store.path))
     configure_logs(
         level=configuration.log.level, as_json=None if configuration.log.format == "auto" else configuration.log.format == "json"
     )
@@ -52,11 +55,18 @@ def run(
 
 
 async def _run(configuration: Configuration, seconds: float | None) -> int:
+    stopped = asyncio.Event()
+    for name in SIGNALS:
+        asyncio.get_running_loop().add_signal_handler(name, _stop, stopped)
+    try:
+        return await _serve(configuration, seconds, stopped)
+    finally:
+        _hear_no_signal()
+
+
+async def _serve(configuration: Configuration, seconds: float | None, stopped: asyncio.Event) -> int:
     from userstream.entry.bootstrap import start_application
 
-    stopped = asyncio.Event()
-    for name in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(name, _stop, stopped)
     application = await start_application(configuration.store.path, keep_days=configuration.store.keep_days)
     try:
         await _start_accounts(application, configuration)
@@ -76,12 +86,22 @@ def _stop(stopped: asyncio.Event) -> None:
     stopped.set()
 
 
+def _hear_no_signal() -> None:
+    """All is stopped and stored: one signal more, while the interpreter clears up, changes neither exit code nor screen."""
+    for name in SIGNALS:
+        # the loop would put back Python's own ways when it closes: a traceback for the one, death by signal for the other
+        asyncio.get_running_loop().remove_signal_handler(name)
+        signal.signal(name, signal.SIG_IGN)
+
+
 async def _start_accounts(application: Application, configuration: Configuration) -> None:
     for name in configuration.stream_only:
         log.warning("an account without a secret is only listened to: nothing can be proven", action="stream_only", account=name)
     if not configuration.websocket_enabled:
         log.warning("WEBSOCKET_ENABLED is false: started without connections", action="disabled")
         return
+    if not configuration.accounts:
+        log.warning("every account of the configuration has enabled = false: nothing is run", action="no_account_enabled")
     for settings in configuration.accounts:
         account = await application.add(settings)
         account.on(StreamChanged, GapOpened, GapRepaired, MarginCalled, Mismatch, handler=_report)

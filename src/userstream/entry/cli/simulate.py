@@ -19,20 +19,20 @@ if TYPE_CHECKING:
 
 def simulate(
     *,
-    venue: list[str] | None = None,
-    port: int = 0,
-    accounts: int = 1,
-    seed: int = 0,
-    rate: float = 0.0,
-    script: Path | None = None,
-    strict: bool = False,
+    venue: Annotated[list[str] | None, Parameter(help="Which venue to play, can be given again for more: binance-usdm.")] = None,
+    port: Annotated[int, Parameter(help="On 127.0.0.1; 0 takes a free one.")] = 0,
+    accounts: Annotated[int, Parameter(help="How many at each venue; their names are paper-1, paper-2, ...")] = 1,
+    seed: Annotated[int, Parameter(help="Another number makes other prices, orders and keys.")] = 0,
+    rate: Annotated[float, Parameter(help="Events a second over all accounts, which trade at random; 0: they are quiet.")] = 0.0,
+    script: Annotated[Path | None, Parameter(help="A file of faults, JSON or TOML.")] = None,
+    strict: Annotated[bool, Parameter(help="Private sockets opened without a list of events stay silent.")] = False,
     api_key: Annotated[str | None, Parameter(help="The first account's key, for programs whose key is fixed.")] = None,
-    api_secret: Annotated[str | None, Parameter(help="The first account's secret (only of a paper account).")] = None,
+    api_secret: Annotated[str | None, Parameter(help="The first account's secret; only with --api-key (paper accounts alone).")] = None,
 ) -> int:
     """Run a paper exchange on this machine; the first line of output is one JSON object that says where everything is.
 
-    `--rate` lets the accounts trade, so many events a second; `--script` is a file of faults; `--strict` keeps sockets without a list
-    of events silent. Stops on Ctrl-C.
+    The control interface (place and fill orders, move prices, cut sockets, read the books) and the form of a script:
+    docs/reference/paper-exchange.md. Stops on Ctrl-C.
 
     Example: `userstream simulate --venue binance-usdm --port 8080 --accounts 2 --rate 20`
     """
@@ -40,6 +40,7 @@ def simulate(
     from userstream.sim.faults import load_script
     from userstream.sim.settings import SimulatorSettings
 
+    _check_keys(accounts, api_key, api_secret)
     try:
         settings = SimulatorSettings(
             venues=tuple(venue or ["binance-usdm"]),
@@ -55,6 +56,16 @@ def simulate(
         raise SettingsError(f"cannot read {script}: {error.strerror}") from None
     except (ValueError, BadAction) as error:
         raise SettingsError(str(error)) from None
+
+
+def _check_keys(accounts: int, api_key: str | None, api_secret: str | None) -> None:
+    if accounts < 1:
+        raise SettingsError(f"--accounts {accounts} must be 1 or more")
+    for option, given in (("--api-key", api_key), ("--api-secret", api_secret)):
+        if given is not None and (not given or any(letter.isspace() for letter in given)):
+            raise SettingsError(f"{option} is empty or holds a blank: give a word")
+    if api_key is None and api_secret is not None:
+        raise SettingsError("--api-secret needs --api-key too: a client has to name the key whose secret it signs with")
 
 
 def _specs(venues: tuple[str, ...], count: int, api_key: str | None, api_secret: str | None) -> int | tuple[AccountSpec, ...]:

@@ -3,46 +3,60 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
 from cyclopts import Parameter
 
-from userstream.entry.cli.output import say
+from userstream.domain.events import GONE
+from userstream.entry.cli.output import say, show_time
+from userstream.entry.cli.stores import check_account, require_store
 from userstream.kernel.errors import SettingsError
 from userstream.kernel.ids import AccountId
+
+if TYPE_CHECKING:
+    from userstream.adapters.sqlite_reader import SqliteReader
 
 Rows = list[dict[str, object]]
 OPEN = ("new", "partially_filled", "pending", "triggered", "unknown")
 MOST_ROWS = 1_000_000
+READ_LATE = 1_000
+"""So many fills may have come to the store after a newer one, because a gap was repaired."""
 WIDE = 240
+MEANING = {
+    "PROVEN": "equal to the venue's own trade history",
+    "REPAIRED": "was missing, and was read from the venue's history afterwards",
+    "STREAM_ONLY": "told by the stream, not yet compared",
+    "KNOWN_GAP": "something may be missing",
+}
 SHOWN: dict[str, tuple[str, ...]] = {
     "balances": ("account", "asset", "total", "reason", "transaction_time"),
     "positions": ("account", "symbol", "position_side", "amount", "entry_price", "transaction_time"),
-    "orders": ("account", "symbol", "order_id", "side", "order_type", "status", "price", "quantity", "filled_quantity"),
-    "fills": ("account", "symbol", "trade_id", "side", "price", "quantity", "fee", "fee_asset"),
+    "orders": ("transaction_time", "account", "symbol", "order_id", "side", "order_type", "status", "price", "quantity", "filled_quantity"),
+    "fills": ("transaction_time", "account", "symbol", "trade_id", "side", "price", "quantity", "fee", "fee_asset"),
     "coverage": ("account", "state", "since", "until"),
 }
 
 
 def state(
-    store: Path,
+    store: Annotated[Path, Parameter(help="The database file.")],
     *,
-    account: str | None = None,
-    orders: Literal["open", "all"] = "open",
-    fills: Annotated[int, Parameter(help="How many of the newest fills.")] = 10,
-    json: Annotated[bool, Parameter(negative="", help="One JSON object.")] = False,
+    account: Annotated[str | None, Parameter(help="Only this account; without it, all.")] = None,
+    orders: Annotated[Literal["open", "all"], Parameter(help="Which orders.")] = "open",
+    fills: Annotated[int, Parameter(help="How many of the newest fills, over all accounts.")] = 10,
+    json: Annotated[bool, Parameter(help="One JSON object.")] = False,
 ) -> int:
-    """Print balances, positions, orders, the last fills and the certificate of a store.
+    """Print balances, positions, orders, the last fills and the coverage of a store: newest first, times of the venue in UTC.
 
-    Works while another process writes it. Example: `userstream state userstream.db --account alice`
+    Works while another process writes it. What PROVEN, REPAIRED, STREAM_ONLY and KNOWN_GAP say: docs/certificate.md, or
+    `userstream audit`.
+
+    Example: `userstream state userstream.db --account alice`
     """
     if fills < 0:
         raise SettingsError(f"--fills {fills} must be 0 or above")
-    if not store.is_file():
-        raise SettingsError(f"there is no store {store}; a store is made by userstream run")
+    require_store(store)
     tables = asyncio.run(_read(store, account, orders, fills))
     if json:
         say(msgspec.json.encode(tables).decode())
@@ -57,16 +71,30 @@ async def _read(store: Path, account: str | None, orders: str, fills: int) -> di
     reader = open_reader(store)
     chosen = None if account is None else AccountId(account)
     try:
-        tables = {
-            name: await reader.rows(name, chosen, limit=fills if name == "fills" else MOST_ROWS) if name != "fills" or fills else []
-            for name in SHOWN
-        }
+        await check_account(reader, account)
+        tables = {name: await reader.rows(name, chosen, limit=MOST_ROWS) for name in SHOWN if name != "fills"}
+        tables["fills"] = await _newest_fills(reader, chosen, fills)
     finally:
         await reader.close()
     tables["positions"] = [row for row in tables["positions"] if str(row["amount"]).strip("0.-")]
-    if orders == "open":
-        tables["orders"] = [row for row in tables["orders"] if row["status"] in OPEN]
-    return tables
+    tables["orders"] = sorted((row for row in tables["orders"] if orders == "all" or _is_open(row)), key=_age)
+    return {name: tables[name] for name in SHOWN}
+
+
+async def _newest_fills(reader: SqliteReader, chosen: AccountId | None, count: int) -> Rows:
+    """The newest by the venue's time, whichever account's they are and whenever they came to the store."""
+    accounts = await reader.accounts() if chosen is None else [chosen]
+    rows = [row for account in accounts for row in await reader.rows("fills", account, limit=count + READ_LATE)] if count else []
+    return sorted(rows, key=_age)[:count]
+
+
+def _is_open(row: dict[str, object]) -> bool:
+    return row["status"] in OPEN and row["execution_type"] != GONE
+
+
+def _age(row: dict[str, object]) -> int:
+    time = row["transaction_time"]
+    return -time if isinstance(time, int) else 0
 
 
 def _show(tables: dict[str, Rows]) -> None:
@@ -82,13 +110,17 @@ def _show(tables: dict[str, Rows]) -> None:
             continue
         table = Table(title=name, title_justify="left")
         for column in columns:
-            table.add_column(column, overflow="fold")
+            table.add_column(column.replace("transaction_time", "time (UTC)"), overflow="fold")
         for row in tables[name]:
             table.add_row(*(_text(column, row[column]) for column in columns))
         console.print(table)
+    said = {str(row["state"]) for row in tables["coverage"]}
+    for word, meaning in MEANING.items():
+        if word in said:
+            console.print(f"{word}: {meaning}", highlight=False)
 
 
 def _text(column: str, value: object) -> str:
     if isinstance(value, int) and (column.endswith("_time") or column in ("since", "until")):
-        return datetime.fromtimestamp(value / 1000, UTC).isoformat(sep=" ", timespec="milliseconds").removesuffix("+00:00") + " UTC"
+        return show_time(value)
     return "" if value is None else str(value)

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from userstream.domain.events import Event, Filled, GapOpened, GapRepaired, StreamChanged
+from userstream.domain.figures import Position
 from userstream.domain.words import StreamState
 from userstream.kernel.amount import format_amount
 
@@ -19,8 +20,10 @@ if TYPE_CHECKING:
 COLOURS: Final = {StreamState.LIVE: "green", StreamState.SYNCING: "yellow", StreamState.STALE: "red", StreamState.POLLING: "magenta"}
 SHOWN_ACCOUNTS: Final = 20
 SHOWN_NEWS: Final = 7
-SHOWN_LEGS: Final = 3
-WIDE: Final = 105
+WIDE: Final = 112
+LEAST_ROOM: Final = 9
+REST_OF_ROW: Final = 98
+"""What the columns beside the positions need: words, numbers and lines."""
 COLUMNS: Final = ("account", "state", "heard", "orders", "positions", "USDT", "fills", "at exchange", "recovered", "sockets")
 NARROW_COLUMNS: Final = ("account", "state", "fills", "at exchange", "sockets")
 
@@ -40,26 +43,25 @@ class LiveTable:
         columns = COLUMNS if width >= WIDE else NARROW_COLUMNS
         table = Table(title="userstream demo: Binance USD-M, paper exchange", title_justify="left")
         for name in columns:
-            table.add_column(name, justify="left" if name in ("account", "state", "positions") else "right", no_wrap=True)
+            table.add_column(
+                name, justify="left" if name in ("account", "state", "positions") else "right", no_wrap=True, min_width=len(name)
+            )
         for name in self._show.names[:SHOWN_ACCOUNTS]:
-            row = dict(zip(COLUMNS, self._row(name), strict=True))
+            row = dict(zip(COLUMNS, self._row(name, max(LEAST_ROOM, width - REST_OF_ROW)), strict=True))
             table.add_row(*(row[column] for column in columns))
         news = Text("\n".join(self._news), style="dim", no_wrap=True, overflow="ellipsis")
         return Group(table, news, Text("Ctrl-C ends the trading and compares the store with the exchange's books", style="bold"))
 
-    def _row(self, name: str) -> tuple[str | Text, ...]:
+    def _row(self, name: str, room: int) -> tuple[str | Text, ...]:
         account = self._show.fleet[name]
         health = account.health
         wallet = account.balances.get("USDT")
-        held = account.positions.open()
-        legs = ", ".join(f"{leg.symbol.removesuffix('USDT')} {format_amount(leg.amount)}" for leg in held[:SHOWN_LEGS])
-        legs += f" +{len(held) - SHOWN_LEGS}" if len(held) > SHOWN_LEGS else ""
         return (
             name,
             Text(str(health.state), style=COLOURS.get(health.state, "white")),
             "-" if health.age_ms is None else f"{health.age_ms / 1000:.1f} s",
             str(len(account.orders.open())),
-            legs or "flat",
+            list_legs(account.positions.open(), room),
             "-" if wallet is None else f"{wallet.total:,.2f}",
             str(self._fills[name]),
             str(self._show.fills_at_exchange(name)),
@@ -84,3 +86,13 @@ class LiveTable:
 
     def _tell(self, event: Event, words: str) -> None:
         self._news.append(f"{event.account:8} {words}")
+
+
+def list_legs(held: list[Position], room: int) -> str:
+    """As many legs as there is room for, and the number of the others."""
+    words = [f"{leg.symbol.removesuffix('USDT')} {format_amount(leg.amount)}" for leg in held]
+    for shown in range(len(words), 0, -1):
+        rest = f" +{len(words) - shown}" if len(words) > shown else ""
+        if len(text := ", ".join(words[:shown]) + rest) <= room:
+            return text
+    return f"{len(words)} legs" if words else "flat"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,7 +11,8 @@ import msgspec
 from cyclopts import Parameter
 
 from userstream.domain.events import Event, public_form
-from userstream.entry.cli.output import say
+from userstream.entry.cli.output import say, show_time
+from userstream.entry.cli.stores import check_account, require_store
 from userstream.kernel.errors import SettingsError, nearest
 
 if TYPE_CHECKING:
@@ -25,16 +27,16 @@ PLAIN_FIELDS = (
 
 
 def tail(
-    store: Path,
+    store: Annotated[Path, Parameter(help="The database file.")],
     *,
-    account: str | None = None,
+    account: Annotated[str | None, Parameter(help="Only this account; without it, all.")] = None,
     kind: Annotated[list[str] | None, Parameter(help="Only events of these kinds, such as filled.")] = None,
     after: Annotated[int, Parameter(help="Only events behind this sequence.")] = 0,
     last: Annotated[int | None, Parameter(help="Only so many, the newest.")] = None,
-    follow: Annotated[bool, Parameter(negative="", help="Go on with what is written from now on.")] = False,
-    json: Annotated[bool, Parameter(negative="", help="One JSON object a line.")] = False,
+    follow: Annotated[bool, Parameter(help="Go on with what is written from now on.")] = False,
+    json: Annotated[bool, Parameter(help="One JSON object a line.")] = False,
 ) -> int:
-    """Print the events of a store, oldest first.
+    """Print the events of a store, oldest first: sequence, the venue's time in UTC, account, kind, and what it says.
 
     Example: `userstream tail userstream.db --account alice --kind filled --follow`
     """
@@ -43,8 +45,7 @@ def tail(
     kinds = frozenset(_known_kinds(kind or []))
     if last is not None and last < 0:
         raise SettingsError(f"--last {last} must be 0 or above")
-    if not store.is_file():
-        raise SettingsError(f"there is no store {store}; a store is made by userstream run")
+    require_store(store)
     return asyncio.run(_tail(open_reader(store), account, kinds, after, last, follow=follow, json=json))
 
 
@@ -55,24 +56,37 @@ async def _tail(
         named = not kinds or event.__struct_config__.tag in kinds
         return named and account in (None, event.account) and event.sequence > after
 
-    position, kept = 0, list[Event]()
+    position = 0
     try:
-        while True:
-            stored = await reader.read(after=position, limit=BATCH)
-            position = stored[-1].position if stored else position
-            events = [event for record in stored for event in record.record.events if is_wanted(event)]
-            if last is not None and stored:
-                kept = [*kept, *events][-last:] if last else []
-                continue
-            for event in [*kept, *events]:
+        await check_account(reader, account)
+        if last is not None:
+            position, newest = await _newest(reader, last, is_wanted)
+            for event in newest:
                 say(_line(event, json=json))
-            kept, last = [], None
-            if not stored:
-                if not follow:
-                    return 0
+        while last is None or follow:
+            stored = await reader.read(after=position, limit=BATCH)
+            for event in [event for record in stored for event in record.record.events if is_wanted(event)]:
+                say(_line(event, json=json))
+            if stored:
+                position = stored[-1].position
+            elif follow:
                 await asyncio.sleep(LOOK_S)
+            else:
+                break
+        return 0
     finally:
         await reader.close()
+
+
+async def _newest(reader: SqliteReader, count: int, is_wanted: Callable[[Event], bool]) -> tuple[int, list[Event]]:
+    """The position at which the store ends, and the newest so many events, oldest first: read from the end, no further than needed."""
+    found, end, before = list[Event](), 0, None
+    while stored := await reader.read_before(before, limit=BATCH if count else 1):
+        end, before = end or stored[0].position, stored[-1].position
+        found += [event for record in stored for event in reversed(record.record.events) if is_wanted(event)]
+        if len(found) >= count:
+            break
+    return end, found[:count][::-1]
 
 
 def _known_kinds(kinds: list[str]) -> list[str]:
@@ -90,4 +104,4 @@ def _line(event: Event, *, json: bool) -> str:
     if json:
         return msgspec.json.encode(form).decode()
     shown = " ".join(f"{name}={form[name]}" for name in PLAIN_FIELDS if form.get(name) not in (None, ""))
-    return f"{event.sequence:>10} {event.account:12} {form['kind']:16} {shown}"
+    return f"{event.sequence:>10} {show_time(event.event_time or event.received_time)} {event.account:12} {form['kind']:16} {shown}"

@@ -6,6 +6,7 @@ from typing import Final
 
 from userstream.kernel.ids import AccountId, VenueName
 from userstream.venues.binance.decoding import Decoder
+from userstream.venues.binance.errors import pause_ms
 from userstream.venues.binance.futures import FuturesSession
 from userstream.venues.binance.raw_messages import raw_message_of
 from userstream.venues.binance.rest import FuturesDialect
@@ -33,6 +34,7 @@ USDM: Final = VenueSpec(
         ws_api_url="wss://testnet.binancefuture.com/ws-fapi/v1",
     ),
     weight_limit_per_minute=2_400,
+    pause_of=pause_ms,
     used_weight_header="x-mbx-used-weight-1m",
     make_session=FuturesSession,
     make_dialect=FuturesDialect,

@@ -137,6 +137,15 @@ def error_of(
     return reaction(text, after_ms) if issubclass(reaction, RetryLater) else reaction(text)
 
 
+def pause_ms(response: HttpResponse, venue_now: Millis) -> int:
+    """For how long (ms) the venue wants no call at all from this address after such an answer, of whichever account it is; 0 for all
+    but limits, bans and the firewall (Binance USD-M, 3.3). At most three days."""
+    refusal = refusal_of(response.body)
+    if response.status in (429, 418) or (response.status == 403 and refusal is None):
+        return _after_ms(response, refusal, venue_now) or 0
+    return 0
+
+
 def _reaction(response: HttpResponse, refusal: Refusal | None) -> type[UserStreamError]:
     status = response.status
     if status in (429, 418):

@@ -12,10 +12,11 @@ from userstream.kernel.ids import Millis
 from userstream.kernel.secret import Secret
 from userstream.venues.binance import listen_key
 from userstream.venues.binance.decoding import KEY_EXPIRED, SHUTDOWN, ControlReply, Decoder, KeyExpired, Notice, ShutdownAnnounced
+from userstream.venues.binance.drift import printable
 from userstream.venues.binance.forms import SUBSCRIBE_ID, Form, connect, event_list, subscribe
 from userstream.wire.pacing import Backoff, jitter
 from userstream.wire.request import HttpResponse
-from userstream.wire.session import Call, Effect, Emit, GiveUp, Opened, Ping, Reset
+from userstream.wire.session import Call, Effect, Emit, GiveUp, Opened, Ping, Reset, Troubled
 from userstream.wire.venue import AccountPlace
 
 CREATE: Final = "listen_key"
@@ -64,7 +65,8 @@ class FuturesSession:
         self._phase = Phase.NEW
         self._key: Secret | None = None
         self._handing_over = False
-        self._backoff = Backoff(seed=place.jitter_seed + connection)
+        seed = place.jitter_seed + connection
+        self._backoff = Backoff(first_delay_ms=place.first_delay_ms, max_delay_ms=place.max_delay_ms, seed=seed)
         self._failures = 0
         self._retry_at = NEVER
         self._heard_at = now
@@ -175,11 +177,16 @@ class FuturesSession:
             self._failures += 1
             self._phase = Phase.WAITING
             self._retry_at = Millis(now + self._backoff.delay_ms(self._failures) + _advice_ms(error))
-            return []
+            return [Troubled(self._words_for(response, error))]
         self._key = key
         self._phase = Phase.CONNECTING
         self._key_lives(now)
         return [connect(self._form, self._place.endpoints.ws_url, key, self._events)]
+
+    def _words_for(self, response: HttpResponse, error: UserStreamError) -> str:
+        if response.status:
+            return str(error)
+        return f"cannot reach {self._place.endpoints.rest_url}: {printable(response.body.decode('utf-8', 'replace'))}"
 
     def _key_lives(self, now: Millis) -> None:
         self._failed_renewals = 0

@@ -53,6 +53,9 @@ LONGEST_WINDOW_MS: Final = 7 * DAY_MS - 1_000
 HISTORY_DEPTH_MS: Final = 89 * DAY_MS
 """Fills are kept for three months; the three shortest months in a row have 89 days."""
 
+UNFILLED_DEPTH_MS: Final = 3 * DAY_MS
+"""An order that was cancelled or expired without a fill is told for three days (Binance USD-M, 6.1)."""
+
 
 class Call(msgspec.Struct, frozen=True):
     """A read of the venue's books."""
@@ -88,7 +91,8 @@ def call_of(question: Question) -> Call:
         case AskFills():
             return Call("/fapi/v1/userTrades", 5, _fills_parameters(question))
         case AskOrderFills(symbol, order_id):
-            return Call("/fapi/v1/userTrades", 5, {"symbol": symbol, "orderId": order_id, "limit": str(PAGE)})
+            times = _times(question.since, _window_end(question))
+            return Call("/fapi/v1/userTrades", 5, {"symbol": symbol, "orderId": order_id, **times, "limit": str(PAGE)})
         case AskMovements():
             times = _times(question.since, _window_end(question))
             return Call("/fapi/v1/income", 30, {**times, "page": question.cursor or "1", "limit": str(PAGE)})
@@ -100,7 +104,7 @@ def _times(since: Millis, until: Millis) -> dict[str, str]:
     return {"startTime": str(max(since, NO_TIME)), "endTime": str(max(until, NO_TIME))}
 
 
-def _window_end(question: AskOrders | AskFills | AskMovements) -> Millis:
+def _window_end(question: AskOrders | AskFills | AskOrderFills | AskMovements) -> Millis:
     """Where the first window ends that the venue takes. Of income the documents name no longest window: none is longer than the others."""
     return min(question.until, Millis(question.since + LONGEST_WINDOW_MS))
 
@@ -194,6 +198,10 @@ class FuturesDialect:
         """Three months (Binance USD-M, 6.1)."""
         return HISTORY_DEPTH_MS
 
+    def unfilled_depth_ms(self) -> int:
+        """Three days (Binance USD-M, 6.1)."""
+        return UNFILLED_DEPTH_MS
+
     def asks_movements(self) -> bool:
         """The income history names the trades behind profit and commission."""
         return True
@@ -250,13 +258,14 @@ class FuturesDialect:
         return Answer(events=fills, more=more_fills(question, rows))
 
     def _read_order_fills(self, question: AskOrderFills, rows: list[TradeRow], reading: Reading) -> Answer:
-        """An order of more fills than a page holds: the symbol's history from there on tells the rest."""
+        """After a window the next one; an order of more fills than a page holds: the symbol's history from there on tells the rest."""
         events: tuple[Event, ...] = tuple(map(reading.fill, rows))
-        if len(rows) < PAGE:
-            return Answer(events=events)
-        following = str(max(row.trade_id for row in rows) + 1)
-        since = max(row.time for row in rows)
-        return Answer(events=events, more=(AskFills(question.symbol, since, reading.as_of, following),))
+        if len(rows) >= PAGE:
+            following = str(max(row.trade_id for row in rows) + 1)
+            return Answer(events=events, more=(AskFills(question.symbol, max(row.time for row in rows), question.until, following),))
+        end = _window_end(question)
+        more = (msgspec.structs.replace(question, since=end),) if end < question.until else ()
+        return Answer(events=events, more=more)
 
     def _read_movements(self, question: AskMovements, rows: list[IncomeRow], reading: Reading) -> Answer:
         traded = dict.fromkeys((row.symbol, str(row.trade_id)) for row in rows if row.income_type in TRADE_INCOMES and _names_trade(row))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from importlib import import_module
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 import pytest
+from cyclopts import Parameter
 
 from userstream.entry.cli import OK, USAGE, main, run_command
 from userstream.entry.cli.app import COMMANDS
@@ -19,6 +22,27 @@ def test_every_command_is_a_function_of_its_module_with_an_example(name: str, ca
     assert f"userstream {name}" in command.__doc__
     assert run_command([name, "--help"]) == OK
     assert f"userstream {name}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_option_says_what_it_is_for(name: str, capsys: Capture) -> None:
+    hints = get_type_hints(getattr(import_module(COMMANDS[name]), name), include_extras=True)
+    told = {
+        option: [note.help for note in get_args(hint)[1:] if isinstance(note, Parameter)]
+        for option, hint in hints.items()
+        if option != "return"
+    }
+    assert told
+    assert [option for option, helps in told.items() if not any(helps)] == []
+    assert run_command([name, "--help"]) == OK
+    assert re.findall(r"--(?:no|empty)-\w+", capsys.readouterr().out) == []
+
+
+@pytest.mark.parametrize(("name", "page"), [("simulate", "paper-exchange"), ("demo", "paper-exchange"), ("run", "configuration")])
+def test_the_help_names_the_page_that_says_more(name: str, page: str, capsys: Capture) -> None:
+    assert (Path(__file__).parents[4] / "docs" / "reference" / f"{page}.md").is_file()
+    assert run_command([name, "--help"]) == OK
+    assert f"docs/reference/{page}.md" in "".join(capsys.readouterr().out.replace("│", "").split())
 
 
 def test_without_words_the_commands_are_listed(capsys: Capture) -> None:

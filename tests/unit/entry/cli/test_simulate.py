@@ -14,6 +14,10 @@ from userstream.entry.cli import run_command
     [
         (["--venue", "binance-usd"], "binance-usd"),
         (["--accounts", "-1"], "accounts"),
+        (["--accounts", "0"], "--accounts 0 must be 1 or more"),
+        (["--api-secret", "half"], "--api-secret needs --api-key"),
+        (["--api-key", ""], "--api-key"),
+        (["--api-key", "two words"], "--api-key"),
         (["--rate", "-5"], "rate"),
         (["--rate", "fast"], "rate"),
         (["--port", "99999"], "port"),

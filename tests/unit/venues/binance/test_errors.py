@@ -20,7 +20,7 @@ from userstream.kernel.errors import (
 )
 from userstream.kernel.ids import Millis
 from userstream.kernel.secret import Secret
-from userstream.venues.binance.errors import REACTIONS, WHAT_TO_CHECK, error_of, is_keyless_error, is_success, refusal_of
+from userstream.venues.binance.errors import REACTIONS, WHAT_TO_CHECK, error_of, is_keyless_error, is_success, pause_ms, refusal_of
 from userstream.wire.request import HttpResponse
 
 NOW = Millis(1_790_000_000_000)
@@ -182,3 +182,23 @@ def test_any_answer_has_a_reaction(status: int, body: bytes, retry_after: str, r
     error = error_of(response, "GET /x", repeatable=repeatable, venue_now=NOW)
     assert str(error).isprintable()
     assert not (repeatable and isinstance(error, OutcomeUnknown))
+
+
+@pytest.mark.parametrize(
+    ("response", "pause"),
+    [
+        (refusal(-1003, status=429, retry_after="7"), 7_000),
+        (refusal(-1003, status=429), 60_000),
+        (refusal(-1003, status=418), 120_000),
+        (refusal(-1003, status=429, retry_after="9" * 25), 3 * 24 * 3600 * 1000),
+        (HttpResponse(status=418, body=b'{"code":-1003,"msg":"Way too many requests; IP banned until 1790000900000."}'), 900_000),
+        (HttpResponse(status=403, body=b"<html>waf</html>"), 60_000),
+        (refusal(-2015, status=403), 0),
+        (refusal(-1008, status=503, retry_after="5"), 0),
+        (refusal(-2015, status=401), 0),
+        (HttpResponse(status=200, body=b"{}"), 0),
+        (HttpResponse(status=0, body=b"no answer"), 0),
+    ],
+)
+def test_only_limits_bans_and_the_firewall_silence_everybody(response: HttpResponse, pause: int) -> None:
+    assert pause_ms(response, Millis(1_790_000_000_000)) == pause

@@ -28,7 +28,7 @@ from userstream.kernel.ids import Millis
 from userstream.kernel.secret import Secret
 from userstream.venues.binance.futures import NEVER, FuturesSession
 from userstream.wire.request import HttpResponse
-from userstream.wire.session import Call, Connect, Effect, Emit, GiveUp, Opened, Ping, Reset, Send
+from userstream.wire.session import Call, Connect, Effect, Emit, GiveUp, Opened, Ping, Reset, Send, Troubled
 from userstream.wire.venue import Credentials
 
 MINUTE = 60_000
@@ -319,7 +319,9 @@ def test_a_failed_first_call_is_repeated_with_growing_waits(trouble: HttpRespons
     run.open()
     waits = []
     for _ in range(9):
-        assert run.respond("listen_key", trouble) == []
+        [told] = run.respond("listen_key", trouble)
+        assert isinstance(told, Troubled)
+        assert told.reason.startswith("POST /fapi/v1/listenKey" if trouble.status else "cannot reach ")
         waits.append(run.session.deadline() - run.now)
         assert run.session.tick(Millis(run.session.deadline() - 1)) == []
         run.now = run.session.deadline()
@@ -327,6 +329,16 @@ def test_a_failed_first_call_is_repeated_with_growing_waits(trouble: HttpRespons
     for wait, full in zip(waits, [1, 2, 4, 8, 16, 32, 60, 60, 60], strict=True):
         assert full * 500 <= wait <= full * 1000
     assert the_only(Connect, run.respond("listen_key", KEY_ANSWER)) is not None
+
+
+def test_the_waits_for_a_key_are_those_of_the_settings() -> None:
+    run = Run(first_delay_ms=200, max_delay_ms=500)
+    run.open()
+    for full in (200, 400, 500, 500):
+        run.respond("listen_key", answer(b"", 503))
+        assert full / 2 <= run.session.deadline() - run.now <= full
+        run.now = run.session.deadline()
+        run.session.tick(run.now)
 
 
 @pytest.mark.parametrize(("response", "least"), [(refusal(-1003, status=429, retry_after="30"), 30_000), (answer(b"", 418), 120_000)])

@@ -87,7 +87,12 @@ def read(question: Question, response: HttpResponse) -> Answer:
             {"symbol": "BTCUSDT", "startTime": str(SINCE), "endTime": str(UNTIL), "limit": "1000"},
         ),
         (AskFills(BTC, SINCE, UNTIL, "5"), "/fapi/v1/userTrades", 5, {"symbol": "BTCUSDT", "fromId": "5", "limit": "1000"}),
-        (AskOrderFills(BTC, OrderId("77")), "/fapi/v1/userTrades", 5, {"symbol": "BTCUSDT", "orderId": "77", "limit": "1000"}),
+        (
+            AskOrderFills(BTC, OrderId("77"), SINCE, UNTIL),
+            "/fapi/v1/userTrades",
+            5,
+            {"symbol": "BTCUSDT", "orderId": "77", "startTime": str(SINCE), "endTime": str(UNTIL), "limit": "1000"},
+        ),
         (
             AskMovements(SINCE, UNTIL),
             "/fapi/v1/income",
@@ -150,7 +155,7 @@ def test_the_facts_of_each_answer() -> None:
     assert facts(AskOpenOrders(conditional=True), b"[%b]" % ALGO) == [OrderChanged]
     assert facts(AskOrder(BTC, OrderId("1"), False), ORDER) == [OrderChanged]
     assert facts(AskOrder(BTC, OrderId("1"), True), ALGO) == [OrderChanged]
-    assert facts(AskOrderFills(BTC, OrderId("1")), b"[%b]" % TRADE) == [Filled]
+    assert facts(AskOrderFills(BTC, OrderId("1"), SINCE, UNTIL), b"[%b]" % TRADE) == [Filled]
     assert facts(AskMovements(SINCE, UNTIL), b"[%b]" % FUNDING) == [BalanceMoved]
     assert facts(AskBalances(), b"[]") == []
 
@@ -268,7 +273,7 @@ class Venue:
             case AskMovements():
                 rows = [changed(FUNDING, tranId=number, time=time) for number, time in self.rows(told, "-")]
             case AskOrderFills():
-                rows = [changed(TRADE, id=number, time=time) for number, time in self.rows({"limit": "1000"}, "-")]
+                rows = [changed(TRADE, id=number, time=time) for number, time in self.rows(told, "-")]
             case _:
                 rows = [changed(TRADE, id=number, time=time) for number, time in self.rows(told, "fromId")]
         return answer(b"[%b]" % b",".join(rows))
@@ -305,7 +310,7 @@ STEPS = st.integers(0, 40 * DAY_MS)
 def test_every_fill_order_and_movement_of_a_long_time_is_found(times: list[int], since: int) -> None:
     start = Millis(NOW - since)
     moved = Venue(times).ask_all(AskMovements(start, NOW))
-    found = {event.movement_id.rpartition("|")[2] for event in moved if isinstance(event, BalanceMoved)}
+    found = {event.movement_id.rpartition(":")[2] for event in moved if isinstance(event, BalanceMoved)}
     assert sorted(found, key=int) == ids_between(Venue(times), start, NOW)
     venue = Venue(times)
     assert sorted(ids_of(venue.ask_all(AskFills(BTC, start, NOW))), key=int) == ids_between(venue, start, NOW)
@@ -349,4 +354,11 @@ def test_movements_come_page_by_page() -> None:
 
 def test_an_order_of_more_fills_than_a_page_holds_is_read_on_in_the_symbols_history() -> None:
     venue = Venue([AS_OF - 3_000 + number for number in range(2_500)])
-    assert len(ids_of(venue.ask_all(AskOrderFills(BTC, OrderId("3300012345"))))) == 2_500
+    question = AskOrderFills(BTC, OrderId("3300012345"), Millis(AS_OF - 60 * DAY_MS), AS_OF)
+    assert len(ids_of(venue.ask_all(question))) == 2_500
+
+
+def test_the_fills_of_an_order_are_asked_for_all_of_its_life_window_by_window() -> None:
+    venue = Venue([AS_OF - day * DAY_MS for day in range(40, 0, -3)])
+    question = AskOrderFills(BTC, OrderId("3300012345"), Millis(AS_OF - 40 * DAY_MS), AS_OF)
+    assert len(ids_of(venue.ask_all(question))) == 14

@@ -78,6 +78,7 @@ def test_an_ed25519_key_signs_also_from_a_single_line(written_out: bool) -> None
         (pem(ED25519_KEY)[:60], "whole"),
         ("-----BEGIN NONSENSE-----\nQUJD\n-----END NONSENSE-----", "whole"),
     ],
+    ids=["nothing", "blanks", "with a password", "of another kind", "cut off", "no key"],
 )
 def test_what_cannot_sign_is_refused_without_showing_it(secret: str, words: str) -> None:
     with pytest.raises(SettingsError, match=f"api_secret.*{words}") as caught:

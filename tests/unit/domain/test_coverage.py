@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tests.support.events import filled, gap_opened, gap_repaired, snapshot_taken, stream_changed
 from tests.support.records import some_event
-from userstream.adapters.coverage import Coverage, CoverageState, fold_coverage
+from userstream.domain.coverage import Coverage, CoverageState, fold_coverage
 from userstream.domain.events import Event, GapOpened, stamp
 
 PROVEN, STREAM_ONLY, KNOWN_GAP, REPAIRED = CoverageState
@@ -52,6 +52,25 @@ def test_a_snapshot_proves_what_lies_before_it_and_not_before_the_beginning() ->
     assert spans_after(LIVE, snapshot_taken(proven_until=150)) == [(100, 150, PROVEN), (150, None, STREAM_ONLY)]
     assert spans_after(LIVE, snapshot_taken(proven_until=90)) == [(100, None, STREAM_ONLY)]
     assert spans_after(LIVE, snapshot_taken(proven_until=0)) == [(100, None, STREAM_ONLY)]
+
+
+def test_what_nobody_keeps_any_more_stays_a_gap_for_ever() -> None:
+    lost = snapshot_taken(started_time=320, proven_until=310, read_since=250, lost_since=150)
+    told = (LIVE, snapshot_taken(proven_until=150), gap_opened(since=160), lost, gap_repaired(since=160, until=305, read_since=250))
+    later = snapshot_taken(started_time=410, proven_until=400, read_since=300)
+    assert spans_after(*told, later) == [
+        (100, 150, PROVEN),
+        (150, 250, KNOWN_GAP),
+        (250, 305, REPAIRED),
+        (305, 400, PROVEN),
+        (400, None, STREAM_ONLY),
+    ]
+
+
+def test_a_gap_that_nobody_can_read_any_more_ends_all_the_same() -> None:
+    lost = snapshot_taken(started_time=320, proven_until=310, read_since=160, lost_since=150)
+    told = (LIVE, snapshot_taken(proven_until=150), gap_opened(since=160), lost, gap_repaired(since=160, until=305, read_since=160))
+    assert spans_after(*told) == [(100, 150, PROVEN), (150, 160, KNOWN_GAP), (160, 305, REPAIRED), (305, None, STREAM_ONLY)]
 
 
 def test_a_snapshot_can_be_the_beginning() -> None:
@@ -145,3 +164,9 @@ def test_nothing_after_the_last_open_gap_is_called_complete(events: list[Event],
     ]
     spans = fold_coverage(Coverage(), numbered([*events, gap, *later])).spans
     assert all(span.state is KNOWN_GAP for span in spans if span.until is None or span.until > since)
+
+
+def test_a_snapshot_proves_no_more_than_it_read() -> None:
+    told = spans_after(LIVE, snapshot_taken(proven_until=150, read_since=120))
+    assert told == [(100, 120, STREAM_ONLY), (120, 150, PROVEN), (150, None, STREAM_ONLY)]
+    assert spans_after(LIVE, snapshot_taken(proven_until=150, read_since=160)) == [(100, None, STREAM_ONLY)]

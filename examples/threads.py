@@ -1,0 +1,38 @@
+"""An account read from ordinary threads, without async: `python examples/threads.py`, Ctrl-C ends it."""
+
+import asyncio
+import contextlib
+import threading
+
+import userstream
+from userstream.runtime.live import SyncAccount
+
+
+def trade_diary(account: SyncAccount) -> None:
+    """Blocks between fills; ends when the account is stopped."""
+    for fill in account.events(types={userstream.Filled}):
+        assert isinstance(fill, userstream.Filled)
+        print("diary:", fill.side, fill.quantity, fill.symbol, "- USDT", account.balances["USDT"].total, flush=True)
+
+
+def watch(account: SyncAccount, ended: threading.Event) -> None:
+    while not ended.wait(2):
+        print("watch:", account.health.state, len(account.orders.open()), "open orders,", account.positions, flush=True)
+
+
+async def main() -> None:
+    ended = threading.Event()
+    async with userstream.paper("binance-usdm", balances={"USDT": 10_000}, rate=20) as account:
+        beside = account.sync()
+        threads = [threading.Thread(target=trade_diary, args=[beside]), threading.Thread(target=watch, args=[beside, ended])]
+        for thread in threads:
+            thread.start()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+
+if __name__ == "__main__":
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(main())

@@ -1,0 +1,74 @@
+"""A user of ccxt pro: the loops of its manual, `while True: await watch_...()`, and once more after an error."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from decimal import Decimal
+from functools import partial
+from importlib import import_module
+from typing import Any
+
+from .told import Place, Witness, read_place
+
+RETRY_S = 0.2
+
+
+def make_client(place: Place) -> Any:
+    """The client for USD-M with its private addresses at the exchange."""
+    options = {"fetchCurrencies": False, "fetchMarkets": {"types": ["linear"]}}
+    streaming = {"keepAlive": int(place.watch_s * 1000 / 3)}
+    keys = {"apiKey": place.api_key, "secret": place.api_secret}
+    client = import_module("ccxt.pro").binanceusdm({**keys, "enableRateLimit": False, "options": options, "streaming": streaming})
+    addresses = client.urls["api"]
+    for name, address in addresses.items():
+        if isinstance(address, str):
+            addresses[name] = f"{place.rest_url}/fapi/{address.rpartition('/')[2]}"
+    addresses["ws"] = {"linear": f"{place.ws_url}/ws", "ws-api": {"linear": place.ws_url}}
+    return client
+
+
+def exact(number: float | None) -> str:
+    """The shortest decimal that reads as this float: what the client was sent."""
+    return f"{Decimal(str(number or 0)):f}"
+
+
+def tell_trade(client: Any, witness: Witness, trade: Any) -> None:
+    symbol = client.market_id(trade["symbol"])
+    prices = {"price": exact(trade["price"]), "quantity": exact(trade["amount"])}
+    witness.fill(symbol=symbol, trade_id=trade["id"], order_id=trade["order"], **prices)
+
+
+def tell_order(client: Any, witness: Witness, order: Any) -> None:
+    witness.order(symbol=client.market_id(order["symbol"]), order_id=order["id"], status=order["status"], filled=exact(order["filled"]))
+
+
+def tell_position(client: Any, witness: Witness, position: Any) -> None:
+    amount = exact(position["contracts"])
+    signed = f"-{amount}" if position["side"] == "short" else amount
+    witness.position(symbol=client.market_id(position["symbol"]), side="both", amount=signed)
+
+
+async def read(watch: Callable[[], Awaitable[Any]], tell: Callable[[Any], None], place: Place, witness: Witness) -> None:
+    """What the manual shows: wait for what is new, work, call again; an error is looked at and the call is made again."""
+    while True:
+        try:
+            for each in await watch():
+                tell(each)
+            await asyncio.sleep(place.work_s)
+        except Exception as error:
+            # the manual's own loop: whatever it was, call again
+            witness.trouble(f"{type(error).__name__}: {error}")
+            await asyncio.sleep(RETRY_S)
+
+
+async def watch_all(place: Place, witness: Witness) -> None:
+    client = make_client(place)
+    await client.load_markets()
+    topics = ((client.watch_my_trades, tell_trade), (client.watch_orders, tell_order), (client.watch_positions, tell_position))
+    witness.ready()
+    await asyncio.gather(*(read(watch, partial(tell, client, witness), place, witness) for watch, tell in topics))
+
+
+if __name__ == "__main__":
+    asyncio.run(watch_all(read_place(), Witness()))

@@ -1,0 +1,185 @@
+"""One run: a client's program at a paper exchange of its own, a script, and the verdict. Runs of a wave begin together when all are ready,
+so that the beginning of one client costs no other client any time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AsyncExitStack, suppress
+from typing import Final
+
+import msgspec
+
+from userstream.adapters.clock import SystemClock
+from userstream.entry.chaos.clients import Found, start_program
+from userstream.entry.chaos.exchange import ChaosExchange
+from userstream.entry.chaos.scoreboard import Score, find_differences, is_complete, judge_fills
+from userstream.entry.chaos.scripts import ChaosScript
+from userstream.entry.chaos.sightings import FillKey, Sightings
+
+START_MS: Final = 90_000
+HELLO_MS: Final = 10_000
+PROBE_MS: Final = 4_000
+PAUSE_MS: Final = 300
+LOOK_MS: Final = 100
+STEP_MS: Final = 20
+REST_MS: Final = 500
+STOP_S: Final = 3.0
+SIDE_BY_SIDE: Final = 20
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """Who lives through what."""
+
+    found: Found
+    script: ChaosScript
+    seed: int
+
+    @property
+    def score(self) -> Score:
+        """The empty score of this run."""
+        return Score(client=self.found.client.name, script=self.script.name, seed=self.seed)
+
+
+def make_plans(found: Sequence[Found], scripts: Sequence[ChaosScript], seeds: int) -> tuple[Plan, ...]:
+    """Every installed client through every script with the seeds 0 to `seeds - 1`; scripts of like length stand together."""
+    ordered = sorted(scripts, key=lambda script: (script.length_ms + script.patience_ms, script.name))
+    installed = [each for each in found if each.version is not None]
+    return tuple(Plan(found=each, script=script, seed=seed) for seed in range(seeds) for script in ordered for each in installed)
+
+
+def waves_of(plans: Sequence[Plan]) -> Iterator[Sequence[Plan]]:
+    """Runs that are played side by side."""
+    for first in range(0, len(plans), SIDE_BY_SIDE):
+        yield plans[first : first + SIDE_BY_SIDE]
+
+
+async def play_wave(plans: Sequence[Plan], clock: SystemClock) -> list[Score]:
+    """Plays runs side by side; they begin together when all are ready."""
+    async with AsyncExitStack() as stack:
+        runs = [await stack.enter_async_context(Run(plan, clock)) for plan in plans]
+        await asyncio.gather(*(run.prepare() for run in runs))
+        return list(await asyncio.gather(*(run.play() for run in runs)))
+
+
+class Run:
+    """One client, one script, one seed. Owns the exchange and the process: use it as a context manager."""
+
+    def __init__(self, plan: Plan, clock: SystemClock) -> None:
+        self._plan, self._clock = plan, clock
+        self._exchange = ChaosExchange(plan.script, plan.seed)
+        self._sightings = Sightings()
+        self._stack = AsyncExitStack()
+        self._last_words = b""
+        self._process: asyncio.subprocess.Process | None = None
+        self._is_up = False
+
+    async def __aenter__(self) -> Run:
+        try:
+            await self._start()
+        except BaseException:
+            await self._stack.aclose()
+            raise
+        return self
+
+    async def _start(self) -> None:
+        exchange = await self._stack.enter_async_context(self._exchange)
+        file = self._plan.script.file
+        process = await start_program(self._plan.found, exchange.place, exchange.key, work_ms=file.work_ms, life_s=file.life_s)
+        self._process = process
+        self._stack.push_async_callback(self._stop)
+        assert process.stdout is not None and process.stderr is not None
+        self._readers = (
+            self._clock.spawn(self._read(process.stdout, self._sightings.take), "chaos output"),
+            self._clock.spawn(self._read(process.stderr, self._note), "chaos errors"),
+        )
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stack.aclose()
+
+    async def prepare(self) -> None:
+        """Waits until the client listens and its user saw a first fill. Where that never comes, nothing is played and nothing judged."""
+        if not await self._until(lambda: self._sightings.is_ready and self._exchange.has_listener, START_MS):
+            return
+        await self._clock.sleep(REST_MS)
+        key = await self._probe("hello")
+        self._is_up = await self._until(lambda: self._sightings.saw(key), HELLO_MS)
+        await self._clock.sleep(REST_MS)
+
+    async def play(self) -> Score:
+        """Plays the script, waits as long as the client may need, looks at what the user was told, and asks for a last sign of life."""
+        if not self._is_up:
+            return msgspec.structs.replace(self._plan.score, is_judged=False, recovered=False, note=self._excuse())
+        await self._play_script()
+        await self._until(lambda: is_complete(self._exchange.books, self._sightings), self._plan.script.patience_ms)
+        await self._clock.sleep(REST_MS)
+        differences = find_differences(self._exchange.books, self._sightings)
+        key = await self._probe("sign-of-life")
+        await self._until(lambda: self._sightings.saw(key), PROBE_MS)
+        await self._clock.sleep(REST_MS)
+        score = msgspec.structs.replace(
+            self._plan.score,
+            wrong=len(differences),
+            recovered=self._sightings.saw(key),
+            troubles=len(self._sightings.troubles),
+            note=self._end_of_program() or "; ".join(differences[:3]),
+        )
+        return judge_fills(self._exchange.books, self._sightings, score)
+
+    async def _play_script(self) -> None:
+        script, seed, begun = self._plan.script, self._plan.seed, self._clock.now()
+        self._exchange.begin()
+        after, end = -1, script.length_for(seed)
+        while after < end:
+            since = min(self._clock.now() - begun, end)
+            for action in script.due(after, since, seed):
+                self._exchange.act(action)
+            after = since
+            await self._clock.sleep(STEP_MS)
+        self._exchange.end()
+
+    async def _probe(self, name: str) -> FillKey:
+        self._exchange.place_probe(name)
+        await self._clock.sleep(PAUSE_MS)
+        return self._exchange.fill_probe(name)
+
+    async def _until(self, holds: Callable[[], bool], limit_ms: int) -> bool:
+        """Waits until something holds, so long at most, or until the program is no more. Says whether it held."""
+        end = self._clock.now() + limit_ms
+        while not holds():
+            if self._clock.now() >= end or self._end_of_program():
+                return False
+            await self._clock.sleep(LOOK_MS)
+        return True
+
+    def _excuse(self) -> str:
+        listens = "it listens" if self._exchange.has_listener else "it does not listen"
+        said = f", last error: {self._sightings.troubles[-1]}" if self._sightings.troubles else ""
+        return self._end_of_program() or f"not one fill came through before the first fault ({listens}{said})"
+
+    def _end_of_program(self) -> str:
+        """Why the program is no more; empty while it runs."""
+        if self._process is None or self._process.returncode is None:
+            return ""
+        return f"the program ended: {self._last_words.decode(errors='replace').strip()[:200]}"
+
+    async def _read(self, stream: asyncio.StreamReader, take: Callable[[bytes], None]) -> None:
+        async for line in stream:
+            take(line)
+
+    def _note(self, line: bytes) -> None:
+        self._last_words = line if line.strip() else self._last_words
+
+    async def _stop(self) -> None:
+        """The program is asked to end, then made to; nothing it says on its way is a sighting."""
+        assert self._process is not None
+        with suppress(ProcessLookupError):
+            self._process.terminate()
+        try:
+            await asyncio.wait_for(self._process.wait(), STOP_S)
+        except TimeoutError:
+            with suppress(ProcessLookupError):
+                self._process.kill()
+            await self._process.wait()
+        for reader in self._readers:
+            reader.cancel()

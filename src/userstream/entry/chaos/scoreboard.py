@@ -1,0 +1,162 @@
+"""The judge: what a user saw against the exchange's own books. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
+from typing import Self
+
+import msgspec
+
+from userstream.entry.chaos.sightings import FillKey, LegKey, OrderKey, OrderState, Sightings, state_of
+
+Row = Mapping[str, object]
+ZERO = Decimal(0)
+
+
+class BookFill(msgspec.Struct, frozen=True, kw_only=True):
+    """A fill in the books; `time_ms` is when it was executed (ms since 1970)."""
+
+    price: Decimal
+    quantity: Decimal
+    time_ms: int
+
+
+class Books(msgspec.Struct, frozen=True, kw_only=True):
+    """What really happened on an account."""
+
+    fills: dict[FillKey, BookFill]
+    orders: dict[OrderKey, OrderState]
+    legs: dict[LegKey, Decimal]
+
+
+def read_books(truth: Mapping[str, object]) -> Books:
+    """The books out of what `GET control_url/truth/ACCOUNT` answers."""
+    fills, orders, positions = (msgspec.convert(truth[name], list[dict[str, object]]) for name in ("fills", "orders", "positions"))
+    return Books(
+        fills={(str(row["symbol"]), str(row["trade_id"])): _book_fill(row) for row in fills},
+        orders={(str(row["symbol"]), str(row["order_id"])): _book_order(row) for row in orders},
+        legs={(str(row["symbol"]), str(row["position_side"])): _amount(row, "amount") for row in positions},
+    )
+
+
+def _book_fill(row: Row) -> BookFill:
+    return BookFill(price=_amount(row, "price"), quantity=_amount(row, "quantity"), time_ms=int(str(row["time"])))
+
+
+def _book_order(row: Row) -> OrderState:
+    return (state_of(str(row["status"])), _amount(row, "filled_quantity"))
+
+
+def _amount(row: Row, name: str) -> Decimal:
+    return Decimal(str(row[name]))
+
+
+class Score(msgspec.Struct, frozen=True, kw_only=True):
+    """How one client came through one script with one seed, or, as a total, through all.
+
+    lost: fills the user was never told of. doubled: fills told more often than once, each copy counted. invented: fills nobody made.
+    wrong: orders and legs whose last told state was not that of the books when the script and the patience after it were over, and
+    fills told with another price or quantity. stale_ms: the longest time from an execution until the user saw it, of the fills seen.
+    recovered: the user saw a fill made after everything else, without a restart of its program.
+    """
+
+    client: str
+    script: str
+    seed: int = 0
+    is_judged: bool = True
+    fills: int = 0
+    lost: int = 0
+    doubled: int = 0
+    invented: int = 0
+    wrong: int = 0
+    stale_ms: int = 0
+    recovered: bool = True
+    troubles: int = 0
+    note: str = ""
+
+    @property
+    def is_flawless(self) -> bool:
+        """Zeros in every column, and the client is alive at the end."""
+        return self.is_judged and self.recovered and not (self.lost or self.doubled or self.invented or self.wrong)
+
+    def plus(self, other: Self) -> Self:
+        """Both together; what could not be judged adds nothing but its note."""
+        if not other.is_judged:
+            return self
+        return msgspec.structs.replace(
+            self,
+            fills=self.fills + other.fills,
+            lost=self.lost + other.lost,
+            doubled=self.doubled + other.doubled,
+            invented=self.invented + other.invented,
+            wrong=self.wrong + other.wrong,
+            stale_ms=max(self.stale_ms, other.stale_ms),
+            recovered=self.recovered and other.recovered,
+            troubles=self.troubles + other.troubles,
+        )
+
+
+def total_of(client: str, scores: Iterable[Score]) -> Score:
+    """The total line of a client. Judged when at least one run was."""
+    own = [score for score in scores if score.client == client]
+    total = Score(client=client, script="all", is_judged=any(score.is_judged for score in own))
+    for score in own:
+        total = total.plus(score)
+    return total
+
+
+def find_differences(books: Books, sightings: Sightings) -> tuple[str, ...]:
+    """Orders and legs that the user was last told otherwise than the books have them, in words. An order never told of is wrong; a flat
+    leg need not be told."""
+    orders = [
+        f"order {'/'.join(key)}: told {_words(sightings.orders.get(key))}, is {_words(books.orders.get(key))}"
+        for key in sorted(books.orders.keys() | sightings.orders.keys())
+        if sightings.orders.get(key) != books.orders.get(key)
+    ]
+    legs = [
+        f"position {'/'.join(key)}: told {sightings.legs.get(key, ZERO)}, is {books.legs.get(key, ZERO)}"
+        for key in sorted(books.legs.keys() | sightings.legs.keys())
+        if sightings.legs.get(key, ZERO) != books.legs.get(key, ZERO)
+    ]
+    return (*orders, *legs)
+
+
+def _words(state: OrderState | None) -> str:
+    return "nothing" if state is None else f"{state[0]} {state[1]}"
+
+
+def is_complete(books: Books, sightings: Sightings) -> bool:
+    """Every fill is told and every order and leg is right: nothing is left to wait for."""
+    return books.fills.keys() <= {fill.key for fill in sightings.fills} and not find_differences(books, sightings)
+
+
+def judge_fills(books: Books, sightings: Sightings, score: Score) -> Score:
+    """The score with the columns of the fills."""
+    copies = Counter(fill.key for fill in sightings.fills)
+    seen = [(fill, books.fills[fill.key]) for fill in sightings.fills if fill.key in books.fills]
+    other = {fill.key for fill, real in seen if (fill.price, fill.quantity) != (real.price, real.quantity)}
+    return msgspec.structs.replace(
+        score,
+        fills=len(books.fills),
+        lost=len(books.fills.keys() - copies.keys()),
+        doubled=sum(count - 1 for key, count in copies.items() if key in books.fills),
+        invented=len(copies.keys() - books.fills.keys()),
+        wrong=score.wrong + len(other),
+        stale_ms=worst_staleness(books, sightings),
+    )
+
+
+def worst_staleness(books: Books, sightings: Sightings) -> int:
+    """The longest way (ms) of a fill from its execution to the first time the user saw it; 0 where none was seen."""
+    first: dict[FillKey, int] = {}
+    for fill in sightings.fills:
+        first.setdefault(fill.key, fill.at_ms)
+    ways = [at_ms - books.fills[key].time_ms for key, at_ms in first.items() if key in books.fills]
+    return max((*ways, 0))
+
+
+def are_flawless(scores: Sequence[Score], client: str) -> bool:
+    """Whether a client has zeros in every column of every run."""
+    return all(score.is_flawless for score in scores if score.client == client)

@@ -1,0 +1,132 @@
+"""`userstream audit`: the completeness certificate of an account, and whether it has a hole."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Final
+
+import msgspec
+from cyclopts import Parameter
+
+from userstream.domain.certificate import Certificate, Interval, certify, public_certificate
+from userstream.domain.events import Mismatch
+from userstream.entry.cli.output import say, show_time
+from userstream.entry.cli.stores import require_store
+from userstream.kernel.errors import SettingsError, nearest
+from userstream.kernel.ids import AccountId, Millis
+
+STORE: Final = Path("userstream.db")
+WIDE: Final = 160
+NOT_MILLISECONDS: Final = range(10_000_000, 100_000_000_000)
+"""As milliseconds these would be days of 1970 to 1973: meant are seconds, or a date without dashes."""
+
+
+def audit(
+    account: Annotated[str, Parameter(help="The account's name in the store.")],
+    *,
+    store: Annotated[Path, Parameter(help="The database file.")] = STORE,
+    from_: Annotated[str | None, Parameter(name="--from", help="ISO date or time (UTC if it does not say), or milliseconds.")] = None,
+    until: Annotated[str | None, Parameter(help="As --from; what lies at it is outside. Without it: up to the last thing known.")] = None,
+    json: Annotated[bool, Parameter(help="One JSON object.")] = False,
+) -> int:
+    """Print the completeness certificate of an account: what is proven, what only the stream told, what is missing.
+
+    Works while another process writes the store. Exits with 1 when a hole (a gap that is not repaired, or time of which nothing is known)
+    lies in the interval, or a mismatch is open. Example: `userstream audit alice --store userstream.db --from 2026-01-31`
+    """
+    since_ms, until_ms = _read_time("--from", from_), _read_time("--until", until)
+    require_store(store)
+    certificate = asyncio.run(_audit(store, account, since_ms, until_ms))
+    if json:
+        say(msgspec.json.encode(public_certificate(certificate)).decode())
+    else:
+        _show(certificate)
+    return 0 if certificate.is_whole else 1
+
+
+def _read_time(option: str, text: str | None) -> Millis | None:
+    if text is None:
+        return None
+    if text.isdecimal() and text.isascii():
+        if int(text) in NOT_MILLISECONDS:
+            raise SettingsError(f"{option} {text} are no milliseconds since 1970, those have 13 digits today: add 000, or write 2026-01-31")
+        return Millis(int(text))
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise SettingsError(f"{option} {text!r} is no time: write 2026-01-31, 2026-01-31T09:30:00Z, or milliseconds since 1970") from None
+    return Millis(round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1_000))
+
+
+async def _audit(store: Path, account: str, since: Millis | None, until: Millis | None) -> Certificate:
+    from userstream.adapters.clock import SystemClock
+    from userstream.adapters.sqlite_evidence import SqliteEvidence
+
+    clock = SystemClock()
+    await _check_account(store, account)
+    for option, moment in (("--from", since), ("--until", until)):
+        if moment is not None and moment > clock.wall():
+            raise SettingsError(f"{option} {show_time(moment)} lies in the future")
+    evidence = await SqliteEvidence(store, clock).gather(AccountId(account))
+    try:
+        return certify(evidence, since, until)
+    except ValueError as error:
+        raise SettingsError(f"--from and --until: {error}") from None
+
+
+async def _check_account(store: Path, account: str) -> None:
+    from userstream.adapters.sqlite import open_reader
+
+    reader = open_reader(store)
+    try:
+        known = await reader.accounts()
+    finally:
+        await reader.close()
+    if account not in known:
+        hint = f"{nearest(account, known)} (known: {', '.join(known)})" if known else "it knows none yet"
+        raise SettingsError(f"there is no account {account!r} in {store}; {hint}")
+
+
+# --- for people ---
+
+
+def _show(certificate: Certificate) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(highlight=False, markup=False)
+    if not console.is_terminal:
+        console.width = WIDE  # a pipe has no edge: nothing is cut off there
+    console.print(f"{certificate.account} on {certificate.venue or 'an unknown venue'}, venue time in UTC")
+    table = Table("from", "until", "state", "fills")
+    for interval in certificate.intervals:
+        grows = certificate.is_growing and interval is certificate.intervals[-1]
+        table.add_row(
+            show_time(interval.since), f"{show_time(interval.until)}{' (growing)' if grows else ''}", interval.state, _fills(interval)
+        )
+    console.print(table)
+    for mismatch in certificate.mismatches:
+        console.print(f"mismatch: {_sentence(mismatch)}")
+    console.print(_verdict(certificate))
+
+
+def _fills(interval: Interval) -> str:
+    count = sum(interval.fills.values())
+    return f"{count} ({', '.join(f'{source} {number}' for source, number in interval.fills.items())})" if count else "0"
+
+
+def _sentence(mismatch: Mismatch) -> str:
+    cause = f", found by {mismatch.cause}" if mismatch.cause else ""
+    since = f", since {show_time(mismatch.since)}" if mismatch.since else ""
+    return f"{mismatch.subject} {mismatch.key}: ours {mismatch.ours}, theirs {mismatch.theirs}{since}{cause}"
+
+
+def _verdict(certificate: Certificate) -> str:
+    if not certificate.is_whole:
+        return f"NOT WHOLE: {len(certificate.holes)} holes, {len(certificate.mismatches)} open mismatches"
+    if certificate.complete_since is None:
+        return "no hole; nothing is proven yet, all is the stream's word"
+    proven = f"every fill from {show_time(certificate.complete_since)} to {show_time(certificate.proven_until or 0)} is in"
+    return f"WHOLE: {proven}; what follows is the stream's word"

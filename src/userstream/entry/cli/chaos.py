@@ -1,0 +1,161 @@
+"""`userstream chaos`: the conformance kit as a command."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import msgspec
+from cyclopts import Parameter
+
+from userstream.entry.cli.output import say
+from userstream.kernel.errors import SettingsError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from userstream.entry.chaos.clients import Found
+    from userstream.entry.chaos.scoreboard import Score
+    from userstream.entry.chaos.scripts import ChaosScript
+
+MOST_SEEDS = 1_000
+WIDTH = 120
+COLUMNS = ("client", "script", "fills", "lost", "doubled", "invented", "wrong", "worst staleness", "recovered")
+
+
+def chaos(
+    *,
+    against: Annotated[list[str] | None, Parameter(help="Only these clients; without it, all that are installed.")] = None,
+    script: Annotated[list[str] | None, Parameter(help="Only these fault scripts; without it, all.")] = None,
+    seeds: Annotated[int, Parameter(help="How often each script is played, each time with another seed.")] = 1,
+    python: Annotated[Path | None, Parameter(help="The Python of an environment that has the other clients.")] = None,
+    scripts: Annotated[bool, Parameter(name="--list", help="Only list the scripts and the clients.")] = False,
+    json: Annotated[bool, Parameter(help="Print the scores as one JSON object.")] = False,
+) -> int:
+    """Run clients through fault scripts at the paper exchange, and compare what their users saw with the exchange's books.
+
+    Exit code 1 when this package's own client has anything but zeros, or when a client asked for by name is not installed.
+
+    Example: `userstream chaos --against userstream --against ccxt --script cut`
+    """
+    from userstream.entry.chaos.clients import find_clients, find_versions
+    from userstream.entry.chaos.scripts import find_scripts
+
+    if not 1 <= seeds <= MOST_SEEDS:
+        raise SettingsError(f"--seeds {seeds} must be between 1 and {MOST_SEEDS}")
+    chosen, clients = find_scripts(script or ()), find_clients(against or ())
+    found = asyncio.run(find_versions(clients, str(python or sys.executable)))
+    if scripts:
+        return _list(chosen, found, json=json)
+    try:
+        scores = asyncio.run(_play(found, chosen, seeds))
+    except asyncio.CancelledError:
+        return 1
+    if json:
+        say(msgspec.json.encode(_report(found, scores)).decode())
+    else:
+        _print_table(found, scores)
+    return _exit_code(found, scores, asked=bool(against))
+
+
+async def _play(found: tuple[Found, ...], chosen: tuple[ChaosScript, ...], seeds: int) -> list[Score]:
+    """Plays wave after wave, with a bar on standard error while a person looks on."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from userstream.adapters.clock import SystemClock
+    from userstream.entry.chaos.runs import make_plans, play_wave, waves_of
+
+    playing = asyncio.current_task()
+    assert playing is not None
+    # asked to end, it still ends the programs it started
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, playing.cancel)
+    plans, scores = make_plans(found, chosen, seeds), list["Score"]()
+    with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as progress:
+        bar = progress.add_task("runs", total=len(plans))
+        for wave in waves_of(plans):
+            scores += await play_wave(wave, SystemClock())
+            progress.update(bar, completed=len(scores))
+    return scores
+
+
+def _list(chosen: tuple[ChaosScript, ...], found: tuple[Found, ...], *, json: bool) -> int:
+    if json:
+        told = {"scripts": {each.name: each.file.tests for each in chosen}, "clients": {each.client.name: each.version for each in found}}
+        say(msgspec.json.encode(told).decode())
+        return 0
+    for each in chosen:
+        say(f"{each.name:14} {each.file.tests}")
+    say()
+    for client in found:
+        say(f"{client.client.name:14} {_presence(client)}")
+    return 0
+
+
+def _presence(found: Found) -> str:
+    from userstream.entry.chaos.clients import INSTALL
+
+    return found.version or f"not installed, not counted: {INSTALL}, or --python the Python of an environment that has it"
+
+
+def _report(found: tuple[Found, ...], scores: list[Score]) -> dict[str, object]:
+    from userstream.entry.chaos.scoreboard import total_of
+
+    clients = [
+        {"client": each.client.name, "package": each.client.package, "version": each.version, "total": total_of(each.client.name, scores)}
+        for each in found
+        if each.version is not None
+    ]
+    absent = [each.client.name for each in found if each.version is None]
+    return {"clients": clients, "not_installed": absent, "runs": scores}
+
+
+def _print_table(found: tuple[Found, ...], scores: list[Score]) -> None:
+    from rich.console import Console
+
+    console = Console(width=None if sys.stdout.isatty() else WIDTH)
+    console.print(make_table(found, scores))
+    for each in found:
+        if each.version is None:
+            say(f"{each.client.name}: {_presence(each)}")
+    for score in scores:
+        if score.note:
+            say(f"{score.client}, {score.script}, seed {score.seed}: {score.note}")
+
+
+def make_table(found: tuple[Found, ...], scores: list[Score]) -> Table:
+    """A row for each client and script (and seed), a total line for each client."""
+    from rich.table import Table
+
+    from userstream.entry.chaos.scoreboard import total_of
+
+    table = Table(title="userstream chaos: Binance USD-M, paper exchange", title_justify="left")
+    for name in COLUMNS:
+        table.add_column(name, justify="left" if name in COLUMNS[:2] else "right")
+    for each in found:
+        own = [score for score in scores if score.client == each.client.name]
+        for score in own:
+            name = score.script if score.seed == 0 else f"{score.script} #{score.seed}"
+            table.add_row(*_cells(score, name))
+        if own:
+            table.add_row(*_cells(total_of(each.client.name, own), f"all, {each.version}"), style="bold", end_section=True)
+    return table
+
+
+def _cells(score: Score, script: str) -> tuple[str, ...]:
+    if not score.is_judged:
+        return (score.client, script, *("-" for _ in COLUMNS[2:]))
+    stale = f"{score.stale_ms / 1000:.2f} s" + (" or never" if score.lost else "")
+    counts = (score.fills, score.lost, score.doubled, score.invented, score.wrong)
+    return (score.client, script, *map(str, counts), stale, "yes" if score.recovered else "no")
+
+
+def _exit_code(found: tuple[Found, ...], scores: list[Score], *, asked: bool) -> int:
+    from userstream.entry.chaos.clients import OURS
+    from userstream.entry.chaos.scoreboard import are_flawless
+
+    absent = asked and any(each.version is None for each in found)
+    return 0 if are_flawless(scores, OURS) and not absent else 1

@@ -1,0 +1,53 @@
+"""Takes an account's listen keys out of what is kept and shown: whoever holds one gets the account's events."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from userstream.kernel.secret import Secret
+from userstream.wire.machine import without_key
+
+MASK: Final = b"***"
+SHORTEST_KEY: Final = 8
+"""Shorter words are no keys; to take them out everywhere would spoil the messages."""
+
+
+def _nobody(key: Secret) -> None:
+    return
+
+
+class Veil:
+    """Knows the keys of the open sockets. `on_known` and `on_gone` hear of each, so that logs can hide it too."""
+
+    def __init__(self) -> None:
+        self._keys: dict[Secret, bytes] = {}
+        self._spellings: tuple[bytes, ...] = ()
+        self.on_known: Callable[[Secret], None] = _nobody
+        self.on_gone: Callable[[Secret], None] = _nobody
+
+    def learn(self, keys: Iterable[Secret | None]) -> None:
+        """These are the keys now; others have lost their power, or are no longer ours to know."""
+        now = {key: key.reveal().encode() for key in keys if key is not None and len(key.reveal()) >= SHORTEST_KEY}
+        former, self._keys = self._keys, now
+        self._spellings = tuple(now.values())
+        for key in now.keys() - former.keys():
+            self.on_known(key)
+        for key in former.keys() - now.keys():
+            self.on_gone(key)
+
+    def hide(self, frame: bytes) -> bytes:
+        """The message without any key: ours wherever they stand, others where their name stands before them."""
+        for key in self._spellings:
+            if frame.find(key) >= 0:
+                frame = frame.replace(key, MASK)
+        return without_key(frame)
+
+    def hide_in_part(self, sample: bytes) -> bytes:
+        """As `hide`, of a message that may be cut off in the middle of a key."""
+        hidden = self.hide(sample)
+        for key in self._spellings:
+            cut = next((length for length in range(len(key) - 1, SHORTEST_KEY - 1, -1) if hidden.endswith(key[:length])), 0)
+            if cut:
+                return hidden[:-cut] + MASK
+        return hidden

@@ -1,0 +1,31 @@
+"""The conformance kit as a user calls it: our own client, real processes, zeros in every column."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from typing import Any
+
+
+async def call(*words: str) -> tuple[int, bytes, bytes]:
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(sys.executable, "-m", "userstream", "chaos", *words, stdout=pipe, stderr=pipe)
+    out, err = await asyncio.wait_for(process.communicate(), 55)
+    assert process.returncode is not None
+    assert b"Traceback" not in err, err.decode()
+    return process.returncode, out, err
+
+
+async def test_our_own_client_has_zeros_in_every_column() -> None:
+    scripts = ("cut", "same-fill", "late-report")
+    code, out, err = await call("--against", "userstream", *(word for name in scripts for word in ("--script", name)), "--json")
+    report: Any = json.loads(out)
+    assert (code, err) == (0, b""), report
+    assert report["not_installed"] == []
+    assert {run["script"] for run in report["runs"]} == set(scripts)
+    for run in report["runs"]:
+        assert [run[column] for column in ("lost", "doubled", "invented", "wrong")] == [0, 0, 0, 0], run
+        assert run["is_judged"] and run["recovered"] and run["fills"] >= 4
+    [client] = report["clients"]
+    assert client["total"]["fills"] == sum(run["fills"] for run in report["runs"])

@@ -1,0 +1,201 @@
+"""Runs the simulation on copies of the source in which one safeguard is off: `python -m tests.simulation.mutation`.
+
+Each mutant has a folder and a process of its own, and lives through seed after seed until an invariant does not hold. One that survives
+them all shows a hole in the simulation, or a safeguard that another one makes superfluous.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from tests.simulation.mutants import MUTANTS, Edit, Mutant
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+PACKAGE: Final = "src/userstream"
+SEEDS: Final = 2_000
+LONGEST_HUNT_S: Final = 1_800
+CONTROL: Final = Mutant(name="(none)", safeguard="the true source: no seed may be a violation", edits=())
+SLIPS: Final = frozenset({"NameError", "UnboundLocalError", "AttributeError", "TypeError", "ImportError", "ModuleNotFoundError"})
+"""What a mutant that cannot even run raises: catching that proves nothing."""
+
+
+class BadMutant(Exception):
+    """An edit does not fit the source."""
+
+
+class Catch(msgspec.Struct, frozen=True, kw_only=True):
+    """What a hunt found. `seed` is None when every one of the `seeds` held."""
+
+    seeds: int
+    seed: int | None = None
+    violation: str = ""
+    text: str = ""
+
+
+class Row(msgspec.Struct, frozen=True, kw_only=True):
+    """A line of the table."""
+
+    name: str
+    safeguard: str
+    verdict: str
+    seed: int | None
+    violation: str
+    text: str
+    seconds: int
+
+    @property
+    def is_good(self) -> bool:
+        return self.verdict == ("survived" if self.name == CONTROL.name else "caught")
+
+
+def edited(source: str, edit: Edit) -> str:
+    """The source with the edit in it. Raises BadMutant unless the old text is there exactly once."""
+    found = source.count(edit.old)
+    if found != 1:
+        raise BadMutant(f"{edit.file}: the old text is there {found} times: {edit.old.strip()[:80]!r}")
+    return source.replace(edit.old, edit.new)
+
+
+def mutated(mutant: Mutant, package: Path) -> dict[str, str]:
+    """The changed files of a mutant by their path below the package."""
+    sources: dict[str, str] = {}
+    for edit in mutant.edits:
+        source = sources.get(edit.file)
+        sources[edit.file] = edited((package / edit.file).read_text(encoding="utf-8") if source is None else source, edit)
+    return sources
+
+
+def hunt(seeds: Iterable[int]) -> Catch:
+    """Lives through the seeds until one is a violation."""
+    from tests.simulation.plan import plan_of
+    from tests.simulation.run import run  # the copy's own: the other side of this file never runs a simulation
+
+    count = 0
+    for seed in seeds:
+        count += 1
+        report = run(plan_of(seed))
+        if report.violation:
+            return Catch(seeds=count, seed=seed, violation=report.violation, text=report.text[:400])
+    return Catch(seeds=count)
+
+
+def try_out(mutant: Mutant, seeds: int) -> Row:
+    """Hunts a mutant in a folder and a process of its own."""
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="mutant-") as folder:
+        copy = Path(folder)
+        try:
+            _copy_with(mutant, copy)
+            catch = _hunt_in(copy, seeds)
+        except BadMutant as error:
+            return _row(mutant, "broken", Catch(seeds=0, text=str(error)), began)
+    if catch.seed is None:
+        return _row(mutant, "survived", catch, began)
+    return _row(mutant, "broken" if catch.violation in SLIPS else "caught", catch, began)
+
+
+def _copy_with(mutant: Mutant, copy: Path) -> None:
+    changed = mutated(mutant, ROOT / PACKAGE)
+    shutil.copytree(ROOT / "src", copy / "src")
+    shutil.copytree(ROOT / "tests" / "simulation", copy / "tests" / "simulation")
+    for name, source in changed.items():
+        (copy / PACKAGE / name).write_text(source, encoding="utf-8")
+
+
+def _hunt_in(copy: Path, seeds: int) -> Catch:
+    command = [sys.executable, "-m", "tests.simulation.mutation", "--hunt", "--seeds", str(seeds)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(copy / "src"), str(copy))), "PYTHONHASHSEED": "0"}
+    try:
+        done = subprocess.run(command, cwd=copy, env=environment, capture_output=True, text=True, timeout=LONGEST_HUNT_S, check=False)
+    except subprocess.TimeoutExpired:
+        raise BadMutant(f"no end within {LONGEST_HUNT_S} s") from None
+    if done.returncode:
+        raise BadMutant((done.stderr.strip().splitlines() or ["the process ended without a word"])[-1])
+    return msgspec.json.decode(done.stdout, type=Catch)
+
+
+def _row(mutant: Mutant, verdict: str, catch: Catch, began: float) -> Row:
+    return Row(
+        name=mutant.name,
+        safeguard=mutant.safeguard,
+        verdict=verdict,
+        seed=catch.seed,
+        violation=catch.violation,
+        text=catch.text,
+        seconds=round(time.monotonic() - began),
+    )
+
+
+def _line(row: Row) -> str:
+    seed = "" if row.seed is None else str(row.seed)
+    note = f"  {row.text}" if row.verdict == "broken" else ""
+    return f"{row.name:<44} {row.verdict:<9} {seed:>5}  {row.violation:<20} {row.seconds:>4} s{note}"
+
+
+def try_all(mutants: Sequence[Mutant], seeds: int, jobs: int, *, quiet: bool) -> list[Row]:
+    """All hunts, several side by side; the rows come in the order of the table."""
+    rows: list[Row] = []
+    if not quiet:
+        sys.stdout.write(f"{'safeguard that is off':<44} {'verdict':<9} {'seed':>5}  {'by':<20} {'took':>6}\n")
+    with ThreadPoolExecutor(max_workers=jobs) as pool:
+        for row in pool.map(lambda mutant: try_out(mutant, seeds), mutants):
+            rows.append(row)
+            if not quiet:
+                sys.stdout.write(_line(row) + "\n")
+                sys.stdout.flush()
+    return rows
+
+
+def chosen(only: Sequence[str]) -> list[Mutant]:
+    """The mutants of these names, all of them and the true source without any. Raises BadMutant for a name that is none."""
+    known = {mutant.name: mutant for mutant in (CONTROL, *MUTANTS)}
+    if wrong := [name for name in only if name not in known]:
+        raise BadMutant(f"no mutant is named {wrong[0]!r}; there are: {', '.join(known)}")
+    return [known[name] for name in only] if only else list(known.values())
+
+
+def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.simulation.mutation", description=__doc__.split("\n")[0] if __doc__ else None)
+    parser.add_argument("--only", action="append", default=[], metavar="NAME", help="this mutant; may be given several times")
+    parser.add_argument("--seeds", type=int, default=SEEDS, help="how many seeds a mutant must not survive")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="how many hunts go on side by side")
+    parser.add_argument("--json", action="store_true", help="the table as JSON")
+    parser.add_argument("--hunt", action="store_true", help=argparse.SUPPRESS)
+    return parser.parse_args(words)
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """0 if every mutant was caught and the true source was not."""
+    wanted = _arguments(words)
+    if wanted.hunt:
+        sys.stdout.write(msgspec.json.encode(hunt(range(wanted.seeds))).decode())
+        return 0
+    try:
+        mutants = chosen(wanted.only)
+    except BadMutant as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    rows = try_all(mutants, wanted.seeds, wanted.jobs, quiet=wanted.json)
+    bad = [row.name for row in rows if not row.is_good]
+    if wanted.json:
+        sys.stdout.write(msgspec.json.encode(rows).decode() + "\n")
+    else:
+        caught = sum(row.is_good for row in rows)
+        sys.stdout.write(f"{caught} of {len(rows)} as they should be" + (f"; not so: {', '.join(bad)}" if bad else "") + "\n")
+    return 1 if bad else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

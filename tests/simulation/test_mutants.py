@@ -1,0 +1,85 @@
+"""The table of mutants fits the source, and the runner tells a mutant that is caught from one that survives."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from tests.simulation.mutants import MUTANTS, Edit, Mutant
+from tests.simulation.mutation import CONTROL, PACKAGE, ROOT, BadMutant, chosen, edited, main, mutated, try_out
+
+LEAST_MUTANTS = 25
+each_mutant = pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
+
+
+def named(name: str) -> Mutant:
+    return next(mutant for mutant in MUTANTS if mutant.name == name)
+
+
+@each_mutant
+def test_each_old_text_is_there_once_and_the_changed_files_compile(mutant: Mutant) -> None:
+    changed = mutated(mutant, ROOT / PACKAGE)
+    assert changed
+    for name, source in changed.items():
+        assert source != (ROOT / PACKAGE / name).read_text(encoding="utf-8")
+        ast.parse(source, filename=name)
+
+
+def test_the_table_is_long_enough_and_names_each_mutant_once() -> None:
+    names = [mutant.name for mutant in MUTANTS]
+    assert len(set(names)) == len(names) >= LEAST_MUTANTS
+    assert all(mutant.safeguard for mutant in MUTANTS)
+
+
+def test_each_edit_changes_its_text() -> None:
+    assert [mutant.name for mutant in MUTANTS for edit in mutant.edits if edit.old == edit.new] == []
+
+
+@pytest.mark.parametrize("source", ["", "a text twice: a text"])
+def test_an_old_text_that_is_not_there_once_is_refused(source: str) -> None:
+    with pytest.raises(BadMutant, match=r"books\.py"):
+        edited(source, Edit("wire/books.py", "a text", "another"))
+
+
+def test_the_second_edit_of_a_file_finds_the_first_done(tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_text("one = 1\n", encoding="utf-8")
+    mutant = Mutant(name="two", safeguard="", edits=(Edit("a.py", "one = 1", "two = 2"), Edit("a.py", "two = 2", "three = 3")))
+    assert mutated(mutant, tmp_path) == {"a.py": "three = 3\n"}
+
+
+def test_a_mutant_is_caught_and_the_true_source_is_not() -> None:
+    caught = try_out(named("fills are not deduplicated"), seeds=3)
+    assert (caught.verdict, caught.violation, caught.is_good) == ("caught", "I2", True)
+    control = try_out(CONTROL, seeds=2)
+    assert (control.verdict, control.seed, control.is_good) == ("survived", None, True)
+
+
+def test_a_mutant_that_cannot_run_proves_nothing() -> None:
+    slip = Edit("wire/books.py", "        self._began = Millis(0)\n", "        self._began = no_such_name\n")
+    row = try_out(Mutant(name="a slip", safeguard="", edits=(slip,)), seeds=1)
+    assert (row.verdict, row.is_good) == ("broken", False)
+    assert "NameError" in f"{row.violation}{row.text}"
+
+
+def test_without_names_all_mutants_and_the_true_source_are_run() -> None:
+    assert chosen([]) == [CONTROL, *MUTANTS]
+    assert chosen(["no drain"]) == [named("no drain")]
+
+
+def test_a_name_that_is_none_ends_with_the_names_there_are(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--only", "no brain"]) == 2
+    assert "no drain" in capsys.readouterr().err
+
+
+def test_a_mutant_that_survives_is_a_failure(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--only", "no drain", "--seeds", "0"]) == 1
+    assert "not so: no drain" in capsys.readouterr().out
+
+
+def test_the_table_can_be_had_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--only", "(none)", "--seeds", "1", "--json"]) == 0
+    [row] = msgspec.json.decode(capsys.readouterr().out)
+    assert (row["name"], row["verdict"]) == ("(none)", "survived")

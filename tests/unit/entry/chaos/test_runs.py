@@ -1,0 +1,44 @@
+"""Who lives through what, in which company."""
+
+from __future__ import annotations
+
+import sys
+
+import msgspec
+
+from userstream.adapters.clock import SystemClock
+from userstream.entry.chaos.clients import Client, Found
+from userstream.entry.chaos.runs import SIDE_BY_SIDE, Plan, make_plans, play_wave, waves_of
+from userstream.entry.chaos.scripts import find_scripts, read_script
+
+
+def found(name: str, version: str | None = "1.0", program: str = "none") -> Found:
+    return Found(client=Client(name=name, package=name, program=program, note=""), version=version, python=sys.executable)
+
+
+def test_every_installed_client_lives_through_every_script_with_every_seed() -> None:
+    scripts = find_scripts()
+    plans = make_plans([found("a"), found("absent", None), found("b")], scripts, 3)
+    who = {(plan.found.client.name, plan.script.name, plan.seed) for plan in plans}
+    assert who == {(name, script.name, seed) for name in "ab" for script in scripts for seed in range(3)}
+    assert len(plans) == len(who)
+    lengths = [plan.script.length_ms + plan.script.patience_ms for plan in plans if plan.seed == 0]
+    assert lengths == sorted(lengths)
+
+
+def test_waves_hold_all_runs_in_their_order() -> None:
+    plans = make_plans([found("a"), found("b")], find_scripts(), 2)
+    waves = list(waves_of(plans))
+    assert [plan for wave in waves for plan in wave] == list(plans)
+    assert all(len(wave) == SIDE_BY_SIDE for wave in waves[:-1])
+    assert list(waves_of([])) == []
+
+
+async def test_a_program_that_cannot_begin_is_told_and_not_judged() -> None:
+    script = read_script("x", msgspec.json.encode({"tests": "t", "steps": []}))
+    plan = Plan(found=found("a", program="no_such_program"), script=script, seed=4)
+    [score] = await play_wave([plan], SystemClock())
+    assert (score.client, score.script, score.seed) == ("a", "x", 4)
+    assert (score.is_judged, score.recovered, score.is_flawless) == (False, False, False)
+    assert "the program ended" in score.note
+    assert "no_such_program" in score.note

@@ -1,0 +1,139 @@
+"""The judge: what is lost, doubled, invented, wrong and late is counted, and nothing else."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+
+import msgspec
+from hypothesis import given
+from hypothesis import strategies as st
+
+from userstream.entry.chaos.scoreboard import (
+    BookFill,
+    Books,
+    Score,
+    are_flawless,
+    find_differences,
+    is_complete,
+    judge_fills,
+    read_books,
+    total_of,
+)
+from userstream.entry.chaos.sightings import Sightings
+
+SCORE = Score(client="a", script="s")
+KEYS = st.lists(st.tuples(st.sampled_from(["BTCUSDT", "ETHUSDT"]), st.integers(1, 99).map(str)), min_size=1, unique=True)
+
+
+def books_of(keys: list[tuple[str, str]]) -> Books:
+    fills = {key: BookFill(price=Decimal(5), quantity=Decimal(2), time_ms=1_000) for key in keys}
+    return Books(fills=fills, orders={}, legs={})
+
+
+def tell(sightings: Sightings, kind: str, at_ms: int = 1_000, **fields: str) -> None:
+    sightings.take(json.dumps({"kind": kind, "at_ms": at_ms} | fields).encode())
+
+
+def tell_fill(sightings: Sightings, key: tuple[str, str], at_ms: int = 1_000, price: str = "5.0") -> None:
+    tell(sightings, "fill", at_ms, symbol=key[0], trade_id=key[1], order_id="1", price=price, quantity="2")
+
+
+@given(KEYS, st.integers(1, 4), st.data())
+def test_lost_doubled_and_invented_are_counted_one_by_one(keys: list[tuple[str, str]], copies: int, data: st.DataObject) -> None:
+    seen = data.draw(st.lists(st.sampled_from(keys), unique=True))
+    strangers = data.draw(KEYS.map(lambda found: [key for key in found if key not in keys]))
+    sightings = Sightings()
+    for key in [*seen, *strangers]:
+        for _ in range(copies):
+            tell_fill(sightings, key)
+    score = judge_fills(books_of(keys), sightings, SCORE)
+    counted = (score.fills, score.lost, score.doubled, score.invented, score.wrong)
+    assert counted == (len(keys), len(keys) - len(seen), len(seen) * (copies - 1), len(strangers), 0)
+    assert score.is_flawless == (len(seen) == len(keys) and (copies == 1) and not strangers)
+
+
+def test_the_staleness_is_that_of_the_first_telling_of_the_latest_fill() -> None:
+    sightings = Sightings()
+    for key, at_ms in ((("B", "1"), 1_250), (("B", "2"), 1_900), (("B", "2"), 9_000)):
+        tell_fill(sightings, key, at_ms)
+    score = judge_fills(books_of([("B", "1"), ("B", "2"), ("B", "3")]), sightings, SCORE)
+    assert (score.stale_ms, score.lost, score.doubled) == (900, 1, 1)
+    assert judge_fills(books_of([("B", "9")]), Sightings(), SCORE).stale_ms == 0
+
+
+def test_another_price_of_a_fill_is_wrong() -> None:
+    sightings = Sightings()
+    tell_fill(sightings, ("B", "1"), price="5.1")
+    assert judge_fills(books_of([("B", "1")]), sightings, msgspec.structs.replace(SCORE, wrong=2)).wrong == 3
+
+
+def test_the_last_told_state_of_orders_and_legs_is_held_against_the_books() -> None:
+    books = Books(
+        fills={},
+        orders={("B", "1"): ("filled", Decimal("0.010")), ("B", "2"): ("ended", Decimal(0)), ("B", "3"): ("open", Decimal(0))},
+        legs={("B", "both"): Decimal("0.01"), ("E", "both"): Decimal(0)},
+    )
+    sightings = Sightings()
+    tell(sightings, "order", symbol="B", order_id="1", status="FILLED".lower(), filled="0.01")
+    tell(sightings, "order", symbol="B", order_id="2", status="expired_in_match", filled="0")
+    tell(sightings, "order", symbol="B", order_id="3", status="new", filled="0")
+    tell(sightings, "position", symbol="B", side="both", amount="0.010")
+    assert find_differences(books, sightings) == ()
+    assert is_complete(books, sightings)
+    tell(sightings, "order", symbol="B", order_id="1", status="partially_filled", filled="0.004")
+    tell(sightings, "order", symbol="B", order_id="9", status="new", filled="0")
+    tell(sightings, "position", symbol="E", side="both", amount="-1")
+    assert find_differences(books, sightings) == (
+        "order B/1: told open 0.004, is filled 0.010",
+        "order B/9: told open 0, is nothing",
+        "position E/both: told -1, is 0",
+    )
+    assert not is_complete(books, sightings)
+    assert len(find_differences(books, Sightings())) == 4
+
+
+def test_a_fill_that_is_not_told_leaves_something_to_wait_for() -> None:
+    sightings, books = Sightings(), books_of([("B", "1")])
+    assert not is_complete(books, sightings)
+    tell_fill(sightings, ("B", "1"))
+    assert is_complete(books, sightings)
+
+
+def test_books_are_read_from_the_truth() -> None:
+    truth = {
+        "fills": [{"symbol": "B", "trade_id": 7, "price": "1.50", "quantity": "2", "time": 1_790_000_000_000}],
+        "orders": [{"symbol": "B", "order_id": 1, "status": "partially_filled", "filled_quantity": "2.0"}],
+        "positions": [{"symbol": "B", "position_side": "both", "amount": "-2"}],
+    }
+    books = read_books(truth)
+    assert books.fills == {("B", "7"): BookFill(price=Decimal("1.5"), quantity=Decimal(2), time_ms=1_790_000_000_000)}
+    assert (books.orders, books.legs) == ({("B", "1"): ("open", Decimal(2))}, {("B", "both"): Decimal(-2)})
+
+
+def test_a_total_adds_counts_keeps_the_worst_and_leaves_out_what_was_not_judged() -> None:
+    first = Score(client="a", script="s", fills=3, lost=1, doubled=1, wrong=2, stale_ms=40, troubles=1)
+    second = Score(client="a", script="t", fills=4, invented=1, stale_ms=900, recovered=False)
+    absent = Score(client="a", script="u", is_judged=False, recovered=False, note="did not begin")
+    total = total_of("a", [first, absent, second, Score(client="b", script="s", lost=50)])
+    assert total == Score(
+        client="a", script="all", fills=7, lost=1, doubled=1, invented=1, wrong=2, stale_ms=900, recovered=False, troubles=1
+    )
+    assert not total_of("a", [absent]).is_judged
+
+
+def test_flawless_is_zeros_in_every_column_and_alive() -> None:
+    assert SCORE.is_flawless
+    spoiled: list[dict[str, object]] = [
+        {"lost": 1},
+        {"doubled": 1},
+        {"invented": 1},
+        {"wrong": 1},
+        {"recovered": False},
+        {"is_judged": False},
+    ]
+    for change in spoiled:
+        score = msgspec.structs.replace(SCORE, **change)
+        assert not score.is_flawless
+        assert not are_flawless([SCORE, score], "a")
+        assert are_flawless([score], "b")

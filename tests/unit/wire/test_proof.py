@@ -1,0 +1,258 @@
+"""What readings prove: what is lost, what is older than our care, what is unexplained, and all of it over restarts. The driver holds the
+laws after every step, with the truth beside it."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import msgspec
+import pytest
+
+from tests.support.machine import BRISK, VENUE_AHEAD_MS, WALL_AHEAD_MS, Driver, Fate, Reply
+from tests.support.scripted import Script
+from tests.support.truth import BTC
+from tests.unit.wire.kit import SilentAbout, books, facts_of, live, mismatches, trade_unheard
+from userstream.domain.coverage import Coverage, CoverageState, fold_coverage
+from userstream.domain.events import Filled, GapRepaired, Mismatch, SnapshotTaken
+from userstream.domain.fold import checkpoint_of
+from userstream.domain.words import Source, StreamState
+from userstream.kernel.ids import Millis, OrderId
+from userstream.wire.machine import MachinePolicy
+from userstream.wire.proof import name_of
+from userstream.wire.question import (
+    Answer,
+    AskClock,
+    AskFills,
+    AskMovements,
+    AskOpenOrders,
+    AskOrder,
+    AskOrderFills,
+    AskOrders,
+    AskPositions,
+    AskSettings,
+    Question,
+)
+from userstream.wire.request import HttpResponse
+
+# --- what is lost ---
+
+
+def lose_history(policy: MachinePolicy = BRISK) -> Driver:
+    """Down for longer than the venue keeps anything, with a trade whose fill nobody can read any more; and live again."""
+    driver = live(policy=policy, script=Script(history_depth_ms=100_000))
+    driver.run_for(30_000)
+    driver.cut_all()
+    driver.place("0.3")
+    trade_unheard(driver)
+    driver.restart(dark_ms=200_000)
+    driver.run_until_live()
+    return driver
+
+
+def test_what_history_keeps_no_more_is_lost_and_never_said_to_be_repaired() -> None:
+    driver = lose_history()
+    [told] = [fact for fact in facts_of(driver, Mismatch) if fact.subject == "history"]
+    [lost] = [fact for fact in facts_of(driver, SnapshotTaken) if fact.lost_since]
+    [repaired] = facts_of(driver, GapRepaired)
+    assert (told.key, told.ours) == (str(lost.lost_since), f"read until {lost.lost_since}")
+    assert lost.read_since == repaired.read_since == driver.account.began > lost.lost_since
+    driver.run_for(300_000)
+    assert mismatches(driver, "history") == [("history", told.key, False)]
+    spans = fold_coverage(Coverage(), driver.facts).spans
+    [gap] = [span for span in spans if span.state is CoverageState.KNOWN_GAP]
+    assert (gap.since, gap.until) == (lost.lost_since, lost.read_since)
+
+
+def test_what_is_lost_stays_lost_over_restarts() -> None:
+    driver = lose_history()
+    known = driver.account.began
+    driver.restart(dark_ms=1_000)
+    driver.run_until_live()
+    driver.restart(dark_ms=1_000, checkpoint=checkpoint_of(driver.account))
+    driver.run_until_live()
+    driver.run_for(100_000)
+    assert driver.account.began == known
+    assert [subject for subject, _ in books(driver).mismatches] == ["history"]
+
+
+def test_an_order_that_was_filled_where_history_is_lost_adds_up_from_there_on() -> None:
+    driver = live(policy=BRISK, script=Script(history_depth_ms=100_000))
+    order_id = driver.place("0.3")
+    driver.run_for(30_000)
+    driver.cut_all()
+    driver.truth.fill(driver.venue_now, order_id, "0.1")
+    driver.tell_nobody()
+    driver.restart(dark_ms=200_000)
+    driver.run_until_live()
+    driver.fill(order_id, "0.2")
+    driver.run_for(60_000)
+    assert not driver.account.doubts
+    assert mismatches(driver, "order") == []
+    assert driver.account.proven_until > driver.account.began
+
+
+# --- what lies before our care ---
+
+
+def older_than_our_care(*, quantity: str = "0.1") -> tuple[Driver, OrderId]:
+    """An order that was filled in part a day before anybody cared."""
+    driver = Driver(policy=BRISK)
+    order_id = driver.truth.place(driver.venue_now)
+    driver.truth.fill(driver.venue_now, order_id, quantity)
+    driver.tell_nobody()
+    driver.stall(86_400_000)
+    driver.laws.began = driver.venue_now
+    return driver.start().run_until_live(), order_id
+
+
+def test_what_was_filled_before_our_care_is_no_mismatch() -> None:
+    driver, order_id = older_than_our_care()
+    driver.run_for(120_000)
+    assert (mismatches(driver), facts_of(driver, Filled)) == ([], [])
+    assert driver.account.anchors[BTC, order_id].quantity == Decimal("0.1")
+    driver.fill(order_id, "0.2")
+    driver.run_for(120_000)
+    assert (mismatches(driver), driver.account.doubts) == ([], {})
+    assert len(facts_of(driver, Filled)) == 1
+
+
+@pytest.mark.parametrize("by_checkpoint", [False, True])
+def test_what_was_filled_before_our_care_is_known_after_a_restart(by_checkpoint: bool) -> None:
+    driver, order_id = older_than_our_care()
+    driver.restart(dark_ms=30_000, checkpoint=checkpoint_of(driver.account) if by_checkpoint else ())
+    driver.run_until_live()
+    driver.fill(order_id, "0.1")
+    driver.run_for(120_000)
+    assert (mismatches(driver), driver.account.doubts) == ([], {})
+
+
+def test_a_fill_that_such_an_order_misses_later_is_missed() -> None:
+    driver, order_id = older_than_our_care()
+    driver.run_for(30_000)
+    driver.fate = SilentAbout(AskOrderFills, AskFills, until=Millis(driver.now + 400_000))
+    driver.truth.fill(driver.venue_now, order_id, "0.1")
+    [_, (_, order)] = driver.truth.outbox
+    driver.truth.outbox[:] = [(order,)]
+    driver.tell()
+    driver.run_for(60_000)
+    assert mismatches(driver, "order") == [("order", f"BTCUSDT.{order_id}", False)]
+
+
+# --- what is unexplained ---
+
+
+class LateHistory(Fate):
+    """Lists of fills and of cash are told later than the venue promises."""
+
+    def __init__(self, late_ms: int) -> None:
+        self._late_ms = late_ms
+
+    def reply(self, question: Question, now: Millis) -> Reply:
+        late = isinstance(question, AskFills | AskOrderFills | AskMovements)
+        return Reply(lag_ms=self._late_ms if late else 0)
+
+
+def test_while_an_order_says_more_than_its_fills_nothing_is_proven_nor_repaired() -> None:
+    driver = live(LateHistory(6_000), policy=BRISK)
+    driver.run_for(20_000)
+    happened = driver.venue_now
+    trade_unheard(driver)
+    driver.cut_all()
+    driver.run_for(5_000)
+    assert driver.account.state is StreamState.SYNCING
+    assert driver.account.proven_until < happened
+    driver.run_until_live()
+    assert (len(facts_of(driver, Filled)), len(facts_of(driver, GapRepaired))) == (1, 1)
+    assert mismatches(driver, "order") == []
+    driver.laws.hold_at_rest(driver.venue_now)
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+def test_an_order_that_stays_unexplained_is_disputed_and_the_account_live_but_not_proven(restarts: bool) -> None:
+    driver = live(LateHistory(120_000), policy=BRISK)
+    driver.run_for(20_000)
+    happened = driver.venue_now
+    order_id = trade_unheard(driver)
+    driver.cut_all()
+    driver.run_until_live(30_000)
+    assert ("order", f"BTCUSDT.{order_id}") in books(driver).mismatches
+    if restarts:
+        driver.restart(dark_ms=1_000, checkpoint=checkpoint_of(driver.account))
+        driver.run_until_live(30_000)
+    driver.run_for(40_000)
+    assert not books(driver).is_proven
+    assert (driver.account.gap_since is None, facts_of(driver, GapRepaired)) == (False, [])
+    assert driver.account.proven_until < happened < driver.account.read_until - 20_000  # history is read on, and memory is bounded
+    assert (BTC, order_id, False) in driver.account.orders
+    driver.run_for(200_000)
+    assert mismatches(driver, "order") == [("order", f"BTCUSDT.{order_id}", False), ("order", f"BTCUSDT.{order_id}", True)]
+    assert len(facts_of(driver, GapRepaired)) == 1
+    assert driver.account.proven_until > happened + 200_000
+    driver.laws.hold_at_rest(driver.venue_now)
+
+
+def test_a_trade_that_stays_unexplained_is_disputed_and_looked_for_where_it_is_missing() -> None:
+    driver = live(policy=BRISK)
+    driver.run_for(20_000)
+    driver.fate = SilentAbout(AskFills, AskOrderFills, AskOrders, AskOpenOrders, AskOrder, until=Millis(driver.now + 600_000))
+    happened = driver.venue_now
+    trade_unheard(driver)
+    driver.truth.move_leg(driver.venue_now, "-0.3")
+    driver.tell_nobody()
+    driver.cut_all()
+    driver.run_until_live()
+    assert list(books(driver).mismatches) == [("fills", "BTCUSDT.5001")]
+    for _ in range(50):
+        driver.trade()
+        driver.run_for(10_000)
+    assert not books(driver).is_proven
+    assert driver.account.proven_until < happened < driver.account.forgotten_before  # what is missing is told all the same
+    driver.run_for(400_000)
+    assert mismatches(driver, "fills") == [("fills", "BTCUSDT.5001", False), ("fills", "BTCUSDT.5001", True)]
+    assert [fill.trade_id for fill in facts_of(driver, Filled) if fill.source is Source.SNAPSHOT] == ["5001"]
+    assert driver.account.proven_until > happened + 800_000
+
+
+# --- a venue's clock that runs ahead of its books ---
+
+
+class ClockAhead(Fate):
+    """The venue states a later time than its books have."""
+
+    def __init__(self, ahead_ms: int) -> None:
+        self.ahead_ms = ahead_ms
+
+    def reply(self, question: Question, now: Millis) -> Reply:
+        if not isinstance(question, AskClock):
+            return Reply()
+        time = now + WALL_AHEAD_MS + VENUE_AHEAD_MS + self.ahead_ms
+        return Reply(instead=HttpResponse(status=200, body=msgspec.json.encode(Answer(venue_time=Millis(time)))))
+
+
+@pytest.mark.parametrize("by_checkpoint", [False, True])
+def test_a_clock_that_had_run_ahead_hides_nothing_after_a_restart(by_checkpoint: bool) -> None:
+    fate = ClockAhead(60_000)
+    driver = Driver(fate, policy=BRISK)
+    driver.laws.clock_error_ms = 60_000
+    driver.start().run_until_live()
+    driver.trade()
+    driver.run_for(200_000)
+    assert driver.account.proven_until > driver.venue_now
+    fate.ahead_ms = 0
+    driver.cut_all()
+    trade_unheard(driver)
+    driver.restart(dark_ms=5_000, checkpoint=checkpoint_of(driver.account) if by_checkpoint else ())
+    driver.run_until_live()
+    assert len(facts_of(driver, Filled)) == 2
+    driver.run_for(300_000)
+    driver.laws.hold_at_rest(driver.venue_now)
+
+
+# --- names ---
+
+
+def test_a_question_has_the_same_name_in_every_reading() -> None:
+    assert name_of(AskFills(BTC, Millis(1), Millis(2))) == name_of(AskFills(BTC, Millis(5), Millis(9))) == "AskFills BTCUSDT"
+    assert name_of(AskOrderFills(BTC, OrderId("7"), Millis(1), Millis(2))) == "AskOrderFills BTCUSDT 7"
+    assert name_of(AskPositions()) == "AskPositions"
+    assert name_of(AskSettings(symbol_settings=True)) == "AskSettings"
