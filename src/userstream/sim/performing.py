@@ -301,7 +301,7 @@ def _notify_shutdown(action: act.ShutdownNotice, house: House, now: Millis) -> J
 
 @perform.register
 def _terminate(action: act.TerminateSubscription, house: House, now: Millis) -> Json:
-    """The frame goes out behind the events that wait already, as the venue would send it."""
+    """Each subscription ends at once; events that a fault holds back come after its end."""
     ended = 0
     for hall, lane in house.lanes(action.account):
         accounts = lane.session.accounts if action.account == act.EVERYBODY else {action.account}
