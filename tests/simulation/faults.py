@@ -13,6 +13,7 @@ from tests.simulation.world import World
 from userstream.kernel.ids import Millis
 from userstream.sim import actions as act
 from userstream.sim.books import NewAlgo, PositionSide, Refused, Side
+from userstream.sim.exchange import contracts_of
 from userstream.sim.limits import LOOPBACK, MINUTE_MS
 from userstream.wire.pacing import MINUTE_EDGE_MS
 
@@ -161,7 +162,7 @@ def _be_in_trouble(world: World, until: Millis) -> None:
 
 def _place_conditionals(world: World, account: str, chance: Random) -> bool:
     """Conditional orders near the price: some will be triggered, one may be canceled."""
-    books = world.exchange.hall.room.exchange
+    books = contracts_of(world.exchange.hall.room.exchange)
     placed = sum(_place_conditional(world, account, chance) for _ in range(_some(chance, 3)))
     waiting = books.algo_orders(account, open_only=True)
     if waiting and chance.random() < 0.3:
@@ -171,7 +172,7 @@ def _place_conditionals(world: World, account: str, chance: Random) -> bool:
 
 
 def _place_conditional(world: World, account: str, chance: Random) -> bool:
-    books, symbol = world.exchange.hall.room.exchange, chance.choice(world.exchange.symbols)
+    books, symbol = contracts_of(world.exchange.hall.room.exchange), chance.choice(world.exchange.symbols)
     instrument, side = books.instruments[symbol], chance.choice((Side.BUY, Side.SELL))
     price = books.mark_price(symbol) * (10_000 + chance.randrange(1, 30) * (1 if side is Side.BUY else -1)) / 10_000
     wish = NewAlgo(

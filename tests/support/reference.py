@@ -24,7 +24,7 @@ from userstream.entry.paper import PaperAccount, PaperExchange
 from userstream.kernel.settings import RecoverySettings, StreamSettings
 from userstream.runtime.live import EventStream, LiveAccount, SyncAccount
 from userstream.runtime.views import BalancesView, FillsView, Health, OrdersView, PositionsView
-from userstream.sim.actions import ActionNote, describe_actions
+from userstream.sim.notes import ActionNote, describe_actions
 
 REFERENCE: Final = Path(__file__).resolve().parents[2] / "docs" / "reference"
 DOORS: Final = ("connect", "Fleet", "paper")

@@ -7,12 +7,9 @@ where it has that default.
 from __future__ import annotations
 
 import difflib
-import inspect
 import types
-import typing
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
-from enum import StrEnum
 from typing import Annotated, TypeAlias
 
 import msgspec
@@ -118,6 +115,14 @@ class Transfer(Action, frozen=True, kw_only=True):
     asset: str
     amount: Decimal
     reason: Annotated[str, Meta(description="empty: deposit or withdraw by the sign; also admin_deposit, auto_exchange, ...")] = ""
+
+
+class ExternalLock(Action, frozen=True, kw_only=True):
+    """Another system locks a part of a spot balance (positive), or unlocks it (negative)."""
+
+    account: str
+    asset: str
+    amount: Decimal
 
 
 class MarginCall(Action, frozen=True, kw_only=True):
@@ -290,6 +295,12 @@ class ShutdownNotice(Action, frozen=True, kw_only=True):
     close_after_s: Decimal | None = None
 
 
+class TerminateSubscription(Action, frozen=True, kw_only=True):
+    """End the user data subscriptions of the account on the sockets of a WebSocket API; the sockets stay open."""
+
+    account: str = EVERYBODY
+
+
 class Event(Action, frozen=True, kw_only=True):
     """Send one of the venue's rare events. `fields` overwrite those of a sensible sample."""
 
@@ -371,6 +382,7 @@ ACTIONS: Mapping[str, type[Action]] = types.MappingProxyType(
         "settle": Settle,
         "fund": Fund,
         "transfer": Transfer,
+        "external_lock": ExternalLock,
         "margin_call": MarginCall,
         "leverage": Leverage,
         "margin_type": MarginType,
@@ -393,6 +405,7 @@ ACTIONS: Mapping[str, type[Action]] = types.MappingProxyType(
         "raw": Raw,
         "oversize": Oversize,
         "shutdown_notice": ShutdownNotice,
+        "terminate_subscription": TerminateSubscription,
         "event": Event,
         "clear": Clear,
         "answer": Answer,
@@ -436,52 +449,3 @@ def _unknown_field(name: str, kind: type[Action], field: str) -> str:
     if not kind.__struct_fields__:
         return f"action {name!r} has no fields, so {field!r} is unknown"
     return f"action {name!r} has no field {field!r}; the nearest is {nearest(field, kind.__struct_fields__)!r}"
-
-
-class FieldNote(msgspec.Struct, frozen=True, kw_only=True):
-    """What a person must know of a field of an action."""
-
-    type: str
-    required: bool
-    default: str | int | bool | None
-    meaning: str
-
-
-class ActionNote(msgspec.Struct, frozen=True, kw_only=True):
-    """What a person must know of an action."""
-
-    meaning: str
-    fields: dict[str, FieldNote]
-
-
-def describe_actions() -> dict[str, ActionNote]:
-    """All actions with their fields, from the records themselves."""
-    return {name: ActionNote(meaning=inspect.getdoc(kind) or "", fields=_describe_fields(kind)) for name, kind in ACTIONS.items()}
-
-
-def _describe_fields(kind: type[Action]) -> dict[str, FieldNote]:
-    hints = typing.get_type_hints(kind, include_extras=True)
-    return {field.name: _describe_field(field, hints[field.name]) for field in msgspec.structs.fields(kind)}
-
-
-def _describe_field(field: msgspec.structs.FieldInfo, hint: object) -> FieldNote:
-    notes = typing.get_args(hint)[1:] if typing.get_origin(hint) is Annotated else ()
-    plain = typing.get_args(hint)[0] if notes else hint
-    default = field.default if field.default is not msgspec.NODEFAULT else None
-    return FieldNote(
-        type=_type_word(plain),
-        required=field.required,
-        default=default if isinstance(default, bool | int) or default is None else str(default),
-        meaning=" ".join(note.description or "" for note in notes if isinstance(note, Meta)).strip(),
-    )
-
-
-def _type_word(plain: object) -> str:
-    if isinstance(plain, types.UnionType):
-        return " or ".join(_type_word(part) for part in typing.get_args(plain))
-    if plain is types.NoneType:
-        return "null"
-    if isinstance(plain, type) and issubclass(plain, StrEnum):
-        return "one of " + ", ".join(member.value for member in plain)
-    words = {Decimal: "decimal", str: "text", int: "integer", bool: "true or false"}
-    return words.get(plain, "object") if isinstance(plain, type) else "object"

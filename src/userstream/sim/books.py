@@ -34,6 +34,7 @@ class OrderStatus(StrEnum):
     EXPIRED = "expired"
     EXPIRED_IN_MATCH = "expired_in_match"
     REJECTED = "rejected"
+    PENDING_NEW = "pending_new"  # waits for another order of its list
 
 
 class Execution(StrEnum):
@@ -45,6 +46,8 @@ class Execution(StrEnum):
     EXPIRED = "expired"
     AMENDMENT = "amendment"
     CALCULATED = "calculated"
+    REJECTED = "rejected"
+    TRADE_PREVENTION = "trade_prevention"
 
 
 class AlgoStatus(StrEnum):
@@ -347,7 +350,31 @@ class AlgoHappened(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     actual_type: str = ""
 
 
-Happening: TypeAlias = OrderHappened | AccountHappened | MarginCallHappened | LeverageHappened | AssetModeHappened | AlgoHappened
+class ListedOrder(msgspec.Struct, frozen=True, kw_only=True):
+    """How an order list names one of its orders."""
+
+    symbol: str
+    order_id: int
+    client_order_id: str
+
+
+class ListHappened(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """A list of orders that hang on each other began, changed or ended."""
+
+    account: str
+    time: Millis
+    symbol: str
+    list_id: int
+    client_list_id: str
+    contingency: str  # oco, oto
+    status_type: str  # exec_started, updated, all_done
+    order_status: str  # executing, all_done
+    orders: tuple[ListedOrder, ...]
+
+
+Happening: TypeAlias = (
+    OrderHappened | AccountHappened | MarginCallHappened | LeverageHappened | AssetModeHappened | AlgoHappened | ListHappened
+)
 
 
 class Refused(Exception):

@@ -36,12 +36,13 @@ from userstream.sim.clearing import Clearing
 from userstream.sim.instruments import check_price, is_amount
 from userstream.sim.ledger import Leg
 from userstream.sim.margin import balance, position
+from userstream.sim.marketplace import Marketplace
 from userstream.sim.timeline import Timeline
 from userstream.sim.trader import Trader
 from userstream.sim.trading import Trading
 from userstream.sim.world import Account, World
 
-__all__ = ["Exchange", "NewAlgo", "NewOrder", "Refused"]
+__all__ = ["Exchange", "NewAlgo", "NewOrder", "Refused", "contracts_of"]
 
 
 class Exchange:
@@ -327,3 +328,10 @@ class Exchange:
 
     def _has_orders(self, owner: Account, leg: Leg) -> bool:
         return any(order.position_side is leg.position_side for order in owner.records.open_by_symbol.get(leg.symbol, {}).values())
+
+
+def contracts_of(place: Marketplace) -> Exchange:
+    """The exchange, if contracts are traded there. Raises Refused("only_contracts") for another one."""
+    if isinstance(place, Exchange):
+        return place
+    raise Refused("only_contracts", "this is for contracts; the account is at a venue without positions")

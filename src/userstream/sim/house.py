@@ -1,7 +1,8 @@
 """The paper exchange without its doors: venues, accounts, faults and the passing of time. It answers at once and never waits."""
 
+import itertools
 import random
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 import msgspec
@@ -10,7 +11,6 @@ from userstream.sim.actions import EVERYBODY
 from userstream.sim.books import Happening, Millis, Refused
 from userstream.sim.clock import ExchangeClock
 from userstream.sim.dialects.registry import VENUES
-from userstream.sim.exchange import Exchange
 from userstream.sim.faults import FaultPlan
 from userstream.sim.keys import ApiKey, make_secret, make_text
 from userstream.sim.lanes import Hub, Kind, Lane, Parcel
@@ -94,9 +94,15 @@ class House:
                 return hall
         raise Refused("unknown_symbol", f"no venue here trades {symbol!r}")
 
-    def hall_at(self, path: str) -> Hall | None:
-        """The venue that a path belongs to."""
-        return next((hall for hall in self.halls.values() if hall.dialect.serves(path)), None)
+    def hall_at(self, path: str, headers: Mapping[str, str] | None = None) -> Hall | None:
+        """The venue that a path belongs to. Where several answer it: the one that knows a key in the headers, or is at home there."""
+        serving = [hall for hall in self.halls.values() if hall.dialect.serves(path)]
+        if len(serving) < 2:
+            return next(iter(serving), None)
+        keys = tuple((headers or {}).values())
+        known = (hall for hall in serving if any(hall.room.keys.find(key) for key in keys))
+        at_home = (hall for hall in serving if path.startswith(hall.venue.home))
+        return next(itertools.chain(known, at_home, serving))
 
     def lanes(self, account: str = EVERYBODY) -> Iterator[tuple[Hall, Lane]]:
         """The open sockets of an account, or all. Raises UnknownAccount."""
@@ -171,12 +177,12 @@ class House:
             raise UnknownVenue(f"the paper exchange has no venue {name!r}; it has {', '.join(sorted(VENUES))}")
         venue = VENUES[name]
         seed = self.settings.seed * 1000 + place
-        limits = self._budgets.setdefault(venue.budget, Limits(self.settings.limits))
+        limits = self._budgets.setdefault(venue.budget, Limits(self.settings.limits or venue.limits))
         wanted = self.settings.symbols
         instruments = [each for each in venue.instruments if not wanted or each.symbol in wanted]
         if not instruments:
             raise UnknownVenue(f"the venue {name!r} trades none of {', '.join(wanted)}")
-        exchange = Exchange(instruments, seed=seed, start_time=self.started_at)
+        exchange = venue.found(instruments, seed, self.started_at)
         life_ms = int(self.settings.listen_key_minutes * 60_000)
         room = Room(name, exchange, limits, self.faults, listen_key_life_ms=life_ms, seed=seed)
         return Hall(venue=venue, room=room, dialect=venue.open(room), hub=Hub(name, self.faults))

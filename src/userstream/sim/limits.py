@@ -12,6 +12,7 @@ from userstream.sim.books import Millis
 LOOPBACK = "127.0.0.1"
 MINUTE_MS = 60_000
 TEN_SECONDS_MS = 10_000
+DAY_MS = 86_400_000
 
 
 class Verdict(StrEnum):
@@ -21,11 +22,12 @@ class Verdict(StrEnum):
 
 
 class LimitSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Budgets of one address and of one account; the defaults are those of the futures venues."""
+    """Budgets of one address and of one account; the defaults are those of the futures venues. An order budget of 0 is no limit."""
 
     weight_per_minute: int = 2400
     orders_per_10s: int = 300
     orders_per_minute: int = 1200
+    orders_per_day: int = 0
     strikes_before_ban: int = 10  # refused requests inside one minute that still get 429
     first_ban_s: int = 120
     longest_ban_s: int = 3 * 86_400
@@ -115,7 +117,8 @@ class OrderUse(msgspec.Struct, frozen=True, kw_only=True):
 
     ten_seconds: int
     minute: int
-    exceeded: str = ""  # "10s" or "1m" when the last one was too many
+    day: int = 0
+    exceeded: str = ""  # "10s", "1m" or "1d" when the last one was too many
 
 
 class OrderMeter:
@@ -125,21 +128,30 @@ class OrderMeter:
         self._settings = settings
         self._ten_seconds = Window(TEN_SECONDS_MS)
         self._minute = Window(MINUTE_MS)
+        self._day = Window(DAY_MS)
 
     def add(self, ten_seconds: int, minute: int, now: Millis) -> OrderUse:
-        """Count; what is too many is not counted."""
-        short, long = self._ten_seconds.count(now) + ten_seconds, self._minute.count(now) + minute
-        if ten_seconds + minute > 0:
-            if short > self._settings.orders_per_10s:
-                return msgspec.structs.replace(self.use(now), exceeded="10s")
-            if long > self._settings.orders_per_minute:
-                return msgspec.structs.replace(self.use(now), exceeded="1m")
+        """Count; what is too many is not counted. The day counts what ten seconds count."""
+        used = self.use(now)
+        after = OrderUse(ten_seconds=used.ten_seconds + ten_seconds, minute=used.minute + minute, day=used.day + ten_seconds)
+        exceeded = self._exceeded(after) if ten_seconds + minute > 0 else ""
+        if exceeded:
+            return msgspec.structs.replace(used, exceeded=exceeded)
         self._ten_seconds.add(ten_seconds, now)
         self._minute.add(minute, now)
-        return OrderUse(ten_seconds=short, minute=long)
+        self._day.add(ten_seconds, now)
+        return after
+
+    def _exceeded(self, use: OrderUse) -> str:
+        settings = self._settings
+        if 0 < settings.orders_per_10s < use.ten_seconds:
+            return "10s"
+        if 0 < settings.orders_per_minute < use.minute:
+            return "1m"
+        return "1d" if 0 < settings.orders_per_day < use.day else ""
 
     def use(self, now: Millis) -> OrderUse:
-        return OrderUse(ten_seconds=self._ten_seconds.count(now), minute=self._minute.count(now))
+        return OrderUse(ten_seconds=self._ten_seconds.count(now), minute=self._minute.count(now), day=self._day.count(now))
 
 
 class Limits:

@@ -9,11 +9,13 @@ from functools import singledispatch
 import msgspec
 
 from userstream.sim import actions as act
-from userstream.sim.books import Millis, NewOrder, Order
-from userstream.sim.house import House
+from userstream.sim.books import Millis, NewOrder, Order, Refused
+from userstream.sim.exchange import Exchange, contracts_of
+from userstream.sim.house import Hall, House
 from userstream.sim.keys import mask
 from userstream.sim.lanes import Kind, Parcel
-from userstream.sim.venue import Json
+from userstream.sim.spot.exchange import spot_of
+from userstream.sim.venue import Json, Subscribed
 
 
 def plain(value: object) -> Json:
@@ -88,25 +90,25 @@ def _move_price(action: act.MovePrice, house: House, now: Millis) -> Json:
 
 @perform.register
 def _liquidate(action: act.Liquidate, house: House, now: Millis) -> Json:
-    exchange = house.hall_of(action.account).room.exchange
+    exchange = _contracts(house, action.account)
     return plain(exchange.liquidate(action.account, action.symbol, action.position_side, now, action.quantity))
 
 
 @perform.register
 def _deleverage(action: act.Adl, house: House, now: Millis) -> Json:
-    exchange = house.hall_of(action.account).room.exchange
+    exchange = _contracts(house, action.account)
     return plain(exchange.auto_deleverage(action.account, action.symbol, action.position_side, now, action.quantity))
 
 
 @perform.register
 def _settle(action: act.Settle, house: House, now: Millis) -> Json:
-    house.hall_with(action.symbol, action.venue).room.exchange.settle(action.symbol, now)
+    _contracts_with(house, action.symbol, action.venue).settle(action.symbol, now)
     return None
 
 
 @perform.register
 def _fund(action: act.Fund, house: House, now: Millis) -> Json:
-    house.hall_with(action.symbol, action.venue).room.exchange.fund(action.symbol, action.rate, now)
+    _contracts_with(house, action.symbol, action.venue).fund(action.symbol, action.rate, now)
     return None
 
 
@@ -120,25 +122,25 @@ def _transfer(action: act.Transfer, house: House, now: Millis) -> Json:
 
 @perform.register
 def _call_margin(action: act.MarginCall, house: House, now: Millis) -> Json:
-    house.hall_of(action.account).room.exchange.margin_call(action.account, now)
+    _contracts(house, action.account).margin_call(action.account, now)
     return None
 
 
 @perform.register
 def _set_leverage(action: act.Leverage, house: House, now: Millis) -> Json:
-    exchange = house.hall_of(action.account).room.exchange
+    exchange = _contracts(house, action.account)
     return {"leverage": exchange.set_leverage(action.account, action.symbol, action.leverage, now)}
 
 
 @perform.register
 def _set_margin_type(action: act.MarginType, house: House, now: Millis) -> Json:
-    house.hall_of(action.account).room.exchange.set_margin_type(action.account, action.symbol, action.margin_type, now)
+    _contracts(house, action.account).set_margin_type(action.account, action.symbol, action.margin_type, now)
     return None
 
 
 @perform.register
 def _set_hedge_mode(action: act.HedgeMode, house: House, now: Millis) -> Json:
-    house.hall_of(action.account).room.exchange.set_hedge_mode(action.account, action.on, now)
+    _contracts(house, action.account).set_hedge_mode(action.account, action.on, now)
     return None
 
 
@@ -149,12 +151,31 @@ def _set_fee_asset(action: act.FeeAsset, house: House, now: Millis) -> Json:
     return None
 
 
+@perform.register
+def _lock_externally(action: act.ExternalLock, house: House, now: Millis) -> Json:
+    exchange = spot_of(house.hall_of(action.account).room.exchange)
+    exchange.lock_externally(action.account, action.asset, action.amount, now)
+    return plain([balance for balance in exchange.balances(action.account) if balance.asset == action.asset])
+
+
+def _contracts(house: House, account: str) -> Exchange:
+    """The books of an account that can have positions. Raises Refused("only_contracts") for another one."""
+    return contracts_of(house.hall_of(account).room.exchange)
+
+
+def _contracts_with(house: House, symbol: str, venue: str) -> Exchange:
+    """The books of the named venue, or of the first one where the symbol is a contract."""
+    places = [hall.room.exchange for hall in house.halls.values() if venue in ("", hall.venue.name)]
+    trading = (place for place in places if isinstance(place, Exchange) and symbol in place.instruments)
+    return next(trading, None) or contracts_of(house.hall_with(symbol, venue).room.exchange)
+
+
 # --- keys --------------------------------------------------------------------------------------------------------------
 
 
 @perform.register
 def _expire_key(action: act.ExpireKey, house: House, now: Millis) -> Json:
-    hall = house.hall_of(action.account)
+    hall = _hall_with_listen_keys(house, action.account)
     known = hall.room.listen_keys.expire(action.account, now)
     house.send_frames(hall, hall.dialect.tick(now), now)
     return {"listen_key": None if known is None else mask(known.key)}
@@ -163,13 +184,20 @@ def _expire_key(action: act.ExpireKey, house: House, now: Millis) -> Json:
 @perform.register
 def _delete_key(action: act.DeleteKey, house: House, now: Millis) -> Json:
     del now
-    known = house.hall_of(action.account).room.listen_keys.close(action.account)
+    known = _hall_with_listen_keys(house, action.account).room.listen_keys.close(action.account)
     return {"listen_key": None if known is None else mask(known.key)}
 
 
 @perform.register
 def _replace_key(action: act.ReplaceKey, house: House, now: Millis) -> Json:
-    return {"listen_key": mask(house.hall_of(action.account).room.listen_keys.replace(action.account, now).key)}
+    return {"listen_key": mask(_hall_with_listen_keys(house, action.account).room.listen_keys.replace(action.account, now).key)}
+
+
+def _hall_with_listen_keys(house: House, account: str) -> Hall:
+    hall = house.hall_of(account)
+    if not hall.venue.has_listen_keys:
+        raise Refused("no_listen_keys", f"{hall.venue.name} has no listen keys; end a subscription with terminate_subscription")
+    return hall
 
 
 @perform.register
@@ -269,6 +297,23 @@ def _notify_shutdown(action: act.ShutdownNotice, house: House, now: Millis) -> J
             lane.close_at = Millis(now + int(action.close_after_s * 1000))
         house.doors.wake(lane)
     return {"sockets": len(lanes)}
+
+
+@perform.register
+def _terminate(action: act.TerminateSubscription, house: House, now: Millis) -> Json:
+    """Each subscription ends at once; events that a fault holds back come after its end."""
+    ended = 0
+    for hall, lane in house.lanes(action.account):
+        accounts = lane.session.accounts if action.account == act.EVERYBODY else {action.account}
+        if not isinstance(lane.session, Subscribed):
+            continue
+        for account in sorted(accounts):
+            for body in lane.session.terminate(account, now):
+                ended += 1
+                lane.send(Parcel(kind=Kind.TEXT, body=body))
+        hall.hub.refile(lane)
+        house.doors.wake(lane)
+    return {"subscriptions": ended}
 
 
 @perform.register

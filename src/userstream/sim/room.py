@@ -3,17 +3,17 @@
 import random
 
 from userstream.sim.books import Millis
-from userstream.sim.exchange import Exchange
 from userstream.sim.faults import FaultPlan
 from userstream.sim.history import Books, History
 from userstream.sim.keys import ApiKey, KeyRing, ListenKeys
 from userstream.sim.limits import Limits
+from userstream.sim.marketplace import Marketplace
 
 
 class Room:
     """The books of one venue with everything that stands around them. The faults are those of the whole paper exchange."""
 
-    def __init__(self, venue: str, exchange: Exchange, limits: Limits, faults: FaultPlan, *, listen_key_life_ms: int, seed: int) -> None:
+    def __init__(self, venue: str, exchange: Marketplace, limits: Limits, faults: FaultPlan, *, listen_key_life_ms: int, seed: int) -> None:
         self.venue = venue
         self.exchange = exchange
         self.limits = limits

@@ -18,7 +18,7 @@ from userstream.sim.house import Hall, House
 from userstream.sim.lanes import Lane
 from userstream.sim.performing import perform
 from userstream.sim.settings import AccountSpec, Listing, SimulatorSettings, VenueListing
-from userstream.sim.venue import Call, Reply, SocketSession
+from userstream.sim.venue import Call, Reply, SocketSession, Venue
 
 __all__ = ["AccountSpec", "Listing", "PaperExchangeServer", "PortInUse", "SimulatorSettings"]
 
@@ -57,11 +57,6 @@ class PaperExchangeServer:
         self._runner: web.AppRunner | None = None
         self._loop_task: asyncio.Task[None] | None = None
         self._script_s = Decimal(-1)
-        self._life = LifeSettings(
-            ping_interval_ms=int(self.settings.ping_interval_s * 1000),
-            pong_deadline_ms=int(self.settings.pong_deadline_s * 1000),
-            life_ms=int(self.settings.socket_life_s * 1000),
-        )
 
     async def __aenter__(self) -> "PaperExchangeServer":
         await self.start()
@@ -204,7 +199,7 @@ class PaperExchangeServer:
         if self.control.serves(path):
             return _response(self.control.answer(call))
         self.control.requests[f"{call.method} {_shown(path)}"] += 1
-        hall = self.house.hall_at(path)
+        hall = self.house.hall_at(path, call.headers)
         if hall is None:
             return _response(Reply(status=404, body=b"not found"))
         prepared = self.house.faults.answer_for(call.method, path)
@@ -242,13 +237,22 @@ class PaperExchangeServer:
         await self._carry(hall, session, request, response)
         return response
 
+    def _life_at(self, venue: Venue) -> LifeSettings:
+        """The venue's own habits where the settings say nothing else."""
+        settings = self.settings
+        return LifeSettings(
+            ping_interval_ms=int((settings.ping_interval_s or venue.ping_interval_s) * 1000),
+            pong_deadline_ms=int((settings.pong_deadline_s or venue.pong_deadline_s) * 1000),
+            life_ms=int(settings.socket_life_s * 1000),
+        )
+
     async def _carry(self, hall: Hall, session: SocketSession, request: web.Request, response: web.WebSocketResponse) -> None:
         lane = hall.hub.open(session, self._clock.now())
 
         def on_text(lane: Lane, text: str) -> None:
             self.house.take_text(hall, lane, text)
 
-        connection = Connection(lane, request, response, self._clock, self._life, on_text)
+        connection = Connection(lane, request, response, self._clock, self._life_at(hall.venue), on_text)
         self._connections[lane] = connection
         try:
             await connection.serve()

@@ -57,14 +57,17 @@ class SimulatorSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
     strict: bool = False
     """Private sockets opened without a list of events stay silent (one reading of the reports on Binance USD-M, 2.2)."""
     listen_key_minutes: float = 60
-    ping_interval_s: float = 180
-    pong_deadline_s: float = 600
+    ping_interval_s: float | None = None
+    """None: as the venue does."""
+    pong_deadline_s: float | None = None
+    """None: as the venue does."""
     socket_life_s: float = 86_400
     rest_lag_ms: int = 0
     skew_ms: int = 0
     tick_ms: int = 50
     compress: bool = True
-    limits: LimitSettings = LimitSettings()
+    limits: LimitSettings | None = None
+    """None: as the venue does."""
 
     def __post_init__(self) -> None:
         if not self.venues or len(set(self.venues)) != len(self.venues):
@@ -75,7 +78,8 @@ class SimulatorSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
             raise ValueError(f"accounts must be between 0 and {MOST_ACCOUNTS}")
         if not (math.isfinite(self.rate) and self.rate >= 0):
             raise ValueError("rate must be 0 or more events per second")
-        if min(self.listen_key_minutes, self.ping_interval_s, self.pong_deadline_s, self.socket_life_s, self.tick_ms) <= 0:
+        pings = [each for each in (self.ping_interval_s, self.pong_deadline_s) if each is not None]
+        if min(self.listen_key_minutes, self.socket_life_s, self.tick_ms, *pings) <= 0:
             raise ValueError("listen_key_minutes, ping_interval_s, pong_deadline_s, socket_life_s and tick_ms must be above 0")
 
 

@@ -4,11 +4,14 @@ A dialect is called with a request and a time and answers at once; it never wait
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 
 import msgspec
 
 from userstream.sim.books import Happening, Instrument, Millis
+from userstream.sim.exchange import Exchange
+from userstream.sim.limits import LimitSettings
+from userstream.sim.marketplace import Marketplace
 
 if TYPE_CHECKING:
     from userstream.sim.room import Room
@@ -105,10 +108,30 @@ class Dialect(Protocol):
         """A sample of an event that the books never cause. Raises ValueError for a name the venue does not have."""
 
 
+@runtime_checkable
+class Subscribed(Protocol):
+    """A socket whose subscriptions the venue itself may end."""
+
+    def terminate(self, account: str, now: Millis) -> list[bytes]:
+        """End the subscription of the account; the frames that say so. None where the account has none here."""
+
+
+def found_contracts(instruments: Sequence[Instrument], seed: int, start_time: Millis) -> Marketplace:
+    """A new exchange for contracts."""
+    return Exchange(instruments, seed=seed, start_time=start_time)
+
+
 class Venue(msgspec.Struct, frozen=True, kw_only=True):
-    """A venue that can be served: its contracts, the name of the weight budget it shares, and its dialect."""
+    """A venue that can be served: what is traded there, the name of the weight budget it shares, its dialect and its habits."""
 
     name: str
     instruments: tuple[Instrument, ...]
     budget: str
     open: "Callable[[Room], Dialect]"
+    found: Callable[[Sequence[Instrument], int, Millis], Marketplace] = found_contracts
+    limits: LimitSettings = LimitSettings()
+    home: tuple[str, ...] = ()
+    """Beginnings of the paths that are this venue's even where another venue answers some of them as a guest."""
+    has_listen_keys: bool = True
+    ping_interval_s: float = 180
+    pong_deadline_s: float = 600

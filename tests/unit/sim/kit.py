@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 import msgspec
 
 from userstream.sim.books import Millis
+from userstream.sim.exchange import Exchange, contracts_of
 from userstream.sim.house import Hall, House
 from userstream.sim.lanes import Kind, Lane
 from userstream.sim.settings import AccountListing, AccountSpec, SimulatorSettings
@@ -92,6 +93,11 @@ class Desk:
     @property
     def hall(self) -> Hall:
         return self.house.hall_of(self.account)
+
+    @property
+    def contracts(self) -> Exchange:
+        """The books of a venue of contracts."""
+        return contracts_of(self.hall.room.exchange)
 
     def send(self, method: str, path: str, query: str = "", body: str = "", *, key: str | None = None) -> Answered:
         """A request as it is."""

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from userstream.sim.actions import ACTIONS, BadAction, Drop, Place, Raw, describe_actions, nearest, parse_action
+from userstream.sim.actions import ACTIONS, BadAction, Drop, Place, Raw, nearest, parse_action
 from userstream.sim.books import Side
 
 
@@ -48,25 +48,6 @@ def test_whatever_is_sent_only_a_bad_action_is_raised(name: str, fields: dict[st
             assert isinstance(parse_action(each, fields), ACTIONS[each])
         except BadAction as wrong:
             assert str(wrong)
-
-
-def test_the_notes_cover_every_action_and_every_field() -> None:
-    notes = describe_actions()
-    assert set(notes) == set(ACTIONS)
-    for name, note in notes.items():
-        assert note.meaning.endswith("."), name
-        assert set(note.fields) == set(ACTIONS[name].__struct_fields__)
-        assert all(field.type for field in note.fields.values())
-
-
-def test_a_note_tells_type_need_default_and_meaning() -> None:
-    notes = describe_actions()
-    assert notes["place"].fields["side"].type == "one of buy, sell"
-    assert notes["place"].fields["side"].required
-    assert notes["silence"].fields["for_s"].type == "decimal or null"
-    assert notes["silence"].fields["account"].default == "*"
-    assert notes["answer"].fields["headers"].type == "object"
-    assert notes["drop"].fields["probability"].meaning == "0 to 1; null: each"
 
 
 def test_defaults_of_rules_are_one_frame_of_any_event_of_everybody() -> None:

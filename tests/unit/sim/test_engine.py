@@ -123,7 +123,11 @@ def test_the_average_price_is_exact_to_eight_decimals_and_the_quote_wholly() -> 
 
 
 def test_all_ends_are_final() -> None:
-    assert {status for status in OrderStatus if status not in FINAL} == {OrderStatus.NEW, OrderStatus.PARTIALLY_FILLED}
+    assert {status for status in OrderStatus if status not in FINAL} == {
+        OrderStatus.NEW,
+        OrderStatus.PARTIALLY_FILLED,
+        OrderStatus.PENDING_NEW,
+    }
 
 
 @given(st.lists(st.tuples(SIDES, PRICES, QUANTITIES), max_size=20), st.lists(st.integers(0, 19), max_size=10))

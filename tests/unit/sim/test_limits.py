@@ -77,6 +77,13 @@ def test_orders_count_in_two_windows_and_the_refused_one_does_not_count() -> Non
     assert meter.use(later).minute == 5
 
 
+def test_a_day_can_be_limited_and_a_minute_left_free() -> None:
+    meter = OrderMeter(LimitSettings(orders_per_10s=0, orders_per_minute=0, orders_per_day=3))
+    assert [meter.add(1, 0, Millis(START + minute * MINUTE)).exceeded for minute in range(4)] == ["", "", "", "1d"]
+    assert meter.use(START).day == 3
+    assert meter.add(1, 0, Millis(START + 24 * 60 * MINUTE)).exceeded == ""
+
+
 def test_a_batch_weighs_five_in_ten_seconds_and_one_in_the_minute() -> None:
     meter = OrderMeter(LimitSettings())
     use = meter.add(5, 1, START)

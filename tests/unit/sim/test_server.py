@@ -16,6 +16,7 @@ import pytest
 
 from tests.unit.sim.kit import HandClock
 from userstream.sim.faults import ScriptError, load_script
+from userstream.sim.limits import LimitSettings
 from userstream.sim.server import AccountSpec, Listing, PaperExchangeServer, PortInUse, SimulatorSettings
 
 WITHIN_S = 5.0
@@ -332,7 +333,7 @@ async def test_a_ban_refuses_sockets_as_well() -> None:
 
 
 async def test_connection_attempts_can_be_limited() -> None:
-    limits = msgspec.structs.replace(SimulatorSettings().limits, connects_per_5_minutes=1)
+    limits = LimitSettings(connects_per_5_minutes=1)
     async with open_client(limits=limits) as client:
         await client.connect("/ws/x")
         with pytest.raises(aiohttp.WSServerHandshakeError, match="429"):

@@ -26,6 +26,13 @@ def test_settings_that_cannot_be(changes: dict[str, object], word: str) -> None:
         SimulatorSettings(**changes)  # type: ignore[arg-type]
 
 
+def test_what_is_not_said_is_as_each_venue_does() -> None:
+    settings = SimulatorSettings()
+    assert settings.limits is None
+    assert settings.ping_interval_s is None
+    assert settings.pong_deadline_s is None
+
+
 @pytest.mark.parametrize("name", ["", "*", "a/b"])
 def test_names_that_would_break_the_control_paths(name: str) -> None:
     with pytest.raises(ValueError, match="name"):

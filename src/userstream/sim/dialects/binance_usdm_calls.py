@@ -10,7 +10,7 @@ import msgspec
 from userstream.sim.books import Instrument, Millis, Refused
 from userstream.sim.dialects.binance_usdm_errors import VenueError, missing, translate
 from userstream.sim.dialects.binance_usdm_parameters import Parameters
-from userstream.sim.exchange import Exchange
+from userstream.sim.exchange import Exchange, contracts_of
 from userstream.sim.history import Books
 from userstream.sim.keys import ApiKey, verify
 from userstream.sim.limits import Charge, OrderUse, Verdict
@@ -42,7 +42,7 @@ class Request:
 
     @property
     def exchange(self) -> Exchange:
-        return self.room.exchange
+        return contracts_of(self.room.exchange)
 
     @property
     def books(self) -> Books:

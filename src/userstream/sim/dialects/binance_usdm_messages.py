@@ -17,6 +17,7 @@ from userstream.sim.books import (
     Fill,
     Happening,
     LeverageHappened,
+    ListHappened,
     MarginCallHappened,
     Millis,
     Order,
@@ -87,6 +88,8 @@ def message_of(happening: Happening, now: Millis) -> dict[str, Json]:
             return _stamped("ACCOUNT_CONFIG_UPDATE", happening.time, now) | {"ac": {"s": symbol, "l": leverage}}
         case AssetModeHappened(multi_assets=multi_assets):
             return _stamped("ACCOUNT_CONFIG_UPDATE", happening.time, now) | {"ai": {"j": multi_assets}}
+        case ListHappened():
+            raise ValueError("contracts know no order lists")
 
 
 def order_trade_update(happening: OrderHappened, now: Millis) -> dict[str, Json]:

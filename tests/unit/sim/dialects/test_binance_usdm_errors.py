@@ -10,7 +10,7 @@ from userstream.sim.books import Refused
 from userstream.sim.dialects.binance_usdm_errors import RULES, TEXTS, VenueError, missing_both, translate
 
 # Rules that only the control interface or the start can break, never a request.
-NEVER_ASKED = {"unknown_account", "duplicate_account", "bad_rate"}
+NEVER_ASKED = {"unknown_account", "duplicate_account", "bad_rate", "only_contracts", "no_listen_keys"}
 
 
 def rules_of_the_books() -> set[str]:

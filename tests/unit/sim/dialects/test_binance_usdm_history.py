@@ -196,7 +196,7 @@ def test_all_orders_from_an_id_and_without_a_symbol() -> None:
 def test_income_is_every_wallet_change_with_pages_and_types() -> None:
     desk = open_desk()
     desk.market()
-    exchange, now = desk.hall.room.exchange, desk.clock.now()
+    exchange, now = desk.contracts, desk.clock.now()
     exchange.fund("BTCUSDT", Decimal("0.0001"), now)
     exchange.transfer(desk.account, "USDT", Decimal(100), now)
     rows = desk.get("/fapi/v1/income", limit=1000).rows
@@ -213,8 +213,8 @@ def test_income_is_every_wallet_change_with_pages_and_types() -> None:
 
 def test_forced_orders_are_told_apart_by_their_client_ids() -> None:
     desk = open_desk()
-    side = desk.hall.room.exchange.positions(desk.account, all=True)[0].position_side
-    for force in (desk.hall.room.exchange.liquidate, desk.hall.room.exchange.auto_deleverage):
+    side = desk.contracts.positions(desk.account, all=True)[0].position_side
+    for force in (desk.contracts.liquidate, desk.contracts.auto_deleverage):
         desk.market()
         force(desk.account, "BTCUSDT", side, desk.clock.now())
     rows = desk.get("/fapi/v1/forceOrders").rows
@@ -262,7 +262,7 @@ def test_a_triggered_algo_order_names_its_real_order() -> None:
         "triggerPrice": "80000",
     }
     algo_id = desk.call("POST", "/fapi/v1/algoOrder", **wanted)["algoId"]
-    desk.hall.room.exchange.move_price("BTCUSDT", Decimal(79_900), desk.clock.now())
+    desk.contracts.move_price("BTCUSDT", Decimal(79_900), desk.clock.now())
     algo = desk.get("/fapi/v1/algoOrder", algoId=algo_id)
     assert (algo["algoStatus"], algo["actualType"], algo["actualQty"]) == ("FINISHED", "MARKET", "0.010")
     order = desk.get("/fapi/v1/order", symbol="BTCUSDT", orderId=algo["actualOrderId"])

@@ -246,7 +246,7 @@ def busy_desk() -> Desk:
     desk.call("DELETE", "/fapi/v1/order", symbol="BTCUSDT", origClientOrderId="stays")
     desk.call("POST", "/fapi/v1/leverage", symbol="BTCUSDT", leverage="25")
     desk.call("POST", "/fapi/v1/multiAssetsMargin", multiAssetsMargin="true")
-    exchange, now = desk.hall.room.exchange, desk.clock.now()
+    exchange, now = desk.contracts, desk.clock.now()
     exchange.fund("BTCUSDT", Decimal("0.0001"), now)
     exchange.transfer("paper-1", "BNB", Decimal(1), now)
     exchange.margin_call("paper-1", now)
