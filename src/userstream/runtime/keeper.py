@@ -38,6 +38,7 @@ class Keeper:
         self._held: deque[Record] = deque()
         self._bytes, self._most_bytes = 0, held_bytes
         self._timer: Timer | None = None
+        self._closed = False
         self.trouble: StoreError | None = None
         self.lost: StoreError | None = None
         self.first_lost = 0
@@ -74,7 +75,7 @@ class Keeper:
         return True
 
     def _plan_retry(self) -> None:
-        if self._timer is None:
+        if self._timer is None and not self._closed:
             self._timer = self._clock.call_at(Millis(self._clock.now() + RETRY_MS), self._retry)
 
     def _retry(self) -> None:
@@ -96,6 +97,7 @@ class Keeper:
 
     def close(self) -> None:
         """No more tries; what is still held goes with the process."""
+        self._closed = True
         if self._timer is not None:
             self._timer.cancel()
 

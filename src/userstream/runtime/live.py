@@ -215,8 +215,8 @@ class LiveAccount:
         return self.state is StreamState.LIVE
 
     async def wait_for(self, order_id: str | int, *, final: bool = True, timeout: float | None = None) -> Order:
-        """Returns the order with this id or client order id once it is final (or, with `final=False`, once it is known). Raises
-        TimeoutError, which says how far it came, TypeError for what is no id."""
+        """Returns the order with this id or client order id once it is final (or, with `final=False`, once it is known).
+        `timeout` in seconds. Raises TypeError for what is no id, and otherwise like `wait_ready`; TimeoutError says how far it came."""
         key = _order_key(order_id)
 
         def holds() -> bool:
@@ -374,6 +374,7 @@ class SyncAccount:
         self._wait(lambda: self._account.wait_proven(timeout))
 
     def wait_for(self, order_id: str | int, *, final: bool = True, timeout: float | None = None) -> Order:
+        """As `LiveAccount.wait_for`, blocking."""
         return self._wait(lambda: self._account.wait_for(order_id, final=final, timeout=timeout))
 
     def _wait(self, begin: Callable[[], Awaitable[Result]]) -> Result:
@@ -415,12 +416,6 @@ def _is_running_here(loop: asyncio.AbstractEventLoop) -> bool:
         return False
 
 
-def _order_key(order_id: object) -> str:
-    if isinstance(order_id, bool) or not isinstance(order_id, str | int):
-        raise TypeError(f"an order id is text or a whole number, not {type(order_id).__name__}")
-    return str(order_id)
-
-
 def _state_key(event: Event) -> object:
     match event:
         case OrderChanged():
@@ -430,3 +425,9 @@ def _state_key(event: Event) -> object:
         case BalanceSet():
             return ("balance", event.asset)
     return ("event", event.sequence)
+
+
+def _order_key(order_id: object) -> str:
+    if isinstance(order_id, bool) or not isinstance(order_id, str | int):
+        raise TypeError(f"an order id is text or a whole number, not {type(order_id).__name__}")
+    return str(order_id)

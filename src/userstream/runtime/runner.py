@@ -150,6 +150,7 @@ class AccountRunner:
         self._stopped = True
         self._cancel_tasks()
         self.listeners.cut()
+        self._end_keeping()
 
     def _cancel_tasks(self) -> None:
         for task in list(self._tasks):

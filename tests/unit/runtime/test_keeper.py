@@ -105,6 +105,7 @@ async def test_after_the_end_nothing_is_tried_any_more() -> None:
     room.journal.refusal = "gone"
     room.keep()
     room.keeper.close()
+    room.keep()
     room.journal.refusal = None
     await room.clock.advance(10 * RETRY_MS)
     assert await room.journaled() == []

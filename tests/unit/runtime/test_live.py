@@ -264,11 +264,11 @@ async def test_waiting_in_vain_ends_in_time_and_leaves_nothing_behind(shell: She
 async def test_waiting_in_vain_says_how_far_the_order_came(shell: Shell) -> None:
     await live(shell)
     shell.socket.deliver(order_frame(x="TRADE", X="PARTIALLY_FILLED", i=77, t=1, l="0.010", z="0.010"))
-    waiting = asyncio.ensure_future(shell.account.wait_for(77, timeout=1.0))
+    waiting = asyncio.ensure_future(shell.account.wait_for("77", timeout=1.0))
     await shell.clock.advance(1_000)
     with pytest.raises(TimeoutError, match=r"^after 1 s order '77' is still partially_filled$"):
         await waiting
-    assert (await shell.account.wait_for(77, final=False)).order_id == "77"
+    assert (await shell.account.wait_for("77", final=False)).order_id == "77"
 
 
 @pytest.mark.parametrize("order_id", [None, 7.0, True, b"7"])
@@ -466,3 +466,12 @@ def test_a_thread_that_waits_when_the_loop_ends_is_told_so() -> None:
 
     asyncio.run(run())
     assert [type(error) for error in outcome] == [ConnectionError]
+
+
+async def test_trouble_beside_the_journal_is_trouble_of_the_store(shell: Shell) -> None:
+    await live(shell)
+    said = [""]
+    account = LiveAccount(shell.runner, shell.clock, shell.journal, trouble_beside=lambda: said[0])
+    assert account.health.is_healthy
+    said[0] = "the tables do not follow the journal: disk is full"
+    assert (account.health.is_healthy, account.health.store_trouble) == (False, said[0])

@@ -25,7 +25,7 @@ RECORDS = (
     record(*(filled(trade_id=str(number), event_time=1_000 + number) for number in range(71, 74)), sequence=4),
     record(position_set(symbol="BTCUSDT", amount="0.3"), position_set(symbol="ETHUSDT", amount="0.000"), balance_set(), sequence=7),
     record(balance_set(account="bob", asset="BNB"), account="bob", sequence=1),
-    record(gap_opened(since=2_000), gap_repaired(since=2_000, until=3_000), gap_opened(since=4_000), sequence=9),
+    record(gap_opened(since=2_000), gap_repaired(since=2_000, until=3_000), gap_opened(since=4_000), sequence=10),
 )
 
 
