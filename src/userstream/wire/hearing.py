@@ -17,7 +17,7 @@ PAUSE_MS: Final = 60_000
 MOST_MUTE: Final = 2
 """So many mute sockets in a row, and the next is on probation."""
 
-PROBATION_MS: Final = 30_000
+PROBATION_MS: Final = 20_000
 LONGEST_PROBATION_MS: Final = 600_000
 """For each of them, and at most."""
 
