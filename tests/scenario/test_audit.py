@@ -115,7 +115,9 @@ async def test_a_row_that_was_deleted_by_hand_is_found(tmp_path: Path, remembers
         await proven(desk)
     assert (await audit(path))[0] == 0
     with by_hand(path) as connection:
-        row = "SELECT rowid, symbol, trade_id, order_id, transaction_time FROM fills ORDER BY rowid LIMIT 1 OFFSET 2"
+        # not in its leg's first millisecond: there nobody can say which fills the first amount includes
+        earlier = "SELECT 1 FROM fills AS early WHERE early.symbol = fills.symbol AND early.transaction_time < fills.transaction_time"
+        row = f"SELECT rowid, symbol, trade_id, order_id, transaction_time FROM fills WHERE EXISTS ({earlier}) ORDER BY rowid LIMIT 1"
         [rowid, symbol, trade_id, order_id, when] = connection.execute(row).fetchone()
         connection.execute("DELETE FROM fills WHERE rowid = ?", (rowid,))
         if not remembers:

@@ -55,7 +55,7 @@ class Control:
     def _answer(self, call: Call) -> Json:
         parts = [unquote(part) for part in call.path.removeprefix(PREFIX).split("/") if part]
         match call.method, parts:
-            case "GET", []:
+            case "GET", [] | ["help"]:
                 return {"reads": READS, "actions": plain(describe_actions())}
             case "GET", ["state"]:
                 return self.state()
