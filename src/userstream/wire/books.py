@@ -38,7 +38,7 @@ from userstream.wire.inquiry import Inquiries, Inquiry
 from userstream.wire.pacing import Backoff, VenueClock, jitter
 from userstream.wire.proof import Proof, name_of
 from userstream.wire.question import Answer, AskClock, AskOrder, Question, RestDialect
-from userstream.wire.recovery import Policy, Round, absent_keys, forgettable, questions_of
+from userstream.wire.recovery import Policy, Round, absent_keys, forgettable, orders_in_turn, questions_of
 from userstream.wire.request import HttpRequest, HttpResponse
 
 CLOCK_MS: Final = 600_000
@@ -201,8 +201,7 @@ class Books:
 
     def _begin(self, reason: str, full: bool, now: Millis, wall: Millis) -> None:
         venue_now = self._clock.at(now)
-        if not self._began:
-            self._began = self._beginning()
+        self._began = self._began or self._beginning()
         if self._proof.lit_at is not None and not self._proof.is_read:
             self._proof.lit_at = self._clock.at(self._proof.lit_now)  # the clock may be known better by now
         if full:
@@ -226,6 +225,7 @@ class Books:
             lost_since=read if full and kept > read else Millis(0),
             asked_time=wall,
             deeper=self._unknown_since(kept) if full else {},
+            orders=() if full else orders_in_turn(self._account, self._epoch, quiet_since=Millis(venue_now - self._policy.lag_ms)),
         )
         self._ask_round()
 

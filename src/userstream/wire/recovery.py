@@ -6,7 +6,7 @@ and only then moves the watermark, to the round's start minus the venue's lag. P
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from types import MappingProxyType
 from typing import Final
@@ -38,6 +38,7 @@ MOST_DOUBLINGS: Final = 20
 """Waits that grow do so no further: 2 ** 20 times any of them is longer than any process lives."""
 
 NOTHING_DEEPER: Final[Mapping[Symbol, Millis]] = MappingProxyType({})
+ORDERS_OF_AN_AUDIT: Final = 10
 EDGE_MS: Final = 1_000
 """The cash history may stamp a trade slightly later than the fill: it is read a little less far back than the fills it must explain."""
 
@@ -81,7 +82,9 @@ class Round:
         lost_since: Millis = NO_TIME,
         asked_time: Millis = NO_TIME,
         deeper: Mapping[Symbol, Millis] = NOTHING_DEEPER,
+        orders: Sequence[OrderChanged] = (),
     ) -> None:
+        """`orders`: those of ours to ask one by one, because nothing told their end; a full round finds them by the venue's list."""
         self.epoch, self.reason, self.full = epoch, reason, full
         self.started, self.since, self.lost_since, self.asked_time = started, since, lost_since, asked_time
         self.weight = 0
@@ -96,6 +99,8 @@ class Round:
         self._legs: dict[PositionKey, Decimal] = {}
         self._deeper = deeper
         self._begin(settings, movements)
+        for order in orders:
+            self._want(AskOrder(symbol=order.symbol, order_id=order.order_id, conditional=order.conditional))
 
     def _begin(self, settings: bool, movements: bool) -> None:
         self._want(AskBalances())
@@ -225,6 +230,14 @@ class Round:
 
 def _is_half_told(fill: Filled) -> bool:
     return fill.fee is None and fill.source is STREAM
+
+
+def orders_in_turn(account: Account, turn: int, *, quiet_since: Millis) -> list[OrderChanged]:
+    """Some of the orders that we hold as open, other ones in each turn: an end that no socket told shows nowhere else until all of history
+    is read."""
+    quiet = [order for order in account.open_orders() if order.transaction_time < quiet_since]
+    first = turn * ORDERS_OF_AN_AUDIT % max(1, len(quiet))
+    return (quiet[first:] + quiet[:first])[:ORDERS_OF_AN_AUDIT]
 
 
 def _is_active(account: Account, symbol: Symbol, since: Millis) -> bool:

@@ -38,6 +38,7 @@ from userstream.wire.question import (
     AskPositions,
     Question,
 )
+from userstream.wire.recovery import ORDERS_OF_AN_AUDIT
 from userstream.wire.request import HttpResponse
 
 # --- what proves ---
@@ -432,3 +433,14 @@ def test_not_found_in_answer_to_anything_else_is_asked_again() -> None:
     driver.run_for(20_000)
     assert len(asked(driver, AskMovements)) == 2
     driver.laws.hold_at_rest(driver.venue_now)
+
+
+def test_audits_ask_the_orders_that_are_held_as_open_some_in_each_turn() -> None:
+    driver = Driver().start().run_until_live()
+    placed = [driver.place() for _ in range(ORDERS_OF_AN_AUDIT + 2)]
+    driver.run_for(BRISK.books.audit_ms // 2)
+    driver.asked.clear()
+    driver.run_for(3 * BRISK.books.audit_ms)
+    asked_for = [question.order_id for _, question in driver.asked if isinstance(question, AskOrder)]
+    assert set(asked_for) == set(placed)
+    assert max(asked_for.count(order_id) for order_id in placed) <= 3
