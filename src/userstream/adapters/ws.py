@@ -32,6 +32,8 @@ LARGEST_SAMPLE: Final = 4096
 
 _TOO_LARGE: Final = "message over 1 MiB"
 _SECOND_ADDRESS_AFTER_S: Final = 0.25
+_RECEIVE_BUFFER: Final = 64 * 1024
+"""Left alone it grows to megabytes while a socket is busy, and a whole one is read in one turn: nobody else's turn comes meanwhile."""
 _LONGEST_REASON: Final = 120
 _SHORTEST_SECRET: Final = 8
 _TEXT: Final = WSMsgType.TEXT
@@ -125,6 +127,7 @@ class _Attempt:
         loop = asyncio.get_running_loop()
         found = await loop.getaddrinfo(url.host, url.port, type=socket.SOCK_STREAM)
         self._raw = await aiohappyeyeballs.start_connection(found, happy_eyeballs_delay=_SECOND_ADDRESS_AFTER_S)
+        self._raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
         return self._raw
 
 

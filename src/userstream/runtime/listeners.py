@@ -20,7 +20,7 @@ from userstream.ports import Clock, Handler
 from userstream.runtime.keeper import CatchUp, Keeper
 
 QUEUE_LIMIT: Final = 10_000
-YIELD_EVERY: Final = 256
+YIELD_EVERY: Final = 1_024
 LAST_WORDS_MS: Final = 100
 """How long a handler that was cancelled may take to clean up."""
 
