@@ -86,6 +86,7 @@ async def test_nothing_waits_after_flush_and_the_last_sequence_is_known(journal:
 
 async def test_flush_of_nothing_returns(journal: PlacedJournal) -> None:
     await journal.flush()
+    assert (journal.backlog, await journal.last_sequence(ALICE)) == (0, 0)
 
 
 @pytest.mark.parametrize("sequence", [0, 4, 5, 6])
