@@ -6,9 +6,7 @@ import sys
 import time
 from argparse import ArgumentParser, Namespace
 
-import msgspec
-
-from tests.simulation.campaign import Totals, run_campaign
+from tests.simulation.campaign import Totals, lines_of, run_campaign
 from tests.simulation.plan import Profile, plan_of
 from tests.simulation.run import run
 from tests.simulation.shrink import keep, shrink
@@ -70,13 +68,7 @@ def _say(totals: Totals, wall_s: float, *, json: bool) -> None:
         "never hit": totals.never_hit,
         "trace": totals.trace,
     }
-    if json:
-        print(msgspec.json.encode({**figures, "faults": totals.hits, "findings": totals.findings}).decode())
-        return
-    for name, value in figures.items():
-        print(f"{name:28} {value}")
-    for finding in totals.findings[:20]:
-        print(f"seed {finding.seed}: {finding.text[:500]}")
+    print(*lines_of(figures, totals, json=json), sep="\n")
 
 
 if __name__ == "__main__":

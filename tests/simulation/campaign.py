@@ -6,7 +6,7 @@ import hashlib
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from typing import Final
@@ -115,3 +115,12 @@ def run_portions(work: Callable[[range], Totals], first: int, count: int, *, job
 def _portions(first: int, count: int) -> Iterable[range]:
     end = first + count
     return (range(begin, min(begin + SEEDS_OF_A_TASK, end)) for begin in range(first, end, SEEDS_OF_A_TASK))
+
+
+def lines_of(figures: Mapping[str, object], totals: Totals, *, json: bool) -> Iterator[str]:
+    """What a campaign prints: its figures and the first findings, or one JSON object with all of them."""
+    if json:
+        yield msgspec.json.encode({**figures, "faults": totals.hits, "findings": totals.findings}).decode()
+        return
+    yield from (f"{name:28} {value}" for name, value in figures.items())
+    yield from (f"seed {finding.seed}: {finding.text[:500]}" for finding in totals.findings[:20])

@@ -6,9 +6,7 @@ import sys
 import time
 from argparse import ArgumentParser, Namespace
 
-import msgspec
-
-from tests.simulation.campaign import Totals, run_portions
+from tests.simulation.campaign import Totals, lines_of, run_portions
 from tests.simulation.shell.faults import FAULTS
 from tests.simulation.shell.run import run_some
 
@@ -48,13 +46,7 @@ def _say(totals: Totals, wall_s: float, *, json: bool) -> None:
         "never hit": [kind for kind in FAULTS if not totals.hits[kind]],
         "trace": totals.trace,
     }
-    if json:
-        print(msgspec.json.encode({**figures, "faults": totals.hits, "findings": totals.findings}).decode())
-        return
-    for name, value in figures.items():
-        print(f"{name:28} {value}")
-    for finding in totals.findings[:20]:
-        print(f"seed {finding.seed}: {finding.text[:500]}")
+    print(*lines_of(figures, totals, json=json), sep="\n")
 
 
 if __name__ == "__main__":
