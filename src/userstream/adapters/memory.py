@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterable, Sequence
 from operator import itemgetter
 from typing import Final
 
-from userstream.adapters.coverage import COVERAGE_EVENTS, Coverage, fold_coverage
 from userstream.adapters.sequences import Sequences, check_kept, last_of
 from userstream.adapters.tables import FILL_BLANKS, REGISTERS, TABLES, Row, Value, find_table, row_of, sort_into_tables
 from userstream.adapters.watchers import Watchers
+from userstream.domain.coverage import COVERAGE_EVENTS, Coverage, fold_coverage
 from userstream.domain.events import Event
 from userstream.kernel.errors import StoreError
 from userstream.kernel.ids import AccountId

@@ -8,10 +8,10 @@ from typing import Final
 
 import msgspec
 
-from userstream.adapters.coverage import COVERAGE_EVENTS, Coverage, CoverageState, Span, fold_coverage
 from userstream.adapters.sql import load_queries
 from userstream.adapters.sqlite_file import insert_many
 from userstream.adapters.tables import TABLES, Value, find_table, row_of, sort_into_tables
+from userstream.domain.coverage import COVERAGE_EVENTS, Coverage, CoverageState, Span, fold_coverage
 from userstream.domain.events import Event
 from userstream.kernel.errors import StoreError
 from userstream.kernel.ids import AccountId
