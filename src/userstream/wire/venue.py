@@ -58,6 +58,8 @@ class VenueSpec(msgspec.Struct, frozen=True, kw_only=True):
     real: Endpoints
     test: Endpoints | None
     weight_limit_per_minute: int
+    budget: str = ""
+    """Products with the same word share one request budget; without one the product has a budget of its own."""
     pause_of: Callable[[HttpResponse, Millis], int]
     """For how long (ms) the venue wants no call from this address after an answer, as of a venue time (ms); 0 for most."""
     used_weight_header: str = ""

@@ -23,14 +23,14 @@ from userstream.venues.binance.account_facts import (
     strategy_facts,
 )
 from userstream.venues.binance.amounts import unsound_paths
+from userstream.venues.binance.coin_messages import CoinAccountUpdate, CoinAlgoUpdate, CoinMarginCall, CoinOrderTradeUpdate
 from userstream.venues.binance.drift import Drift, short
+from userstream.venues.binance.languages import USD_M_LANGUAGE, Language, Told
 from userstream.venues.binance.messages import (
     AccountConfigUpdate,
     AccountUpdate,
     AlgoUpdate,
-    AnyMessage,
     ConditionalOrderTriggerReject,
-    Envelope,
     GridUpdate,
     ListenKeyExpired,
     MarginCall,
@@ -42,7 +42,7 @@ from userstream.venues.binance.messages import (
 )
 from userstream.venues.binance.order_facts import algo_facts, order_facts, rejected_trigger_facts, trade_facts
 from userstream.venues.binance.reasons import reason_of
-from userstream.venues.binance.shapes import SHAPES, prune
+from userstream.venues.binance.shapes import prune
 
 MOST_BYTES: Final = 1 << 20
 MOST_LEVELS: Final = 32
@@ -82,8 +82,6 @@ class _Control(msgspec.Struct, frozen=True):
     error: _Refusal | None = None
 
 
-_BARE: Final = msgspec.json.Decoder(AnyMessage).decode
-_WRAPPED: Final = msgspec.json.Decoder(Envelope).decode
 _TOP: Final = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _TEXT: Final = msgspec.json.Decoder(str).decode
 _TIME: Final = msgspec.json.Decoder(Time | str).decode
@@ -91,7 +89,7 @@ _CONTROL: Final = msgspec.json.Decoder(_Control).decode
 _WRAPPED_START: Final = b'{"stream"'
 # UnicodeDecodeError is a ValueError and no error of msgspec.
 _TROUBLE: Final = (msgspec.MsgspecError, ValueError, RecursionError)
-_READERS: Final[dict[type[AnyMessage], Callable[..., tuple[Event, ...]]]] = {
+_READERS: Final[dict[type[Told], Callable[..., tuple[Event, ...]]]] = {
     OrderTradeUpdate: order_facts,
     TradeLite: trade_facts,
     AccountUpdate: account_facts,
@@ -101,6 +99,10 @@ _READERS: Final[dict[type[AnyMessage], Callable[..., tuple[Event, ...]]]] = {
     GridUpdate: grid_facts,
     StrategyUpdate: strategy_facts,
     ConditionalOrderTriggerReject: rejected_trigger_facts,
+    CoinOrderTradeUpdate: order_facts,
+    CoinAccountUpdate: account_facts,
+    CoinAlgoUpdate: algo_facts,
+    CoinMarginCall: margin_call_facts,
 }
 _LEVELS: Final = bytes.maketrans(b"{}", b"[]")
 _NOT_BRACKETS: Final = bytes(set(range(256)) - set(b"[]{}"))
@@ -109,10 +111,11 @@ _NOT_BRACKETS: Final = bytes(set(range(256)) - set(b"[]{}"))
 class Decoder:
     """Reads one account's frames. `notice` is what the last frame said about the stream; `drift` counts what is not documented."""
 
-    __slots__ = ("_drift", "notice")
+    __slots__ = ("_bare", "_drift", "_shapes", "_wrapped", "notice")
 
-    def __init__(self, account: AccountId, venue: VenueName) -> None:
+    def __init__(self, account: AccountId, venue: VenueName, language: Language = USD_M_LANGUAGE) -> None:
         self._drift = Drift(account, venue)
+        self._bare, self._wrapped, self._shapes = language.bare, language.wrapped, language.shapes
         self.notice: Notice | None = None
 
     @property
@@ -131,14 +134,14 @@ class Decoder:
         if len(frame) > MOST_BYTES:
             return (self._unreadable("longer than 1 MiB", frame, NO_TIME, received_time),)
         try:
-            message = _WRAPPED(frame).data if frame.startswith(_WRAPPED_START) else _BARE(frame)
+            message = self._wrapped(frame).data if frame.startswith(_WRAPPED_START) else self._bare(frame)
         except _TROUBLE:
             events = self._decode_carefully(frame, received_time)
         else:
             events = self._facts(message, frame, received_time)
         return (*events, *self._told(events, frame, received_time)) if drift.news else events
 
-    def _facts(self, message: AnyMessage, frame: bytes, received_time: Millis) -> tuple[Event, ...]:
+    def _facts(self, message: Told, frame: bytes, received_time: Millis) -> tuple[Event, ...]:
         try:
             return self._read(message, received_time)
         except DecodeError as error:
@@ -147,7 +150,7 @@ class Decoder:
             reason = f"field {wrong} is no finite number" if wrong else error.reason
             return (self._unreadable(reason, frame, _time_of(message.event_time), received_time),)
 
-    def _read(self, message: AnyMessage, received_time: Millis) -> tuple[Event, ...]:
+    def _read(self, message: Told, received_time: Millis) -> tuple[Event, ...]:
         if isinstance(message, ListenKeyExpired):
             self.notice = KeyExpired()
             return self._stream_changed(KEY_EXPIRED, _time_of(message.event_time), received_time)
@@ -182,7 +185,7 @@ class Decoder:
             return self._control(text, top, frame, received_time)
         event_time = _event_time(top)
         name = _TEXT(top["e"])
-        shape = SHAPES.get(name)
+        shape = self._shapes.get(name)
         if shape is None:
             label = short(f"event {name}")
             self._drift.count(label)
@@ -191,7 +194,7 @@ class Decoder:
         for path in unknown:
             self._drift.field(path)
         try:
-            message = _BARE(pruned)
+            message = self._bare(pruned)
         except (msgspec.MsgspecError, ValueError) as error:
             return (self._unreadable(f"{name}: {reason_of(error)}", frame, event_time, received_time),)
         return self._facts(message, frame, received_time)

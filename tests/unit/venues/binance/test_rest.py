@@ -22,7 +22,8 @@ from userstream.kernel.errors import (
 )
 from userstream.kernel.ids import Millis, OrderId, Symbol
 from userstream.kernel.secret import Secret
-from userstream.venues.binance.rest import DAY_MS, LONGEST_WINDOW_MS, FuturesDialect
+from userstream.venues.binance.products import DAY_MS, LONGEST_WINDOW_MS
+from userstream.venues.binance.rest import FuturesDialect
 from userstream.venues.binance.signing import make_signer
 from userstream.wire.question import (
     Answer,
