@@ -45,6 +45,7 @@ WITHOUT_MIRROR: Final[Mapping[str, str]] = MappingProxyType(
 TESTED_TOGETHER: Final[Mapping[str, str]] = MappingProxyType(
     {
         "venues/binance/account_facts.py": "contract/test_venue.py",
+        "venues/binance/coin_messages.py": "contract/test_venue.py",
         "venues/binance/messages.py": "contract/test_venue.py",
         "venues/binance/order_facts.py": "contract/test_venue.py",
         "venues/binance/rows.py": "contract/test_venue.py",

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from userstream.entry.gates import GATES
+from userstream.entry.gates import GATES, AddressedHttp
 from userstream.kernel.errors import SettingsError, UserStreamError
 from userstream.kernel.ids import AccountId
 from userstream.kernel.secret import Secret
@@ -98,7 +98,7 @@ class Application:
             transport=self.transport,
             gate=gate,
             journal=self.journal,
-            http=self.http,
+            http=AddressedHttp(place.endpoints.rest_url, self.http),
             dial_limit_ms=int(settings.stream.dial_limit_s * 1000),
             call_limit_ms=int(settings.stream.call_limit_s * 1000),
         )
