@@ -96,16 +96,6 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     venue_time: Millis | None = None
 
 
-class Traits(msgspec.Struct, frozen=True, kw_only=True):
-    """Which questions make sense to a venue. orders_by_symbol: `AskOrders` wants a symbol. has_positions, has_movements,
-    has_conditional_orders: whether the venue has books of those at all."""
-
-    orders_by_symbol: bool
-    has_positions: bool
-    has_movements: bool
-    has_conditional_orders: bool
-
-
 class RestDialect(Protocol):
     """A venue's REST language for one account. Pure: `venue_now` is our estimate of the venue's clock, used in signatures."""
 

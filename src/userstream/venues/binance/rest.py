@@ -45,7 +45,6 @@ from userstream.wire.question import (
     AskPositions,
     AskSettings,
     Question,
-    Traits,
 )
 from userstream.wire.request import HttpRequest, HttpResponse
 from userstream.wire.venue import AccountPlace
@@ -194,10 +193,6 @@ class FuturesDialect:
         for name, reason in news:
             told = self._drift.unrecognized(name, reason, body, as_of, received_time)
             yield msgspec.structs.replace(told, source=Source.SNAPSHOT, as_of=as_of)
-
-    @property
-    def traits(self) -> Traits:
-        return Traits(orders_by_symbol=self._product.orders_by_symbol, has_positions=True, has_movements=True, has_conditional_orders=True)
 
     def history_depth_ms(self) -> int:
         """Three months (Binance USD-M, 6.1)."""
