@@ -39,6 +39,7 @@ def test_every_call_about_the_key_goes_to_the_products_own_path() -> None:
     session.respond("listen_key", KEY_ANSWER, Millis(0))
     session.connected(Millis(0))
     calls: list[Call] = []
+    now = Millis(0)
     while not calls:
         now = session.deadline()
         session.pinged(now)
