@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from userstream.entry.bootstrap import AccountSettings, Application, credentials_of, start_application
+from userstream.entry.bootstrap import AccountSettings, Application, check_account, credentials_of, start_application
 from userstream.kernel.errors import ConnectionError, UserStreamError
 from userstream.kernel.settings import RecoverySettings, StreamSettings
 from userstream.runtime.live import LiveAccount
@@ -124,6 +125,7 @@ class connect:  # noqa: N801 - reads as a verb where it is used: `async with use
         self._timeout_s = timeout_s
 
     async def __aenter__(self) -> LiveAccount:
+        check_account(self._settings, os.environ)
         await self._fleet.__aenter__()
         try:
             account = await self._fleet.application.add(self._settings)
