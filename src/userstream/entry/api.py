@@ -27,6 +27,7 @@ class Fleet:
 
     @property
     def application(self) -> Application:
+        """What the fleet is made of. Raises UserStreamError outside its block."""
         if self._application is None:
             raise UserStreamError("the fleet is not running: use it as `async with Fleet(...) as fleet`")
         return self._application
@@ -69,12 +70,15 @@ class Fleet:
         return self.application.metrics()
 
     def __getitem__(self, name: str) -> LiveAccount:
+        """The running account of that name. Raises KeyError when there is none."""
         return self.application.accounts[name]
 
     def __contains__(self, name: object) -> bool:
+        """Whether an account of that name is running."""
         return name in self.application.accounts
 
     def __len__(self) -> int:
+        """How many accounts are running."""
         return len(self.application.accounts)
 
     async def __aenter__(self) -> Self:
