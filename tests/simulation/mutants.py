@@ -37,6 +37,7 @@ REGISTERS: Final = "domain/registers.py"
 ACCOUNT: Final = "domain/account.py"
 MACHINE: Final = "wire/machine.py"
 BOOKS: Final = "wire/books.py"
+AGENDA: Final = "wire/agenda.py"
 PROOF: Final = "wire/proof.py"
 RECOVERY: Final = "wire/recovery.py"
 FEED: Final = "wire/feed.py"
@@ -171,7 +172,7 @@ OF_BOOKS: Final = (
         "no history audit",
         "history is read in full from time to time",
         (
-            BOOKS,
+            AGENDA,
             "            self._next_history = Millis(int(now + self._policy.history_ms * spread))",
             "            self._next_history = NEVER",
         ),
@@ -179,9 +180,9 @@ OF_BOOKS: Final = (
     _mutant(
         "no audit of any kind",
         "the books are read without a cause from time to time",
-        (BOOKS, "        self._next_audit = Millis(int(now + self._policy.audit_ms * spread))", "        self._next_audit = NEVER"),
+        (AGENDA, "        self._next_audit = Millis(int(now + self._policy.audit_ms * spread))", "        self._next_audit = NEVER"),
         (
-            BOOKS,
+            AGENDA,
             "            self._next_history = Millis(int(now + self._policy.history_ms * spread))",
             "            self._next_history = NEVER",
         ),
@@ -189,9 +190,9 @@ OF_BOOKS: Final = (
     _mutant(
         "an audit's finding is not followed, history is not audited",
         "a difference an audit finds leads to a full reading",
-        (BOOKS, '            self._again = "the audit found a difference"\n', "            pass\n"),
+        (BOOKS, '            self.read_again("the audit found a difference")\n', "            pass\n"),
         (
-            BOOKS,
+            AGENDA,
             "            self._next_history = Millis(int(now + self._policy.history_ms * spread))",
             "            self._next_history = NEVER",
         ),
