@@ -7,8 +7,8 @@ from decimal import Decimal
 import pytest
 
 from tests.support.machine import BRISK
-from tests.support.scripted import ALICE, SCRIPTED, Script, ScriptedDialect
-from tests.support.truth import BTC
+from tests.support.scripted import Script, ScriptedDialect
+from tests.support.truth import ALICE, BTC, SCRIPTED
 from userstream.domain.account import Account
 from userstream.domain.events import BalanceSet, Event
 from userstream.kernel.ids import Millis, OrderId
