@@ -458,3 +458,11 @@ def test_silence_that_is_ours_keeps_a_socket_and_is_no_sign_of_life() -> None:
         stage.feed.tick(stage.now)
     assert stage.connections[0] == 1
     assert stage.feed.last_heard == START
+
+
+def test_only_open_sockets_are_excused_and_doubted() -> None:
+    stage = Stage(msgspec.structs.replace(POLICY, redundancy=2)).started().open(1)
+    stage.feed.excuse_silence(stage.now)
+    stage.feed.doubt_sockets(stage.now)
+    assert [line.doubted_until is not None for line in stage.feed.lines.values()] == [True, False]
+    assert [wish for wish in stage.feed.wishes if isinstance(wish, SendPing)] == [SendPing(1)]

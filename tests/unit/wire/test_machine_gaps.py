@@ -6,12 +6,15 @@ import msgspec
 import pytest
 
 from tests.support.machine import BRISK, START, WALL_AHEAD_MS, Driver, Fate, Reply
-from tests.support.scripted import PLACE, spec_of
+from tests.support.scripted import KEY_TAG, PLACE, Script, ScriptedSession, spec_of
 from tests.unit.wire.kit import facts_of
-from userstream.domain.events import Event, Filled, GapOpened, GapRepaired
+from userstream.domain.events import Event, Filled, GapOpened, GapRepaired, StreamChanged
+from userstream.domain.words import StreamState
+from userstream.kernel.errors import StoreError
 from userstream.kernel.ids import Millis
-from userstream.wire.machine import KEY_DIED, RESTART_LEAP, SEQUENCES_OF_A_MILLISECOND, Machine
+from userstream.wire.machine import KEY_DIED, RESTART_LEAP, SEQUENCES_OF_A_MILLISECOND, STOOD_STILL, Machine
 from userstream.wire.request import HttpResponse
+from userstream.wire.session import Effect
 
 LAG_MS = BRISK.books.lag_ms
 LOST_AFTER_MS = 15_000
@@ -107,3 +110,56 @@ def resumed(driver: Driver, kept: list[Event], now: Millis) -> Machine:
     machine = Machine(spec_of(driver.script), PLACE, BRISK, now=now, wall=wall_at(now))
     machine.restore(kept, kept[-1].sequence, kept[-1].received_time)
     return machine
+
+
+class WithPongs(ScriptedSession):
+    """Its venue answers pings by a text frame."""
+
+    def receive(self, frame: bytes, now: Millis, received_time: Millis) -> list[Effect]:
+        return [] if frame == b"pong" else super().receive(frame, now, received_time)
+
+
+def test_a_frame_that_tells_nothing_is_a_sign_of_life_as_a_pong_is() -> None:
+    spec = msgspec.structs.replace(spec_of(Script()), make_session=WithPongs)
+    machine = Machine(spec, PLACE, BRISK, now=START, wall=wall_at(START))
+    machine.start(START, wall_at(START))
+    machine.session_response(1, KEY_TAG, HttpResponse(status=200, body=b"key"), START, wall_at(START))
+    machine.connected(1, START, wall_at(START))
+    asked, heard = Millis(machine.deadline()), Millis(machine.deadline() + 30)
+    machine.tick(asked, wall_at(asked))
+    assert machine.feed.sure_until(asked) < asked
+    machine.frame(1, b"pong", heard, wall_at(heard))
+    assert machine.feed.sure_until(heard) == asked
+
+
+def test_a_machine_that_slept_opens_a_gap_and_asks_every_socket_for_a_sign() -> None:
+    driver = Driver().start().run_until_live()
+    driver.run_for(1_000)
+    before = driver.venue_now
+    driver._note(driver.machine.stood_still(driver.now, driver.wall))
+    [gap] = facts_of(driver, GapOpened)
+    assert (gap.reason, gap.since <= before) == (STOOD_STILL, True)
+    assert driver.wished["SendPing"] == 1
+    driver.run_until_live()
+    assert driver.machine.feed.opened_count == 1  # it lives
+    driver.stop()
+    assert driver.machine.stood_still(driver.now, driver.wall) == ()
+
+
+def test_a_machine_that_slept_in_the_dark_has_no_gap_to_add() -> None:
+    driver = Driver().start()
+    assert [fact for fact in driver.machine.stood_still(driver.now, driver.wall) if isinstance(fact, GapOpened)] == []
+
+
+def test_an_account_that_is_given_up_says_why() -> None:
+    driver = Driver().start().run_until_live()
+    assert driver.machine.reason == "proven"
+    [failed] = driver.machine.give_up(StoreError("the disk is full"), driver.now, driver.wall)[-1:]
+    assert isinstance(failed, StreamChanged)
+    assert (failed.state, driver.machine.reason) == (StreamState.FAILED, "the disk is full")
+
+
+def test_an_account_that_was_stopped_says_so() -> None:
+    driver = Driver().start().run_until_live()
+    driver.stop()
+    assert driver.machine.reason == "stopped"
