@@ -19,7 +19,7 @@ FUTURES_BUDGET: Final = "binance-futures"
 
 
 def _decoder_of(product: FuturesProduct) -> Callable[[AccountId], Decoder]:
-    return lambda account: Decoder(account, product.name, product.language)
+    return lambda account: Decoder(account, product.name, product.feed.language)
 
 
 def _futures(product: FuturesProduct, title: str, real: Endpoints, test: Endpoints) -> VenueSpec:
@@ -34,7 +34,7 @@ def _futures(product: FuturesProduct, title: str, real: Endpoints, test: Endpoin
         budget=FUTURES_BUDGET,
         pause_of=pause_ms,
         used_weight_header="x-mbx-used-weight-1m",
-        make_session=partial(FuturesSession, product=product),
+        make_session=partial(FuturesSession, feed=product.feed),
         make_dialect=partial(FuturesDialect, product=product),
         make_decoder=_decoder_of(product),
         raw_message_of=raw_message_of,
