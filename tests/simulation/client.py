@@ -16,6 +16,7 @@ from tests.simulation.scheduler import Scheduler
 from tests.simulation.watch import Watch, check
 from userstream.domain.events import Event
 from userstream.domain.fold import checkpoint_of
+from userstream.domain.words import StreamState
 from userstream.kernel.errors import UserStreamError
 from userstream.kernel.ids import Millis
 from userstream.ports import Record
@@ -64,6 +65,7 @@ class Client:
         self.watch = watch
         self.disk = Disk()
         self.sockets: dict[int, Socket] = {}
+        self.last_opened = Millis(0)
         self.wall_error_ms = 0
         self.sync_ms = SYNC_MS
         self.stalled_until = Millis(0)
@@ -242,6 +244,7 @@ class Client:
             return
         link = Link(self._network, self, connection)
         self.sockets[connection] = Socket(lane, link)
+        self.last_opened = self._now
         self._exchange.connect(lane, link)
         self._publish(connection, b"", self.machine.connected(connection, self._now, self._wall))
 
@@ -341,6 +344,13 @@ class Client:
         self.watch.hold_at_rest(self.machine, [event for record in self.disk.records for event in record.events])
 
     @property
+    def is_settled(self) -> bool:
+        """Whether it is live and awake, and every socket it has is open and alive."""
+        lines = self.machine.feed.lines.values()
+        alive = all(line.opened is not None for line in lines) and not any(socket.link.is_dead for socket in self.sockets.values())
+        return alive and self.machine.account.state is StreamState.LIVE and self._now >= self.stalled_until
+
+    @property
     def can_deliver(self) -> bool:
         """Whether any of its sockets is more than a black hole."""
-        return any(not (socket.link.is_black_hole or socket.link.is_broken) for socket in self.sockets.values())
+        return any(not socket.link.is_dead for socket in self.sockets.values())

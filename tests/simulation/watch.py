@@ -80,6 +80,9 @@ class Links(Protocol):
     @property
     def can_deliver(self) -> bool: ...
 
+    @property
+    def last_opened(self) -> Millis: ...
+
 
 def check(name: str, holds: bool, text: str) -> None:
     if not holds:
@@ -301,8 +304,8 @@ class Watch:
             self._dark_since = None
         elif self._dark_since is None:
             self._dark_since = now
-        elif now - self._dark_since > DARK_TOLD_WITHIN_MS:
-            check("I6", machine.account.state is not StreamState.LIVE, f"live in the dark since {self._dark_since}")
+        elif now - (since := max(self._dark_since, links.last_opened)) > DARK_TOLD_WITHIN_MS:  # one may live and die between two looks
+            check("I6", machine.account.state is not StreamState.LIVE, f"live in the dark since {since}")
 
     def _look_at_sockets(self, machine: Machine, links: Links, now: Millis) -> None:
         if machine.account.state in (StreamState.STALE, StreamState.POLLING):

@@ -33,6 +33,10 @@ class LimitSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     longest_ban_s: int = 3 * 86_400
     connects_per_5_minutes: int = 0  # 0: not limited, the figure of the futures venues is not confirmed
 
+    def orders_in(self, mark: str) -> int:
+        """The order budget of a window: 10s, 1m or 1d."""
+        return {"10s": self.orders_per_10s, "1m": self.orders_per_minute, "1d": self.orders_per_day}[mark]
+
 
 class Window:
     """A counter that starts anew at each full multiple of its length."""
@@ -119,6 +123,10 @@ class OrderUse(msgspec.Struct, frozen=True, kw_only=True):
     minute: int
     day: int = 0
     exceeded: str = ""  # "10s", "1m" or "1d" when the last one was too many
+
+    def counted(self, mark: str) -> int:
+        """The count of a window: 10s, 1m or 1d."""
+        return {"10s": self.ten_seconds, "1m": self.minute, "1d": self.day}[mark]
 
 
 class OrderMeter:

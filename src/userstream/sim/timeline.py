@@ -45,9 +45,7 @@ class Timeline:
         world = self._world
         world.now = self._next_step
         self._next_step = Millis(self._next_step + STEP_MS)
-        for symbol, market in world.markets.items():
-            market.step()
-            world.skip_trade_ids(symbol, market.trades_elsewhere())
+        world.step_markets()
         for symbol, book in world.books.items():
             if not book.is_empty:
                 self._trading.cross(symbol, in_parts=True)

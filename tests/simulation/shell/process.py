@@ -164,6 +164,10 @@ class Process:
     def can_deliver(self) -> bool:
         return any(wire.can_deliver for wire in self._network.open_wires(sockets_only=True))
 
+    @property
+    def last_opened(self) -> Millis:
+        return self._network.last_opened
+
     # --- what it tells ---
 
     def _begin(self, account: str) -> None:

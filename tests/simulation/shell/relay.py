@@ -15,6 +15,7 @@ from random import Random
 from typing import Any, Final, Literal, TypeAlias
 
 from tests.simulation.shell.loop import VirtualLoop
+from userstream.kernel.ids import Millis
 
 HOST: Final = "127.0.0.1"
 FIRST_PORT: Final = 40_001
@@ -76,7 +77,8 @@ class Listener:
 class Network:
     """All connections, and the weather they live in. Figures in milliseconds; faults change them while they last.
 
-    Each direction of a connection draws its own chance, so that what one does is nothing to the others.
+    Each direction of a connection draws its own chance, so that what one does is nothing to the others. `last_opened`: when the last web
+    socket was asked for.
     """
 
     def __init__(self, loop: VirtualLoop, seed: int) -> None:
@@ -85,6 +87,7 @@ class Network:
         self.wires: dict[int, Wire] = {}
         self._every: list[Wire] = []
         self.clear()
+        self.last_opened = Millis(0)
         self._numbers = 0
 
     def clear(self) -> None:
@@ -225,6 +228,8 @@ class Wire:
 
     def _sniff(self, data: bytes) -> None:
         self.is_websocket = UPGRADE in data.lower()
+        if self.is_websocket:
+            self.network.last_opened = self.network.loop.now_ms
         self.up.on_data = None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from userstream.adapters.sql import load_migrations
 from userstream.adapters.sqlite_file import (
     APPLICATION_ID,
     Remedy,
+    check_place,
     check_sqlite_version,
     insert_many,
     migrate,
@@ -92,13 +94,27 @@ def test_what_is_no_database_is_called_so(tmp_path: Path, opener: object) -> Non
 
 
 def test_a_folder_is_no_store(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match="unable to open database file"):
-        open_for_writing(tmp_path)
+    for opener in (open_for_writing, open_for_reading):
+        with pytest.raises(StoreError, match=rf"{re.escape(str(tmp_path))} is a folder: name a file in it, such as .*userstream\.db"):
+            opener(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("path", ["", ".", "/", ".."])
+def test_a_path_without_a_name_is_a_folder(path: str) -> None:
+    with pytest.raises(StoreError, match="is a folder: name a file in it"):
+        check_place(Path(path))
 
 
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=r"the folder .*nowhere does not exist: create it, or choose another path"):
         open_for_writing(tmp_path / "nowhere" / "a.db")
+
+
+@pytest.mark.parametrize("path", ["a\0b.db", "b" * 300])
+def test_a_name_that_no_file_can_have(tmp_path: Path, path: str) -> None:
+    with pytest.raises(StoreError, match=r"no file can have this name|File name too long"):
+        check_place(tmp_path / path)
 
 
 def test_a_reader_makes_no_file(tmp_path: Path) -> None:

@@ -1,8 +1,8 @@
 """What a venue is made of: each founds its own exchange and has its own habits."""
 
 from tests.unit.sim.kit import START
-from userstream.sim.dialects.binance_spot_methods import MethodSession
-from userstream.sim.dialects.binance_usdm_sockets import StreamSession
+from userstream.sim.dialects.binance_futures_sockets import StreamSession
+from userstream.sim.dialects.binance_spot_methods import SpotSession
 from userstream.sim.dialects.registry import VENUES
 from userstream.sim.exchange import Exchange
 from userstream.sim.spot.exchange import SpotExchange
@@ -26,5 +26,5 @@ def test_no_two_venues_share_a_name_or_are_at_home_at_one_path() -> None:
 
 
 def test_only_sockets_with_subscriptions_can_lose_them() -> None:
-    assert issubclass(MethodSession, Subscribed)
+    assert issubclass(SpotSession, Subscribed)
     assert not issubclass(StreamSession, Subscribed)

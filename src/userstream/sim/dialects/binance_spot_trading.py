@@ -5,9 +5,11 @@ from decimal import Decimal
 from typing import Final
 
 from userstream.sim.books import ZERO, Fill, Refused
+from userstream.sim.dialects.binance_errors import VenueError, invalid, missing, not_required
+from userstream.sim.dialects.binance_parameters import Parameters
 from userstream.sim.dialects.binance_spot_account import commission
 from userstream.sim.dialects.binance_spot_calls import Endpoint, Request, Security
-from userstream.sim.dialects.binance_spot_errors import DetailedError, VenueError, invalid, missing, not_required, refuse, translate
+from userstream.sim.dialects.binance_spot_errors import refuse, translate
 from userstream.sim.dialects.binance_spot_history import names_of, orders_of, shown_list
 from userstream.sim.dialects.binance_spot_objects import amended, canceled, placed
 from userstream.sim.dialects.binance_spot_words import (
@@ -18,7 +20,6 @@ from userstream.sim.dialects.binance_spot_words import (
     SIDES,
     TIMES_IN_FORCE,
 )
-from userstream.sim.dialects.binance_usdm_parameters import Parameters
 from userstream.sim.spot.books import LIMIT_TYPES, NewSpotOrder, Replaced, SpotOrder
 from userstream.sim.spot.exchange import SpotExchange
 from userstream.sim.venue import Json
@@ -235,7 +236,7 @@ def replace_order(request: Request) -> Json:
     if done.is_whole:
         return shown
     half = done.canceled is not None or done.placed is not None
-    raise DetailedError(-2021 if half else -2022, shown, status=CONFLICT if half else 400)
+    raise refuse(-2021 if half else -2022, data=shown, status=CONFLICT if half else 400)
 
 
 def _shown_replacement(request: Request, done: Replaced, kind: str) -> dict[str, Json]:
@@ -258,10 +259,10 @@ def _error(refusal: tuple[str, str] | None, unknown: int) -> Mapping[str, Json] 
 PATH = "/api/v3/"
 TRADE = Security.TRADE
 ENDPOINTS = (
-    Endpoint(method="POST", path=PATH + "order", handler=place_order, security=TRADE, orders=1, is_free=True),
+    Endpoint(method="POST", path=PATH + "order", handler=place_order, security=TRADE, orders=(1, 0), is_free=True),
     Endpoint(method="POST", path=PATH + "order/test", handler=test_order, security=TRADE),
     Endpoint(method="DELETE", path=PATH + "order", handler=cancel_order, security=TRADE, is_free=True),
     Endpoint(method="DELETE", path=PATH + "openOrders", handler=cancel_all, security=TRADE, is_free=True),
-    Endpoint(method="POST", path=PATH + "order/cancelReplace", handler=replace_order, security=TRADE, orders=1, is_free=True),
+    Endpoint(method="POST", path=PATH + "order/cancelReplace", handler=replace_order, security=TRADE, orders=(1, 0), is_free=True),
     Endpoint(method="PUT", path=PATH + "order/amend/keepPriority", handler=amend_order, weight=4, security=TRADE),
 )

@@ -9,36 +9,33 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from types import MappingProxyType
 
 import msgspec
 
 from userstream.sim.books import (
-    AccountSettings,
     AlgoOrder,
     Amendment,
     Balance,
     Execution,
     Fill,
-    Happening,
     Income,
     Instrument,
     Millis,
     NewOrder,
-    Order,
     OrderStatus,
     Position,
     Refused,
-    Side,
 )
 from userstream.sim.instruments import is_amount
 from userstream.sim.ledger import money
 from userstream.sim.market import STEP_MS, grid_after
 from userstream.sim.marketplace import Marketplace
+from userstream.sim.reading import Reading
 from userstream.sim.spot.admission import order_of
 from userstream.sim.spot.books import NewList, NewSpotOrder, OrderList, PreventedMatch, Replaced, SpotOrder
 from userstream.sim.spot.instruments import check_client_id, check_price
 from userstream.sim.spot.lists import Lists
+from userstream.sim.spot.records import SpotRecords
 from userstream.sim.spot.stops import Stops
 from userstream.sim.spot.trader import SpotTrader
 from userstream.sim.spot.trading import REJECTABLE, Ending, SpotTrading
@@ -47,28 +44,17 @@ from userstream.sim.spot.world import SpotAccount, SpotWorld
 RESTRICTIONS = {"only_new": OrderStatus.NEW, "only_partially_filled": OrderStatus.PARTIALLY_FILLED}
 
 
-class SpotExchange:
+class SpotExchange(Reading[SpotAccount, SpotOrder]):
     """All books of one spot exchange. Raises Refused, and nothing else, when it says no; a refused call changes no books."""
 
     def __init__(self, instruments: Sequence[Instrument], *, seed: int = 0, start_time: Millis) -> None:
-        self._world = SpotWorld(instruments, seed, start_time)
+        self._world: SpotWorld = SpotWorld(instruments, seed, start_time)
+        super().__init__(self._world)
         self._trading = SpotTrading(self._world)
         self._stops = Stops(self._world, self._trading)
         self._lists = Lists(self._world, self._trading)
         self._trader = SpotTrader(self._world, self._trading, self._lists)
         self._next_step = grid_after(start_time, STEP_MS)
-
-    def __repr__(self) -> str:
-        return f"SpotExchange({len(self._world.accounts)} accounts, {len(self._world.instruments)} symbols, at {self._world.now})"
-
-    @property
-    def instruments(self) -> Mapping[str, Instrument]:
-        return MappingProxyType(self._world.instruments)
-
-    @property
-    def time(self) -> Millis:
-        """How far the exchange's time has come."""
-        return self._world.now
 
     def open_account(self, account: str, balances: Mapping[str, Decimal]) -> None:
         """Opening balances are no income: a wallet is its opening balance plus the account's income lines."""
@@ -77,9 +63,6 @@ class SpotExchange:
         if not account or not all(is_amount(amount) and amount >= 0 for amount in balances.values()):
             raise Refused("bad_amount", "an account needs a name and amounts that are not negative")
         self._world.accounts[account] = SpotAccount(account, len(self._world.accounts) + 1, balances, self._world.now)
-
-    def accounts(self) -> tuple[str, ...]:
-        return tuple(self._world.accounts)
 
     # --- trading ---
 
@@ -289,9 +272,7 @@ class SpotExchange:
         world = self._world
         world.now = self._next_step
         self._next_step = Millis(self._next_step + STEP_MS)
-        for symbol, market in world.markets.items():
-            market.step()
-            world.skip_trade_ids(symbol, market.trades_elsewhere())
+        world.step_markets()
         for symbol, book in world.books.items():
             if not book.is_empty:
                 self._trading.cross(symbol, in_parts=True)
@@ -304,25 +285,6 @@ class SpotExchange:
         self._lists.settle()
 
     # --- reading ---
-
-    def order(self, account: str, symbol: str, *, order_id: int | None = None, client_order_id: str | None = None) -> SpotOrder:
-        return copy.copy(self._world.account(account).records.order(symbol, order_id, client_order_id))
-
-    def open_orders(self, account: str, symbol: str | None = None) -> Sequence[Order]:
-        """Oldest first."""
-        orders = self._world.account(account).records.open_orders(symbol)
-        return [copy.copy(order) for order in sorted(orders, key=lambda order: order.order_id)]
-
-    def orders(self, account: str, symbol: str | None = None) -> Sequence[Order]:
-        """All orders ever, oldest first."""
-        records = self._world.account(account).records
-        found = records.orders.values() if symbol is None else records.orders_by_symbol.get(symbol, [])
-        return [copy.copy(order) for order in found]
-
-    def fills(self, account: str, symbol: str | None = None) -> Sequence[Fill]:
-        """All fills ever, oldest first."""
-        records = self._world.account(account).records
-        return list(records.fills if symbol is None else records.fills_by_symbol.get(symbol, []))
 
     def income(self, account: str) -> Sequence[Income]:
         return list(self._world.account(account).wallets.income)
@@ -353,9 +315,6 @@ class SpotExchange:
         self._world.account(account)
         return []
 
-    def settings(self, account: str) -> AccountSettings:
-        return copy.copy(self._world.account(account).settings)
-
     def updated_time(self, account: str) -> Millis:
         """When a wallet of the account changed last."""
         return self._world.account(account).wallets.updated_time
@@ -364,34 +323,14 @@ class SpotExchange:
         """The account's number at the exchange, from 1 on."""
         return self._world.account(account).number
 
-    def fee_asset(self, account: str) -> str:
-        """The asset that fees are paid in while it lasts; empty for what each trade brings in."""
-        return self._world.account(account).fee_asset
-
     def mark_price(self, symbol: str) -> Decimal:
         """On spot the last price."""
         return self.last_price(symbol)
 
-    def last_price(self, symbol: str) -> Decimal:
-        self._world.instrument(symbol)
-        return self._world.last_price(symbol)
-
-    def best_price(self, symbol: str, side: Side) -> Decimal:
-        """The best outside price for somebody who trades on this side: the ask to buy, the bid to sell."""
-        self._world.instrument(symbol)
-        return self._world.markets[symbol].best(side)
-
-    def drain(self) -> list[Happening]:
-        """Everything that happened since the last call, in order."""
-        news, self._world.news = self._world.news, []
-        return news
-
     # --- within ---
 
-    def _enter(self, account: str, now: Millis) -> SpotAccount:
-        """Let time pass, then find the account, so that an unknown account never depends on the market."""
-        self.advance(now)
-        return self._world.account(account)
+    def _records(self, account: str) -> SpotRecords:
+        return self._world.account(account).records
 
     def _shown(self, order: SpotOrder) -> SpotOrder:
         self._lists.settle()

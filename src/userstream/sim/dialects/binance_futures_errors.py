@@ -1,33 +1,17 @@
-"""What Binance USD-M says when it says no: codes, texts and HTTP statuses (Binance USD-M, 3.3)."""
+"""What Binance USD-M and COIN-M say when they say no: codes and texts (Binance USD-M, 3.3)."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from userstream.sim.books import Refused
+from userstream.sim.dialects.binance_errors import Vocabulary
 
 TEXTS: Final[Mapping[int, str]] = MappingProxyType(
     {
-        -1000: "An unknown error occurred while processing the request.",
-        -1002: "You are not authorized to execute this request.",
         -1007: "Timeout waiting for response from backend server. Send status unknown; execution status unknown.",
-        -1021: "Timestamp for this request is outside of the recvWindow.",
-        -1022: "Signature for this request is not valid.",
         -1023: "Start time is greater than end time.",
         -1111: "Precision is over the maximum defined for this asset.",
-        -1115: "Invalid timeInForce.",
-        -1116: "Invalid orderType.",
-        -1117: "Invalid side.",
-        -1121: "Invalid symbol.",
-        -1125: "This listenKey does not exist.",
-        -1128: "Combination of optional parameters invalid.",
-        -1130: "Data sent for a parameter is not valid.",
-        -1131: "recvWindow must be less than 60000",
         -1136: "Invalid newOrderRespType",
-        -2011: "Unknown order sent.",
-        -2013: "Order does not exist.",
-        -2014: "API-key format invalid.",
-        -2015: "Invalid API-key, IP, or permissions for action.",
         -2018: "Balance is insufficient.",
         -2019: "Margin is insufficient.",
         -2020: "Unable to fill.",
@@ -92,10 +76,8 @@ TEXTS: Final[Mapping[int, str]] = MappingProxyType(
     }
 )
 
-UNAUTHORIZED: Final = frozenset({-2014, -2015})
-
 # What the books call a broken rule -> what this venue calls it.
-RULES: Final[Mapping[str, int]] = MappingProxyType(
+CODES: Final[Mapping[str, int]] = MappingProxyType(
     {
         "amend_no_change": -5027,
         "amend_side_mismatch": -1117,
@@ -152,39 +134,5 @@ RULES: Final[Mapping[str, int]] = MappingProxyType(
     }
 )
 
-
-class VenueError(Exception):
-    """An answer that is an error: code and text as the venue gives them, and the HTTP status that carries it."""
-
-    def __init__(self, code: int, text: str = "", *, status: int = 0, headers: Mapping[str, str] | None = None) -> None:
-        self.code = code
-        self.text = text or TEXTS.get(code, TEXTS[-1000])
-        self.status = status or (401 if code in UNAUTHORIZED else 400)
-        self.headers = dict(headers or {})
-        super().__init__(f"{self.code}: {self.text}")
-
-
-def missing(name: str) -> VenueError:
-    """-1102 for a parameter that is missing, empty or malformed."""
-    return VenueError(-1102, f"Mandatory parameter '{name}' was not sent, was empty/null, or malformed.")
-
-
-def missing_both(one: str, other: str) -> VenueError:
-    """-1102 where one of two parameters must be there."""
-    return VenueError(-1102, f"Param '{one}' or '{other}' must be sent, but both were empty/null!")
-
-
-def invalid(name: str) -> VenueError:
-    """-1130 for a value that does not fit."""
-    return VenueError(-1130, f"Data sent for parameter '{name}' is not valid.")
-
-
-def not_required(name: str) -> VenueError:
-    """-1106 for a parameter that does not belong here."""
-    return VenueError(-1106, f"Parameter '{name}' sent when not required.")
-
-
-def translate(refused: Refused, *, unknown_order: int = -2013) -> VenueError:
-    """The venue's words for a rule of the books. Cancelling an unknown order has another code than asking for one."""
-    code = RULES.get(refused.rule, -1000)
-    return VenueError(unknown_order if code == -2013 else code)
+VOCABULARY: Final = Vocabulary(TEXTS, {rule: (code, "") for rule, code in CODES.items()})
+refuse, translate = VOCABULARY.refuse, VOCABULARY.translate

@@ -7,12 +7,12 @@ from typing import TypeVar
 import msgspec
 
 from userstream.sim.books import ZERO, Millis, NewOrder, Order, PositionSide, Refused
-from userstream.sim.dialects.binance_usdm_calls import Endpoint, Request, Security
-from userstream.sim.dialects.binance_usdm_errors import VenueError, invalid, missing, missing_both, not_required, translate
-from userstream.sim.dialects.binance_usdm_history import find_order
-from userstream.sim.dialects.binance_usdm_objects import order_result
-from userstream.sim.dialects.binance_usdm_parameters import Parameters
-from userstream.sim.dialects.binance_usdm_words import (
+from userstream.sim.dialects.binance_errors import VenueError, invalid, missing, missing_both, not_required
+from userstream.sim.dialects.binance_futures_calls import Endpoint, Request, Security
+from userstream.sim.dialects.binance_futures_errors import refuse, translate
+from userstream.sim.dialects.binance_futures_history import find_order
+from userstream.sim.dialects.binance_futures_objects import order_result
+from userstream.sim.dialects.binance_futures_words import (
     ALGO_TYPES,
     PLAIN_TYPES,
     POSITION_SIDES,
@@ -23,6 +23,7 @@ from userstream.sim.dialects.binance_usdm_words import (
     TIMES_IN_FORCE,
     text_of,
 )
+from userstream.sim.dialects.binance_parameters import Parameters, plain_text
 from userstream.sim.venue import Json
 
 MOST_PLACED_AT_ONCE = 5
@@ -34,18 +35,18 @@ Name = TypeVar("Name", int, str)
 
 def read_position_side(request: Request) -> PositionSide:
     """Mandatory in hedge mode; -4061 there without it."""
-    return request.parameters.word("positionSide", POSITION_SIDES, VenueError(-4060), "BOTH")
+    return request.parameters.word("positionSide", POSITION_SIDES, refuse(-4060), "BOTH")
 
 
 def read_new_order(request: Request) -> NewOrder:
     """A plain order from its parameters. Conditional types belong to the algo calls: -4120."""
     parameters = request.parameters
     symbol = request.symbol()
-    side = parameters.word("side", SIDES, VenueError(-1117))
+    side = parameters.word("side", SIDES, refuse(-1117))
     if parameters.text("type") in ALGO_TYPES:
-        raise VenueError(-4120)
-    order_type = parameters.word("type", PLAIN_TYPES, VenueError(-1116))
-    price_match = parameters.word("priceMatch", PRICE_MATCHES, VenueError(-5037), "NONE")
+        raise refuse(-4120)
+    order_type = parameters.word("type", PLAIN_TYPES, refuse(-1116))
+    price_match = parameters.word("priceMatch", PRICE_MATCHES, refuse(-5037), "NONE")
     time_in_force = _read_time_in_force(parameters, order_type)
     return NewOrder(
         symbol=symbol,
@@ -58,7 +59,7 @@ def read_new_order(request: Request) -> NewOrder:
         client_order_id=parameters.maybe_text("newClientOrderId") or "",
         reduce_only=_read_reduce_only(request),
         good_till_time=read_good_till(parameters, time_in_force),
-        self_trade_prevention=parameters.word("selfTradePreventionMode", PREVENTIONS, VenueError(-5039), "EXPIRE_MAKER"),
+        self_trade_prevention=parameters.word("selfTradePreventionMode", PREVENTIONS, refuse(-5039), "EXPIRE_MAKER"),
         price_match=price_match,
     )
 
@@ -66,13 +67,13 @@ def read_new_order(request: Request) -> NewOrder:
 def _read_time_in_force(parameters: Parameters, order_type: str) -> str:
     if order_type == "market":
         return "gtc"
-    return parameters.word("timeInForce", TIMES_IN_FORCE, VenueError(-1115))
+    return parameters.word("timeInForce", TIMES_IN_FORCE, refuse(-1115))
 
 
 def read_quantity(parameters: Parameters) -> Decimal:
     quantity = parameters.amount("quantity")
     if quantity <= ZERO:
-        raise VenueError(-4003)
+        raise refuse(-4003)
     return quantity
 
 
@@ -85,7 +86,7 @@ def _read_price(parameters: Parameters, order_type: str, price_match: str) -> De
     if price is None:
         raise missing("price")
     if price <= ZERO:
-        raise VenueError(-4001)
+        raise refuse(-4001)
     return price
 
 
@@ -105,7 +106,7 @@ def read_good_till(parameters: Parameters, time_in_force: str) -> Millis:
 
 
 def place_order(request: Request) -> Json:
-    wanted = request.parameters.word("newOrderRespType", RESPONSE_TYPES, VenueError(-1136), "ACK")
+    wanted = request.parameters.word("newOrderRespType", RESPONSE_TYPES, refuse(-1136), "ACK")
     new = read_new_order(request)
     order = request.exchange.place(request.account, new, request.now)
     final = wanted == "result" and (new.order_type == "market" or new.time_in_force in IMMEDIATE)
@@ -138,7 +139,7 @@ def _amend(request: Request) -> Order:
             symbol,
             order_id=order_id,
             client_order_id=client_order_id,
-            side=parameters.word("side", SIDES, VenueError(-1117)),
+            side=parameters.word("side", SIDES, refuse(-1117)),
             quantity=read_quantity(parameters),
             price=parameters.amount("price"),
             modify_id=parameters.maybe_text("modifyId") or "",
@@ -157,7 +158,7 @@ def _cancel(request: Request, symbol: str, order_id: int | None, client_order_id
     try:
         order = request.exchange.cancel(request.account, symbol, order_id=order_id, client_order_id=client_order_id, now=request.now)
     except Refused as refused:
-        raise translate(refused, unknown_order=-2011) from refused
+        raise translate(refused, unknown=-2011) from refused
     return order_result(order)
 
 
@@ -204,11 +205,6 @@ def _read_batch(parameters: Parameters) -> list[dict[str, str]]:
     if not 1 <= len(elements) <= MOST_PLACED_AT_ONCE:
         raise invalid("batchOrders")
     return [{name: plain_text(bytes(value)) for name, value in element.items()} for element in elements]
-
-
-def plain_text(value: bytes) -> str:
-    """A JSON scalar as the text that the same parameter would have in a query; numbers keep their digits."""
-    return msgspec.json.decode(value, type=str) if value[:1] == b'"' else value.decode()
 
 
 def cancel_batch(request: Request) -> Json:

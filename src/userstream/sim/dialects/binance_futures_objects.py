@@ -6,7 +6,7 @@ from decimal import ROUND_DOWN, Decimal
 import msgspec
 
 from userstream.sim.books import ZERO, AlgoOrder, Balance, Fill, Income, Instrument, Order, OrderStatus, Position, Side
-from userstream.sim.dialects.binance_usdm_words import income_word, margin_word, text_of, word_of
+from userstream.sim.dialects.binance_futures_words import income_word, margin_word, text_of, word_of
 from userstream.sim.venue import Json
 
 CENTS_OF_CENTS = Decimal("0.00000001")

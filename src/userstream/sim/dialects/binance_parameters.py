@@ -1,11 +1,13 @@
-"""Parameters as Binance USD-M sends them, in the query, in the form body or in both; read with their types (Binance USD-M, 3.4)."""
+"""Parameters of the Binance family, in the query, in the form body or in both; read with their types (3.4)."""
 
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 from typing import TypeVar
 from urllib.parse import parse_qsl, unquote_plus
 
-from userstream.sim.dialects.binance_usdm_errors import VenueError, invalid, missing
+import msgspec
+
+from userstream.sim.dialects.binance_errors import VenueError, invalid, missing
 
 Word = TypeVar("Word")
 LONGEST_NUMBER = 64
@@ -98,3 +100,8 @@ def signed_payloads(query: str, body: bytes) -> list[bytes]:
 
 def _without_signature(text: str) -> str:
     return "&".join(piece for piece in text.split("&") if not piece.startswith("signature="))
+
+
+def plain_text(value: bytes) -> str:
+    """A JSON scalar as the text that the same parameter would have in a query; numbers keep their digits."""
+    return msgspec.json.decode(value, type=str) if value[:1] == b'"' else value.decode()

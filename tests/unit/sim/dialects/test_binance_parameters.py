@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from userstream.sim.dialects.binance_usdm_errors import VenueError
-from userstream.sim.dialects.binance_usdm_parameters import Parameters, read_pairs, signed_payloads
+from userstream.sim.dialects.binance_errors import VenueError
+from userstream.sim.dialects.binance_parameters import Parameters, read_pairs, signed_payloads
 
 
 def test_query_and_body_are_read_together_and_the_query_wins() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 import userstream.sim
 from userstream.sim.books import Refused
-from userstream.sim.dialects.binance_usdm_errors import RULES, TEXTS, VenueError, missing_both, translate
+from userstream.sim.dialects.binance_futures_errors import CODES, VOCABULARY, refuse, translate
 
 # Rules that only the control interface or the start can break, never a request.
 NEVER_ASKED = {"unknown_account", "duplicate_account", "bad_rate", "only_contracts", "no_listen_keys"}
@@ -26,23 +26,19 @@ def rules_of_the_books() -> set[str]:
 
 
 def test_every_rule_of_the_books_has_a_code_of_the_venue() -> None:
-    assert rules_of_the_books() - NEVER_ASKED <= set(RULES)
+    assert rules_of_the_books() - NEVER_ASKED <= set(CODES)
 
 
 def test_every_code_has_a_text() -> None:
-    assert set(RULES.values()) <= set(TEXTS)
+    assert set(CODES.values()) <= set(VOCABULARY.texts)
 
 
 def test_an_unknown_order_has_another_code_when_it_is_cancelled() -> None:
     assert translate(Refused("unknown_order")).code == -2013
-    assert translate(Refused("unknown_order"), unknown_order=-2011).code == -2011
+    assert translate(Refused("unknown_order"), unknown=-2011).code == -2011
     assert translate(Refused("never heard of")).code == -1000
 
 
 @pytest.mark.parametrize(("code", "status"), [(-2014, 401), (-2015, 401), (-1022, 400), (-1121, 400), (-2019, 400)])
 def test_the_status_follows_the_code(code: int, status: int) -> None:
-    assert VenueError(code).status == status
-
-
-def test_two_parameters_are_named_when_one_of_them_is_needed() -> None:
-    assert "'orderId' or 'origClientOrderId'" in missing_both("orderId", "origClientOrderId").text
+    assert refuse(code).status == status

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from userstream.sim.books import Side
-from userstream.sim.dialects.binance_usdm_words import PRICE_MATCHES, SIDES, income_word, margin_word, text_of, word_of
+from userstream.sim.dialects.binance_futures_words import PRICE_MATCHES, SIDES, income_word, margin_word, text_of, word_of
 
 
 @given(st.decimals(allow_nan=False, allow_infinity=False, min_value=-(10**12), max_value=10**12))

@@ -3,9 +3,10 @@
 from decimal import Decimal
 
 from userstream.sim.books import Instrument, Side
-from userstream.sim.dialects.binance_usdm_calls import Endpoint, Request, Security
-from userstream.sim.dialects.binance_usdm_errors import VenueError
-from userstream.sim.dialects.binance_usdm_words import ALGO_TYPES, PLAIN_TYPES, TIMES_IN_FORCE, text_of
+from userstream.sim.dialects.binance_calls import limit_rows
+from userstream.sim.dialects.binance_futures_calls import MANNERS, Endpoint, Request, Security
+from userstream.sim.dialects.binance_futures_errors import refuse
+from userstream.sim.dialects.binance_futures_words import ALGO_TYPES, PLAIN_TYPES, TIMES_IN_FORCE, text_of
 from userstream.sim.venue import Json
 
 NEVER_DELIVERED_MS = 4_133_404_800_000
@@ -25,18 +26,14 @@ def get_time(request: Request) -> Json:
 
 def get_rules(request: Request) -> Json:
     """`exchangeInfo`."""
-    settings = request.room.limits.settings
+    weight, *orders = limit_rows(request.room, MANNERS)
     instruments = request.exchange.instruments.values()
     assets = {each.margin_asset for each in instruments}
     return {
         "timezone": "UTC",
         "serverTime": request.stated,
         "futuresType": "U_MARGINED",
-        "rateLimits": [
-            {"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1, "limit": settings.weight_per_minute},
-            {"rateLimitType": "ORDERS", "interval": "MINUTE", "intervalNum": 1, "limit": settings.orders_per_minute},
-            {"rateLimitType": "ORDERS", "interval": "SECOND", "intervalNum": 10, "limit": settings.orders_per_10s},
-        ],
+        "rateLimits": [weight, *reversed(orders)],
         "exchangeFilters": [],
         "assets": [{"asset": asset, "marginAvailable": True, "autoAssetExchange": "-10000"} for asset in sorted(assets)],
         "symbols": [_symbol_row(instrument) for instrument in instruments],
@@ -163,7 +160,7 @@ def open_listen_key(request: Request) -> Json:
 def extend_listen_key(request: Request) -> Json:
     known = request.room.listen_keys.extend(request.account, request.now)
     if known is None:
-        raise VenueError(-1125)
+        raise refuse(-1125)
     return {"listenKey": known.key}
 
 

@@ -24,7 +24,7 @@ from userstream.sim.books import (
     OrderHappened,
     Position,
 )
-from userstream.sim.dialects.binance_usdm_words import margin_word, text_of, word_of
+from userstream.sim.dialects.binance_futures_words import margin_word, text_of, word_of
 from userstream.sim.venue import Frame, Json
 
 EVENT_NAMES = (
@@ -57,6 +57,11 @@ class MessageWriter:
             else:
                 frames += made
         return frames
+
+    def rare_event(self, account: str, name: str, fields: Mapping[str, str | int | bool], now: Millis) -> dict[str, Json]:
+        """A sample of an event that the books never cause. Raises ValueError for another name."""
+        del account
+        return rare_event(name, fields, now)
 
     def _belong_together(self, frames: list[Frame], happening: Happening) -> bool:
         if not isinstance(happening, AccountHappened) or happening.reason != "order" or not frames:

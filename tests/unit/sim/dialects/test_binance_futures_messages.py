@@ -31,7 +31,7 @@ from userstream.sim.books import (
     PositionSide,
     Side,
 )
-from userstream.sim.dialects.binance_usdm_messages import (
+from userstream.sim.dialects.binance_futures_messages import (
     EVENT_NAMES,
     MessageWriter,
     listen_key_expired,

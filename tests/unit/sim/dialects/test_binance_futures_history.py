@@ -7,9 +7,9 @@ import pytest
 
 from tests.unit.sim.kit import START, Desk, open_desk
 from userstream.sim.books import Fill, Millis, PositionSide, Side
-from userstream.sim.dialects.binance_usdm_calls import Request
-from userstream.sim.dialects.binance_usdm_history import get_user_trades
-from userstream.sim.dialects.binance_usdm_parameters import Parameters
+from userstream.sim.dialects.binance_futures_calls import Request
+from userstream.sim.dialects.binance_futures_history import get_user_trades
+from userstream.sim.dialects.binance_parameters import Parameters
 from userstream.sim.history import Books
 
 DAY = 86_400_000

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tests.unit.sim.kit import START
 from userstream.sim.books import Order, OrderStatus, Position, PositionSide, Side
-from userstream.sim.dialects.binance_usdm_objects import max_notional, notionals_of, order_margin, order_result, order_row
+from userstream.sim.dialects.binance_futures_objects import max_notional, notionals_of, order_margin, order_result, order_row
 
 
 def order(side: Side, price: int, quantity: str, filled: str = "0", *, reduce_only: bool = False) -> Order:

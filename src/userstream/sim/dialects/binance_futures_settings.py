@@ -1,11 +1,12 @@
 """Conditional ("algo") orders, leverage, margin and modes on Binance USD-M (6.1, 6.4, 6.5)."""
 
 from userstream.sim.books import ZERO, AlgoOrder, NewAlgo, PositionSide, Refused
-from userstream.sim.dialects.binance_usdm_calls import Endpoint, Request, Security
-from userstream.sim.dialects.binance_usdm_errors import VenueError, invalid, missing, missing_both, translate
-from userstream.sim.dialects.binance_usdm_objects import algo_row, max_notional
-from userstream.sim.dialects.binance_usdm_trading import read_good_till, read_position_side
-from userstream.sim.dialects.binance_usdm_words import (
+from userstream.sim.dialects.binance_errors import invalid, missing, missing_both
+from userstream.sim.dialects.binance_futures_calls import Endpoint, Request, Security
+from userstream.sim.dialects.binance_futures_errors import refuse, translate
+from userstream.sim.dialects.binance_futures_objects import algo_row, max_notional
+from userstream.sim.dialects.binance_futures_trading import read_good_till, read_position_side
+from userstream.sim.dialects.binance_futures_words import (
     ALGO_TYPES,
     MARGIN_TYPES,
     PREVENTIONS,
@@ -29,12 +30,12 @@ def read_new_algo(request: Request) -> NewAlgo:
     if parameters.text("algoType") != "CONDITIONAL":
         raise invalid("algoType")
     symbol = request.symbol()
-    order_type = parameters.word("type", ALGO_TYPES, VenueError(-1116))
+    order_type = parameters.word("type", ALGO_TYPES, refuse(-1116))
     close_position = parameters.flag("closePosition")
-    time_in_force = parameters.word("timeInForce", TIMES_IN_FORCE, VenueError(-1115), "GTC")
+    time_in_force = parameters.word("timeInForce", TIMES_IN_FORCE, refuse(-1115), "GTC")
     return NewAlgo(
         symbol=symbol,
-        side=parameters.word("side", SIDES, VenueError(-1117)),
+        side=parameters.word("side", SIDES, refuse(-1117)),
         position_side=read_position_side(request),
         order_type=order_type,
         time_in_force=time_in_force,
@@ -49,8 +50,8 @@ def read_new_algo(request: Request) -> NewAlgo:
         price_protect=parameters.flag("priceProtect"),
         reduce_only=parameters.flag("reduceOnly"),
         good_till_time=read_good_till(parameters, time_in_force),
-        self_trade_prevention=parameters.word("selfTradePreventionMode", PREVENTIONS, VenueError(-5039), "EXPIRE_MAKER"),
-        price_match=parameters.word("priceMatch", PRICE_MATCHES, VenueError(-5037), "NONE"),
+        self_trade_prevention=parameters.word("selfTradePreventionMode", PREVENTIONS, refuse(-5039), "EXPIRE_MAKER"),
+        price_match=parameters.word("priceMatch", PRICE_MATCHES, refuse(-5037), "NONE"),
     )
 
 
@@ -72,7 +73,7 @@ def _cancel_algo(request: Request) -> AlgoOrder:
             request.account, algo_id=algo_id, client_algo_id=None if algo_id is not None else client_algo_id, now=request.now
         )
     except Refused as refused:
-        raise translate(refused, unknown_order=-2011) from refused
+        raise translate(refused, unknown=-2011) from refused
 
 
 def cancel_all_algo(request: Request) -> Json:
@@ -96,7 +97,7 @@ def change_position_margin(request: Request) -> Json:
     """Type 1 adds to an isolated position, type 2 takes away."""
     symbol, amount = request.symbol(), request.parameters.amount("amount")
     if amount <= ZERO:
-        raise VenueError(-4055)
+        raise refuse(-4055)
     kind = request.parameters.text("type")
     if kind not in MARGIN_CHANGES:
         raise invalid("type")

@@ -5,10 +5,11 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from userstream.sim.books import AlgoOrder, Income, Millis, Order, OrderStatus, Refused
-from userstream.sim.dialects.binance_usdm_calls import Endpoint, Request
-from userstream.sim.dialects.binance_usdm_errors import VenueError, invalid, missing_both, translate
-from userstream.sim.dialects.binance_usdm_objects import algo_row, income_row, order_row, trade_row
-from userstream.sim.dialects.binance_usdm_words import income_word
+from userstream.sim.dialects.binance_errors import invalid, missing_both
+from userstream.sim.dialects.binance_futures_calls import Endpoint, Request
+from userstream.sim.dialects.binance_futures_errors import refuse, translate
+from userstream.sim.dialects.binance_futures_objects import algo_row, income_row, order_row, trade_row
+from userstream.sim.dialects.binance_futures_words import income_word
 from userstream.sim.history import OPEN_ALGO_STATUSES, OPEN_STATUSES
 from userstream.sim.venue import Json
 
@@ -34,7 +35,7 @@ def find_order(request: Request) -> Order:
     except Refused as refused:
         raise translate(refused) from refused
     if not is_kept(order, request.now):
-        raise VenueError(-2013)
+        raise refuse(-2013)
     return order
 
 
@@ -68,11 +69,11 @@ def window_of(request: Request) -> tuple[int, int, bool]:
     start, end = request.parameters.maybe_whole("startTime"), request.parameters.maybe_whole("endTime")
     if start is not None and end is not None:
         if start > end:
-            raise VenueError(-1023)
+            raise refuse(-1023)
         if end - start > WINDOW_MS:
-            raise VenueError(-4165)
+            raise refuse(-4165)
     if start is not None and start < request.stated - KEPT_MS:
-        raise VenueError(-4166)
+        raise refuse(-4166)
     if start is not None:
         return start, min(end if end is not None else start + WINDOW_MS, start + WINDOW_MS), True
     last = request.stated if end is None else end
@@ -95,7 +96,7 @@ def get_order(request: Request) -> Json:
 def get_open_order(request: Request) -> Json:
     order = find_order(request)
     if order.status not in OPEN_STATUSES:
-        raise VenueError(-2013)
+        raise refuse(-2013)
     return order_row(order)
 
 
@@ -118,7 +119,7 @@ def get_user_trades(request: Request) -> Json:
     parameters = request.parameters
     from_id, order_id = parameters.maybe_whole("fromId"), parameters.maybe_whole("orderId")
     if from_id is not None and (parameters.maybe_text("startTime") or parameters.maybe_text("endTime")):
-        raise VenueError(-1128)
+        raise refuse(-1128)
     fills = request.books.fills(request.account, symbol)
     fills = fills[bisect_left(fills, request.now - KEPT_MS, key=lambda fill: fill.time) :]
     if from_id is not None:
@@ -180,7 +181,7 @@ def find_algo(request: Request) -> AlgoOrder:
     for algo in reversed(request.books.algo_orders(request.account)):
         if algo.algo_id == algo_id or (algo_id is None and algo.client_algo_id == client_algo_id):
             return algo
-    raise VenueError(-2013)
+    raise refuse(-2013)
 
 
 def get_algo_order(request: Request) -> Json:

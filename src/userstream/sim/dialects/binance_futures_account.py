@@ -5,8 +5,9 @@ from decimal import Decimal
 from hashlib import sha256
 
 from userstream.sim.books import ZERO, Balance, Order, Position, PositionSide
-from userstream.sim.dialects.binance_usdm_calls import Endpoint, Request
-from userstream.sim.dialects.binance_usdm_objects import (
+from userstream.sim.dialects.binance_calls import limit_rows
+from userstream.sim.dialects.binance_futures_calls import MANNERS, Endpoint, Request
+from userstream.sim.dialects.binance_futures_objects import (
     balance_row,
     max_notional,
     notionals_of,
@@ -15,7 +16,7 @@ from userstream.sim.dialects.binance_usdm_objects import (
     position_row,
     symbol_config_row,
 )
-from userstream.sim.dialects.binance_usdm_words import text_of, word_of
+from userstream.sim.dialects.binance_futures_words import text_of, word_of
 from userstream.sim.venue import Json
 
 
@@ -275,11 +276,7 @@ def get_fee_burn(request: Request) -> Json:
 
 
 def get_order_rates(request: Request) -> Json:
-    settings = request.room.limits.settings
-    return [
-        {"rateLimitType": "ORDERS", "interval": "SECOND", "intervalNum": 10, "limit": settings.orders_per_10s},
-        {"rateLimitType": "ORDERS", "interval": "MINUTE", "intervalNum": 1, "limit": settings.orders_per_minute},
-    ]
+    return [*limit_rows(request.room, MANNERS)[1:]]
 
 
 def get_key_rights(request: Request) -> Json:
