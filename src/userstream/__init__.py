@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from userstream.domain.events import (
     AccountConfigChanged,
+    BalanceLocked,
     BalanceMoved,
     BalanceSet,
     Event,
@@ -79,6 +80,7 @@ __all__ = [
     "DEFAULT_USER_STREAM_CONFIG",
     "AccountConfigChanged",
     "AuthenticationError",
+    "BalanceLocked",
     "BalanceMoved",
     "BalanceSet",
     "BatchProcessor",

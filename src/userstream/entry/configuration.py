@@ -214,9 +214,11 @@ def _merged(path: Path, name: str, common: SectionType, own: Mapping[str, object
 def _check_both_addresses(settings: AccountSettings, environment: Mapping[str, str]) -> None:
     """Raises SettingsError where one half of an account would speak with another venue than the other."""
     prefix = "USERSTREAM_" + settings.venue.upper().replace("-", "_")
+    socket = "ws_url" if find_venue(settings.venue).real.ws_url else "ws_api_url"
+    addresses = {"ws_url": settings.ws_url, "ws_api_url": settings.ws_api_url}
     for name, given, other, found in (
-        ("rest_url", settings.rest_url, "ws_url", settings.ws_url),
-        ("ws_url", settings.ws_url, "rest_url", settings.rest_url),
+        ("rest_url", settings.rest_url, socket, addresses[socket]),
+        (socket, addresses[socket], "rest_url", settings.rest_url),
     ):
         if given and not found and not environment.get(f"{prefix}_{other.upper()}"):
             raise SettingsError(f"gives {name} without {other}: one half would speak with the real venue, so give both or neither")

@@ -23,7 +23,7 @@ def test_a_built_venue_is_found_under_its_own_name() -> None:
 
 def test_a_planned_venue_is_said_to_be_planned() -> None:
     for name in PLANNED:
-        with pytest.raises(SettingsError, match=f"venue '{name}' is not built yet; this version can connect: binance-usdm"):
+        with pytest.raises(SettingsError, match=f"venue '{name}' is not built yet; this version can connect: binance-spot, binance-usdm"):
             find_venue(name)
 
 

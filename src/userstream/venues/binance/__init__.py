@@ -10,13 +10,21 @@ from userstream.venues.binance.errors import pause_ms
 from userstream.venues.binance.futures import FuturesSession
 from userstream.venues.binance.raw_messages import raw_message_of
 from userstream.venues.binance.rest import FuturesDialect
+from userstream.venues.binance.spot import SpotSession
+from userstream.venues.binance.spot_decoding import SpotDecoder
+from userstream.venues.binance.spot_rest import SpotDialect
 from userstream.wire.venue import Endpoints, VenueSpec
 
 USDM_NAME: Final = VenueName("binance-usdm")
+SPOT_NAME: Final = VenueName("binance-spot")
 
 
 def _usdm_decoder(account: AccountId) -> Decoder:
     return Decoder(account, USDM_NAME)
+
+
+def _spot_decoder(account: AccountId) -> SpotDecoder:
+    return SpotDecoder(account, SPOT_NAME)
 
 
 # Binance USD-M, 1 and 1.1. The test network's limits are wider; the real ones hold there too.
@@ -40,4 +48,22 @@ USDM: Final = VenueSpec(
     make_dialect=FuturesDialect,
     make_decoder=_usdm_decoder,
     raw_message_of=raw_message_of,
+)
+
+# Binance Spot, 1 and 1.1. There is no socket but that of the WebSocket API.
+SPOT: Final = VenueSpec(
+    name=SPOT_NAME,
+    title="Binance Spot",
+    real=Endpoints(rest_url="https://api.binance.com", ws_url="", ws_api_url="wss://ws-api.binance.com:443/ws-api/v3"),
+    test=Endpoints(
+        rest_url="https://testnet.binance.vision",
+        ws_url="",
+        ws_api_url="wss://ws-api.testnet.binance.vision/ws-api/v3",
+    ),
+    weight_limit_per_minute=6_000,
+    pause_of=pause_ms,
+    used_weight_header="x-mbx-used-weight-1m",
+    make_session=SpotSession,
+    make_dialect=SpotDialect,
+    make_decoder=_spot_decoder,
 )
