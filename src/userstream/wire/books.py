@@ -7,7 +7,6 @@ from typing import Final
 
 from userstream.domain.account import Account, Doubt
 from userstream.domain.events import (
-    BalanceSet,
     Event,
     Filled,
     GapOpened,
@@ -34,6 +33,7 @@ from userstream.kernel.ids import Millis, OrderId, Symbol
 from userstream.wire.doubts import DISPUTED_AFTER, Doubts, Mismatches, is_unsure, key_of
 from userstream.wire.feed import NEVER, Wish
 from userstream.wire.hearing import DEAF, Hearing
+from userstream.wire.holdings import Holdings
 from userstream.wire.inquiry import Inquiries, Inquiry
 from userstream.wire.pacing import Backoff, VenueClock, jitter
 from userstream.wire.proof import Proof, name_of
@@ -75,6 +75,7 @@ class Books:
         self._mismatches = Mismatches(account)
         self._proof = Proof(account, policy, self._doubts, self._mismatches)
         self._hearing = Hearing()
+        self._holdings = Holdings(account)
         self.lit = False
         self.polling = False
         self.error: AuthenticationError | None = None
@@ -221,7 +222,8 @@ class Books:
             settings=full and (not self._settings_read or not self._proof.is_read or reason == "history"),
             started=venue_now,
             since=Millis(since),
-            movements=self._dialect.asks_movements(),
+            traits=self._dialect.traits(),
+            holdings=self._holdings,
             lost_since=read if full and kept > read else Millis(0),
             asked_time=wall,
             deeper=self._unknown_since(kept) if full else {},
@@ -319,7 +321,7 @@ class Books:
         current.weight += self._dialect.weight(inquiry.question)
         current.take(inquiry.question, answer, self._account)
         self._ask_round()
-        if not current.full and any(_is_old(fact, inquiry.as_of - self._policy.lag_ms) for fact in facts):
+        if current.finds_difference(facts, inquiry.as_of - self._policy.lag_ms):
             self._again = "the audit found a difference"
         return facts + (self._end(now, wall) if current.is_done else [])
 
@@ -493,8 +495,3 @@ class Books:
             return f"fills of {account.fill_sums.get((symbol, OrderId(doubt.key)), ZERO)}", told
         known = account.positions[symbol, PositionSide(doubt.key)].amount if symbol else account.balances[doubt.key].total
         return f"{known} by one socket", "another amount of the same time by another"
-
-
-def _is_old(fact: Event, before: int) -> bool:
-    """Whether a register's new value is as old as the venue's lag: then the stream should have told it."""
-    return isinstance(fact, PositionSet | BalanceSet) and fact.transaction_time <= before

@@ -8,6 +8,7 @@ from userstream.domain.account import Account, Doubt
 from userstream.domain.events import Event
 from userstream.domain.fold import apply
 from userstream.kernel.ids import AccountId, Millis, OrderId, Symbol, VenueName
+from userstream.wire.holdings import Holdings
 from userstream.wire.question import (
     Answer,
     AskBalances,
@@ -21,6 +22,7 @@ from userstream.wire.question import (
     AskPositions,
     AskSettings,
     Question,
+    Traits,
 )
 from userstream.wire.recovery import EDGE_MS, Round, absent_keys, questions_of
 
@@ -41,7 +43,8 @@ def account_of(*events: Event) -> Account:
 
 
 def a_round(*, full: bool = True, settings: bool = False, movements: bool = True, since: Millis = SINCE) -> Round:
-    return Round(epoch=1, reason="test", full=full, settings=settings, started=STARTED, since=since, movements=movements)
+    traits, holdings = Traits(movements=movements), Holdings(account_of())
+    return Round(epoch=1, reason="test", full=full, settings=settings, started=STARTED, since=since, traits=traits, holdings=holdings)
 
 
 def take(current: Round, account: Account, question: Question, *events: Event, **fields: object) -> list[Question]:
