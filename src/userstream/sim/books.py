@@ -11,6 +11,8 @@ from typing import NewType, TypeAlias
 
 import msgspec
 
+from userstream.sim.contracts import LINEAR, Contract
+
 Millis = NewType("Millis", int)
 ZERO = Decimal(0)
 
@@ -93,6 +95,13 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True):
     maintenance_rate: Decimal = Decimal("0.004")
     max_leverage: int = 125
     start_price: Decimal
+    contract: Contract = LINEAR
+    delivery_time: Millis = Millis(0)  # 0: never, a perpetual
+
+    @property
+    def pair(self) -> str:
+        """Under which name several contracts of one price are held together."""
+        return self.base + self.quote
 
 
 class Order(msgspec.Struct, kw_only=True):
@@ -113,6 +122,7 @@ class Order(msgspec.Struct, kw_only=True):
     filled_quantity: Decimal = ZERO
     average_price: Decimal = ZERO
     filled_quote: Decimal = ZERO
+    filled_base: Decimal = ZERO  # of contracts; on spot it is the quantity
     status: OrderStatus = OrderStatus.NEW
     reduce_only: bool = False
     close_position: bool = False

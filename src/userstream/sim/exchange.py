@@ -48,10 +48,20 @@ class Exchange(Reading[Account, Order]):
     """All books of one paper exchange. Raises Refused, and nothing else, when it says no; a refused call changes no books."""
 
     def __init__(
-        self, instruments: Sequence[Instrument], *, seed: int = 0, start_time: Millis, funding_interval_ms: int = 8 * 3600 * 1000
+        self,
+        instruments: Sequence[Instrument],
+        *,
+        seed: int = 0,
+        start_time: Millis,
+        funding_interval_ms: int = 8 * 3600 * 1000,
+        tells_all_positions: bool = False,
     ) -> None:
-        """Funding happens at each multiple of the interval, in milliseconds; an interval of 0 means never."""
-        self._world: World = World(instruments, seed, start_time)
+        """Funding happens at each multiple of the interval, in milliseconds; an interval of 0 means never.
+
+        `tells_all_positions`: news of positions show all that the account ever had, not only what changed.
+        """
+        self._world: World = World(instruments, seed, start_time, tells_all_positions=tells_all_positions)
+        self._bound: dict[str, list[tuple[Exchange, str]]] = {}
         super().__init__(self._world)
         self._trading = Trading(self._world)
         self._conditionals = Conditionals(self._world, self._trading)
@@ -65,7 +75,14 @@ class Exchange(Reading[Account, Order]):
             raise Refused("duplicate_account", "the account exists already")
         if not account or not all(is_amount(amount) for amount in balances.values()):
             raise Refused("bad_amount", "an account needs a name and usable amounts")
-        self._world.accounts[account] = Account(account, balances, self._world.now)
+        self._world.accounts[account] = Account(account, balances, self._world.now, self._world.worth)
+
+    def bind(self, account: str, other: Exchange, name: str) -> None:
+        """Let this account and one of another exchange have one position mode (Binance USD-M, 1.3)."""
+        self._world.account(account)
+        other._world.account(name)
+        self._bound.setdefault(account, []).append((other, name))
+        other._bound.setdefault(name, []).append((self, account))
 
     # --- trading ---
 
@@ -141,7 +158,13 @@ class Exchange(Reading[Account, Order]):
         terms.add_isolated_margin(self._world, self._enter(account, now), symbol, position_side, amount)
 
     def set_hedge_mode(self, account: str, hedge: bool, now: Millis) -> None:
-        terms.set_hedge_mode(self._world, self._enter(account, now), hedge)
+        """Switch the position mode of the account and of all that are bound to it; nothing may be open at any of them."""
+        sides = [(self._world, self._enter(account, now))]
+        sides += [(other._world, other._enter(name, now)) for other, name in self._bound.get(account, ())]
+        for _, owner in sides:
+            terms.check_hedge_mode(owner, hedge)
+        for world, owner in sides:
+            terms.set_hedge_mode(world, owner, hedge)
 
     def set_multi_assets(self, account: str, flag: bool, now: Millis) -> None:
         terms.set_multi_assets(self._world, self._enter(account, now), flag)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Generic, TypeVar
 
@@ -29,6 +30,11 @@ def is_reducing(order: Order) -> bool:
     if order.position_side is PositionSide.BOTH:
         return order.reduce_only
     return (order.position_side is PositionSide.LONG) == (order.side is Side.SELL)
+
+
+def linear_worth(order: Order) -> Decimal:
+    """In quote units."""
+    return order.price * remaining(order)
 
 
 OrderT = TypeVar("OrderT", bound=Order)
@@ -101,8 +107,10 @@ class OrderRecords(Generic[OrderT]):
 class Records(OrderRecords[Order]):
     """The paper of an account that trades contracts: conditional orders too, and what open orders are worth."""
 
-    def __init__(self) -> None:
+    def __init__(self, worth: Callable[[Order], Decimal] = linear_worth) -> None:
+        """`worth` says what the remainder of an open order with a price is worth; its amounts must be such that sums are exact."""
         super().__init__()
+        self._worth_of = worth
         self.algos: dict[int, AlgoOrder] = {}
         self.waiting_algos: dict[int, AlgoOrder] = {}
         self.countdowns: dict[str, Millis] = {}
@@ -127,7 +135,7 @@ class Records(OrderRecords[Order]):
 
     def weigh(self, order: Order) -> None:
         """Bring the open notionals up to date after anything happened to the order. A market order weighs nothing."""
-        worth = order.price * remaining(order) if is_open(order) else ZERO
+        worth = self._worth_of(order) if is_open(order) and order.price else ZERO
         change = worth - self._worth.pop(order.order_id, ZERO)
         if worth:
             self._worth[order.order_id] = worth

@@ -25,6 +25,9 @@ class Timeline:
         self._next_step = grid_after(world.now, STEP_MS)
         if funding_interval_ms:
             world.at(grid_after(world.now, funding_interval_ms), self._fund)
+        for instrument in world.instruments.values():
+            if instrument.delivery_time > world.now:
+                world.at(instrument.delivery_time, partial(clearing.settle, instrument.symbol))
 
     def advance(self, now: Millis) -> None:
         world = self._world
@@ -78,5 +81,6 @@ class Timeline:
     def _fund(self) -> None:
         world = self._world
         for symbol, market in world.markets.items():
-            self._clearing.fund(symbol, market.funding_rate())
+            if not world.instruments[symbol].delivery_time:
+                self._clearing.fund(symbol, market.funding_rate())
         world.at(grid_after(world.now, self._funding_interval_ms), self._fund)

@@ -4,6 +4,8 @@ A dialect is called with a request and a time and answers at once; it never wait
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 
 import msgspec
@@ -15,6 +17,8 @@ from userstream.sim.marketplace import Marketplace
 
 if TYPE_CHECKING:
     from userstream.sim.room import Room
+
+DEFAULT_BALANCES: Mapping[str, Decimal] = MappingProxyType({"USDT": Decimal(100_000)})
 
 Json: TypeAlias = bool | int | str | Sequence["Json"] | Mapping[str, "Json"] | None
 
@@ -132,6 +136,8 @@ class Venue(msgspec.Struct, frozen=True, kw_only=True):
     limits: LimitSettings = LimitSettings()
     home: tuple[str, ...] = ()
     """Beginnings of the paths that are this venue's even where another venue answers some of them as a guest."""
+    balances: Mapping[str, Decimal] = msgspec.field(default_factory=lambda: DEFAULT_BALANCES)
+    """What an account begins with where nobody said anything else."""
     has_listen_keys: bool = True
     ping_interval_s: float = 180
     pong_deadline_s: float = 600

@@ -17,10 +17,11 @@ from userstream.sim.books import (
     Order,
     OrderHappened,
 )
+from userstream.sim.engine import remaining
 from userstream.sim.ground import Ground, Owner
-from userstream.sim.ledger import FeeTerms, Ledger, Leg
+from userstream.sim.ledger import FeeTerms, Ledger, Leg, money
 from userstream.sim.margin import balance, position
-from userstream.sim.records import Records
+from userstream.sim.records import Records, linear_worth
 
 FIRST_ORDER_ID: Final = 3_300_000_000
 FIRST_ALGO_ID: Final = 2_100_000
@@ -31,10 +32,10 @@ FEE_DISCOUNT: Final = Decimal("0.9")  # for fees paid in another asset than the 
 class Account(Owner):
     """One account: its money, its paper and its settings. Owned by the world."""
 
-    def __init__(self, name: str, balances: Mapping[str, Decimal], now: Millis) -> None:
+    def __init__(self, name: str, balances: Mapping[str, Decimal], now: Millis, worth: Callable[[Order], Decimal] = linear_worth) -> None:
         super().__init__(name, now)
         self.ledger = Ledger(name, balances, now)
-        self.records = Records()
+        self.records = Records(worth)
         self.warned: set[str] = set()  # pools of margin that had their call; used for membership only
         self.liquidated_until = Millis(0)
 
@@ -42,8 +43,9 @@ class Account(Owner):
 class World(Ground[Account]):
     """The ground of an exchange for contracts, with deadlines, holders and fees."""
 
-    def __init__(self, instruments: Sequence[Instrument], seed: int, start_time: Millis) -> None:
+    def __init__(self, instruments: Sequence[Instrument], seed: int, start_time: Millis, *, tells_all_positions: bool = False) -> None:
         super().__init__(instruments, seed, start_time, first_order_id=FIRST_ORDER_ID, first_trade_id=FIRST_TRADE_ID)
+        self.tells_all_positions = tells_all_positions
         self.holders: dict[str, dict[str, None]] = {symbol: {} for symbol in self.instruments}
         self.touched: dict[str, None] = {}  # accounts whose margin must be looked at; dicts keep a fixed order, sets do not
         self._deadlines: list[tuple[Millis, int, Callable[[], None]]] = []
@@ -51,6 +53,12 @@ class World(Ground[Account]):
         self._last_algo_id = FIRST_ALGO_ID
 
     # --- prices ---
+
+    def worth(self, order: Order) -> Decimal:
+        """What the remainder of a limit order is worth in the margin asset; rounded where it would not be exact."""
+        contract = self.instruments[order.symbol].contract
+        worth = contract.worth(order.price, remaining(order))
+        return money(worth) if contract.is_inverse else worth
 
     def mark_price(self, symbol: str) -> Decimal:
         return self.markets[symbol].mark
@@ -139,13 +147,17 @@ class World(Ground[Account]):
         deltas: Mapping[str, Decimal] | None = None,
         symbol: str = "",
     ) -> None:
+        shown = list(legs)
+        if shown and self.tells_all_positions:
+            others = (leg for sides in account.ledger.legs.values() for leg in sides.values())
+            shown += [leg for leg in others if leg not in shown]
         self.news.append(
             AccountHappened(
                 account=account.name,
                 time=self.now,
                 reason=reason,
                 balances=tuple(balance(account, asset, self) for asset in assets),
-                positions=tuple(position(account, leg, self) for leg in legs),
+                positions=tuple(position(account, leg, self) for leg in shown),
                 deltas=dict(deltas or {}),
                 symbol=symbol,
             )

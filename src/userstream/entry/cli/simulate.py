@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def simulate(
     *,
-    venue: Annotated[list[str] | None, Parameter(help="Which venue to play, can be given again for more: binance-usdm.")] = None,
+    venue: Annotated[list[str] | None, Parameter(help="Which venue to play, can be given again for more: binance-usdm, binance-coinm, binance-spot.")] = None,
     port: Annotated[int, Parameter(help="On 127.0.0.1; 0 takes a free one.")] = 0,
     accounts: Annotated[int, Parameter(help="How many at each venue; their names are paper-1, paper-2, ...")] = 1,
     seed: Annotated[int, Parameter(help="Another number makes other prices, orders and keys.")] = 0,
@@ -69,12 +69,11 @@ def _check_keys(accounts: int, api_key: str | None, api_secret: str | None) -> N
 
 
 def _specs(venues: tuple[str, ...], count: int, api_key: str | None, api_secret: str | None) -> int | tuple[AccountSpec, ...]:
-    from userstream.sim.settings import AccountSpec
+    from userstream.sim.settings import numbered_accounts
 
     if api_key is None and api_secret is None:
         return count
-    names = [(f"paper-{number}", venue) for number, venue in enumerate((venue for venue in venues for _ in range(count)), start=1)]
-    first, *others = [AccountSpec(account=name, venue=venue) for name, venue in names]
+    first, *others = numbered_accounts(venues, count)
     return (msgspec.structs.replace(first, api_key=api_key or "", api_secret=api_secret or ""), *others)
 
 

@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 from decimal import Decimal
-from hashlib import sha256
 
 from userstream.sim.books import ZERO, Balance, Order, Position, PositionSide
 from userstream.sim.dialects.binance_calls import limit_rows
 from userstream.sim.dialects.binance_futures_calls import MANNERS, Endpoint, Request
 from userstream.sim.dialects.binance_futures_objects import (
+    alias_of,
     balance_row,
     max_notional,
     notionals_of,
@@ -50,7 +50,11 @@ class Picture:
         return sum((each.initial_margin for each in self.of_asset(asset)), ZERO)
 
     def order_margin(self, asset: str) -> Decimal:
-        return sum((order_margin(each, notionals_of(self.orders(each))) for each in self.of_asset(asset)), ZERO)
+        return sum((self._order_margin(each) for each in self.of_asset(asset)), ZERO)
+
+    def _order_margin(self, position: Position) -> Decimal:
+        contract = self._request.exchange.instruments[position.symbol].contract
+        return order_margin(position, notionals_of(self.orders(position), contract), contract)
 
     def maintenance_margin(self, asset: str) -> Decimal:
         return sum((each.maintenance_margin for each in self.of_asset(asset)), ZERO)
@@ -61,11 +65,6 @@ def adl_rank(position: Position) -> int:
     if not position.amount:
         return 0
     return 1 + (position.unrealized_pnl > 0) + (position.leverage > 10) + (position.leverage > 25)
-
-
-def alias_of(account: str) -> str:
-    """The short opaque name under which the venue shows an account."""
-    return sha256(account.encode()).hexdigest()[:8]
 
 
 def get_balance(request: Request) -> Json:
@@ -95,7 +94,7 @@ def get_account(request: Request) -> Json:
     picture = Picture(request)
     return {
         **_totals(picture, request),
-        "assets": [_asset_row(balance, picture) for balance in picture.balances],
+        "assets": [asset_row(balance, picture) for balance in picture.balances],
         "positions": [_account_position(position, picture, request) for position in picture.shown()],
     }
 
@@ -114,7 +113,7 @@ def get_old_account(request: Request) -> Json:
         "multiAssetsMargin": settings.multi_assets,
         "tradeGroupId": -1,
         **_totals(picture, request),
-        "assets": [_asset_row(balance, picture) | {"marginAvailable": True} for balance in picture.balances],
+        "assets": [asset_row(balance, picture) | {"marginAvailable": True} for balance in picture.balances],
         "positions": [_old_account_position(position, picture, request) for position in picture.positions],
     }
 
@@ -139,7 +138,7 @@ def _totals(picture: Picture, request: Request) -> dict[str, Json]:
     }
 
 
-def _asset_row(balance: Balance, picture: Picture) -> dict[str, Json]:
+def asset_row(balance: Balance, picture: Picture) -> dict[str, Json]:
     profit = picture.profit(balance.asset)
     position_margin, order_margin = picture.position_margin(balance.asset), picture.order_margin(balance.asset)
     return {

@@ -90,18 +90,22 @@ def page_of(rows: Sequence[Row], time_of: Callable[[Row], int], request: Request
 
 
 def get_order(request: Request) -> Json:
-    return order_row(find_order(request))
+    return _row(request, find_order(request))
 
 
 def get_open_order(request: Request) -> Json:
     order = find_order(request)
     if order.status not in OPEN_STATUSES:
         raise refuse(-2013)
-    return order_row(order)
+    return _row(request, order)
+
+
+def _row(request: Request, order: Order) -> dict[str, Json]:
+    return order_row(order, request.instrument(order.symbol))
 
 
 def get_open_orders(request: Request) -> Json:
-    return [order_row(order) for order in request.books.open_orders(request.account, request.maybe_symbol())]
+    return [_row(request, order) for order in request.books.open_orders(request.account, request.maybe_symbol())]
 
 
 def get_all_orders(request: Request) -> Json:
@@ -109,26 +113,29 @@ def get_all_orders(request: Request) -> Json:
     kept = [order for order in request.books.orders(request.account, request.maybe_symbol()) if is_kept(order, request.now)]
     order_id = request.parameters.maybe_whole("orderId")
     if order_id is not None:
-        return [order_row(order) for order in kept if order.order_id >= order_id][: limit_of(request)]
-    return [order_row(order) for order in page_of(kept, lambda order: order.created_time, request)]
+        return [_row(request, order) for order in kept if order.order_id >= order_id][: limit_of(request)]
+    return [_row(request, order) for order in page_of(kept, lambda order: order.created_time, request)]
 
 
 def get_user_trades(request: Request) -> Json:
-    """Fills of a symbol. `fromId` does not go together with times."""
-    symbol = request.symbol()
+    """Fills of a symbol."""
+    return trades_of(request, [request.symbol()])
+
+
+def trades_of(request: Request, symbols: Sequence[str]) -> list[Json]:
+    """Fills of these symbols, oldest first. `fromId` does not go together with times, and goes with one symbol only."""
     parameters = request.parameters
     from_id, order_id = parameters.maybe_whole("fromId"), parameters.maybe_whole("orderId")
     if from_id is not None and (parameters.maybe_text("startTime") or parameters.maybe_text("endTime")):
         raise refuse(-1128)
-    fills = request.books.fills(request.account, symbol)
+    fills = sorted((fill for symbol in symbols for fill in request.books.fills(request.account, symbol)), key=lambda fill: fill.time)
     fills = fills[bisect_left(fills, request.now - KEPT_MS, key=lambda fill: fill.time) :]
     if from_id is not None:
         fills = fills[bisect_left(fills, from_id, key=lambda fill: fill.trade_id) :]
     if order_id is not None:
         fills = [fill for fill in fills if fill.order_id == order_id]
     chosen = fills[: limit_of(request)] if from_id is not None else page_of(fills, lambda fill: fill.time, request)
-    instrument = request.instrument(symbol)
-    return [trade_row(fill, instrument) for fill in chosen]
+    return [trade_row(fill, request.instrument(fill.symbol)) for fill in chosen]
 
 
 def get_income(request: Request) -> Json:
@@ -164,7 +171,7 @@ def get_force_orders(request: Request) -> Json:
     first, last, _ = window_of(request)
     inside = [order for order in forced if first <= order.created_time <= last]
     limit = min(limit_of(request, 50), 100)
-    return [order_row(order) for order in inside[-limit:]]
+    return [_row(request, order) for order in inside[-limit:]]
 
 
 def get_open_algo_orders(request: Request) -> Json:

@@ -2,17 +2,19 @@
 
 from collections.abc import Sequence
 from decimal import ROUND_DOWN, Decimal
+from hashlib import sha256
 
 import msgspec
 
 from userstream.sim.books import ZERO, AlgoOrder, Balance, Fill, Income, Instrument, Order, OrderStatus, Position, Side
+from userstream.sim.contracts import Contract
 from userstream.sim.dialects.binance_futures_words import income_word, margin_word, text_of, word_of
 from userstream.sim.venue import Json
 
 CENTS_OF_CENTS = Decimal("0.00000001")
 
 
-def order_result(order: Order, *, as_new: bool = False) -> dict[str, Json]:
+def order_result(order: Order, instrument: Instrument, *, as_new: bool = False) -> dict[str, Json]:
     """The answer to placing, amending and cancelling: since June 2026 without average price and quote amounts.
 
     `as_new` shows the order as it was accepted, which is what an ACK shows even when it was filled in the same moment.
@@ -22,6 +24,7 @@ def order_result(order: Order, *, as_new: bool = False) -> dict[str, Json]:
     return {
         "orderId": order.order_id,
         "symbol": order.symbol,
+        **({"pair": instrument.pair} if instrument.contract.is_inverse else {}),
         "status": word_of(status),
         "clientOrderId": order.client_order_id,
         "price": text_of(order.price),
@@ -33,24 +36,29 @@ def order_result(order: Order, *, as_new: bool = False) -> dict[str, Json]:
     }
 
 
-def order_row(order: Order) -> dict[str, Json]:
+def order_row(order: Order, instrument: Instrument) -> dict[str, Json]:
     """An order as the reading calls show it."""
     return {
         "orderId": order.order_id,
         "symbol": order.symbol,
-        "pair": order.symbol,
+        "pair": instrument.pair,
         "status": word_of(order.status),
         "clientOrderId": order.client_order_id,
         "price": text_of(order.price),
         "avgPrice": text_of(order.average_price),
         "origQty": text_of(order.quantity),
         "executedQty": text_of(order.filled_quantity),
-        "cumQuote": text_of(order.filled_quote),
-        "cumBase": text_of(order.filled_quantity),
+        **({} if instrument.contract.is_inverse else {"cumQuote": text_of(order.filled_quote)}),
+        "cumBase": text_of(base_of(order)),
         **_terms(order),
         "time": order.created_time,
         "updateTime": order.updated_time,
     }
+
+
+def base_of(order: Order) -> Decimal:
+    """What was filled, in the base asset."""
+    return round(order.filled_base, 8) if order.filled_base != order.filled_quantity else order.filled_quantity
 
 
 def _terms(order: Order) -> dict[str, Json]:
@@ -73,16 +81,17 @@ def _terms(order: Order) -> dict[str, Json]:
 
 def trade_row(fill: Fill, instrument: Instrument) -> dict[str, Json]:
     """A fill of `userTrades`."""
+    inverse = instrument.contract.is_inverse
     return {
         "symbol": fill.symbol,
-        "pair": fill.symbol,
+        "pair": instrument.pair,
         "id": fill.trade_id,
         "orderId": fill.order_id,
         "side": word_of(fill.side),
         "price": text_of(fill.price),
         "qty": text_of(fill.quantity),
-        "quoteQty": text_of(fill.quote_quantity),
-        "baseQty": text_of(fill.quantity),
+        **({} if inverse else {"quoteQty": text_of(fill.quote_quantity)}),
+        "baseQty": text_of(round(instrument.contract.base(fill.price, fill.quantity), 8) if inverse else fill.quantity),
         "realizedPnl": text_of(fill.realized_pnl),
         "commission": text_of(fill.fee),
         "commissionAsset": fill.fee_asset,
@@ -157,12 +166,12 @@ class OpenNotionals(msgspec.Struct, frozen=True, kw_only=True):
     binding_asks: Decimal = ZERO
 
 
-def notionals_of(orders: Sequence[Order]) -> OpenNotionals:
+def notionals_of(orders: Sequence[Order], contract: Contract) -> OpenNotionals:
     """The sums over the open orders of one leg."""
 
     def total(side: Side, *, binding: bool) -> Decimal:
         chosen = (order for order in orders if order.side is side and not (binding and order.reduce_only))
-        return sum((order.price * (order.quantity - order.filled_quantity) for order in chosen), ZERO)
+        return sum((contract.worth(order.price, order.quantity - order.filled_quantity) for order in chosen if order.price), ZERO)
 
     return OpenNotionals(
         bids=total(Side.BUY, binding=False),
@@ -172,16 +181,16 @@ def notionals_of(orders: Sequence[Order]) -> OpenNotionals:
     )
 
 
-def order_margin(position: Position, open_notionals: OpenNotionals) -> Decimal:
+def order_margin(position: Position, open_notionals: OpenNotionals, contract: Contract) -> Decimal:
     """What the worse side of the open orders needs more than the position alone, at the position's leverage."""
-    held = position.amount * position.mark_price
+    held = contract.worth(position.mark_price, position.amount)
     worst = max(abs(held + open_notionals.binding_bids), abs(held - open_notionals.binding_asks))
     return (max(worst - abs(held), ZERO) / position.leverage).quantize(CENTS_OF_CENTS, ROUND_DOWN)
 
 
 def position_row(position: Position, instrument: Instrument, orders: Sequence[Order], adl: int) -> dict[str, Json]:
     """A position of `v3/positionRisk`."""
-    notionals = notionals_of(orders)
+    notionals = notionals_of(orders, instrument.contract)
     isolated = position.margin_type == "isolated"
     return {
         "symbol": position.symbol,
@@ -199,7 +208,7 @@ def position_row(position: Position, instrument: Instrument, orders: Sequence[Or
         "initialMargin": text_of(position.initial_margin),
         "maintMargin": text_of(position.maintenance_margin),
         "positionInitialMargin": text_of(position.initial_margin),
-        "openOrderInitialMargin": text_of(order_margin(position, notionals)),
+        "openOrderInitialMargin": text_of(order_margin(position, notionals, instrument.contract)),
         "adl": adl,
         "bidNotional": text_of(notionals.bids),
         "askNotional": text_of(notionals.asks),
@@ -230,6 +239,11 @@ def old_position_row(position: Position) -> dict[str, Json]:
         "isolated": isolated,
         "adlQuantile": 0,
     }
+
+
+def alias_of(account: str) -> str:
+    """The short opaque name under which the venue shows an account."""
+    return sha256(account.encode()).hexdigest()[:8]
 
 
 def balance_row(balance: Balance, alias: str, cross_profit: Decimal) -> dict[str, Json]:

@@ -53,8 +53,8 @@ def _symbol_row(instrument: Instrument) -> dict[str, Json]:
         "baseAsset": instrument.base,
         "quoteAsset": instrument.quote,
         "marginAsset": instrument.margin_asset,
-        "pricePrecision": _digits(instrument.tick_size),
-        "quantityPrecision": _digits(instrument.step_size),
+        "pricePrecision": digits(instrument.tick_size),
+        "quantityPrecision": digits(instrument.step_size),
         "baseAssetPrecision": 8,
         "quotePrecision": 8,
         "underlyingType": "COIN",
@@ -63,13 +63,13 @@ def _symbol_row(instrument: Instrument) -> dict[str, Json]:
         "liquidationFee": "0.012500",
         "marketTakeBound": "0.05",
         "maxMoveOrderLimit": 10000,
-        "filters": _filters(instrument),
+        "filters": filters_of(instrument),
         "orderTypes": [*PLAIN_TYPES, *ALGO_TYPES],
         "timeInForce": list(TIMES_IN_FORCE),
     }
 
 
-def _filters(instrument: Instrument) -> list[dict[str, Json]]:
+def filters_of(instrument: Instrument) -> list[dict[str, Json]]:
     tick, step, least = text_of(instrument.tick_size), text_of(instrument.step_size), text_of(instrument.min_quantity)
     return [
         {"filterType": "PRICE_FILTER", "minPrice": tick, "maxPrice": "10000000", "tickSize": tick},
@@ -81,14 +81,14 @@ def _filters(instrument: Instrument) -> list[dict[str, Json]]:
     ]
 
 
-def _digits(step: Decimal) -> int:
+def digits(step: Decimal) -> int:
     exponent = step.normalize().as_tuple().exponent
     return max(0, -exponent) if isinstance(exponent, int) else 0
 
 
 def get_price(request: Request) -> Json:
     """`ticker/price`: one object for a symbol, a list without one."""
-    rows: list[Json] = [{"symbol": each.symbol, "price": _price(request, each), "time": request.stated} for each in _wanted(request)]
+    rows: list[Json] = [{"symbol": each.symbol, "price": price_of(request, each), "time": request.stated} for each in _wanted(request)]
     return rows if request.maybe_symbol() is None else rows[0]
 
 
@@ -107,9 +107,9 @@ def get_premium_index(request: Request) -> Json:
     rows: list[Json] = [
         {
             "symbol": each.symbol,
-            "markPrice": _price(request, each),
-            "indexPrice": _price(request, each),
-            "estimatedSettlePrice": _price(request, each),
+            "markPrice": price_of(request, each),
+            "indexPrice": price_of(request, each),
+            "estimatedSettlePrice": price_of(request, each),
             "lastFundingRate": "0.00010000",
             "interestRate": "0.00010000",
             "nextFundingTime": request.now - request.now % FUNDING_INTERVAL_MS + FUNDING_INTERVAL_MS,
@@ -145,7 +145,7 @@ def _wanted(request: Request) -> list[Instrument]:
     return [each for each in request.exchange.instruments.values() if symbol in (None, each.symbol)]
 
 
-def _price(request: Request, instrument: Instrument) -> str:
+def price_of(request: Request, instrument: Instrument) -> str:
     return text_of(request.exchange.mark_price(instrument.symbol))
 
 

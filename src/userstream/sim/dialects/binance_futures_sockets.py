@@ -34,15 +34,19 @@ class ControlFrame(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StreamSession:
-    """One stream socket. `wrapped` frames name their stream; a socket off the private route never gets an event."""
+    """One stream socket. `wrapped` frames name their stream; a socket off the private route never gets an event.
+
+    `has_filters`: a product where the address may name the events that it wants, and may have to.
+    """
 
     messages_per_second = MESSAGES_PER_SECOND
     wants_close = False
 
-    def __init__(self, room: Room, *, wrapped: bool, private: bool) -> None:
+    def __init__(self, room: Room, *, wrapped: bool, private: bool, has_filters: bool = True) -> None:
         self._room = room
         self._wrapped = wrapped
         self._private = private
+        self._has_filters = has_filters
         self._subscriptions: dict[str, Subscription] = {}
 
     @property
@@ -81,7 +85,7 @@ class StreamSession:
         if not reached:
             return False
         if subscription.events is None:
-            return subscription.by_frame or not self._room.faults.strict
+            return subscription.by_frame or not (self._has_filters and self._room.faults.strict)
         return frame.event in subscription.events
 
     def _in_envelope(self, stream: str, body: bytes) -> bytes:
@@ -115,15 +119,25 @@ class StreamSession:
 
 
 def open_stream(room: Room, path: str, query: str) -> StreamSession | None:
-    """The session of a stream address; None for an address that is none."""
+    """The session of a stream address of USD-M; None for an address that is none."""
     for route in (ROUTED, *SILENT_ROUTES):
-        below = path.removeprefix(route) if path.startswith(route + "/") else ""
-        if below == "/ws" or below.startswith("/ws/") or below == "/stream":
-            session = StreamSession(room, wrapped=below == "/stream", private=route == ROUTED)
-            for key, events in _keys_of(below.removeprefix("/ws/") if below.startswith("/ws/") else "", query).items():
-                session.subscribe(key, events)
+        if path.startswith(route + "/") and (session := _open(room, path.removeprefix(route), query, private=route == ROUTED)):
             return session
     return None
+
+
+def open_unrouted(room: Room, path: str, query: str) -> StreamSession | None:
+    """The session of a stream address of a product without routes, where every address is private (Binance COIN-M, 2.1)."""
+    return _open(room, path, query, private=True, has_filters=False)
+
+
+def _open(room: Room, below: str, query: str, *, private: bool, has_filters: bool = True) -> StreamSession | None:
+    if below not in ("/ws", "/stream") and not below.startswith("/ws/"):
+        return None
+    session = StreamSession(room, wrapped=below == "/stream", private=private, has_filters=has_filters)
+    for key, events in _keys_of(below.removeprefix("/ws/") if below.startswith("/ws/") else "", query).items():
+        session.subscribe(key, events)
+    return session
 
 
 def _keys_of(in_path: str, query: str) -> dict[str, frozenset[str] | None]:

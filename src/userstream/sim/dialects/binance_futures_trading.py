@@ -110,7 +110,7 @@ def place_order(request: Request) -> Json:
     new = read_new_order(request)
     order = request.exchange.place(request.account, new, request.now)
     final = wanted == "result" and (new.order_type == "market" or new.time_in_force in IMMEDIATE)
-    return order_result(order, as_new=not final)
+    return order_result(order, request.instrument(order.symbol), as_new=not final)
 
 
 def test_order(request: Request) -> Json:
@@ -123,7 +123,8 @@ def amend_order(request: Request) -> Json:
     """LIMIT only; needs side, quantity and price; the order keeps its ids and loses its place."""
     order = _amend(request)
     modify_id = request.parameters.maybe_text("modifyId")
-    shown = order_result(order) | {"pair": order.symbol}
+    instrument = request.instrument(order.symbol)
+    shown = order_result(order, instrument) | {"pair": instrument.pair}
     return shown | {"modifyId": int(modify_id) if modify_id.isdigit() else modify_id} if modify_id else shown
 
 
@@ -159,7 +160,7 @@ def _cancel(request: Request, symbol: str, order_id: int | None, client_order_id
         order = request.exchange.cancel(request.account, symbol, order_id=order_id, client_order_id=client_order_id, now=request.now)
     except Refused as refused:
         raise translate(refused, unknown=-2011) from refused
-    return order_result(order)
+    return order_result(order, request.instrument(order.symbol))
 
 
 def _names(parameters: Parameters) -> tuple[int | None, str | None]:
@@ -252,7 +253,7 @@ def get_amendments(request: Request) -> Json:
         {
             "amendmentId": each.amendment_id,
             "symbol": each.symbol,
-            "pair": each.symbol,
+            "pair": request.instrument(each.symbol).pair,
             "orderId": each.order_id,
             "clientOrderId": each.client_order_id,
             "time": each.time,
