@@ -38,7 +38,7 @@ from userstream.wire.inquiry import Inquiries, Inquiry
 from userstream.wire.pacing import Backoff, VenueClock, jitter
 from userstream.wire.proof import Proof, name_of
 from userstream.wire.question import Answer, AskClock, AskOrder, Question, RestDialect
-from userstream.wire.recovery import Policy, Round, absent_keys, forgettable, orders_in_turn, questions_of
+from userstream.wire.recovery import Policy, Round, absent_keys, forgettable, orders_in_turn, questions_of, symbols_in_care
 from userstream.wire.request import HttpRequest, HttpResponse
 
 CLOCK_MS: Final = 600_000
@@ -215,6 +215,7 @@ class Books:
         since = max(read - overlap, self._account.forgotten_before, kept)
         self._last_round, self._round_at = venue_now, now
         self._epoch = max(self._epoch, self._account.epoch) + 1
+        traits = self._dialect.traits()
         self._round = Round(
             epoch=self._epoch,
             reason=reason,
@@ -222,12 +223,13 @@ class Books:
             settings=full and (not self._settings_read or not self._proof.is_read or reason == "history"),
             started=venue_now,
             since=Millis(since),
-            traits=self._dialect.traits(),
+            traits=traits,
             holdings=self._holdings,
             lost_since=read if full and kept > read else Millis(0),
             asked_time=wall,
             deeper=self._unknown_since(kept) if full else {},
             orders=() if full else orders_in_turn(self._account, self._epoch, quiet_since=Millis(venue_now - self._policy.lag_ms)),
+            symbols=symbols_in_care(self._account, traits),
         )
         self._ask_round()
 

@@ -87,8 +87,10 @@ class Round:
         asked_time: Millis = NO_TIME,
         deeper: Mapping[Symbol, Millis] = NOTHING_DEEPER,
         orders: Sequence[OrderChanged] = (),
+        symbols: Sequence[Symbol] = (),
     ) -> None:
-        """`orders`: those of ours to ask one by one, because nothing told their end; a full round finds them by the venue's list."""
+        """`orders`: those of ours to ask one by one, because nothing told their end; a full round finds them by the venue's list.
+        `symbols`: those whose past orders are asked from the start, where the venue tells past orders by symbol."""
         self.epoch, self.reason, self.full = epoch, reason, full
         self.started, self.since, self.lost_since, self.asked_time = started, since, lost_since, asked_time
         self.weight = 0
@@ -103,7 +105,10 @@ class Round:
         self._legs: dict[PositionKey, Decimal] = {}
         self._deeper = deeper
         self._traits, self._holdings = traits, holdings
+        self._searches = traits.by_symbol and not traits.movements
         self._begin(settings)
+        for symbol in symbols:
+            self._want(AskOrders(since=self.since, until=self.started, symbol=symbol))
         for order in orders:
             self._want(AskOrder(symbol=order.symbol, order_id=order.order_id, conditional=order.conditional))
 
@@ -112,9 +117,9 @@ class Round:
         self._want(AskBalances())
         if traits.positions:
             self._want(AskPositions())
-        if traits.by_symbol:
+        if self._searches:
             self._holdings.begin()
-        else:
+        if not traits.by_symbol:
             self._want(AskOrders(since=self.since, until=self.started))
         if settings and traits.settings:
             self._want(AskSettings())
@@ -191,7 +196,7 @@ class Round:
         self._ask_unknown_conditionals(account)
         if not any(isinstance(question, AskFills) for question in self._open):
             self._ask_doubtful_orders(account)
-        if self._traits.by_symbol and not self._open:
+        if self._searches and not self._open:
             self._search()
 
     def _search(self) -> None:
@@ -250,7 +255,7 @@ class Round:
         """Whether an audit's answer tells of something that should have been told before this venue time."""
         if self.full:
             return False
-        return any(_is_old(fact, before) for fact in facts) or (self._traits.by_symbol and self.is_done and self._holdings.has_difference)
+        return any(_is_old(fact, before) for fact in facts) or (self._searches and self.is_done and self._holdings.has_difference)
 
     def amount_of(self, leg: PositionKey) -> Decimal:
         """What the books said of a leg; one that they do not mention is flat."""
@@ -273,6 +278,15 @@ def orders_in_turn(account: Account, turn: int, *, quiet_since: Millis) -> list[
     quiet = [order for order in account.open_orders() if order.transaction_time < quiet_since]
     first = turn * ORDERS_OF_AN_AUDIT % max(1, len(quiet))
     return (quiet[first:] + quiet[:first])[:ORDERS_OF_AN_AUDIT]
+
+
+def symbols_in_care(account: Account, traits: Traits) -> list[Symbol]:
+    """The symbols whose past orders every reading asks, where the venue tells them by symbol and its cash history names the others: those
+    with an order or a fill in memory, or a leg that is not flat."""
+    if not (traits.by_symbol and traits.movements):
+        return []
+    legs = {key[0] for key, position in account.positions.items() if position.amount}
+    return sorted(legs | {key[0] for key in account.orders} | set(account.fills))
 
 
 def _is_active(account: Account, symbol: Symbol, since: Millis) -> bool:
