@@ -119,8 +119,8 @@ def test_a_symbol_that_the_cash_history_names_is_asked_for_its_orders_too() -> N
         AskFills(symbol=ETH, since=SINCE, until=STARTED),
         AskOrders(since=SINCE, until=STARTED, symbol=ETH),
     ]
-    for question in (AskFills(symbol=ETH, since=SINCE, until=STARTED), AskOrders(since=SINCE, until=STARTED, symbol=ETH)):
-        take(current, account, question)
+    take(current, account, AskFills(symbol=ETH, since=SINCE, until=STARTED))
+    take(current, account, AskOrders(since=SINCE, until=STARTED, symbol=ETH))
     assert current.is_done, "a cash history makes a search by balances needless"
 
 
