@@ -10,7 +10,17 @@ from typing import Any, Final
 import pytest
 
 from tests.support.desk import NAME, QUICK, Desk, open_desk
-from userstream import Filled, GapOpened, GapRepaired, OrderChanged, RecoverySettings, StreamChanged, StreamSettings, StreamState
+from userstream import (
+    BalanceSet,
+    Filled,
+    GapOpened,
+    GapRepaired,
+    OrderChanged,
+    RecoverySettings,
+    StreamChanged,
+    StreamSettings,
+    StreamState,
+)
 from userstream.sim.keys import KeyType
 from userstream.sim.server import PaperExchangeServer
 from userstream.sim.settings import AccountSpec, SimulatorSettings
@@ -50,6 +60,18 @@ async def test_what_orders_lock_is_not_available() -> None:
         assert desk.account.balances["USDT"].total == Decimal(100_000)
         desk.act("cancel", account="desk", symbol="BTCUSDT", client_order_id=name)
         await desk.until(lambda: desk.account.balances["USDT"].available == Decimal(100_000), "all of it again")
+        assert [event.available for event in desk.told(BalanceSet) if event.asset == "USDT"][-2:] == [95_000, 100_000]
+
+
+async def test_books_that_lag_do_not_overrule_the_stream() -> None:
+    async with open_spot(recovery=RecoverySettings(lag_s=0.6, overlap_s=1.0, audit_s=1.0, history_s=60.0)) as desk:
+        desk.act("rest_lag", ms=500)
+        for turn in range(8):
+            desk.place(quantity="0.010", price=str(50_000 + turn))
+            await desk.application.clock.sleep(200)
+            [usdt] = [row for row in desk.truth()["balances"] if row["asset"] == "USDT"]
+            await desk.until(lambda free=Decimal(usdt["available"]): desk.account.balances["USDT"].available == free, "the lock")  # type: ignore[misc]
+        await desk.until_same()
 
 
 async def test_fill_wholly_inside_a_gap() -> None:

@@ -23,7 +23,7 @@ from userstream.wire.question import Pair
 ROUNDING: Final = Decimal("0.00000001")
 """What a venue may round off the value of one fill."""
 
-MOST_SEARCHED: Final = 200
+MOST_SEARCHED: Final = 500
 """So many symbols are searched in one reading at most."""
 
 READINGS_KEPT: Final = 2
@@ -105,7 +105,8 @@ class Holdings:
 
     def candidates(self, since: Millis, asked: Iterable[Symbol]) -> list[Symbol]:
         """The symbols to search next for the fills that would explain the differences: those of two changed assets; then those of one with
-        another that we know; last, where several changed, all that have one of them as their quote."""
+        another that we know; last, where an earlier reading has left it open already, all of a changed asset: what was bought and sold
+        again may have left nothing but the profit."""
         lost, known = self.unexplained(since), self._account.balances.keys()
         if not lost:
             return []
@@ -113,7 +114,8 @@ class Holdings:
         steps = [[pair.symbol for pair in pairs if pair.base in lost and pair.quote in lost]]
         if not self._is_first:
             steps.append([pair.symbol for pair in pairs if {pair.base, pair.quote} & lost and {pair.base, pair.quote} <= known])
-            steps.append([pair.symbol for pair in pairs if pair.quote in lost] if len(lost) > 1 else [])
+            stubborn = lost & self._readings.keys()
+            steps.append([pair.symbol for pair in pairs if {pair.base, pair.quote} & stubborn])
         for step in steps:
             if found := sorted(set(step) - done):
                 return found[:MOST_SEARCHED]

@@ -88,11 +88,17 @@ def test_one_asset_alone_is_searched_among_the_known_ones_and_not_beyond() -> No
     assert desk.search("BTCUSDT") == []
 
 
-def test_a_round_trip_that_left_only_its_fee_and_its_profit_is_searched_widely() -> None:
+def test_a_round_trip_that_left_only_its_fee_and_its_profit_is_searched_widely_by_the_next_reading() -> None:
     desk = Desk(USDT="1000", BNB="2")
     desk.hold(USDT="1001", BNB="1.9")
     assert desk.search() == ["BNBUSDT"]
+    assert desk.search("BNBUSDT") == []
+    desk.holdings.settle()
+    assert desk.search() == ["BNBUSDT"]
     assert desk.search("BNBUSDT") == ["BTCUSDT", "ETHUSDT", "SOLUSDT"]
+    desk.fill("SOLUSDT", price="100", quantity="1")
+    desk.fill("SOLUSDT", side="sell", price="101", quantity="1", fee="0.1")
+    assert desk.search() == []
 
 
 def test_a_fill_found_by_the_search_ends_it() -> None:
