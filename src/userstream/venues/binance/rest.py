@@ -163,6 +163,7 @@ class FuturesDialect:
     def __init__(self, place: AccountPlace, product: FuturesProduct = USD_M) -> None:
         """Raises SettingsError where the key cannot sign."""
         self._product = product
+        self._traits = Traits(by_symbol=product.orders_by_symbol, symbols=place.symbols if product.orders_by_symbol else ())
         if place.credentials.api_secret is None:
             raise SettingsError("api_secret is missing: without it the stream can be read, but the venue's books cannot be asked")
         self._header = key_header(place.credentials.api_key)
@@ -208,7 +209,7 @@ class FuturesDialect:
 
     def traits(self) -> Traits:
         """Everything, past orders of COIN-M by symbol; the income history names the trades behind profit and commission."""
-        return Traits(by_symbol=self._product.orders_by_symbol)
+        return self._traits
 
     def _read(self, question: Question, body: bytes, label: str, reading: Reading) -> Answer:
         match question:
