@@ -70,6 +70,11 @@ class Reading:
             self.take(question)
 
 
+def outcome(reading: Reading) -> tuple[bool, bool]:
+    """Whether the round is over, and whether something is unexplained."""
+    return reading.round.is_done, reading.holdings.has_difference
+
+
 def balance(asset: str, total: str) -> Event:
     return balance_set(asset=asset, total=total, transaction_time=STARTED - 30_000, source="snapshot", as_of=STARTED)
 
@@ -118,7 +123,7 @@ def test_a_difference_leads_to_the_list_then_to_its_symbols_then_to_the_order() 
     follow = reading.take(fills, found)
     assert follow == [AskOrder(symbol=ETH, order_id=OrderId("7"), conditional=False), history(ETH)[1]]
     reading.take_rest(*reading.asked[:4])
-    assert reading.round.is_done and not reading.holdings.has_difference
+    assert outcome(reading) == (True, False)
 
 
 def test_what_is_searched_in_vain_is_searched_wider_once_more_and_then_let_go() -> None:
@@ -126,14 +131,14 @@ def test_what_is_searched_in_vain_is_searched_wider_once_more_and_then_let_go() 
     reading.take(AskBalances(), balance("USDT", "1100"))
     reading.take(OPEN_ORDERS)
     reading.take(AskSymbols(), pairs=PAIRS)
-    assert reading.round.is_done and reading.holdings.has_difference
+    assert outcome(reading) == (True, True)
     reading.begin()
     reading.take(AskBalances())
     searched = reading.take(OPEN_ORDERS)
     assert searched == [history(symbol)[0] for symbol in (BTC, ETH, SOL)]
     for question in searched:
         reading.take(question)
-    assert reading.round.is_done and not reading.holdings.has_difference
+    assert outcome(reading) == (True, False)
     reading.begin()
     reading.take(AskBalances())
     assert reading.take(OPEN_ORDERS) == [] and reading.round.is_done
