@@ -15,6 +15,7 @@ from userstream.venues.binance.raw_messages import raw_message_of
 from userstream.venues.binance.rest import FuturesDialect
 from userstream.venues.binance.spot import SpotSession
 from userstream.venues.binance.spot_decoding import SpotDecoder
+from userstream.venues.binance.spot_raw_messages import spot_raw_message_of
 from userstream.venues.binance.spot_rest import SpotDialect
 from userstream.wire.venue import Endpoints, VenueSpec
 
@@ -96,4 +97,5 @@ SPOT: Final = VenueSpec(
     make_session=SpotSession,
     make_dialect=SpotDialect,
     make_decoder=_spot_decoder,
+    raw_message_of=spot_raw_message_of,
 )
