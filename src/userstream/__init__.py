@@ -8,6 +8,7 @@ TYPE_CHECKING = False  # what type checkers take for true; `typing` itself is a 
 if TYPE_CHECKING:
     from userstream.domain.events import (
         AccountConfigChanged,
+        BalanceLocked,
         BalanceMoved,
         BalanceSet,
         Event,
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "userstream.domain.events": (
         "AccountConfigChanged",
+        "BalanceLocked",
         "BalanceMoved",
         "BalanceSet",
         "Event",
@@ -121,6 +123,7 @@ __all__ = [
     "DEFAULT_USER_STREAM_CONFIG",
     "AccountConfigChanged",
     "AuthenticationError",
+    "BalanceLocked",
     "BalanceMoved",
     "BalanceSet",
     "BatchProcessor",

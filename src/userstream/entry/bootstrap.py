@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 
 PROJECTOR = "tables"
 ADDRESSES: Final = ("rest_url", "ws_url", "ws_api_url")
-TWO_HALVES: Final = ("rest_url", "ws_url")
 """Without the one the state cannot be proven, without the other nothing is heard."""
 
 
@@ -324,7 +323,8 @@ def check_addresses(settings: AccountSettings, spec: VenueSpec, environment: Map
             given[name] = shown
         elif environment.get(variable):
             given[name] = f"{variable} gives {shown}"
-    missing = [name for name in TWO_HALVES if given and name not in given]
+    halves = ("rest_url", "ws_url" if spec.real.ws_url else "ws_api_url")
+    missing = [name for name in halves if given and name not in given]
     if missing:
         part = next(iter(given.values()))
         ways = " and ".join(f"{name} (or set {variable_of(spec, name)})" for name in missing)

@@ -7,7 +7,6 @@ from typing import Final
 
 from userstream.domain.account import Account, Doubt
 from userstream.domain.events import (
-    BalanceSet,
     Event,
     Filled,
     GapOpened,
@@ -35,11 +34,12 @@ from userstream.wire.agenda import HISTORY, Agenda
 from userstream.wire.doubts import DISPUTED_AFTER, Doubts, Mismatches, is_unsure, key_of
 from userstream.wire.feed import Wish
 from userstream.wire.hearing import DEAF, Hearing
+from userstream.wire.holdings import Holdings
 from userstream.wire.inquiry import Inquiries, Inquiry
 from userstream.wire.pacing import Backoff, VenueClock
 from userstream.wire.proof import Proof, name_of
 from userstream.wire.question import Answer, AskClock, AskOrder, Question, RestDialect
-from userstream.wire.recovery import Policy, Round, absent_keys, forgettable, orders_in_turn, questions_of
+from userstream.wire.recovery import Policy, Round, absent_keys, forgettable, orders_in_turn, questions_of, symbols_in_care
 from userstream.wire.request import HttpRequest, HttpResponse
 
 CLOCK_MS: Final = 600_000
@@ -72,6 +72,7 @@ class Books:
         self._proof = Proof(account, policy, self._doubts, self._mismatches)
         self._hearing = Hearing()
         self._unsaid: list[Event] = []
+        self._holdings = Holdings(account)
         self.lit = False
         self.polling = False
         self.error: AuthenticationError | None = None
@@ -192,6 +193,7 @@ class Books:
         since = max(read - overlap, self._account.forgotten_before, kept)
         self._last_round, self._round_at = venue_now, now
         self._epoch = max(self._epoch, self._account.epoch) + 1
+        traits = self._dialect.traits()
         self._round = Round(
             epoch=self._epoch,
             reason=reason,
@@ -199,11 +201,13 @@ class Books:
             settings=full and (not self._settings_read or not self._proof.is_read or reason == HISTORY),
             started=venue_now,
             since=Millis(since),
-            movements=self._dialect.asks_movements(),
+            traits=traits,
+            holdings=self._holdings,
             lost_since=read if full and kept > read else Millis(0),
             asked_time=wall,
             deeper=self._unknown_since(kept) if full else {},
             orders=() if full else orders_in_turn(self._account, self._epoch, quiet_since=Millis(venue_now - self._policy.lag_ms)),
+            symbols=symbols_in_care(self._account, traits),
         )
         self._ask_round()
 
@@ -303,7 +307,7 @@ class Books:
         current.weight += self._dialect.weight(inquiry.question)
         current.take(inquiry.question, answer, self._account)
         self._ask_round()
-        if not current.full and any(_is_old(fact, inquiry.as_of - self._policy.lag_ms) for fact in facts):
+        if current.finds_difference(facts, inquiry.as_of - self._policy.lag_ms):
             self.read_again("the audit found a difference")
         facts += self._end(now, wall) if current.is_done else []
         self._inquiries.done(inquiry)
@@ -485,8 +489,3 @@ class Books:
             return f"fills of {account.fill_sums.get((symbol, OrderId(doubt.key)), ZERO)}", told
         known = account.positions[symbol, PositionSide(doubt.key)].amount if symbol else account.balances[doubt.key].total
         return f"{known} by one socket", "another amount of the same time by another"
-
-
-def _is_old(fact: Event, before: int) -> bool:
-    """Whether a register's new value is as old as the venue's lag: then the stream should have told it."""
-    return isinstance(fact, PositionSet | BalanceSet) and fact.transaction_time <= before

@@ -6,20 +6,29 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
-from userstream.kernel.ids import AccountId
+from userstream.kernel.ids import AccountId, VenueName
 from userstream.venues.binance.decoding import Decoder
 from userstream.venues.binance.errors import pause_ms
 from userstream.venues.binance.futures import FuturesSession
 from userstream.venues.binance.products import COIN_M, USD_M, FuturesProduct
 from userstream.venues.binance.raw_messages import raw_message_of
 from userstream.venues.binance.rest import FuturesDialect
+from userstream.venues.binance.spot import SpotSession
+from userstream.venues.binance.spot_decoding import SpotDecoder
+from userstream.venues.binance.spot_raw_messages import spot_raw_message_of
+from userstream.venues.binance.spot_rest import SpotDialect
 from userstream.wire.venue import Endpoints, VenueSpec
 
 FUTURES_BUDGET: Final = "binance-futures"
+SPOT_NAME: Final = VenueName("binance-spot")
 
 
 def _decoder_of(product: FuturesProduct) -> Callable[[AccountId], Decoder]:
-    return lambda account: Decoder(account, product.name, product.language)
+    return lambda account: Decoder(account, product.name, product.feed.language)
+
+
+def _spot_decoder(account: AccountId) -> SpotDecoder:
+    return SpotDecoder(account, SPOT_NAME)
 
 
 def _futures(product: FuturesProduct, title: str, real: Endpoints, test: Endpoints) -> VenueSpec:
@@ -34,7 +43,7 @@ def _futures(product: FuturesProduct, title: str, real: Endpoints, test: Endpoin
         budget=FUTURES_BUDGET,
         pause_of=pause_ms,
         used_weight_header="x-mbx-used-weight-1m",
-        make_session=partial(FuturesSession, product=product),
+        make_session=partial(FuturesSession, feed=product.feed),
         make_dialect=partial(FuturesDialect, product=product),
         make_decoder=_decoder_of(product),
         raw_message_of=raw_message_of,
@@ -70,4 +79,23 @@ COINM: Final = _futures(
         ws_url="wss://dstream.binancefuture.com",
         ws_api_url="wss://testnet.binancefuture.com/ws-dapi/v1",
     ),
+)
+
+# Binance Spot, 1 and 1.1. There is no socket but that of the WebSocket API.
+SPOT: Final = VenueSpec(
+    name=SPOT_NAME,
+    title="Binance Spot",
+    real=Endpoints(rest_url="https://api.binance.com", ws_url="", ws_api_url="wss://ws-api.binance.com:443/ws-api/v3"),
+    test=Endpoints(
+        rest_url="https://testnet.binance.vision",
+        ws_url="",
+        ws_api_url="wss://ws-api.testnet.binance.vision/ws-api/v3",
+    ),
+    weight_limit_per_minute=6_000,
+    pause_of=pause_ms,
+    used_weight_header="x-mbx-used-weight-1m",
+    make_session=SpotSession,
+    make_dialect=SpotDialect,
+    make_decoder=_spot_decoder,
+    raw_message_of=spot_raw_message_of,
 )

@@ -14,7 +14,7 @@ from userstream.kernel.amount import ZERO, parse_amount
 from userstream.kernel.errors import DecodeError, RetryLater
 from userstream.kernel.ids import AccountId, Millis, OrderId, VenueName
 from userstream.venues.binance.amounts import unsound_paths
-from userstream.venues.binance.drift import Drift
+from userstream.venues.binance.drift import Drift, Word
 from userstream.venues.binance.errors import is_keyless_error
 from userstream.venues.binance.order_facts import algo_status
 from userstream.venues.binance.reasons import reason_of
@@ -101,7 +101,8 @@ class Reading:
     def __init__(self, drift: Drift, label: str, as_of: Millis, received_time: Millis) -> None:
         self._drift, self._label, self.as_of, self._received_time = drift, label, as_of, received_time
 
-    def _stamp(self, event_time: Millis) -> Stamp:
+    def stamp(self, event_time: Millis) -> Stamp:
+        """The fields that every fact of this answer carries."""
         return {
             "account": self._drift.account,
             "venue": self._drift.venue,
@@ -111,18 +112,23 @@ class Reading:
             "as_of": self.as_of,
         }
 
-    def _side(self, word: str) -> Side:
-        return SIDES.get(word) or self._drift.word(f"{self._label}.side", word, Side.UNKNOWN)
+    def word(self, table: dict[str, Word], name: str, word: str, unknown: Word) -> Word:
+        """Our word for the venue's in the field `name`; `unknown`, counted, where the table has none."""
+        return table.get(word) or self._drift.word(f"{self._label}.{name}", word, unknown)
+
+    def side(self, word: str) -> Side:
+        return self.word(SIDES, "side", word, Side.UNKNOWN)
 
     def _position_side(self, word: str) -> PositionSide:
         return POSITION_SIDES.get(word) or self._drift.word(f"{self._label}.positionSide", word, PositionSide.UNKNOWN)
 
-    def _text(self, table: dict[str, str], name: str, word: str) -> str:
+    def text(self, table: dict[str, str], name: str, word: str) -> str:
+        """As `word`, for free text: an unknown word stays itself, in lower case."""
         return table.get(word) or self._drift.text(f"{self._label}.{name}", word)
 
     def balance(self, row: BalanceRow) -> BalanceSet:
         return BalanceSet(
-            **self._stamp(row.update_time),
+            **self.stamp(row.update_time),
             asset=row.asset,
             total=row.balance,
             cross_total=row.cross_wallet,
@@ -133,7 +139,7 @@ class Reading:
     def position(self, row: PositionRow) -> PositionSet:
         """USD-M does not tell the margin type here (Binance USD-M, 6.1), COIN-M does."""
         return PositionSet(
-            **self._stamp(row.update_time),
+            **self.stamp(row.update_time),
             symbol=row.symbol,
             position_side=self._position_side(row.position_side),
             amount=row.amount,
@@ -151,7 +157,7 @@ class Reading:
         """The modes, and where they are told together whether the account may trade."""
         told = row if isinstance(row, AccountConfigRow) else None
         return AccountConfigChanged(
-            **self._stamp(self.as_of),
+            **self.stamp(self.as_of),
             hedge_mode=row.hedge_mode,
             multi_asset_mode=None if told is None else told.multi_asset_mode,
             can_trade=None if told is None else told.can_trade,
@@ -160,10 +166,10 @@ class Reading:
 
     def account_settings(self, row: AccountRow) -> Iterator[AccountConfigChanged]:
         """Whether the account may trade, then each symbol's settings, once."""
-        yield AccountConfigChanged(**self._stamp(self.as_of), can_trade=row.can_trade, transaction_time=self.as_of)
+        yield AccountConfigChanged(**self.stamp(self.as_of), can_trade=row.can_trade, transaction_time=self.as_of)
         for symbol, told in {told.symbol: told for told in row.positions}.items():
             yield AccountConfigChanged(
-                **self._stamp(self.as_of),
+                **self.stamp(self.as_of),
                 symbol=symbol,
                 leverage=self._leverage(told.leverage),
                 margin_type=MarginType.ISOLATED if told.isolated else MarginType.CROSS,
@@ -181,7 +187,7 @@ class Reading:
 
     def symbol_config(self, row: SymbolConfigRow) -> AccountConfigChanged:
         return AccountConfigChanged(
-            **self._stamp(self.as_of),
+            **self.stamp(self.as_of),
             symbol=row.symbol,
             leverage=row.leverage,
             margin_type=self._margin_type(row.margin_type),
@@ -191,15 +197,15 @@ class Reading:
     def order(self, row: OrderRow) -> OrderChanged:
         origin = origin_of(row.client_order_id)
         return OrderChanged(
-            **self._stamp(row.update_time),
+            **self.stamp(row.update_time),
             symbol=row.symbol,
             order_id=OrderId(str(row.order_id)),
             client_order_id=row.client_order_id,
-            side=self._side(row.side),
+            side=self.side(row.side),
             position_side=self._position_side(row.position_side),
-            order_type=self._text(ORDER_TYPES, "type", row.order_type),
-            original_type=self._text(ORDER_TYPES, "origType", row.original_type),
-            time_in_force=self._text(TIMES_IN_FORCE, "timeInForce", row.time_in_force),
+            order_type=self.text(ORDER_TYPES, "type", row.order_type),
+            original_type=self.text(ORDER_TYPES, "origType", row.original_type),
+            time_in_force=self.text(TIMES_IN_FORCE, "timeInForce", row.time_in_force),
             status=STATUSES.get(row.status) or self._drift.word(f"{self._label}.status", row.status, OrderStatus.UNKNOWN),
             execution_type=SNAPSHOT_EXECUTION,
             price=row.price,
@@ -216,22 +222,22 @@ class Reading:
             good_till_time=row.good_till_time,
             activation_price=row.activation_price,
             callback_rate=row.callback_rate,
-            self_trade_prevention=self._text(SELF_TRADE_PREVENTIONS, "selfTradePreventionMode", row.self_trade_prevention),
-            working_type=self._text(WORKING_TYPES, "workingType", row.working_type),
+            self_trade_prevention=self.text(SELF_TRADE_PREVENTIONS, "selfTradePreventionMode", row.self_trade_prevention),
+            working_type=self.text(WORKING_TYPES, "workingType", row.working_type),
         )
 
     def conditional_order(self, row: AlgoRow) -> OrderChanged:
         triggered = "" if row.actual_order_id in (None, 0, "0") else str(row.actual_order_id)
         filled = self._amount("actualQty", row.actual_quantity) or ZERO
         return OrderChanged(
-            **self._stamp(row.update_time),
+            **self.stamp(row.update_time),
             symbol=row.symbol,
             order_id=OrderId(str(row.algo_id)),
             client_order_id=row.client_algo_id,
-            side=self._side(row.side),
+            side=self.side(row.side),
             position_side=self._position_side(row.position_side),
-            order_type=self._text(ORDER_TYPES, "orderType", row.order_type),
-            time_in_force=self._text(TIMES_IN_FORCE, "timeInForce", row.time_in_force),
+            order_type=self.text(ORDER_TYPES, "orderType", row.order_type),
+            time_in_force=self.text(TIMES_IN_FORCE, "timeInForce", row.time_in_force),
             status=algo_status(self._drift, f"{self._label}.algoStatus", row.status, row.quantity, filled),
             execution_type=SNAPSHOT_EXECUTION,
             price=row.price,
@@ -248,8 +254,8 @@ class Reading:
             good_till_time=row.good_till_time,
             conditional=True,
             triggered_order_id=OrderId(triggered),
-            self_trade_prevention=self._text(SELF_TRADE_PREVENTIONS, "selfTradePreventionMode", row.self_trade_prevention),
-            working_type=self._text(WORKING_TYPES, "workingType", row.working_type),
+            self_trade_prevention=self.text(SELF_TRADE_PREVENTIONS, "selfTradePreventionMode", row.self_trade_prevention),
+            working_type=self.text(WORKING_TYPES, "workingType", row.working_type),
         )
 
     def _amount(self, name: str, text: str | None) -> Decimal | None:
@@ -261,11 +267,11 @@ class Reading:
     def fill(self, row: TradeRow) -> Filled:
         """The trade history does not tell client order ids (Binance USD-M, 6.1)."""
         return Filled(
-            **self._stamp(row.time),
+            **self.stamp(row.time),
             symbol=row.symbol,
             order_id=OrderId(str(row.order_id)),
             trade_id=str(row.trade_id),
-            side=self._side(row.side),
+            side=self.side(row.side),
             position_side=self._position_side(row.position_side),
             price=row.price,
             quantity=row.quantity,
@@ -279,10 +285,10 @@ class Reading:
     def movement(self, row: IncomeRow) -> BalanceMoved:
         """The id is unique: the venue's own one is so for its type only."""
         return BalanceMoved(
-            **self._stamp(row.time),
+            **self.stamp(row.time),
             asset=row.asset,
             delta=row.income,
-            reason=self._text(INCOME_TYPES, "incomeType", row.income_type),
+            reason=self.text(INCOME_TYPES, "incomeType", row.income_type),
             symbol=row.symbol or None,
             movement_id=f"{row.income_type}:{row.transfer_id}",
             transaction_time=row.time,

@@ -26,6 +26,7 @@ from userstream.venues.binance.account_facts import (
 from userstream.venues.binance.amounts import unsound_paths
 from userstream.venues.binance.coin_messages import CoinAccountUpdate, CoinAlgoUpdate, CoinMarginCall, CoinOrderTradeUpdate
 from userstream.venues.binance.drift import Drift, short
+from userstream.venues.binance.frames import MOST_BYTES, MOST_LEVELS, TROUBLE, event_time_of, has_more_levels, time_of
 from userstream.venues.binance.languages import USD_M_LANGUAGE, Language, Told
 from userstream.venues.binance.messages import (
     AccountConfigUpdate,
@@ -37,16 +38,11 @@ from userstream.venues.binance.messages import (
     OrderTradeUpdate,
     ServerShutdown,
     StrategyUpdate,
-    Time,
     TradeLite,
 )
 from userstream.venues.binance.order_facts import OrderReader, algo_facts, rejected_trigger_facts, trade_facts
 from userstream.venues.binance.reasons import reason_of
 from userstream.venues.binance.shapes import prune
-
-MOST_BYTES: Final = 1 << 20
-MOST_LEVELS: Final = 32
-MOST_TIME_DIGITS: Final = 15
 
 REFUSED_CONTROL: Final = "event (control)"
 KEY_EXPIRED: Final = "listen key expired"
@@ -86,11 +82,8 @@ Reader: TypeAlias = Callable[..., tuple[Event, ...]]
 
 _TOP: Final = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _TEXT: Final = msgspec.json.Decoder(str).decode
-_TIME: Final = msgspec.json.Decoder(Time | str).decode
 _CONTROL: Final = msgspec.json.Decoder(_Control).decode
 _WRAPPED_START: Final = b'{"stream"'
-# UnicodeDecodeError is a ValueError and no error of msgspec.
-_TROUBLE: Final = (msgspec.MsgspecError, ValueError, RecursionError)
 _READERS: Final[dict[type[Told], Reader]] = {
     TradeLite: trade_facts,
     AccountUpdate: account_facts,
@@ -104,8 +97,6 @@ _READERS: Final[dict[type[Told], Reader]] = {
     CoinAlgoUpdate: algo_facts,
     CoinMarginCall: margin_call_facts,
 }
-_LEVELS: Final = bytes.maketrans(b"{}", b"[]")
-_NOT_BRACKETS: Final = bytes(set(range(256)) - set(b"[]{}"))
 
 
 class Decoder:
@@ -138,7 +129,7 @@ class Decoder:
             return (self._unreadable("longer than 1 MiB", frame, NO_TIME, received_time),)
         try:
             message = self._wrapped(frame).data if frame.startswith(_WRAPPED_START) else self._bare(frame)
-        except _TROUBLE:
+        except TROUBLE:
             events = self._decode_carefully(frame, received_time)
         else:
             events = self._facts(message, frame, received_time)
@@ -151,7 +142,7 @@ class Decoder:
             name = str(message.__struct_config__.tag)
             wrong = next(unsound_paths(message, name), "")
             reason = f"field {wrong} is no finite number" if wrong else error.reason
-            return (self._unreadable(reason, frame, _time_of(message.event_time), received_time),)
+            return (self._unreadable(reason, frame, time_of(message.event_time), received_time),)
 
     def _read(self, message: Told, received_time: Millis) -> tuple[Event, ...]:
         reader = self._readers.get(type(message))
@@ -161,10 +152,10 @@ class Decoder:
             self.notice = ShutdownAnnounced()
             return self._stream_changed(SHUTDOWN, message.event_time, received_time)
         self.notice = KeyExpired()
-        return self._stream_changed(KEY_EXPIRED, _time_of(message.event_time), received_time)
+        return self._stream_changed(KEY_EXPIRED, time_of(message.event_time), received_time)
 
     def _decode_carefully(self, frame: bytes, received_time: Millis) -> tuple[Event, ...]:
-        if _has_more_levels(frame, MOST_LEVELS):
+        if has_more_levels(frame, MOST_LEVELS):
             return (self._unreadable("nested too deeply", frame, NO_TIME, received_time),)
         try:
             top = _TOP(frame)
@@ -187,7 +178,7 @@ class Decoder:
     def _message(self, text: bytes, top: dict[str, msgspec.Raw], frame: bytes, received_time: Millis) -> tuple[Event, ...]:
         if "e" not in top:
             return self._control(text, top, frame, received_time)
-        event_time = _event_time(top)
+        event_time = event_time_of(top)
         name = _TEXT(top["e"])
         shape = self._shapes.get(name)
         if shape is None:
@@ -205,7 +196,7 @@ class Decoder:
 
     def _control(self, text: bytes, top: dict[str, msgspec.Raw], frame: bytes, received_time: Millis) -> tuple[Event, ...]:
         if "id" not in top or not ("result" in top or "error" in top):
-            return (self._unreadable("no event name", frame, _event_time(top), received_time),)
+            return (self._unreadable("no event name", frame, event_time_of(top), received_time),)
         reply = _CONTROL(text)
         refusal = "" if reply.error is None else short(f"{reply.error.code}: {reply.error.msg}")
         self.notice = ControlReply(reply.id, refusal)
@@ -235,28 +226,3 @@ class Decoder:
                 reason=reason,
             ),
         )
-
-
-def _time_of(value: int | str) -> Millis:
-    if isinstance(value, int):
-        return Millis(value)
-    return Millis(int(value)) if value.isascii() and value.isdigit() and len(value) <= MOST_TIME_DIGITS else NO_TIME
-
-
-def _event_time(top: dict[str, msgspec.Raw]) -> Millis:
-    """The message's own time where it says one in any form, else none: for messages that cannot be read otherwise."""
-    try:
-        return _time_of(_TIME(top["E"])) if "E" in top else NO_TIME
-    except _TROUBLE:
-        return NO_TIME
-
-
-def _has_more_levels(frame: bytes, most: int) -> bool:
-    """Whether objects and lists are nested deeper than `most`. Time grows with the frame's length only; true JSON assumed."""
-    if frame.count(b"{") + frame.count(b"[") <= most:
-        return False
-    outside_text = b"".join(frame.replace(b"\\\\", b"").replace(b'\\"', b"").split(b'"')[::2])
-    brackets = outside_text.translate(_LEVELS, _NOT_BRACKETS)
-    for _ in range(most):
-        brackets = brackets.replace(b"[]", b"")
-    return b"[]" in brackets

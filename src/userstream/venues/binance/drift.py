@@ -18,7 +18,7 @@ SAMPLE_LENGTH: Final = 200
 NAME_LENGTH: Final = 120
 _LOOKED_AT: Final = 4_096
 
-_NAMED_SECRET: Final = re.compile(r'("(?:listenKey|stream)"\s*:\s*")[^"]*')
+_NAMED_SECRET: Final = re.compile(r'("(?:listenKey|stream|apiKey|signature)"\s*:\s*")[^"]*')
 # Order ids end at 36 characters, listen keys and signatures begin at 60.
 _LONG_RUN: Final = re.compile(r"[A-Za-z0-9+/=]{40,}")
 _CUT_RUN: Final = re.compile(r"[A-Za-z0-9+/=]+\Z")

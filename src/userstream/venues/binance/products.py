@@ -52,21 +52,27 @@ class Reads(msgspec.Struct, frozen=True, kw_only=True):
     movements: Read
 
 
-class FuturesProduct(msgspec.Struct, frozen=True, kw_only=True):
-    """One futures product.
+class KeyedFeed(msgspec.Struct, frozen=True, kw_only=True):
+    """A feed behind a listen key. socket_path: what stands between the address and the form. forms: the ways to open a socket, in the
+    order in which they are tried. events: all names of the feed."""
 
-    socket_path: what stands between the address and the form. forms: the ways to open a socket, in the order in which they are tried.
-    events: all names of its feed. orders_page, fills_page: how many rows a page may be asked for. orders_by_symbol: order history wants a
-    symbol. settings_in_account: leverage and margin type are told with the account, and modes by a call of their own. tells_all_legs:
-    positions lists every symbol, also those never traded.
-    """
-
-    name: VenueName
     listen_key_path: str
     socket_path: str
     forms: tuple[Form, ...]
     events: tuple[str, ...]
     language: Language
+
+
+class FuturesProduct(msgspec.Struct, frozen=True, kw_only=True):
+    """One futures product.
+
+    orders_page, fills_page, movements_page: how many rows a page may be asked for. orders_by_symbol: order history wants a symbol.
+    settings_in_account: leverage and margin type are told with the account, and modes by a call of their own. tells_all_legs: positions
+    lists every symbol, also those never traded.
+    """
+
+    name: VenueName
+    feed: KeyedFeed
     reads: Reads
     orders_page: int = PAGE
     fills_page: int = PAGE
@@ -79,11 +85,13 @@ class FuturesProduct(msgspec.Struct, frozen=True, kw_only=True):
 # Binance USD-M, 2.1, 2.2, 6.1.
 USD_M: Final = FuturesProduct(
     name=VenueName("binance-usdm"),
-    listen_key_path="/fapi/v1/listenKey",
-    socket_path="/private",
-    forms=(Form.QUERY, Form.PATH, Form.SUBSCRIBE),
-    events=ALL_EVENTS,
-    language=USD_M_LANGUAGE,
+    feed=KeyedFeed(
+        listen_key_path="/fapi/v1/listenKey",
+        socket_path="/private",
+        forms=(Form.QUERY, Form.PATH, Form.SUBSCRIBE),
+        events=ALL_EVENTS,
+        language=USD_M_LANGUAGE,
+    ),
     reads=Reads(
         clock=Read("/fapi/v1/time", 1),
         balances=Read("/fapi/v3/balance", 5),
@@ -105,11 +113,13 @@ USD_M: Final = FuturesProduct(
 # with pages of 100 and of 1000 rows: the smaller ones are good for both.
 COIN_M: Final = FuturesProduct(
     name=VenueName("binance-coinm"),
-    listen_key_path="/dapi/v1/listenKey",
-    socket_path="",
-    forms=(Form.PATH, Form.COMBINED, Form.SUBSCRIBE),
-    events=tuple(name for name in ALL_EVENTS if name not in ("TRADE_LITE", "CONDITIONAL_ORDER_TRIGGER_REJECT")),
-    language=COIN_M_LANGUAGE,
+    feed=KeyedFeed(
+        listen_key_path="/dapi/v1/listenKey",
+        socket_path="",
+        forms=(Form.PATH, Form.COMBINED, Form.SUBSCRIBE),
+        events=tuple(name for name in ALL_EVENTS if name not in ("TRADE_LITE", "CONDITIONAL_ORDER_TRIGGER_REJECT")),
+        language=COIN_M_LANGUAGE,
+    ),
     reads=Reads(
         clock=Read("/dapi/v1/time", 1),
         balances=Read("/dapi/v1/balance", 1),

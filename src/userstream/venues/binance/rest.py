@@ -10,7 +10,7 @@ import msgspec
 
 from userstream.domain.events import NO_TIME, Event, Unrecognized
 from userstream.domain.words import Source
-from userstream.kernel.errors import SettingsError
+from userstream.kernel.errors import RequestRefused, SettingsError
 from userstream.kernel.ids import Millis, OrderId
 from userstream.kernel.secret import Secret
 from userstream.venues.binance.answers import Reading, read_row, read_rows
@@ -44,7 +44,9 @@ from userstream.wire.question import (
     AskOrders,
     AskPositions,
     AskSettings,
+    AskSymbols,
     Question,
+    Traits,
 )
 from userstream.wire.request import HttpRequest, HttpResponse
 from userstream.wire.venue import AccountPlace
@@ -90,6 +92,8 @@ def call_of(question: Question, product: FuturesProduct) -> Call:
         case AskMovements():
             times = _times(question.since, _window_end(question))
             return _call(reads.movements, {**times, "page": question.cursor or "1", "limit": str(product.movements_page)})
+        case AskSymbols():
+            raise RequestRefused("the books of the futures tell all symbols at once: their list is never asked")
         case _:
             assert_never(question)
 
@@ -159,6 +163,7 @@ class FuturesDialect:
     def __init__(self, place: AccountPlace, product: FuturesProduct = USD_M) -> None:
         """Raises SettingsError where the key cannot sign."""
         self._product = product
+        self._traits = Traits(by_symbol=product.orders_by_symbol, symbols=place.symbols if product.orders_by_symbol else ())
         if place.credentials.api_secret is None:
             raise SettingsError("api_secret is missing: without it the stream can be read, but the venue's books cannot be asked")
         self._header = key_header(place.credentials.api_key)
@@ -202,9 +207,9 @@ class FuturesDialect:
         """Three days (Binance USD-M, 6.1)."""
         return UNFILLED_DEPTH_MS
 
-    def asks_movements(self) -> bool:
-        """The income history names the trades behind profit and commission."""
-        return True
+    def traits(self) -> Traits:
+        """Everything, past orders of COIN-M by symbol; the income history names the trades behind profit and commission."""
+        return self._traits
 
     def _read(self, question: Question, body: bytes, label: str, reading: Reading) -> Answer:
         match question:
@@ -239,7 +244,9 @@ class FuturesDialect:
         modes = read_row(body, ModeRow if in_account else AccountConfigRow, label)
         return Answer(events=(reading.account_config(modes),), more=(AskSettings(symbol_settings=True),))
 
-    def _read_orders(self, question: AskOpenOrders | AskOrder | AskOrders, body: bytes, label: str, reading: Reading) -> Answer:
+    def _read_orders(
+        self, question: AskOpenOrders | AskOrder | AskOrders | AskSymbols, body: bytes, label: str, reading: Reading
+    ) -> Answer:
         match question:
             case AskOpenOrders(conditional=True):
                 return Answer(events=tuple(map(reading.conditional_order, read_rows(body, AlgoRow, label))))
@@ -254,6 +261,8 @@ class FuturesDialect:
             case AskOrders():
                 rows = read_rows(body, OrderRow, label)
                 return Answer(events=tuple(map(reading.order, rows)), more=more_orders(question, rows, self._product.orders_page))
+            case AskSymbols():
+                return Answer()
             case _:
                 assert_never(question)
 

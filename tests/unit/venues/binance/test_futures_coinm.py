@@ -25,7 +25,7 @@ from userstream.wire.venue import Endpoints
 )
 def test_coin_margined_sockets_have_no_route_in_their_address(form: int, url: str, label: str) -> None:
     endpoints = Endpoints(rest_url="https://dapi.example", ws_url="wss://dstream.example")
-    session = FuturesSession(place(venue=COINM, connection_form=form, endpoints=endpoints), 1, Millis(0), COIN_M)
+    session = FuturesSession(place(venue=COINM, connection_form=form, endpoints=endpoints), 1, Millis(0), COIN_M.feed)
     assert the_only(Call, session.open(Millis(0))).request.target.reveal() == "/dapi/v1/listenKey"
     dial = the_only(Connect, session.respond("listen_key", KEY_ANSWER, Millis(0)))
     assert (dial.url.reveal(), dial.label) == (url, label)
@@ -34,7 +34,7 @@ def test_coin_margined_sockets_have_no_route_in_their_address(form: int, url: st
 
 
 def test_every_call_about_the_key_goes_to_the_products_own_path() -> None:
-    session = FuturesSession(place(venue=COINM, close_listen_key_on_stop=True), 1, Millis(0), COIN_M)
+    session = FuturesSession(place(venue=COINM, close_listen_key_on_stop=True), 1, Millis(0), COIN_M.feed)
     session.open(Millis(0))
     session.respond("listen_key", KEY_ANSWER, Millis(0))
     session.connected(Millis(0))
@@ -50,4 +50,4 @@ def test_every_call_about_the_key_goes_to_the_products_own_path() -> None:
 
 def test_an_event_that_the_product_does_not_have_is_refused_at_the_door() -> None:
     with pytest.raises(SettingsError, match="TRADE_LITE"):
-        FuturesSession(place(venue=COINM, events=("TRADE_LITE",)), 1, Millis(0), COIN_M)
+        FuturesSession(place(venue=COINM, events=("TRADE_LITE",)), 1, Millis(0), COIN_M.feed)

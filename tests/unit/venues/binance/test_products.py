@@ -19,7 +19,7 @@ def reads_of(product: FuturesProduct) -> dict[str, Read]:
 
 @ROWS
 def test_no_product_calls_the_paths_of_the_other(product: FuturesProduct) -> None:
-    prefix = product.listen_key_path.removesuffix("v1/listenKey")
+    prefix = product.feed.listen_key_path.removesuffix("v1/listenKey")
     assert {read.path.partition("v")[0] for read in reads_of(product).values()} == {prefix}
     assert len({read.path for read in reads_of(product).values()}) == len(reads_of(product))
 
@@ -32,16 +32,16 @@ def test_no_single_read_costs_more_than_a_tenth_of_the_shared_budget(product: Fu
 
 @ROWS
 def test_every_event_of_a_product_can_be_read(product: FuturesProduct) -> None:
-    assert {*product.events, "serverShutdown"} == product.language.shapes.keys()
-    assert KEY_EXPIRY in product.events
+    assert {*product.feed.events, "serverShutdown"} == product.feed.language.shapes.keys()
+    assert KEY_EXPIRY in product.feed.events
 
 
 def test_the_forms_of_each_product_in_their_order() -> None:
-    assert USD_M.forms == (Form.QUERY, Form.PATH, Form.SUBSCRIBE)
-    assert COIN_M.forms == (Form.PATH, Form.COMBINED, Form.SUBSCRIBE)
-    assert (USD_M.socket_path, COIN_M.socket_path) == ("/private", "")
+    assert USD_M.feed.forms == (Form.QUERY, Form.PATH, Form.SUBSCRIBE)
+    assert COIN_M.feed.forms == (Form.PATH, Form.COMBINED, Form.SUBSCRIBE)
+    assert (USD_M.feed.socket_path, COIN_M.feed.socket_path) == ("/private", "")
 
 
 def test_an_event_of_the_other_product_is_no_event() -> None:
     with pytest.raises(SettingsError, match="'TRADE_LITE' is no event of this stream"):
-        event_list(("TRADE_LITE",), COIN_M.events)
+        event_list(("TRADE_LITE",), COIN_M.feed.events)

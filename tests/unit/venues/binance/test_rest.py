@@ -38,6 +38,7 @@ from userstream.wire.question import (
     AskPositions,
     AskSettings,
     Question,
+    Traits,
 )
 from userstream.wire.request import HttpResponse
 from userstream.wire.venue import Credentials
@@ -257,7 +258,7 @@ def test_what_cannot_be_asked_is_said_at_the_door() -> None:
 
 def test_what_recovery_may_count_on() -> None:
     assert dialect().history_depth_ms() == 89 * DAY_MS
-    assert dialect().asks_movements()
+    assert dialect().traits() == Traits()
 
 
 class Venue:

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from tests.unit.venues.binance.kit import answer, encoded, the_only
+from tests.unit.venues.binance.kit import COINM, answer, encoded, place, the_only
 from tests.unit.venues.binance.test_answers import ALGO, ORDER, TRADE, changed
 from tests.unit.venues.binance.test_rest import NOW, SINCE, UNTIL, dialect, parameters, read
 from userstream.domain.events import AccountConfigChanged, BalanceMoved, BalanceSet, Event, Filled, OrderChanged, PositionSet
@@ -14,6 +14,7 @@ from userstream.domain.words import MarginType, Origin, PositionSide
 from userstream.kernel.errors import DecodeError
 from userstream.kernel.ids import Millis, OrderId, Symbol
 from userstream.venues.binance.products import COIN_M
+from userstream.venues.binance.rest import FuturesDialect
 from userstream.wire.question import (
     AskBalances,
     AskClock,
@@ -202,3 +203,10 @@ def test_income_is_coins_and_names_trades() -> None:
     moved = the_only(BalanceMoved, told.events)
     assert (moved.asset, moved.delta, moved.symbol, moved.reason) == ("BTC", Decimal("-0.0000125"), PERP, "funding_fee")
     assert told.traded == ((PERP, "7300001"),)
+
+
+def test_past_orders_are_told_by_symbol_and_the_symbols_of_the_settings_are_always_read() -> None:
+    traits = FuturesDialect(place(venue=COINM, symbols=(PERP,)), COIN_M).traits()
+    assert (traits.by_symbol, traits.symbols, traits.movements, traits.positions) == (True, (PERP,), True, True)
+    other = FuturesDialect(place(symbols=(PERP,))).traits()
+    assert (other.by_symbol, other.symbols) == (False, ())
