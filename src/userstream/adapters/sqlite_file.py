@@ -47,6 +47,14 @@ _REMEDIES: Final = {
     sqlite3.SQLITE_INTERRUPT: Remedy.RETRY,
 }
 
+ADVICE: Final = {
+    sqlite3.SQLITE_FULL: "make room on its disk",
+    sqlite3.SQLITE_IOERR: "check the disk and the limit of file sizes (ulimit -f)",
+    sqlite3.SQLITE_CORRUPT: "move it away; a new store reads what the venue still has",
+    sqlite3.SQLITE_READONLY: "make the file and its folder writable",
+}
+"""What a person can do."""
+
 
 def remedy_of(error: Exception) -> Remedy:
     """NONE for what trying again cannot heal: a damaged file, a broken rule of the tables, a value that does not fit."""
@@ -55,8 +63,10 @@ def remedy_of(error: Exception) -> Remedy:
 
 
 def store_error(error: Exception, path: Path) -> StoreError:
-    """The error of the database in our words; the text of the database stays in it."""
-    return StoreError(f"{path}: {error}")
+    """The error of the database, with what a person can do about it; the text of the database stays in it."""
+    code = getattr(error, "sqlite_errorcode", None)
+    advice = ADVICE.get(code & 0xFF) if isinstance(code, int) else None
+    return StoreError(f"{path}: {error}: {advice}" if advice else f"{path}: {error}")
 
 
 def check_sqlite_version(version: tuple[int, ...] = sqlite3.sqlite_version_info) -> None:
