@@ -145,6 +145,19 @@ def open_for_reading(path: Path) -> sqlite3.Connection:
     return connection
 
 
+def check_pages(path: Path) -> None:
+    """Reads the whole file. Raises StoreError for damage, and as `open_for_reading`."""
+    connection = open_for_reading(path)
+    try:
+        [found] = connection.execute("PRAGMA quick_check(1)").fetchone()
+    except sqlite3.Error as error:
+        raise store_error(error, path) from None
+    finally:
+        connection.close()
+    if found != "ok":
+        raise StoreError(f"{path} is damaged ({' '.join(str(found).split())}): {ADVICE[sqlite3.SQLITE_CORRUPT]}")
+
+
 def check_identity(connection: sqlite3.Connection, path: Path) -> int:
     """The number of the file's form, 0 for a new file. Raises StoreError if it is another program's or from the future."""
     owner, version = _number(connection, "application_id"), _number(connection, "user_version")
