@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def simulate(
     *,
-    venue: Annotated[list[str] | None, Parameter(help="Which venue to play, can be given again for more: binance-usdm, binance-coinm, binance-spot.")] = None,
+    venue: Annotated[list[str] | None, Parameter(help="Which venue to play, can be given again for more: binance-usdm, binance-coinm, binance-spot, binance-margin.")] = None,
     port: Annotated[int, Parameter(help="On 127.0.0.1; 0 takes a free one.")] = 0,
     accounts: Annotated[int, Parameter(help="How many at each venue; their names are paper-1, paper-2, ...")] = 1,
     seed: Annotated[int, Parameter(help="Another number makes other prices, orders and keys.")] = 0,
