@@ -17,7 +17,7 @@ import msgspec
 
 from userstream.entry.gates import GATES
 from userstream.kernel.errors import SettingsError, UserStreamError
-from userstream.kernel.ids import AccountId
+from userstream.kernel.ids import AccountId, Symbol
 from userstream.kernel.secret import Secret
 from userstream.kernel.settings import RecoverySettings, StreamSettings
 from userstream.ports import Clock, EvidenceReader, HttpClient, Journal, Record, Transport
@@ -41,7 +41,8 @@ PROJECTOR = "tables"
 
 
 class AccountSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """One account to run. Endpoints left out are the venue's real ones, or those of the environment."""
+    """One account to run. Endpoints left out are the venue's real ones, or those of the environment. symbols: those whose history is
+    always read, where the venue tells it by symbol; session_logon: log in on the socket, where the venue offers it."""
 
     name: str
     venue: str
@@ -52,6 +53,8 @@ class AccountSettings(msgspec.Struct, frozen=True, kw_only=True):
     recovery: RecoverySettings = RecoverySettings()
     stream: StreamSettings = StreamSettings()
     events: tuple[str, ...] = ()
+    symbols: tuple[str, ...] = ()
+    session_logon: bool = False
 
 
 class Application:
@@ -281,6 +284,8 @@ def place_of(settings: AccountSettings, spec: VenueSpec) -> AccountPlace:
         rotate_after_ms=int(stream.rotate_s * 1000),
         events=settings.events,
         close_listen_key_on_stop=stream.close_listen_key_on_stop,
+        symbols=tuple(Symbol(name) for name in settings.symbols),
+        session_logon=settings.session_logon,
     )
 
 
@@ -290,10 +295,13 @@ def endpoints_of(settings: AccountSettings, spec: VenueSpec, environment: Mappin
     def choose(given: str | None, suffix: str, real: str) -> str:
         return (given or environment.get(f"{prefix}_{suffix}") or real).rstrip("/")
 
+    ws_url = choose(settings.ws_url, "WS_URL", spec.real.ws_url)
+    # A venue without a socket for streams alone tells them on the other one: whoever names one place means that.
+    socket = spec.real.ws_api_url if spec.real.ws_url else ws_url or spec.real.ws_api_url
     return Endpoints(
         rest_url=choose(settings.rest_url, "REST_URL", spec.real.rest_url),
-        ws_url=choose(settings.ws_url, "WS_URL", spec.real.ws_url),
-        ws_api_url=choose(settings.ws_api_url, "WS_API_URL", spec.real.ws_api_url),
+        ws_url=ws_url,
+        ws_api_url=choose(settings.ws_api_url, "WS_API_URL", socket),
     )
 
 

@@ -68,12 +68,15 @@ class AccountSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     rest_url: str | None = None
     ws_url: str | None = None
     ws_api_url: str | None = None
+    symbols: tuple[str, ...] = ()
+    session_logon: bool = False
     enabled: bool = True
     recovery: dict[str, object] = {}
     stream: dict[str, object] = {}
 
     def __post_init__(self) -> None:
         check(bool(self.name.strip()), "name", self.name, "is empty: every account needs a name of its own")
+        check(all(map(str.strip, self.symbols)), "symbols", self.symbols, "must hold names such as BTCUSDT")
         check(self.name.isprintable() and len(self.name) <= LONGEST_NAME, "name", self.name[:LONGEST_NAME], "must be one short line")
 
     def __repr__(self) -> str:
@@ -196,6 +199,8 @@ def _account(path: Path, account: AccountSection, common: _Common, environment: 
         rest_url=account.rest_url,
         ws_url=account.ws_url,
         ws_api_url=account.ws_api_url,
+        symbols=account.symbols,
+        session_logon=account.session_logon,
         recovery=_merged(path, f"{place} recovery", common.recovery, account.recovery),
         stream=_merged(path, f"{place} stream", common.stream, account.stream),
     )
@@ -215,10 +220,10 @@ def _check_both_addresses(settings: AccountSettings, environment: Mapping[str, s
     """Raises SettingsError where one half of an account would speak with another venue than the other."""
     prefix = "USERSTREAM_" + settings.venue.upper().replace("-", "_")
     socket = "ws_url" if find_venue(settings.venue).real.ws_url else "ws_api_url"
-    addresses = {"ws_url": settings.ws_url, "ws_api_url": settings.ws_api_url}
+    address = settings.ws_url if socket == "ws_url" else settings.ws_api_url or settings.ws_url
     for name, given, other, found in (
-        ("rest_url", settings.rest_url, socket, addresses[socket]),
-        (socket, addresses[socket], "rest_url", settings.rest_url),
+        ("rest_url", settings.rest_url, socket, address),
+        (socket, address, "rest_url", settings.rest_url),
     ):
         if given and not found and not environment.get(f"{prefix}_{other.upper()}"):
             raise SettingsError(f"gives {name} without {other}: one half would speak with the real venue, so give both or neither")
