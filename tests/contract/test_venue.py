@@ -282,7 +282,7 @@ def can_be_asked(traits: Traits, question: Question) -> bool:
         case AskMovements():
             return traits.movements
         case AskSymbols():
-            return traits.by_symbol
+            return traits.by_symbol and not traits.movements
         case AskOrders(symbol=symbol):
             return traits.by_symbol is (symbol is not None)
         case AskOpenOrders(conditional=True) | AskOrder(conditional=True):
