@@ -174,7 +174,7 @@ class Process:
         durable = self._durable.pop(account, None)
         if durable is not None:
             self._machines[account] = self.application.runner(account).machine
-            self._watches[account].restarted(self._machines[account], durable)
+            self._watches[account].restarted(self._machines[account], durable, set_back=True)  # each life has a clock of its own
 
     def _take(self, record: Record) -> None:
         if self.clock.is_dead:

@@ -28,7 +28,7 @@ def run_command(arguments: list[str]) -> int:
 
 
 def _run_told(arguments: list[str]) -> int:
-    from userstream.entry.cli.output import complain, hush_broken_pipe
+    from userstream.entry.cli.output import complain, hush_output, remedy_for
     from userstream.kernel.errors import SettingsError, UserStreamError
 
     try:
@@ -42,5 +42,12 @@ def _run_told(arguments: list[str]) -> int:
         complain(str(error))
         return PROBLEM
     except BrokenPipeError:
-        hush_broken_pipe()
+        hush_output()
         return OK
+    except OSError as error:
+        remedy = remedy_for(error)
+        if not remedy:
+            raise
+        hush_output()
+        complain(remedy)
+        return PROBLEM

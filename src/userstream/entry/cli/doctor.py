@@ -65,6 +65,7 @@ async def _check_all(config: Path) -> AsyncIterator[Finding]:
         yield Finding("configuration", "problem", str(error))
         return
     yield Finding("configuration", "ok", f"{config}: {len(configuration.accounts)} accounts")
+    yield _check_room(len(configuration.accounts))
     for finding in _check_disk(configuration):
         yield finding
     yield await _check_store(configuration)
@@ -75,6 +76,14 @@ async def _check_all(config: Path) -> AsyncIterator[Finding]:
                 yield finding
     finally:
         await application.stop()
+
+
+def _check_room(accounts: int) -> Finding:
+    """`run` raises the limit as far as it may, so what counts is how far that is."""
+    from userstream.entry.descriptors import need_of, read_room, told_about
+
+    need, limit = need_of(accounts), read_room().most
+    return Finding("open files", "ok" if limit >= need else "problem", told_about(limit, accounts, need))
 
 
 def _check_disk(configuration: Configuration) -> list[Finding]:

@@ -7,6 +7,7 @@ the same.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Final, TypeAlias
 
 import msgspec
@@ -33,14 +34,13 @@ from userstream.venues.binance.messages import (
     AlgoUpdate,
     ConditionalOrderTriggerReject,
     GridUpdate,
-    ListenKeyExpired,
     MarginCall,
     OrderTradeUpdate,
     ServerShutdown,
     StrategyUpdate,
     TradeLite,
 )
-from userstream.venues.binance.order_facts import algo_facts, order_facts, rejected_trigger_facts, trade_facts
+from userstream.venues.binance.order_facts import OrderReader, algo_facts, rejected_trigger_facts, trade_facts
 from userstream.venues.binance.reasons import reason_of
 from userstream.venues.binance.shapes import prune
 
@@ -78,12 +78,13 @@ class _Control(msgspec.Struct, frozen=True):
     error: _Refusal | None = None
 
 
+Reader: TypeAlias = Callable[..., tuple[Event, ...]]
+
 _TOP: Final = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _TEXT: Final = msgspec.json.Decoder(str).decode
 _CONTROL: Final = msgspec.json.Decoder(_Control).decode
 _WRAPPED_START: Final = b'{"stream"'
-_READERS: Final[dict[type[Told], Callable[..., tuple[Event, ...]]]] = {
-    OrderTradeUpdate: order_facts,
+_READERS: Final[dict[type[Told], Reader]] = {
     TradeLite: trade_facts,
     AccountUpdate: account_facts,
     AlgoUpdate: algo_facts,
@@ -92,7 +93,6 @@ _READERS: Final[dict[type[Told], Callable[..., tuple[Event, ...]]]] = {
     GridUpdate: grid_facts,
     StrategyUpdate: strategy_facts,
     ConditionalOrderTriggerReject: rejected_trigger_facts,
-    CoinOrderTradeUpdate: order_facts,
     CoinAccountUpdate: account_facts,
     CoinAlgoUpdate: algo_facts,
     CoinMarginCall: margin_call_facts,
@@ -102,10 +102,13 @@ _READERS: Final[dict[type[Told], Callable[..., tuple[Event, ...]]]] = {
 class Decoder:
     """Reads one account's frames. `notice` is what the last frame said about the stream; `drift` counts what is not documented."""
 
-    __slots__ = ("_bare", "_drift", "_shapes", "_wrapped", "notice")
+    __slots__ = ("_bare", "_drift", "_readers", "_shapes", "_wrapped", "notice")
 
     def __init__(self, account: AccountId, venue: VenueName, language: Language = USD_M_LANGUAGE) -> None:
-        self._drift = Drift(account, venue)
+        drift = self._drift = Drift(account, venue)
+        orders = OrderReader(drift).read
+        readers: dict[type[Told], Reader] = {kind: partial(reader, drift) for kind, reader in _READERS.items()}
+        self._readers = readers | {OrderTradeUpdate: orders, CoinOrderTradeUpdate: orders}
         self._bare, self._wrapped, self._shapes = language.bare, language.wrapped, language.shapes
         self.notice: Notice | None = None
 
@@ -142,13 +145,14 @@ class Decoder:
             return (self._unreadable(reason, frame, time_of(message.event_time), received_time),)
 
     def _read(self, message: Told, received_time: Millis) -> tuple[Event, ...]:
-        if isinstance(message, ListenKeyExpired):
-            self.notice = KeyExpired()
-            return self._stream_changed(KEY_EXPIRED, time_of(message.event_time), received_time)
+        reader = self._readers.get(type(message))
+        if reader is not None:
+            return reader(message, received_time)
         if isinstance(message, ServerShutdown):
             self.notice = ShutdownAnnounced()
             return self._stream_changed(SHUTDOWN, message.event_time, received_time)
-        return _READERS[type(message)](self._drift, message, received_time)
+        self.notice = KeyExpired()
+        return self._stream_changed(KEY_EXPIRED, time_of(message.event_time), received_time)
 
     def _decode_carefully(self, frame: bytes, received_time: Millis) -> tuple[Event, ...]:
         if has_more_levels(frame, MOST_LEVELS):

@@ -162,6 +162,22 @@ def test_the_facts_of_each_answer() -> None:
     assert facts(AskBalances(), b"[]") == []
 
 
+def test_a_weight_is_known_before_anything_is_signed() -> None:
+    for question in (AskClock(), AskBalances(), AskOpenOrders(conditional=True), AskMovements(SINCE, UNTIL)):
+        assert dialect().weight(question) == dialect().request(question, NOW).weight
+
+
+def test_the_venue_keeps_what_was_filled_for_months_and_what_was_not_for_days() -> None:
+    assert dialect().unfilled_depth_ms() == 3 * DAY_MS < dialect().history_depth_ms() == 89 * DAY_MS
+
+
+def test_finished_conditional_orders_are_asked_for_one_by_one() -> None:
+    waiting, finished = changed(ALGO, algoId=1), changed(ALGO, algoId=2, algoStatus="FINISHED")
+    told = read(AskOrders(SINCE, UNTIL, BTC, conditional=True), answer(b"[%b,%b]" % (waiting, finished)))
+    assert the_only(OrderChanged, told.events).order_id == "1"
+    assert told.more == (AskOrder(BTC, OrderId("2"), conditional=True),)
+
+
 def test_the_clocks_answer_is_the_venues_time() -> None:
     assert read(AskClock(), answer({"serverTime": 1790000000010})) == Answer(venue_time=Millis(1790000000010))
 
