@@ -69,7 +69,7 @@ class MarginSession(SpotSession):
             return self._give_up(error)
         except UserStreamError as error:
             return self._not_fetched(response, error, now)
-        self._token = token
+        self._token, self._hidden = token, (*self._hidden[:2], token.token)
         if self._phase is Phase.NEW:
             self._failures = 0
             return super().open(now)
@@ -118,7 +118,7 @@ class MarginSession(SpotSession):
             return super()._answered(reply, now)
         self._renewal = ""
         if is_refused(reply):
-            error = refusal_of_reply(reply, SUBSCRIBE_TOKEN, self._secrets())
+            error = refusal_of_reply(reply, SUBSCRIBE_TOKEN, self._hidden)
             if isinstance(error, AuthenticationError):
                 return self._give_up(error)
             self._renew_at = Millis(now + RENEWAL_RETRY_MS)
@@ -130,13 +130,10 @@ class MarginSession(SpotSession):
 
     def _refused(self, reply: Reply, now: Millis) -> list[Effect]:
         """A token that the venue does not know any more is not offered again: the next socket fetches another."""
-        error = refusal_of_reply(reply, self._method, self._secrets())
+        error = refusal_of_reply(reply, self._method, self._hidden)
         if isinstance(error, ListenKeyGone):
             return self._replace("listen token refused", alive=False)
         return super()._refused(reply, now)
-
-    def _secrets(self) -> tuple[Secret, ...]:
-        return self._hidden if self._token is None else (*self._hidden, self._token.token)
 
     # --- time ---
 

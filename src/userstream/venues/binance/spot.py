@@ -79,7 +79,7 @@ class SpotSession:
             raise SettingsError("session_logon needs an Ed25519 key: give its private key in PEM, or leave session_logon out")
         self._place, self._connection = place, connection
         self._sign = make_signer(place.credentials.api_secret)
-        self._hidden = (place.credentials.api_key, place.credentials.api_secret)
+        self._hidden: tuple[Secret, ...] = (place.credentials.api_key, place.credentials.api_secret)
         self._decoder = SpotDecoder(place.account, place.venue)
         self._phase = Phase.NEW
         self._way_in = LOGON if place.session_logon else SUBSCRIBE_SIGNED
