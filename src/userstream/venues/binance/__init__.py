@@ -10,6 +10,7 @@ from userstream.kernel.ids import AccountId, VenueName
 from userstream.venues.binance.decoding import Decoder
 from userstream.venues.binance.errors import pause_ms
 from userstream.venues.binance.futures import FuturesSession
+from userstream.venues.binance.margin import MarginSession
 from userstream.venues.binance.products import COIN_M, USD_M, FuturesProduct
 from userstream.venues.binance.raw_messages import raw_message_of
 from userstream.venues.binance.rest import FuturesDialect
@@ -17,10 +18,12 @@ from userstream.venues.binance.spot import SpotSession
 from userstream.venues.binance.spot_decoding import SpotDecoder
 from userstream.venues.binance.spot_raw_messages import spot_raw_message_of
 from userstream.venues.binance.spot_rest import SpotDialect
-from userstream.wire.venue import Endpoints, VenueSpec
+from userstream.venues.binance.wallet_books import CROSS_BOOKS, isolated_books
+from userstream.wire.venue import AccountPlace, Endpoints, VenueSpec
 
 FUTURES_BUDGET: Final = "binance-futures"
 SPOT_NAME: Final = VenueName("binance-spot")
+MARGIN_NAME: Final = VenueName("binance-margin")
 
 
 def _decoder_of(product: FuturesProduct) -> Callable[[AccountId], Decoder]:
@@ -29,6 +32,14 @@ def _decoder_of(product: FuturesProduct) -> Callable[[AccountId], Decoder]:
 
 def _spot_decoder(account: AccountId) -> SpotDecoder:
     return SpotDecoder(account, SPOT_NAME)
+
+
+def _margin_decoder(account: AccountId) -> SpotDecoder:
+    return SpotDecoder(account, MARGIN_NAME)
+
+
+def _margin_dialect(place: AccountPlace) -> SpotDialect:
+    return SpotDialect(place, isolated_books(place.isolated_symbol) if place.isolated_symbol else CROSS_BOOKS)
 
 
 def _futures(product: FuturesProduct, title: str, real: Endpoints, test: Endpoints) -> VenueSpec:
@@ -97,5 +108,20 @@ SPOT: Final = VenueSpec(
     make_session=SpotSession,
     make_dialect=SpotDialect,
     make_decoder=_spot_decoder,
+    raw_message_of=spot_raw_message_of,
+)
+
+# Binance margin, 1 and 2.4: Spot's socket, books of its own below /sapi, which is not served on any test network (1.1).
+MARGIN: Final = VenueSpec(
+    name=MARGIN_NAME,
+    title="Binance margin",
+    real=Endpoints(rest_url="https://api.binance.com", ws_url="", ws_api_url="wss://ws-api.binance.com:443/ws-api/v3"),
+    test=None,
+    weight_limit_per_minute=12_000,
+    pause_of=pause_ms,
+    used_weight_header="x-sapi-used-ip-weight-1m",
+    make_session=MarginSession,
+    make_dialect=_margin_dialect,
+    make_decoder=_margin_decoder,
     raw_message_of=spot_raw_message_of,
 )
