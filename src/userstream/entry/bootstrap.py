@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from userstream.entry.addresses import ADDRESSES, check_addresses, endpoints_of
 from userstream.entry.gates import GATES
 from userstream.kernel.errors import SettingsError, UserStreamError
 from userstream.kernel.ids import AccountId
@@ -30,7 +31,7 @@ from userstream.wire.feed import FeedPolicy
 from userstream.wire.machine import Machine, MachinePolicy
 from userstream.wire.pacing import Backoff
 from userstream.wire.recovery import Policy
-from userstream.wire.venue import AccountPlace, Credentials, Endpoints, VenueSpec
+from userstream.wire.venue import AccountPlace, Credentials, VenueSpec
 
 if TYPE_CHECKING:
     from userstream.adapters.metrics import PrometheusMetrics
@@ -39,9 +40,6 @@ if TYPE_CHECKING:
 
 PROJECTOR = "tables"
 LONGEST_NAME: Final = 64
-ADDRESSES: Final = ("rest_url", "ws_url", "ws_api_url")
-TWO_HALVES: Final = ("rest_url", "ws_url")
-"""Without the one the state cannot be proven, without the other nothing is heard."""
 
 
 class AccountSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -306,22 +304,6 @@ def place_of(settings: AccountSettings, spec: VenueSpec) -> AccountPlace:
     )
 
 
-def endpoints_of(settings: AccountSettings, spec: VenueSpec, environment: Mapping[str, str]) -> Endpoints:
-    """The account's own addresses, else the environment's, else the real venue's."""
-
-    def choose(name: str) -> str:
-        given: str | None = getattr(settings, name)
-        real: str = getattr(spec.real, name)
-        return (given or environment.get(variable_of(spec, name)) or real).rstrip("/")
-
-    return Endpoints(rest_url=choose("rest_url"), ws_url=choose("ws_url"), ws_api_url=choose("ws_api_url"))
-
-
-def variable_of(spec: VenueSpec, address: str) -> str:
-    """The environment variable that points the venue's `address` (rest_url, ...) elsewhere."""
-    return f"USERSTREAM_{spec.name.upper().replace('-', '_')}_{address.upper()}"
-
-
 def check_account(settings: AccountSettings, environment: Mapping[str, str]) -> None:
     """Raises SettingsError for what no account can be run with, before anything is opened: a name, a venue, settings, addresses."""
     name: object = settings.name
@@ -344,41 +326,6 @@ def _check_types(settings: AccountSettings) -> None:
     for field, kind in (("recovery", RecoverySettings), ("stream", StreamSettings)):
         value = getattr(settings, field)
         check(isinstance(value, kind), field, value, f"must be userstream.{kind.__name__}(...)")
-
-
-def check_addresses(settings: AccountSettings, spec: VenueSpec, environment: Mapping[str, str]) -> None:
-    """Raises SettingsError for addresses that no socket could use, which would be tried for ever, and for half of them: the other half
-    would speak with the real venue. Addresses are told without their paths, which may hold secrets."""
-    endpoints = endpoints_of(settings, spec, environment)
-    given: dict[str, str] = {}
-    for name in ADDRESSES:
-        shown = _check_form(name, getattr(endpoints, name))
-        variable = variable_of(spec, name)
-        if getattr(settings, name):
-            given[name] = shown
-        elif environment.get(variable):
-            given[name] = f"{variable} gives {shown}"
-    missing = [name for name in TWO_HALVES if given and name not in given]
-    if missing:
-        part = next(iter(given.values()))
-        ways = " and ".join(f"{name} (or set {variable_of(spec, name)})" for name in missing)
-        raise SettingsError(f"{part} is only a part: the rest would speak with the real venue; give {ways} as well, or none")
-
-
-def _check_form(name: str, address: str) -> str:
-    """The address without its path, with its name."""
-    from userstream.adapters.network import check_address
-
-    if not address:
-        return ""
-    secure, plain = ("https", "http") if name == "rest_url" else ("wss", "ws")
-    try:
-        place = check_address(address, secure=secure, plain=plain)
-        if "?" in address:
-            raise SettingsError("a base address must not hold a query")
-    except SettingsError as error:
-        raise SettingsError(f"{name}: {error}") from None
-    return f"{name} = '{place.scheme}://{place}'"
 
 
 def policy_of(settings: AccountSettings, seed: int) -> MachinePolicy:

@@ -11,7 +11,8 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from userstream.entry.bootstrap import LONGEST_NAME, AccountSettings, check_addresses, credentials_of, endpoints_of
+from userstream.entry.addresses import check_addresses, endpoints_of
+from userstream.entry.bootstrap import LONGEST_NAME, AccountSettings, credentials_of
 from userstream.kernel.errors import SettingsError, nearest
 from userstream.kernel.settings import RecoverySettings, StreamSettings, check
 from userstream.venues import find_venue
