@@ -77,3 +77,19 @@ def test_the_demo_traders_live_by_themselves() -> None:
         desk.pass_time(500)
     assert len(desk.books.fills("paper-1")) > 5
     assert desk.books.loans("paper-1")
+
+
+def test_an_isolated_account_is_known_to_the_control_interface_before_its_user_named_it() -> None:
+    house, clock, _ = open_house(venues=(MARGIN,), accounts=(user("lent"),))
+    desk = MarginDesk(house, clock, "lent")
+    assert house.knows("lent.BTCUSDT")
+    assert desk.books.isolated_accounts("lent") == ["lent.BTCUSDT"]
+    assert house.knows("lent.spot")
+    assert not house.knows("lent.NOPE")
+    assert not house.knows("spot")
+    assert not house.knows("nobody.BTCUSDT")
+
+
+def test_users_of_other_venues_have_one_account() -> None:
+    house, _, _ = both()
+    assert not house.knows("spot.BTCUSDT")

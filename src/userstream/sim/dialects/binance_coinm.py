@@ -65,8 +65,8 @@ ACCOUNT: Final = (
 HISTORY: Final = (
     Endpoint(method="GET", path=V1 + "order", handler=history.get_order),
     Endpoint(method="GET", path=V1 + "openOrder", handler=history.get_open_order),
-    Endpoint(method="GET", path=V1 + "openOrders", handler=history.get_open_orders, weight_without_symbol=40),
-    Endpoint(method="GET", path=V1 + "allOrders", handler=history.get_all_orders, weight=5),
+    Endpoint(method="GET", path=V1 + "openOrders", handler=account.get_open_orders, weight_without_symbol=40),
+    Endpoint(method="GET", path=V1 + "allOrders", handler=account.get_all_orders, weight=5),
     Endpoint(method="GET", path=V1 + "userTrades", handler=account.get_user_trades, weight=5),
     Endpoint(method="GET", path=V1 + "income", handler=history.get_income, weight=20),
     Endpoint(method="GET", path=V1 + "forceOrders", handler=history.get_force_orders, weight=20, weight_without_symbol=50),

@@ -28,6 +28,7 @@ CALL_LEVEL: Final = Decimal("1.3")
 CLEAR_LEVEL: Final = Decimal("1.35")  # above it the account is out of danger again
 LIQUIDATION_LEVEL: Final = Decimal("1.1")
 LIQUIDATION_LOSS: Final = Decimal("0.02")  # what a forced sale loses against the last price
+LOOKS: Final = 10  # so many steps of the market until every account was looked at
 BORROWING: Final = frozenset({"margin_buy", "auto_borrow_repay"})
 REPAYING: Final = frozenset({"auto_repay", "auto_borrow_repay"})
 SIDE_EFFECTS: Final = BORROWING | REPAYING | {"no_side_effect"}
@@ -40,6 +41,7 @@ class Lending:
         self._world = world
         self._trading = trading
         self._indebted: dict[str, MarginAccount] = {}
+        self._look = 0
         self._next_hour = grid_after(world.now, HOUR_MS)
         trading.on_settled = self._after_fill
 
@@ -172,7 +174,8 @@ class Lending:
         if self._world.now >= self._next_hour:
             self._next_hour = grid_after(self._world.now, HOUR_MS)
             self._charge_all()
-        self.look_at_levels()
+        self._look = (self._look + 1) % LOOKS
+        self.look_at_levels(self._look)
 
     def _charge_all(self) -> None:
         for owner in self._indebted.values():
@@ -181,9 +184,9 @@ class Lending:
                 if line is not None:
                     self._tell_liability(owner, line)
 
-    def look_at_levels(self) -> None:
-        """Warn where a level has crossed a bound, and liquidate where it fell too deep."""
-        for owner in list(self._indebted.values()):
+    def look_at_levels(self, look: int | None = None) -> None:
+        """Warn where a level has crossed a bound, and liquidate where it fell too deep. Of several looks each sees its share of all."""
+        for owner in [each for each in self._indebted.values() if look in (None, each.number % LOOKS)]:
             status = self._status_of(owner)
             if status != owner.status:
                 owner.status = status
