@@ -45,9 +45,14 @@ WITHOUT_MIRROR: Final[Mapping[str, str]] = MappingProxyType(
 TESTED_TOGETHER: Final[Mapping[str, str]] = MappingProxyType(
     {
         "venues/binance/account_facts.py": "contract/test_venue.py",
+        "venues/binance/coin_messages.py": "contract/test_venue.py",
         "venues/binance/messages.py": "contract/test_venue.py",
         "venues/binance/order_facts.py": "contract/test_venue.py",
         "venues/binance/rows.py": "contract/test_venue.py",
+        "venues/binance/spot_answers.py": "unit/venues/binance/test_spot_rest.py",
+        "venues/binance/spot_facts.py": "contract/test_venue.py",
+        "venues/binance/spot_messages.py": "contract/test_venue.py",
+        "wire/question.py": "unit/wire/test_recovery.py",
         "domain/account.py": "scenario/test_usdm_stream.py",
         "domain/checks.py": "scenario/test_usdm_stream.py",
         "domain/events.py": "contract/test_venue.py",

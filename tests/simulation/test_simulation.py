@@ -14,11 +14,13 @@ from tests.simulation.faults import FAULTS
 from tests.simulation.plan import Plan, Profile, plan_of
 from tests.simulation.run import run
 from tests.simulation.shrink import read_regressions, shrink
-from userstream.venues import REGISTRY
 
 SEEDS = 2_000
 ROOT = Path(__file__).parents[2]
-venues = pytest.mark.parametrize("venue", sorted(REGISTRY))
+JUDGED = ("binance-usdm",)
+"""The judge knows their ways: that only changed legs are told, and that past orders are told for all symbols at once."""
+
+venues = pytest.mark.parametrize("venue", JUDGED)
 
 
 @pytest.mark.timeout(300)

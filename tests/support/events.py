@@ -93,6 +93,10 @@ def balance_moved(**fields: object) -> facts.BalanceMoved:
     return build(facts.BalanceMoved, defaults, fields)
 
 
+def balance_locked(**fields: object) -> facts.BalanceLocked:
+    return build(facts.BalanceLocked, {"asset": "NEO", "delta": "10.00", "transaction_time": A_TIME}, fields)
+
+
 def position_set(**fields: object) -> facts.PositionSet:
     defaults: dict[str, object] = {
         "symbol": "BTCUSDT",
@@ -189,6 +193,7 @@ BUILDERS: Final[tuple[Callable[..., Event], ...]] = (
     fill_completed,
     balance_set,
     balance_moved,
+    balance_locked,
     position_set,
     margin_called,
     account_config_changed,

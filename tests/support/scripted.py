@@ -41,6 +41,7 @@ from userstream.wire.question import (
     AskPositions,
     AskSettings,
     Question,
+    Traits,
 )
 from userstream.wire.request import HttpRequest, HttpResponse
 from userstream.wire.session import Call, Connect, Effect, Emit, GiveUp, Opened, Ping, Reset, Send
@@ -218,8 +219,8 @@ class ScriptedDialect:
     def unfilled_depth_ms(self) -> int:
         return self._script.unfilled_depth_ms
 
-    def asks_movements(self) -> bool:
-        return self._script.asks_movements
+    def traits(self) -> Traits:
+        return Traits(movements=self._script.asks_movements)
 
     @staticmethod
     def _error(response: HttpResponse) -> UserStreamError:

@@ -68,7 +68,8 @@ def stamp(fact: Fact, sequence: int, frame: Frame | None) -> None:
 
 class OrderChanged(Fact, frozen=True, kw_only=True, tag="order_changed"):
     """An order is now in this state. Conditional (algo) orders have `conditional=True`, ids of their own and, once triggered, the
-    id of the real order in `triggered_order_id`."""
+    id of the real order in `triggered_order_id`. prevented_quantity: what self-trade prevention took away; prevented_match_id: the last
+    match that it prevented."""
 
     symbol: Symbol
     order_id: OrderId
@@ -101,6 +102,10 @@ class OrderChanged(Fact, frozen=True, kw_only=True, tag="order_changed"):
     self_trade_prevention: str = ""
     working_type: str = ""
     amendment_id: str = ""
+    order_list_id: str = ""
+    iceberg_quantity: Decimal | None = None
+    prevented_quantity: Decimal | None = None
+    prevented_match_id: str = ""
 
     @property
     def has_ended(self) -> bool:
@@ -164,6 +169,15 @@ class BalanceMoved(Fact, frozen=True, kw_only=True, tag="balance_moved"):
     transaction_time: Millis
 
 
+class BalanceLocked(Fact, frozen=True, kw_only=True, tag="balance_locked"):
+    """Another system of the venue locked so much of a wallet (collateral), or with a negative `delta` gave it free. The wallet's total
+    stays what it was."""
+
+    asset: str
+    delta: Decimal
+    transaction_time: Millis
+
+
 class PositionSet(Fact, frozen=True, kw_only=True, tag="position_set"):
     """One leg is now `amount` (signed; short is negative)."""
 
@@ -211,12 +225,17 @@ class AccountConfigChanged(Fact, frozen=True, kw_only=True, tag="account_config_
 
 
 class OrderListChanged(Fact, frozen=True, kw_only=True, tag="order_list_changed"):
-    """A list of linked orders (OCO, OTO) changed."""
+    """A list of linked orders changed. status: the state of the list; contingency: how its orders depend on each other (oco, oto);
+    update: what kind of news it is."""
 
     symbol: Symbol
     order_list_id: str
     status: str
     order_ids: tuple[OrderId, ...] = ()
+    client_order_list_id: str = ""
+    contingency: str = ""
+    update: str = ""
+    reason: str = ""
     transaction_time: Millis
 
 
@@ -331,6 +350,7 @@ Event: TypeAlias = (
     | FillCompleted
     | BalanceSet
     | BalanceMoved
+    | BalanceLocked
     | PositionSet
     | MarginCalled
     | AccountConfigChanged

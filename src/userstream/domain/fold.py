@@ -14,6 +14,7 @@ import msgspec
 from userstream.domain.account import Account, Movement
 from userstream.domain.events import (
     AccountConfigChanged,
+    BalanceLocked,
     BalanceMoved,
     BalanceSet,
     Event,
@@ -94,12 +95,17 @@ def _apply_rare(account: Account, event: OrderListChanged | StrategyChanged | Tr
     return news_of(account, event, key)
 
 
+def _apply_lock(account: Account, event: BalanceLocked, connection: int) -> Event | None:
+    return news_of(account, event, event.asset)
+
+
 FOLDS: Final[dict[type, Callable[..., Event | None]]] = {
     OrderChanged: apply_order,
     Filled: apply_fill,
     FillCompleted: apply_completion,
     BalanceSet: apply_balance,
     BalanceMoved: apply_movement,
+    BalanceLocked: _apply_lock,
     PositionSet: apply_position,
     MarginCalled: apply_margin_call,
     AccountConfigChanged: apply_settings,

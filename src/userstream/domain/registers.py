@@ -91,22 +91,32 @@ def _tell_watch(account: Account, event: PositionSet) -> None:
 
 
 def apply_balance(account: Account, event: BalanceSet, connection: int) -> Event | None:
-    known = account.balances.get(event.asset)
-    if event.available is not None:
-        _note_available(account, event.asset, event.available, event.as_of or event.event_time)
+    """What is available is told beside the total. Where the stream tells both, they win and lose together; where only REST does, the
+    latest answer counts."""
+    known, available = account.balances.get(event.asset), event.available
+    told_before = known is not None and known.available is not None
+    if available is not None and not told_before:
+        _note_available(account, event.asset, available, event.as_of or event.event_time)
     if not _wins(account, event.asset, known, event, connection):
         return None
     if known is not None and event.transaction_time < known.transaction_time:
         event = _not_older(event, known)
     account.balances[event.asset] = event
     account.lines[event.asset] = connection
-    return None if known is not None and same_balance(known, event) else event
+    if available is not None and told_before:
+        account.available[event.asset] = (available, event.as_of or event.event_time)
+    return None if known is not None and same_balance(known, event) and not _locks(known, event) else event
 
 
 def _note_available(account: Account, asset: str, available: Decimal, time: Millis) -> None:
     known = account.available.get(asset)
     if known is None or known[1] <= time:
         account.available[asset] = (available, time)
+
+
+def _locks(known: BalanceSet, event: BalanceSet) -> bool:
+    """Whether the stream tells that another part of the same total is available: orders lock and free it."""
+    return event.available is not None and event.source is STREAM and known.available not in (None, event.available)
 
 
 def same_balance(one: BalanceSet, other: BalanceSet) -> bool:

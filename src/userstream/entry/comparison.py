@@ -15,7 +15,7 @@ Row: TypeAlias = Mapping[str, object]
 Key: TypeAlias = tuple[str, ...]
 Facts: TypeAlias = dict[Key, object]
 MOST_ROWS: Final = 10_000_000
-SAME_STATUS: Final = {"expired_in_match": "expired"}
+SAME_STATUS: Final = {"expired_in_match": "expired", "pending_new": "pending"}
 OPEN: Final = ("new", "pending", "triggering")
 
 

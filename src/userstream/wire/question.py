@@ -82,9 +82,31 @@ class AskMovements(msgspec.Struct, frozen=True, tag=True):
     cursor: str = ""
 
 
+class AskSymbols(msgspec.Struct, frozen=True, tag=True):
+    """All pairs of assets that can be traded. The answer carries them in `Answer.pairs`."""
+
+
 Question: TypeAlias = (
-    AskClock | AskBalances | AskPositions | AskSettings | AskOpenOrders | AskOrder | AskOrders | AskFills | AskOrderFills | AskMovements
+    AskClock
+    | AskBalances
+    | AskPositions
+    | AskSettings
+    | AskOpenOrders
+    | AskOrder
+    | AskOrders
+    | AskFills
+    | AskOrderFills
+    | AskMovements
+    | AskSymbols
 )
+
+
+class Pair(msgspec.Struct, frozen=True):
+    """A symbol at which one asset is traded for another."""
+
+    symbol: Symbol
+    base: str
+    quote: str
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,6 +116,22 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     more: tuple[Question, ...] = ()
     traded: tuple[tuple[Symbol, str], ...] = ()
     venue_time: Millis | None = None
+    pairs: tuple[Pair, ...] = ()
+
+
+class Traits(msgspec.Struct, frozen=True, kw_only=True):
+    """What a venue's books can be asked at all. Balances, open orders, orders, fills and the clock all venues tell.
+
+    movements: there is a cash history that names traded symbols; without it only known symbols are covered, and those of `pairs` whose
+    assets moved. by_symbol: past orders are told for one symbol at a time. symbols: those that are always read then.
+    """
+
+    positions: bool = True
+    settings: bool = True
+    conditional_orders: bool = True
+    movements: bool = True
+    by_symbol: bool = False
+    symbols: tuple[Symbol, ...] = ()
 
 
 class RestDialect(Protocol):
@@ -114,5 +152,5 @@ class RestDialect(Protocol):
     def unfilled_depth_ms(self) -> int:
         """How long the venue surely knows an order that ends without a fill, from its making on (ms)."""
 
-    def asks_movements(self) -> bool:
-        """Whether the venue has a cash history that names traded symbols; without it only known symbols are covered."""
+    def traits(self) -> Traits:
+        """What can be asked; the same for the whole life of the dialect."""

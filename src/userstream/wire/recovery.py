@@ -6,7 +6,7 @@ and only then moves the watermark, to the round's start minus the venue's lag. P
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from types import MappingProxyType
 from typing import Final
@@ -14,12 +14,13 @@ from typing import Final
 import msgspec
 
 from userstream.domain.account import Account, Doubt, PositionKey
-from userstream.domain.events import NO_TIME, BalanceSet, Filled, OrderChanged, PositionSet
+from userstream.domain.events import NO_TIME, BalanceSet, Event, Filled, OrderChanged, PositionSet
 from userstream.domain.fold import newest_time
 from userstream.domain.orders import is_short
 from userstream.domain.words import STREAM
 from userstream.kernel.amount import ZERO
 from userstream.kernel.ids import Millis, OrderId, Symbol
+from userstream.wire.holdings import Holdings
 from userstream.wire.question import (
     Answer,
     AskBalances,
@@ -31,7 +32,9 @@ from userstream.wire.question import (
     AskOrders,
     AskPositions,
     AskSettings,
+    AskSymbols,
     Question,
+    Traits,
 )
 
 MOST_DOUBLINGS: Final = 20
@@ -78,13 +81,16 @@ class Round:
         settings: bool,
         started: Millis,
         since: Millis,
-        movements: bool,
+        traits: Traits,
+        holdings: Holdings,
         lost_since: Millis = NO_TIME,
         asked_time: Millis = NO_TIME,
         deeper: Mapping[Symbol, Millis] = NOTHING_DEEPER,
         orders: Sequence[OrderChanged] = (),
+        symbols: Sequence[Symbol] = (),
     ) -> None:
-        """`orders`: those of ours to ask one by one, because nothing told their end; a full round finds them by the venue's list."""
+        """`orders`: those of ours to ask one by one, because nothing told their end; a full round finds them by the venue's list.
+        `symbols`: those whose past orders are asked from the start, where the venue tells past orders by symbol."""
         self.epoch, self.reason, self.full = epoch, reason, full
         self.started, self.since, self.lost_since, self.asked_time = started, since, lost_since, asked_time
         self.weight = 0
@@ -98,21 +104,32 @@ class Round:
         self._histories: set[Symbol] = set()
         self._legs: dict[PositionKey, Decimal] = {}
         self._deeper = deeper
-        self._begin(settings, movements)
+        self._traits, self._holdings = traits, holdings
+        self._searches = traits.by_symbol and not traits.movements
+        self._begin(settings)
+        for symbol in symbols:
+            self._want(AskOrders(since=self.since, until=self.started, symbol=symbol))
         for order in orders:
             self._want(AskOrder(symbol=order.symbol, order_id=order.order_id, conditional=order.conditional))
 
-    def _begin(self, settings: bool, movements: bool) -> None:
+    def _begin(self, settings: bool) -> None:
+        traits = self._traits
         self._want(AskBalances())
-        self._want(AskPositions())
-        self._want(AskOrders(since=self.since, until=self.started))
-        if settings:
+        if traits.positions:
+            self._want(AskPositions())
+        if self._searches:
+            self._holdings.begin()
+        if not traits.by_symbol:
+            self._want(AskOrders(since=self.since, until=self.started))
+        if settings and traits.settings:
             self._want(AskSettings())
         if not self.full:
             return
-        for conditional in (False, True):
+        for conditional in (False, True) if traits.conditional_orders else (False,):
             self._want(AskOpenOrders(conditional=conditional))
-        if movements and self.since + EDGE_MS < self.started:
+        for symbol in traits.symbols:
+            self._want_history(symbol)
+        if traits.movements and self.since + EDGE_MS < self.started:
             self._want(AskMovements(since=Millis(self.since + EDGE_MS), until=self.started))
         for symbol in self._deeper:
             self._want_history(symbol)
@@ -147,6 +164,7 @@ class Round:
         for more in answer.more:
             self._want(more)
         self._traded.update(answer.traded)
+        self._holdings.learn(answer.pairs)
         if isinstance(question, AskOpenOrders):
             self._note_open_orders(question, answer)
         self._legs |= {(event.symbol, event.position_side): event.amount for event in answer.events if isinstance(event, PositionSet)}
@@ -172,12 +190,23 @@ class Round:
         if any(isinstance(question, AskOpenOrders | AskOrders | AskMovements) for question in self._open):
             return
         for symbol in sorted(account.symbols()):
-            if _is_active(account, symbol, self.since):
+            if _is_active(account, symbol, self.since) or (self._traits.by_symbol and _has_orders(account, symbol, self.since)):
                 self._want_history(symbol)
         self._ask_missing_orders(account)
         self._ask_unknown_conditionals(account)
         if not any(isinstance(question, AskFills) for question in self._open):
             self._ask_doubtful_orders(account)
+        if self._searches and not self._open:
+            self._search()
+
+    def _search(self) -> None:
+        """All was answered: where balances moved otherwise than the fills tell, a symbol that nobody knew of may have been traded."""
+        if not self._holdings.knows_pairs and self._holdings.unexplained(self.since):
+            self._want(AskSymbols())
+        for symbol in self._holdings.candidates(self.since, self._histories):
+            self._want_fills(symbol)
+        if not self._open:
+            self._holdings.settle()
 
     def _follow_order(self, account: Account, event: OrderChanged) -> None:
         if event.created_time and not event.conditional:
@@ -186,6 +215,11 @@ class Round:
             self._want_order(account, event.symbol, event.triggered_order_id)
 
     def _want_history(self, symbol: Symbol) -> None:
+        self._want_fills(symbol)
+        if self._traits.by_symbol:
+            self._want(AskOrders(since=self.since, until=self.started, symbol=symbol))
+
+    def _want_fills(self, symbol: Symbol) -> None:
         if symbol not in self._histories:
             self._histories.add(symbol)
             since = min(self.since, self._deeper.get(symbol, self.since))
@@ -217,6 +251,12 @@ class Round:
             if doubt.subject == "order":
                 self._want(_question_of_order(account, doubt.symbol, OrderId(doubt.key), self.since, self.started))
 
+    def finds_difference(self, facts: Iterable[Event], before: int) -> bool:
+        """Whether an audit's answer tells of something that should have been told before this venue time."""
+        if self.full:
+            return False
+        return any(_is_old(fact, before) for fact in facts) or (self._searches and self.is_done and self._holdings.has_difference)
+
     def amount_of(self, leg: PositionKey) -> Decimal:
         """What the books said of a leg; one that they do not mention is flat."""
         return self._legs.get(leg, ZERO)
@@ -240,12 +280,30 @@ def orders_in_turn(account: Account, turn: int, *, quiet_since: Millis) -> list[
     return (quiet[first:] + quiet[:first])[:ORDERS_OF_AN_AUDIT]
 
 
+def symbols_in_care(account: Account, traits: Traits) -> list[Symbol]:
+    """The symbols whose past orders every reading asks, where the venue tells them by symbol and its cash history names the others: those
+    with an order or a fill in memory, or a leg that is not flat."""
+    if not (traits.by_symbol and traits.movements):
+        return []
+    legs = {key[0] for key, position in account.positions.items() if position.amount}
+    return sorted(legs | {key[0] for key in account.orders} | set(account.fills))
+
+
 def _is_active(account: Account, symbol: Symbol, since: Millis) -> bool:
     if any(key[0] == symbol and position.amount for key, position in account.positions.items()):
         return True
     if any(order.symbol == symbol for order in account.open_orders()):
         return True
     return any(fill.transaction_time >= since for fill in account.fills.get(symbol, {}).values())
+
+
+def _has_orders(account: Account, symbol: Symbol, since: Millis) -> bool:
+    return any(order.symbol == symbol and order.transaction_time >= since for order in account.orders.values())
+
+
+def _is_old(fact: Event, before: int) -> bool:
+    """Whether a register's new value is as old as the venue's lag: then the stream should have told it."""
+    return isinstance(fact, PositionSet | BalanceSet) and fact.transaction_time <= before
 
 
 def questions_of(account: Account, doubt: Doubt, since: Millis, until: Millis) -> list[Question]:

@@ -240,6 +240,23 @@ def test_what_is_available_never_goes_back_to_an_older_answer() -> None:
     assert held.available["USDT"] == (Decimal(4), A_TIME + 50)
 
 
+def test_where_the_stream_tells_what_is_available_a_lock_is_news() -> None:
+    held = account()
+    told = [hear(held, "5", at, available=free, event_time=A_TIME + at) for at, free in ((1, "5"), (2, "3"), (3, "3"), (4, "5"))]
+    assert told == [True, True, False, True]
+    assert held.available["USDT"] == (Decimal(5), A_TIME + 4)
+
+
+def test_where_the_stream_tells_it_a_late_answer_does_not_overrule_it() -> None:
+    held = account()
+    hear(held, "5", 100, available="3", event_time=A_TIME + 100)
+    hear(held, "5", 50, available="5", source="snapshot", as_of=A_TIME + 101)
+    assert held.available["USDT"] == (Decimal(3), A_TIME + 100)
+    hear(held, "5", 100, available="4", source="snapshot", as_of=A_TIME + 101 + LAG_MS)
+    hear(held, "5", 102, available="2", event_time=A_TIME + 102)
+    assert held.available["USDT"] == (Decimal(2), A_TIME + 102)
+
+
 def test_same_balance_ignores_what_one_does_not_tell() -> None:
     assert same_balance(balance_set(), balance_set(cross_total="1"))
     assert not same_balance(balance_set(cross_total="2"), balance_set(cross_total="1"))
@@ -287,6 +304,14 @@ def test_movements_that_differ_in_asset_amount_or_time_are_not_the_same() -> Non
     assert move(held, delta="6")
     assert move(held, 4_000, "a")
     assert apply(held, balance_moved(asset="BNB", delta="5")) is not None
+
+
+def test_funding_of_two_symbols_at_one_time_is_two_movements_even_of_one_amount() -> None:
+    held = account()
+    for symbol in ("BTCUSDT", "ETHUSDT"):
+        assert apply(held, balance_moved(delta="-0.01", symbol=symbol)) is not None
+    assert apply(held, balance_moved(delta="-0.01", symbol="ETHUSDT", movement_id="b", source="snapshot")) is None
+    assert apply(held, balance_moved(delta="-0.01", symbol="BTCUSDT", movement_id="a", source="snapshot")) is None
 
 
 # --- settings ---

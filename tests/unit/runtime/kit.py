@@ -22,7 +22,7 @@ from userstream.runtime.runner import AccountRunner
 from userstream.venues import find_venue
 from userstream.wire.machine import Machine, MachinePolicy
 from userstream.wire.pacing import WeightBudget
-from userstream.wire.question import Answer, Question, RestDialect
+from userstream.wire.question import Answer, Question, RestDialect, Traits
 from userstream.wire.request import HttpRequest, HttpResponse
 from userstream.wire.venue import AccountPlace, Credentials
 
@@ -87,8 +87,11 @@ class CountedDialect:
     def history_depth_ms(self) -> int:
         return self._dialect.history_depth_ms()
 
-    def asks_movements(self) -> bool:
-        return self._dialect.asks_movements()
+    def unfilled_depth_ms(self) -> int:
+        return self._dialect.unfilled_depth_ms()
+
+    def traits(self) -> Traits:
+        return self._dialect.traits()
 
 
 class Shell:

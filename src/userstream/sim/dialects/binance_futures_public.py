@@ -2,7 +2,7 @@
 
 from decimal import Decimal
 
-from userstream.sim.books import Instrument, Side
+from userstream.sim.books import ZERO, Fill, Instrument, Side
 from userstream.sim.dialects.binance_calls import limit_rows
 from userstream.sim.dialects.binance_futures_calls import MANNERS, Endpoint, Request, Security
 from userstream.sim.dialects.binance_futures_errors import refuse
@@ -12,6 +12,7 @@ from userstream.sim.venue import Json
 NEVER_DELIVERED_MS = 4_133_404_800_000
 ONBOARD_MS = 1_569_398_400_000
 DEPTH_LEVELS = 5
+DAY_MS = 24 * 3_600_000
 FUNDING_INTERVAL_MS = 8 * 3_600_000
 
 
@@ -103,6 +104,50 @@ def get_book_ticker(request: Request) -> Json:
     return rows if request.maybe_symbol() is None else rows[0]
 
 
+def get_day_ticker(request: Request) -> Json:
+    """`ticker/24hr`: what the accounts of this exchange traded in a day, between the price it began with and the present one. The outside
+    market keeps no tape."""
+    rows: list[Json] = [_day_row(request, each) for each in _wanted(request)]
+    return rows if request.maybe_symbol() is None else rows[0]
+
+
+def _day_row(request: Request, instrument: Instrument) -> dict[str, Json]:
+    trades = _day_trades(request, instrument.symbol)
+    opened, last = instrument.start_price, request.exchange.last_price(instrument.symbol)
+    prices = [opened, last, *(trade.price for trade in trades)]
+    volume = sum((trade.quantity for trade in trades), ZERO)
+    turnover = sum((trade.quote_quantity for trade in trades), ZERO)
+    return {
+        "symbol": instrument.symbol,
+        "priceChange": text_of(last - opened),
+        "priceChangePercent": text_of(round((last - opened) / opened * 100, 3)),
+        "weightedAvgPrice": text_of(round(turnover / volume, 8) if volume else last),
+        "lastPrice": text_of(last),
+        "lastQty": text_of(trades[-1].quantity if trades else ZERO),
+        "openPrice": text_of(opened),
+        "highPrice": text_of(max(prices)),
+        "lowPrice": text_of(min(prices)),
+        "volume": text_of(volume),
+        "quoteVolume": text_of(turnover),
+        "openTime": request.stated - DAY_MS,
+        "closeTime": request.stated,
+        "firstId": trades[0].trade_id if trades else -1,
+        "lastId": trades[-1].trade_id if trades else -1,
+        "count": len(trades),
+    }
+
+
+def _day_trades(request: Request, symbol: str) -> list[Fill]:
+    """Oldest first; a match of two accounts, which both have, once."""
+    found: dict[int, Fill] = {}
+    for account in request.exchange.accounts():
+        for fill in reversed(request.exchange.fills(account, symbol)):
+            if fill.time <= request.now - DAY_MS:
+                break
+            found[fill.trade_id] = fill
+    return [found[trade_id] for trade_id in sorted(found)]
+
+
 def get_premium_index(request: Request) -> Json:
     rows: list[Json] = [
         {
@@ -179,6 +224,7 @@ ENDPOINTS = (
     Endpoint(method="GET", path="/fapi/v1/ticker/price", handler=get_price, weight_without_symbol=2, security=NONE),
     Endpoint(method="GET", path="/fapi/v2/ticker/price", handler=get_price, weight_without_symbol=2, security=NONE),
     Endpoint(method="GET", path="/fapi/v1/ticker/bookTicker", handler=get_book_ticker, weight=2, weight_without_symbol=5, security=NONE),
+    Endpoint(method="GET", path="/fapi/v1/ticker/24hr", handler=get_day_ticker, weight_without_symbol=40, security=NONE),
     Endpoint(method="GET", path="/fapi/v1/premiumIndex", handler=get_premium_index, weight_without_symbol=10, security=NONE),
     Endpoint(method="GET", path="/fapi/v1/depth", handler=get_depth, weight=2, security=NONE),
     Endpoint(method="GET", path="/fapi/v1/klines", handler=get_nothing, security=NONE),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from decimal import Decimal
 from typing import Final, TypedDict, TypeVar
 
@@ -13,15 +14,17 @@ from userstream.kernel.amount import ZERO, parse_amount
 from userstream.kernel.errors import DecodeError, RetryLater
 from userstream.kernel.ids import AccountId, Millis, OrderId, VenueName
 from userstream.venues.binance.amounts import unsound_paths
-from userstream.venues.binance.drift import Drift
+from userstream.venues.binance.drift import Drift, Word
 from userstream.venues.binance.errors import is_keyless_error
 from userstream.venues.binance.order_facts import algo_status
 from userstream.venues.binance.reasons import reason_of
 from userstream.venues.binance.rows import (
     AccountConfigRow,
+    AccountRow,
     AlgoRow,
     BalanceRow,
     IncomeRow,
+    ModeRow,
     OrderRow,
     PositionRow,
     Row,
@@ -44,6 +47,7 @@ from userstream.venues.binance.words import (
     origin_of,
 )
 
+MOST_LEVERAGE_DIGITS: Final = 9
 SNAPSHOT_EXECUTION: Final = "snapshot"
 """The execution type of an order that was read, not told: no single execution brought it about."""
 
@@ -97,7 +101,8 @@ class Reading:
     def __init__(self, drift: Drift, label: str, as_of: Millis, received_time: Millis) -> None:
         self._drift, self._label, self.as_of, self._received_time = drift, label, as_of, received_time
 
-    def _stamp(self, event_time: Millis) -> Stamp:
+    def stamp(self, event_time: Millis) -> Stamp:
+        """The fields that every fact of this answer carries."""
         return {
             "account": self._drift.account,
             "venue": self._drift.venue,
@@ -107,18 +112,23 @@ class Reading:
             "as_of": self.as_of,
         }
 
-    def _side(self, word: str) -> Side:
-        return SIDES.get(word) or self._drift.word(f"{self._label}.side", word, Side.UNKNOWN)
+    def word(self, table: dict[str, Word], name: str, word: str, unknown: Word) -> Word:
+        """Our word for the venue's in the field `name`; `unknown`, counted, where the table has none."""
+        return table.get(word) or self._drift.word(f"{self._label}.{name}", word, unknown)
+
+    def side(self, word: str) -> Side:
+        return self.word(SIDES, "side", word, Side.UNKNOWN)
 
     def _position_side(self, word: str) -> PositionSide:
         return POSITION_SIDES.get(word) or self._drift.word(f"{self._label}.positionSide", word, PositionSide.UNKNOWN)
 
-    def _text(self, table: dict[str, str], name: str, word: str) -> str:
+    def text(self, table: dict[str, str], name: str, word: str) -> str:
+        """As `word`, for free text: an unknown word stays itself, in lower case."""
         return table.get(word) or self._drift.text(f"{self._label}.{name}", word)
 
     def balance(self, row: BalanceRow) -> BalanceSet:
         return BalanceSet(
-            **self._stamp(row.update_time),
+            **self.stamp(row.update_time),
             asset=row.asset,
             total=row.balance,
             cross_total=row.cross_wallet,
@@ -127,52 +137,75 @@ class Reading:
         )
 
     def position(self, row: PositionRow) -> PositionSet:
-        """Margin type and leverage are not told here (Binance USD-M, 6.1)."""
+        """USD-M does not tell the margin type here (Binance USD-M, 6.1), COIN-M does."""
         return PositionSet(
-            **self._stamp(row.update_time),
+            **self.stamp(row.update_time),
             symbol=row.symbol,
             position_side=self._position_side(row.position_side),
             amount=row.amount,
             entry_price=row.entry_price,
             break_even_price=row.break_even_price,
             unrealized_pnl=row.unrealized_pnl,
+            margin_type=None if row.margin_type is None else self._margin_type(row.margin_type),
             isolated_wallet=row.isolated_wallet,
             mark_price=row.mark_price,
             liquidation_price=row.liquidation_price,
             transaction_time=row.update_time,
         )
 
-    def account_config(self, row: AccountConfigRow) -> AccountConfigChanged:
+    def account_config(self, row: ModeRow) -> AccountConfigChanged:
+        """The modes, and where they are told together whether the account may trade."""
+        told = row if isinstance(row, AccountConfigRow) else None
         return AccountConfigChanged(
-            **self._stamp(self.as_of),
+            **self.stamp(self.as_of),
             hedge_mode=row.hedge_mode,
-            multi_asset_mode=row.multi_asset_mode,
-            can_trade=row.can_trade,
+            multi_asset_mode=None if told is None else told.multi_asset_mode,
+            can_trade=None if told is None else told.can_trade,
             transaction_time=self.as_of,
         )
 
+    def account_settings(self, row: AccountRow) -> Iterator[AccountConfigChanged]:
+        """Whether the account may trade, then each symbol's settings, once."""
+        yield AccountConfigChanged(**self.stamp(self.as_of), can_trade=row.can_trade, transaction_time=self.as_of)
+        for symbol, told in {told.symbol: told for told in row.positions}.items():
+            yield AccountConfigChanged(
+                **self.stamp(self.as_of),
+                symbol=symbol,
+                leverage=self._leverage(told.leverage),
+                margin_type=MarginType.ISOLATED if told.isolated else MarginType.CROSS,
+                transaction_time=self.as_of,
+            )
+
+    def _leverage(self, told: str | int) -> int:
+        text = str(told)
+        if not (text.isascii() and text.isdigit() and len(text) <= MOST_LEVERAGE_DIGITS):
+            raise DecodeError(f"{self._label}: field positions.leverage is no count")
+        return int(text)
+
+    def _margin_type(self, word: str) -> MarginType:
+        return MARGIN_TYPES.get(word) or self._drift.word(f"{self._label}.marginType", word, MarginType.UNKNOWN)
+
     def symbol_config(self, row: SymbolConfigRow) -> AccountConfigChanged:
         return AccountConfigChanged(
-            **self._stamp(self.as_of),
+            **self.stamp(self.as_of),
             symbol=row.symbol,
             leverage=row.leverage,
-            margin_type=MARGIN_TYPES.get(row.margin_type)
-            or self._drift.word(f"{self._label}.marginType", row.margin_type, MarginType.UNKNOWN),
+            margin_type=self._margin_type(row.margin_type),
             transaction_time=self.as_of,
         )
 
     def order(self, row: OrderRow) -> OrderChanged:
         origin = origin_of(row.client_order_id)
         return OrderChanged(
-            **self._stamp(row.update_time),
+            **self.stamp(row.update_time),
             symbol=row.symbol,
             order_id=OrderId(str(row.order_id)),
             client_order_id=row.client_order_id,
-            side=self._side(row.side),
+            side=self.side(row.side),
             position_side=self._position_side(row.position_side),
-            order_type=self._text(ORDER_TYPES, "type", row.order_type),
-            original_type=self._text(ORDER_TYPES, "origType", row.original_type),
-            time_in_force=self._text(TIMES_IN_FORCE, "timeInForce", row.time_in_force),
+            order_type=self.text(ORDER_TYPES, "type", row.order_type),
+            original_type=self.text(ORDER_TYPES, "origType", row.original_type),
+            time_in_force=self.text(TIMES_IN_FORCE, "timeInForce", row.time_in_force),
             status=STATUSES.get(row.status) or self._drift.word(f"{self._label}.status", row.status, OrderStatus.UNKNOWN),
             execution_type=SNAPSHOT_EXECUTION,
             price=row.price,
@@ -189,22 +222,22 @@ class Reading:
             good_till_time=row.good_till_time,
             activation_price=row.activation_price,
             callback_rate=row.callback_rate,
-            self_trade_prevention=self._text(SELF_TRADE_PREVENTIONS, "selfTradePreventionMode", row.self_trade_prevention),
-            working_type=self._text(WORKING_TYPES, "workingType", row.working_type),
+            self_trade_prevention=self.text(SELF_TRADE_PREVENTIONS, "selfTradePreventionMode", row.self_trade_prevention),
+            working_type=self.text(WORKING_TYPES, "workingType", row.working_type),
         )
 
     def conditional_order(self, row: AlgoRow) -> OrderChanged:
         triggered = "" if row.actual_order_id in (None, 0, "0") else str(row.actual_order_id)
         filled = self._amount("actualQty", row.actual_quantity) or ZERO
         return OrderChanged(
-            **self._stamp(row.update_time),
+            **self.stamp(row.update_time),
             symbol=row.symbol,
             order_id=OrderId(str(row.algo_id)),
             client_order_id=row.client_algo_id,
-            side=self._side(row.side),
+            side=self.side(row.side),
             position_side=self._position_side(row.position_side),
-            order_type=self._text(ORDER_TYPES, "orderType", row.order_type),
-            time_in_force=self._text(TIMES_IN_FORCE, "timeInForce", row.time_in_force),
+            order_type=self.text(ORDER_TYPES, "orderType", row.order_type),
+            time_in_force=self.text(TIMES_IN_FORCE, "timeInForce", row.time_in_force),
             status=algo_status(self._drift, f"{self._label}.algoStatus", row.status, row.quantity, filled),
             execution_type=SNAPSHOT_EXECUTION,
             price=row.price,
@@ -221,8 +254,8 @@ class Reading:
             good_till_time=row.good_till_time,
             conditional=True,
             triggered_order_id=OrderId(triggered),
-            self_trade_prevention=self._text(SELF_TRADE_PREVENTIONS, "selfTradePreventionMode", row.self_trade_prevention),
-            working_type=self._text(WORKING_TYPES, "workingType", row.working_type),
+            self_trade_prevention=self.text(SELF_TRADE_PREVENTIONS, "selfTradePreventionMode", row.self_trade_prevention),
+            working_type=self.text(WORKING_TYPES, "workingType", row.working_type),
         )
 
     def _amount(self, name: str, text: str | None) -> Decimal | None:
@@ -234,11 +267,11 @@ class Reading:
     def fill(self, row: TradeRow) -> Filled:
         """The trade history does not tell client order ids (Binance USD-M, 6.1)."""
         return Filled(
-            **self._stamp(row.time),
+            **self.stamp(row.time),
             symbol=row.symbol,
             order_id=OrderId(str(row.order_id)),
             trade_id=str(row.trade_id),
-            side=self._side(row.side),
+            side=self.side(row.side),
             position_side=self._position_side(row.position_side),
             price=row.price,
             quantity=row.quantity,
@@ -252,10 +285,10 @@ class Reading:
     def movement(self, row: IncomeRow) -> BalanceMoved:
         """The id is unique: the venue's own one is so for its type only."""
         return BalanceMoved(
-            **self._stamp(row.time),
+            **self.stamp(row.time),
             asset=row.asset,
             delta=row.income,
-            reason=self._text(INCOME_TYPES, "incomeType", row.income_type),
+            reason=self.text(INCOME_TYPES, "incomeType", row.income_type),
             symbol=row.symbol or None,
             movement_id=f"{row.income_type}:{row.transfer_id}",
             transaction_time=row.time,

@@ -7,6 +7,7 @@ the same.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Final, TypeAlias
 
 import msgspec
@@ -23,30 +24,25 @@ from userstream.venues.binance.account_facts import (
     strategy_facts,
 )
 from userstream.venues.binance.amounts import unsound_paths
+from userstream.venues.binance.coin_messages import CoinAccountUpdate, CoinAlgoUpdate, CoinMarginCall, CoinOrderTradeUpdate
 from userstream.venues.binance.drift import Drift, short
+from userstream.venues.binance.frames import MOST_BYTES, MOST_LEVELS, TROUBLE, event_time_of, has_more_levels, time_of
+from userstream.venues.binance.languages import USD_M_LANGUAGE, Language, Told
 from userstream.venues.binance.messages import (
     AccountConfigUpdate,
     AccountUpdate,
     AlgoUpdate,
-    AnyMessage,
     ConditionalOrderTriggerReject,
-    Envelope,
     GridUpdate,
-    ListenKeyExpired,
     MarginCall,
     OrderTradeUpdate,
     ServerShutdown,
     StrategyUpdate,
-    Time,
     TradeLite,
 )
-from userstream.venues.binance.order_facts import algo_facts, order_facts, rejected_trigger_facts, trade_facts
+from userstream.venues.binance.order_facts import OrderReader, algo_facts, rejected_trigger_facts, trade_facts
 from userstream.venues.binance.reasons import reason_of
-from userstream.venues.binance.shapes import SHAPES, prune
-
-MOST_BYTES: Final = 1 << 20
-MOST_LEVELS: Final = 32
-MOST_TIME_DIGITS: Final = 15
+from userstream.venues.binance.shapes import prune
 
 REFUSED_CONTROL: Final = "event (control)"
 KEY_EXPIRED: Final = "listen key expired"
@@ -82,17 +78,13 @@ class _Control(msgspec.Struct, frozen=True):
     error: _Refusal | None = None
 
 
-_BARE: Final = msgspec.json.Decoder(AnyMessage).decode
-_WRAPPED: Final = msgspec.json.Decoder(Envelope).decode
+Reader: TypeAlias = Callable[..., tuple[Event, ...]]
+
 _TOP: Final = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _TEXT: Final = msgspec.json.Decoder(str).decode
-_TIME: Final = msgspec.json.Decoder(Time | str).decode
 _CONTROL: Final = msgspec.json.Decoder(_Control).decode
 _WRAPPED_START: Final = b'{"stream"'
-# UnicodeDecodeError is a ValueError and no error of msgspec.
-_TROUBLE: Final = (msgspec.MsgspecError, ValueError, RecursionError)
-_READERS: Final[dict[type[AnyMessage], Callable[..., tuple[Event, ...]]]] = {
-    OrderTradeUpdate: order_facts,
+_READERS: Final[dict[type[Told], Reader]] = {
     TradeLite: trade_facts,
     AccountUpdate: account_facts,
     AlgoUpdate: algo_facts,
@@ -101,18 +93,23 @@ _READERS: Final[dict[type[AnyMessage], Callable[..., tuple[Event, ...]]]] = {
     GridUpdate: grid_facts,
     StrategyUpdate: strategy_facts,
     ConditionalOrderTriggerReject: rejected_trigger_facts,
+    CoinAccountUpdate: account_facts,
+    CoinAlgoUpdate: algo_facts,
+    CoinMarginCall: margin_call_facts,
 }
-_LEVELS: Final = bytes.maketrans(b"{}", b"[]")
-_NOT_BRACKETS: Final = bytes(set(range(256)) - set(b"[]{}"))
 
 
 class Decoder:
     """Reads one account's frames. `notice` is what the last frame said about the stream; `drift` counts what is not documented."""
 
-    __slots__ = ("_drift", "notice")
+    __slots__ = ("_bare", "_drift", "_readers", "_shapes", "_wrapped", "notice")
 
-    def __init__(self, account: AccountId, venue: VenueName) -> None:
-        self._drift = Drift(account, venue)
+    def __init__(self, account: AccountId, venue: VenueName, language: Language = USD_M_LANGUAGE) -> None:
+        drift = self._drift = Drift(account, venue)
+        orders = OrderReader(drift).read
+        readers: dict[type[Told], Reader] = {kind: partial(reader, drift) for kind, reader in _READERS.items()}
+        self._readers = readers | {OrderTradeUpdate: orders, CoinOrderTradeUpdate: orders}
+        self._bare, self._wrapped, self._shapes = language.bare, language.wrapped, language.shapes
         self.notice: Notice | None = None
 
     @property
@@ -131,33 +128,34 @@ class Decoder:
         if len(frame) > MOST_BYTES:
             return (self._unreadable("longer than 1 MiB", frame, NO_TIME, received_time),)
         try:
-            message = _WRAPPED(frame).data if frame.startswith(_WRAPPED_START) else _BARE(frame)
-        except _TROUBLE:
+            message = self._wrapped(frame).data if frame.startswith(_WRAPPED_START) else self._bare(frame)
+        except TROUBLE:
             events = self._decode_carefully(frame, received_time)
         else:
             events = self._facts(message, frame, received_time)
         return (*events, *self._told(events, frame, received_time)) if drift.news else events
 
-    def _facts(self, message: AnyMessage, frame: bytes, received_time: Millis) -> tuple[Event, ...]:
+    def _facts(self, message: Told, frame: bytes, received_time: Millis) -> tuple[Event, ...]:
         try:
             return self._read(message, received_time)
         except DecodeError as error:
             name = str(message.__struct_config__.tag)
             wrong = next(unsound_paths(message, name), "")
             reason = f"field {wrong} is no finite number" if wrong else error.reason
-            return (self._unreadable(reason, frame, _time_of(message.event_time), received_time),)
+            return (self._unreadable(reason, frame, time_of(message.event_time), received_time),)
 
-    def _read(self, message: AnyMessage, received_time: Millis) -> tuple[Event, ...]:
-        if isinstance(message, ListenKeyExpired):
-            self.notice = KeyExpired()
-            return self._stream_changed(KEY_EXPIRED, _time_of(message.event_time), received_time)
+    def _read(self, message: Told, received_time: Millis) -> tuple[Event, ...]:
+        reader = self._readers.get(type(message))
+        if reader is not None:
+            return reader(message, received_time)
         if isinstance(message, ServerShutdown):
             self.notice = ShutdownAnnounced()
             return self._stream_changed(SHUTDOWN, message.event_time, received_time)
-        return _READERS[type(message)](self._drift, message, received_time)
+        self.notice = KeyExpired()
+        return self._stream_changed(KEY_EXPIRED, time_of(message.event_time), received_time)
 
     def _decode_carefully(self, frame: bytes, received_time: Millis) -> tuple[Event, ...]:
-        if _has_more_levels(frame, MOST_LEVELS):
+        if has_more_levels(frame, MOST_LEVELS):
             return (self._unreadable("nested too deeply", frame, NO_TIME, received_time),)
         try:
             top = _TOP(frame)
@@ -180,9 +178,9 @@ class Decoder:
     def _message(self, text: bytes, top: dict[str, msgspec.Raw], frame: bytes, received_time: Millis) -> tuple[Event, ...]:
         if "e" not in top:
             return self._control(text, top, frame, received_time)
-        event_time = _event_time(top)
+        event_time = event_time_of(top)
         name = _TEXT(top["e"])
-        shape = SHAPES.get(name)
+        shape = self._shapes.get(name)
         if shape is None:
             label = short(f"event {name}")
             self._drift.count(label)
@@ -191,14 +189,14 @@ class Decoder:
         for path in unknown:
             self._drift.field(path)
         try:
-            message = _BARE(pruned)
+            message = self._bare(pruned)
         except (msgspec.MsgspecError, ValueError) as error:
             return (self._unreadable(f"{name}: {reason_of(error)}", frame, event_time, received_time),)
         return self._facts(message, frame, received_time)
 
     def _control(self, text: bytes, top: dict[str, msgspec.Raw], frame: bytes, received_time: Millis) -> tuple[Event, ...]:
         if "id" not in top or not ("result" in top or "error" in top):
-            return (self._unreadable("no event name", frame, _event_time(top), received_time),)
+            return (self._unreadable("no event name", frame, event_time_of(top), received_time),)
         reply = _CONTROL(text)
         refusal = "" if reply.error is None else short(f"{reply.error.code}: {reply.error.msg}")
         self.notice = ControlReply(reply.id, refusal)
@@ -228,28 +226,3 @@ class Decoder:
                 reason=reason,
             ),
         )
-
-
-def _time_of(value: int | str) -> Millis:
-    if isinstance(value, int):
-        return Millis(value)
-    return Millis(int(value)) if value.isascii() and value.isdigit() and len(value) <= MOST_TIME_DIGITS else NO_TIME
-
-
-def _event_time(top: dict[str, msgspec.Raw]) -> Millis:
-    """The message's own time where it says one in any form, else none: for messages that cannot be read otherwise."""
-    try:
-        return _time_of(_TIME(top["E"])) if "E" in top else NO_TIME
-    except _TROUBLE:
-        return NO_TIME
-
-
-def _has_more_levels(frame: bytes, most: int) -> bool:
-    """Whether objects and lists are nested deeper than `most`. Time grows with the frame's length only; true JSON assumed."""
-    if frame.count(b"{") + frame.count(b"[") <= most:
-        return False
-    outside_text = b"".join(frame.replace(b"\\\\", b"").replace(b'\\"', b"").split(b'"')[::2])
-    brackets = outside_text.translate(_LEVELS, _NOT_BRACKETS)
-    for _ in range(most):
-        brackets = brackets.replace(b"[]", b"")
-    return b"[]" in brackets

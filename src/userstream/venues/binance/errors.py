@@ -65,10 +65,10 @@ REACTIONS: Final[Mapping[int, type[UserStreamError]]] = MappingProxyType(
 
 WHAT_TO_CHECK: Final[Mapping[int, str]] = MappingProxyType(
     {
-        -1002: "check that the key exists and may read futures",
+        -1002: "check that the key exists and may read this product",
         -1022: "check that api_secret belongs to this api_key, and is whole (HMAC secret, or private key in PEM)",
         -2014: "check api_key: it is cut, padded, or a key of another venue",
-        -2015: "check that the key exists, that futures are enabled for it, and that its IP list holds this machine's address",
+        -2015: "check that the key exists, that this product is enabled for it, and that its IP list holds this machine's address",
         -2017: "the venue has locked this account's keys: log in there and see why",
         -4056: "check the key's type: this one may not be used here",
         -4057: "check the key's type: this one may not be used here",

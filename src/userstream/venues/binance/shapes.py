@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final, TypeAlias, get_args
 
 import msgspec
@@ -31,8 +31,8 @@ def _shape_behind(kind: inspect.Type) -> Shape | None:
             return None
 
 
-def _all_shapes() -> dict[str, Shape]:
-    messages: tuple[type[msgspec.Struct], ...] = get_args(AnyMessage)
+def shapes_of(messages: Iterable[type[msgspec.Struct]]) -> dict[str, Shape]:
+    """Event name -> its shape, of these messages."""
     return {str(message.__struct_config__.tag): _whole_shape(message) for message in messages}
 
 
@@ -41,8 +41,8 @@ def _whole_shape(message: type[msgspec.Struct]) -> Shape:
     return {str(message.__struct_config__.tag_field): None, **fields}
 
 
-SHAPES: Final[Mapping[str, Shape]] = _all_shapes()
-"""Event name -> its shape."""
+SHAPES: Final[Mapping[str, Shape]] = shapes_of(get_args(AnyMessage))
+"""The shapes of the USD-M messages."""
 
 
 def prune(frame: bytes | msgspec.Raw, shape: Shape, path: str) -> tuple[bytes, list[str]]:

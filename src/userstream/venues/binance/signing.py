@@ -41,6 +41,12 @@ def make_signer(secret: Secret) -> Signer:
     return _pem_signer(text) if text.startswith(_PEM_START) else _hmac_signer(text)
 
 
+def is_ed25519(secret: Secret) -> bool:
+    """Whether the secret is an Ed25519 private key. Raises SettingsError as `make_signer` does."""
+    text = secret.reveal().strip().replace("\\n", "\n")
+    return text.startswith(_PEM_START) and isinstance(_private_key(text), Ed25519PrivateKey)
+
+
 def _hmac_signer(text: str) -> Signer:
     key = text.encode()
     return lambda payload: hmac.new(key, payload.encode(), hashlib.sha256).hexdigest()

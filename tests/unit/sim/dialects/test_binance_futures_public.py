@@ -41,7 +41,7 @@ def test_the_rules_show_the_limits_and_the_types() -> None:
     assert {"LIMIT", "STOP_MARKET"} <= set(first["orderTypes"])
 
 
-@pytest.mark.parametrize("path", ["/fapi/v1/ticker/price", "/fapi/v1/ticker/bookTicker", "/fapi/v1/premiumIndex"])
+@pytest.mark.parametrize("path", ["/fapi/v1/ticker/price", "/fapi/v1/ticker/bookTicker", "/fapi/v1/ticker/24hr", "/fapi/v1/premiumIndex"])
 def test_prices_come_for_one_symbol_or_for_all(path: str) -> None:
     desk = open_desk()
     assert desk.send("GET", path, "symbol=BTCUSDT", key="")["symbol"] == "BTCUSDT"
@@ -58,6 +58,63 @@ def test_the_book_is_not_crossed() -> None:
     assert bids == sorted(bids, reverse=True)
     assert asks == sorted(asks)
     assert bids[0] < asks[0]
+
+
+DAY_AMOUNTS = ("priceChange", "priceChangePercent", "weightedAvgPrice", "lastPrice", "openPrice", "highPrice", "lowPrice", "volume")
+DAY_NUMBERS = ("openTime", "closeTime", "firstId", "lastId", "count")
+
+
+def day(desk: Desk) -> dict[str, Decimal]:
+    """The numbers of the day, with the rules that every day keeps."""
+    row = desk.send("GET", "/fapi/v1/ticker/24hr", "symbol=BTCUSDT", key="")
+    assert all(isinstance(row[name], str) for name in (*DAY_AMOUNTS, "lastQty", "quoteVolume"))
+    assert all(isinstance(row[name], int) for name in DAY_NUMBERS)
+    told = {name: Decimal(str(row[name])) for name in (*DAY_AMOUNTS, *DAY_NUMBERS, "lastQty", "quoteVolume")}
+    assert told["priceChange"] == told["lastPrice"] - told["openPrice"]
+    for name in ("lastPrice", "openPrice", "weightedAvgPrice"):
+        assert told["lowPrice"] <= told[name] <= told["highPrice"]
+    assert told["closeTime"] == desk.clock.now() == told["openTime"] + 24 * HOUR
+    return told
+
+
+def test_a_day_without_trades_has_a_price_and_no_volume() -> None:
+    told = day(open_desk())
+    assert told["lastPrice"] == told["openPrice"] == 81_000
+    assert told["volume"] == told["quoteVolume"] == told["count"] == 0
+    assert told["firstId"] == told["lastId"] == -1
+
+
+def test_a_day_holds_what_the_accounts_traded_and_forgets_it_after_a_day() -> None:
+    desk = open_desk()
+    for quantity in ("0.010", "0.030"):
+        desk.market(quantity=quantity)
+        desk.pass_time(1_000)
+    fills = desk.contracts.fills(desk.account)
+    desk.contracts.move_price("BTCUSDT", Decimal("80190"), desk.clock.now())
+    told = day(desk)
+    assert told["volume"] == Decimal("0.040") == sum(fill.quantity for fill in fills)
+    assert told["quoteVolume"] == sum(fill.price * fill.quantity for fill in fills)
+    assert told["count"] == len(fills)
+    assert told["lastQty"] == fills[-1].quantity
+    assert told["lastId"] == fills[-1].trade_id
+    assert told["highPrice"] >= max(fill.price for fill in fills)
+    assert told["lastPrice"] == 80_190
+    assert told["priceChangePercent"] == -1
+    desk.clock.turn(24 * HOUR)
+    assert day(desk)["volume"] == 0
+
+
+def test_two_accounts_that_trade_with_each_other_make_one_trade() -> None:
+    house, clock, _ = open_house()
+    one, two = (Desk(house, clock, account) for account in house.accounts)
+    inside = one.contracts.last_price("BTCUSDT")  # above every bid of the outside market, below every ask
+    one.limit(price=inside, quantity="0.010", side="SELL")
+    two.limit(price=inside, quantity="0.010", side="BUY")
+    [sold], [bought] = (desk.contracts.fills(desk.account) for desk in (one, two))
+    assert sold.trade_id == bought.trade_id
+    told = day(one)
+    assert told["count"] == 1
+    assert told["volume"] == sold.quantity
 
 
 def test_market_history_is_empty() -> None:

@@ -63,6 +63,7 @@ DOCUMENTED = [
     "GET /api/v3/time",
     "GET /fapi/v1/ticker/price",
     "GET /fapi/v1/ticker/bookTicker",
+    "GET /fapi/v1/ticker/24hr",
     "GET /fapi/v1/premiumIndex",
     "GET /fapi/v1/depth",
 ]

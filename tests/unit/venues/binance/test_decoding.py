@@ -23,7 +23,8 @@ from tests.unit.venues.binance.kit import (
 )
 from userstream.domain.events import BalanceSet, Filled, OrderChanged, StreamChanged, Unrecognized
 from userstream.domain.words import OrderStatus, StreamState
-from userstream.venues.binance.decoding import MOST_BYTES, ControlReply, Decoder, KeyExpired, ShutdownAnnounced
+from userstream.venues.binance.decoding import ControlReply, Decoder, KeyExpired, ShutdownAnnounced
+from userstream.venues.binance.frames import MOST_BYTES
 
 GOLDEN = list(golden_cases())
 

@@ -1,0 +1,277 @@
+"""One Spot private stream: socket, time, subscription, silence, rotation (Binance Spot, 2.3, 3.1). Never awaits, reads no clock.
+
+The session cares for answers to its own requests and for events of its own subscription only: several accounts can share one socket.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum, auto
+from typing import Final, assert_never
+
+from userstream.domain.events import Event, StreamChanged, Unrecognized
+from userstream.kernel.errors import AuthenticationError, ClockSkewed, RetryLater, SettingsError, UserStreamError
+from userstream.kernel.ids import Millis
+from userstream.kernel.secret import Secret
+from userstream.venues.binance.frames import milliseconds
+from userstream.venues.binance.signing import is_ed25519, key_header, make_signer
+from userstream.venues.binance.spot_decoding import SHUTDOWN, TERMINATED, Notice, ShutdownAnnounced, SpotDecoder, SubscriptionEnded
+from userstream.venues.binance.spot_messages import Reply
+from userstream.venues.binance.spot_requests import (
+    LOGON,
+    SUBSCRIBE,
+    SUBSCRIBE_SIGNED,
+    TIME,
+    check_not_retired,
+    connect,
+    is_refused,
+    refusal_of_reply,
+    request,
+    signed,
+)
+from userstream.wire.pacing import Backoff, jitter
+from userstream.wire.request import HttpResponse
+from userstream.wire.session import Effect, Emit, GiveUp, Opened, Ping, Reset, Troubled
+from userstream.wire.venue import AccountPlace
+
+NEVER: Final = Millis(1 << 62)
+ANSWER_LIMIT_MS: Final = 10_000
+MOST_SKEWS: Final = 3
+"""So often the time is asked again at once after a refused time stamp; then with waits."""
+
+STATE_MISMATCHES: Final = frozenset({-2035, -2036, -2042})
+"""The venue's picture of this socket's subscriptions is not ours: another socket begins anew (Binance Spot, 3.3)."""
+
+LONGEST_ROTATION_JITTER_MS: Final = 30 * 60 * 1000
+ROTATION_JITTER_SHARE: Final = 46
+"""23 h / 46 = 30 min: shorter lives get shorter jitter."""
+
+
+class Phase(Enum):
+    """Where a session is in its one life. ASKING: a request of the opening waits for its answer. WAITING: for a better moment to ask."""
+
+    NEW = auto()
+    CONNECTING = auto()
+    ASKING = auto()
+    WAITING = auto()
+    OPEN = auto()
+    ENDED = auto()
+
+
+_WITH_SOCKET: Final = frozenset({Phase.ASKING, Phase.WAITING, Phase.OPEN})
+
+
+class SpotSession:
+    """One socket's life, owned by one driver; see `wire.session.Session`.
+
+    Promises: `Opened` only after the venue has acknowledged the subscription; nothing is told before. `Reset` at most twice, first with
+    `alive=True`, then with `alive=False` if the socket dies before its successor took over. Neither key nor signature is in a reason,
+    label or repr.
+    """
+
+    def __init__(self, place: AccountPlace, connection: int, now: Millis) -> None:
+        """Raises SettingsError where the key cannot sign, and for settings of the retired listen keys."""
+        if place.credentials.api_secret is None:
+            raise SettingsError("api_secret is missing: Spot tells an account's events only to whoever signs for it")
+        check_not_retired(place)
+        key_header(place.credentials.api_key)
+        if place.session_logon and not is_ed25519(place.credentials.api_secret):
+            raise SettingsError("session_logon needs an Ed25519 key: give its private key in PEM, or leave session_logon out")
+        self._place, self._connection = place, connection
+        self._sign = make_signer(place.credentials.api_secret)
+        self._hidden = (place.credentials.api_key, place.credentials.api_secret)
+        self._decoder = SpotDecoder(place.account, place.venue)
+        self._phase = Phase.NEW
+        self._subscription: int | None = None
+        self._requests = 0
+        self._pending = self._method = ""
+        self._answer_by = NEVER
+        self._venue_time, self._venue_time_at = Millis(0), now
+        seed = place.jitter_seed + connection
+        self._backoff = Backoff(first_delay_ms=place.first_delay_ms, max_delay_ms=place.max_delay_ms, seed=seed)
+        self._failures = self._skews = 0
+        self._retry_at = NEVER
+        self._heard_at = now
+        self._ping_at = NEVER
+        self._rotate_at = NEVER
+        self._handing_over = False
+
+    def __repr__(self) -> str:
+        return f"<SpotSession of {self._place.account!r}, connection {self._connection}, {self._phase.name.lower()}>"
+
+    @property
+    def drift(self) -> Mapping[str, int]:
+        """As in `wire.session.Session`."""
+        return self._decoder.drift
+
+    @property
+    def listen_key(self) -> Secret | None:
+        """None: Spot has no listen keys any more."""
+        return None
+
+    def open(self, now: Millis) -> list[Effect]:
+        self._phase = Phase.CONNECTING
+        return [connect(self._place)]
+
+    def connected(self, now: Millis) -> list[Effect]:
+        if self._phase is not Phase.CONNECTING:
+            return []
+        self._heard_at = now
+        self._ping_at = Millis(now + self._place.own_ping_ms)
+        self._rotate_at = Millis(now + self._life_ms())
+        return self._ask(TIME, now)
+
+    def _life_ms(self) -> int:
+        """How long the socket lives before it is replaced on purpose; spread, so that many accounts do not rotate at once."""
+        life = self._place.rotate_after_ms
+        most = min(life // ROTATION_JITTER_SHARE, LONGEST_ROTATION_JITTER_MS)
+        return life + int(most * jitter(self._place.jitter_seed, self._connection))
+
+    # --- requests and their answers ---
+
+    def _ask(self, method: str, now: Millis) -> list[Effect]:
+        """The next request of the opening. Its id is like no other on the socket, whoever else asks there."""
+        self._requests += 1
+        self._phase, self._method = Phase.ASKING, method
+        self._pending = f"{self._place.jitter_seed & 0xFFFFFFFF:x}-{self._connection}-{self._requests}"
+        self._answer_by, self._retry_at = Millis(now + ANSWER_LIMIT_MS), NEVER
+        if method in (LOGON, SUBSCRIBE_SIGNED):
+            venue_now = Millis(self._venue_time + now - self._venue_time_at)
+            return [request(self._pending, method, signed(self._place.credentials.api_key, self._sign, venue_now))]
+        return [request(self._pending, method)]
+
+    def _answered(self, reply: Reply, now: Millis) -> list[Effect]:
+        if self._phase not in _WITH_SOCKET:
+            return []
+        if reply.id is None and is_refused(reply):
+            return self._refused(reply, now)
+        if reply.id != self._pending or self._phase is not Phase.ASKING:
+            return []
+        self._pending, self._answer_by = "", NEVER
+        if is_refused(reply):
+            return self._refused(reply, now)
+        return self._go_on(reply, now)
+
+    def _go_on(self, reply: Reply, now: Millis) -> list[Effect]:
+        result = reply.result
+        if self._method == TIME and result is not None and result.server_time:
+            self._venue_time, self._venue_time_at = milliseconds(result.server_time), now
+            return self._ask(LOGON if self._place.session_logon else SUBSCRIBE_SIGNED, now)
+        if self._method == LOGON:
+            return self._ask(SUBSCRIBE, now)
+        if result is None or result.subscription_id is None:
+            return self._replace(f"{self._method}: an answer that is not the venue's own", alive=False)
+        self._subscription, self._phase = result.subscription_id, Phase.OPEN
+        self._failures = self._skews = 0
+        return [Opened()]
+
+    def _refused(self, reply: Reply, now: Millis) -> list[Effect]:
+        """Without an id the refusal is about the session, whatever was asked last (Binance Spot, 2.3)."""
+        error = refusal_of_reply(reply, self._method, self._hidden)
+        if isinstance(error, AuthenticationError):
+            return self._give_up(error)
+        if reply.error is not None and reply.error.code in STATE_MISMATCHES:
+            return self._replace(str(error), alive=False)
+        if self._phase is not Phase.ASKING:
+            return []
+        if isinstance(error, ClockSkewed) and self._skews < MOST_SKEWS:
+            self._skews += 1
+            return self._ask(TIME, now)
+        return self._wait(error, now)
+
+    def _wait(self, error: UserStreamError, now: Millis) -> list[Effect]:
+        self._failures += 1
+        self._phase = Phase.WAITING
+        advice_ms = (error.after_ms or 0) if isinstance(error, RetryLater) else 0
+        self._retry_at = Millis(now + self._backoff.delay_ms(self._failures) + advice_ms)
+        return [Troubled(str(error))]
+
+    # --- what arrives ---
+
+    def receive(self, frame: bytes, now: Millis, received_time: Millis) -> list[Effect]:
+        self._heard_at = now
+        events = self._decoder.decode(frame, received_time)
+        number = self._decoder.subscription
+        if self._decoder.notice is None and self._phase is Phase.OPEN and (number is None or number == self._subscription):
+            return [Emit(events)] if events else []
+        return self._receive_other(events, number, now)
+
+    def _receive_other(self, events: tuple[Event, ...], number: int | None, now: Millis) -> list[Effect]:
+        """Notices, and frames of others. What comes before the acknowledgement lies in the time that is read from the books anyway."""
+        is_ours = number is None or number == self._subscription
+        told = tuple(event for event in events if isinstance(event, Unrecognized) or (is_ours and self._phase is Phase.OPEN))
+        facts = tuple(event for event in told if not isinstance(event, StreamChanged))
+        effects: list[Effect] = [Emit(facts)] if facts else []
+        return effects + self._react(self._decoder.notice, is_ours, now)
+
+    def _react(self, notice: Notice | None, is_ours: bool, now: Millis) -> list[Effect]:
+        match notice:
+            case None:
+                return []
+            case Reply():
+                return self._answered(notice, now)
+            case ShutdownAnnounced():
+                return self._replace(SHUTDOWN, alive=True)
+            case SubscriptionEnded():
+                return self._replace(TERMINATED, alive=False) if is_ours else []
+            case _:
+                assert_never(notice)
+
+    def pinged(self, now: Millis) -> list[Effect]:
+        self._heard_at = now
+        return []
+
+    def respond(self, tag: str, response: HttpResponse, now: Millis) -> list[Effect]:
+        """Spot's session makes no calls."""
+        return []
+
+    # --- time ---
+
+    def tick(self, now: Millis) -> list[Effect]:
+        if self._phase not in _WITH_SOCKET:
+            return []
+        if now - self._heard_at >= self._place.silence_limit_ms:
+            return self._replace("silent socket", alive=False)
+        if now >= self._answer_by:
+            return self._replace(f"{self._method} unanswered", alive=False)
+        again = self._ask(TIME, now) if now >= self._retry_at else []
+        return [*again, *self._ping(now), *self._rotate(now)]
+
+    def _next_ping(self) -> Millis:
+        return max(self._ping_at, Millis(self._heard_at + self._place.own_ping_ms))
+
+    def _ping(self, now: Millis) -> list[Effect]:
+        if now < self._next_ping():
+            return []
+        self._ping_at = Millis(now + self._place.own_ping_ms)
+        return [Ping()]
+
+    def _rotate(self, now: Millis) -> list[Effect]:
+        if now < self._rotate_at:
+            return []
+        self._rotate_at = NEVER
+        return self._replace("24 h limit", alive=True)
+
+    def deadline(self) -> Millis:
+        if self._phase not in _WITH_SOCKET:
+            return NEVER
+        silence = Millis(self._heard_at + self._place.silence_limit_ms)
+        return min(silence, self._next_ping(), self._rotate_at, self._answer_by, self._retry_at)
+
+    def close(self, now: Millis) -> list[Effect]:
+        """The subscription ends with the socket."""
+        self._phase = Phase.ENDED
+        return []
+
+    def _replace(self, reason: str, *, alive: bool) -> list[Effect]:
+        if self._phase is Phase.ENDED or (alive and self._handing_over):
+            return []
+        if alive:
+            self._handing_over = True
+        else:
+            self._phase = Phase.ENDED
+        return [Reset(reason, alive)]
+
+    def _give_up(self, error: AuthenticationError) -> list[Effect]:
+        self._phase = Phase.ENDED
+        return [GiveUp(error)]

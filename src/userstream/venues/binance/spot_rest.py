@@ -1,0 +1,209 @@
+"""Spot's REST language for one account: questions to signed calls, answers to facts and follow-up questions (Binance Spot, 6.2).
+
+Past orders and fills are told for one symbol at a time, in windows of a day; nothing tells of cash that came and went.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final, TypeAlias
+
+import msgspec
+
+from userstream.domain.events import NO_TIME, Unrecognized
+from userstream.domain.words import Source
+from userstream.kernel.errors import OrderNotFound, RequestRefused, SettingsError, UserStreamError
+from userstream.kernel.ids import Millis
+from userstream.kernel.secret import Secret
+from userstream.venues.binance.answers import read_row, read_rows
+from userstream.venues.binance.drift import Drift
+from userstream.venues.binance.errors import error_of, is_success, refusal_of
+from userstream.venues.binance.rest import Call
+from userstream.venues.binance.rows import ClockRow
+from userstream.venues.binance.signing import key_header, make_signer, signed_query
+from userstream.venues.binance.spot_answers import SpotReading
+from userstream.venues.binance.spot_requests import check_not_retired
+from userstream.venues.binance.spot_rows import AccountRow, RulesRow, SpotOrderRow, SpotTradeRow
+from userstream.wire.question import (
+    Answer,
+    AskBalances,
+    AskClock,
+    AskFills,
+    AskOpenOrders,
+    AskOrder,
+    AskOrderFills,
+    AskOrders,
+    AskSymbols,
+    Pair,
+    Question,
+    Traits,
+)
+from userstream.wire.request import HttpRequest, HttpResponse
+from userstream.wire.venue import AccountPlace
+
+PAGE: Final = 1_000
+DAY_MS: Final = 24 * 3600 * 1000
+LONGEST_WINDOW_MS: Final = DAY_MS - 1_000
+"""At most 24 hours lie between the two times (Binance Spot, 6.2)."""
+
+HISTORY_DEPTH_MS: Final = 365 * DAY_MS
+"""The documents name no end of the fills' history: no more than a year is asked, a day and a symbol at a time."""
+
+UNFILLED_DEPTH_MS: Final = 90 * DAY_MS
+"""An order that was cancelled or expired without a fill is archived after 90 days (Binance Spot, 6.2)."""
+
+ARCHIVED: Final = -2026
+UNSIGNED: Final = (AskClock, AskSymbols)
+
+History: TypeAlias = AskOrders | AskFills
+
+
+def call_of(question: Question) -> Call:
+    """The call that asks it, with its weight per IP (Binance Spot, 6.2). Raises RequestRefused for what Spot has not."""
+    match question:
+        case AskClock():
+            return Call("/api/v3/time", 1)
+        case AskSymbols():
+            return Call("/api/v3/exchangeInfo", 20)
+        case AskBalances():
+            return Call("/api/v3/account", 20, {"omitZeroBalances": "true"})
+        case AskOpenOrders(conditional=False):
+            return Call("/api/v3/openOrders", 80)
+        case AskOrder(symbol, order_id, conditional=False):
+            return Call("/api/v3/order", 4, {"symbol": symbol, "orderId": order_id})
+        case AskOrders(symbol=symbol, conditional=False) if symbol is not None:
+            return Call("/api/v3/allOrders", 20, {"symbol": symbol, **_place("orderId", question)})
+        case AskFills(symbol):
+            return Call("/api/v3/myTrades", 20, {"symbol": symbol, **_place("fromId", question)})
+        case AskOrderFills(symbol, order_id):
+            # Times are not allowed beside an order id; without an id to begin at, the venue may tell the newest ones only.
+            return Call("/api/v3/myTrades", 5, {"symbol": symbol, "orderId": order_id, "fromId": "0", "limit": str(PAGE)})
+        case _:
+            raise RequestRefused(f"Spot cannot be asked {type(question).__name__}")
+
+
+def _place(id_name: str, question: History) -> dict[str, str]:
+    """Ids and times exclude each other."""
+    if question.cursor:
+        return {id_name: question.cursor, "limit": str(PAGE)}
+    since, until = max(question.since, NO_TIME), max(_window_end(question), NO_TIME)
+    return {"startTime": str(since), "endTime": str(until), "limit": str(PAGE)}
+
+
+def _window_end(question: History) -> Millis:
+    return min(question.until, Millis(question.since + LONGEST_WINDOW_MS))
+
+
+def more_pages(question: History, found: int, newest_id: int, newest_time: Millis) -> tuple[Question, ...]:
+    """What is still to be asked after a page: from the first day on that told anything, by id up to the last time; else the next day."""
+    if question.cursor or found:
+        is_over = newest_time > question.until or (found < PAGE and (bool(question.cursor) or _window_end(question) >= question.until))
+        return () if is_over else (msgspec.structs.replace(question, cursor=str(newest_id + 1)),)
+    end = _window_end(question)
+    return (msgspec.structs.replace(question, since=end),) if question.since < end < question.until else ()
+
+
+class SpotDialect:
+    """Spot's `RestDialect`. Owned by one account; holds the signer and the counts of unknown words."""
+
+    def __init__(self, place: AccountPlace) -> None:
+        """Raises SettingsError where the key cannot sign, and for settings of the retired listen keys."""
+        if place.credentials.api_secret is None:
+            raise SettingsError("api_secret is missing: without it neither the stream nor the venue's books can be asked")
+        check_not_retired(place)
+        self._header = key_header(place.credentials.api_key)
+        self._sign = make_signer(place.credentials.api_secret)
+        self._hidden = (place.credentials.api_key, place.credentials.api_secret)
+        self._drift = Drift(place.account, place.venue)
+        self._traits = Traits(
+            positions=False, settings=False, conditional_orders=False, movements=False, by_symbol=True, symbols=place.symbols
+        )
+
+    def traits(self) -> Traits:
+        """No positions, no settings, no conditional orders beside the others, no cash history; the past by symbol."""
+        return self._traits
+
+    def weight(self, question: Question) -> int:
+        """Weight per IP (Binance Spot, 6.2); signs nothing."""
+        return call_of(question).weight
+
+    def request(self, question: Question, venue_now: Millis) -> HttpRequest:
+        """The call that asks it, signed for `venue_now` (the venue's ms) and good for five seconds."""
+        call = call_of(question)
+        if isinstance(question, UNSIGNED):
+            return HttpRequest(method="GET", target=Secret(call.path), label=call.label, weight=call.weight)
+        target = Secret(f"{call.path}?{signed_query(call.parameters, self._sign, venue_now)}")
+        return HttpRequest(method="GET", target=target, label=call.label, headers=(self._header,), weight=call.weight)
+
+    def answer(self, question: Question, response: HttpResponse, as_of: Millis, received_time: Millis) -> Answer:
+        """Reads the answer. Unknown words come as `Unrecognized` after the facts, once each. Raises the error that says how to react."""
+        label = call_of(question).label
+        if not is_success(response):
+            raise self._error(question, response, label, as_of)
+        answer = self._read(question, response.body, label, SpotReading(self._drift, label, as_of, received_time))
+        if not self._drift.news:
+            return answer
+        return msgspec.structs.replace(answer, events=(*answer.events, *self._told(response.body, as_of, received_time)))
+
+    def _error(self, question: Question, response: HttpResponse, label: str, as_of: Millis) -> UserStreamError:
+        error = error_of(response, label, repeatable=True, venue_now=as_of, hidden=self._hidden)
+        refusal = refusal_of(response.body)
+        if isinstance(question, AskOrder) and refusal is not None and refusal.code == ARCHIVED:
+            return OrderNotFound(str(error))  # the futures mean another thing by the same number (Binance Spot, 3.3)
+        return error
+
+    def _told(self, body: bytes, as_of: Millis, received_time: Millis) -> Iterator[Unrecognized]:
+        news, self._drift.news = self._drift.news, []
+        for name, reason in news:
+            told = self._drift.unrecognized(name, reason, body, as_of, received_time)
+            yield msgspec.structs.replace(told, source=Source.SNAPSHOT, as_of=as_of)
+
+    def history_depth_ms(self) -> int:
+        """A year (Binance Spot, 6.2)."""
+        return HISTORY_DEPTH_MS
+
+    def unfilled_depth_ms(self) -> int:
+        """90 days (Binance Spot, 6.2)."""
+        return UNFILLED_DEPTH_MS
+
+    def _read(self, question: Question, body: bytes, label: str, reading: SpotReading) -> Answer:
+        match question:
+            case AskClock():
+                return Answer(venue_time=read_row(body, ClockRow, label).server_time)
+            case AskSymbols():
+                rows = read_row(body, RulesRow, label).symbols
+                return Answer(pairs=tuple(Pair(row.symbol, row.base, row.quote) for row in rows))
+            case AskBalances():
+                return Answer(events=reading.account(read_row(body, AccountRow, label)))
+            case AskOpenOrders():
+                return Answer(events=tuple(map(reading.spot_order, read_rows(body, SpotOrderRow, label))))
+            case AskOrder():
+                return Answer(events=(reading.spot_order(read_row(body, SpotOrderRow, label)),))
+            case AskOrders():
+                return self._read_orders(question, read_rows(body, SpotOrderRow, label), reading)
+            case AskFills():
+                return self._read_fills(question, read_rows(body, SpotTradeRow, label), reading)
+            case AskOrderFills():
+                return self._read_order_fills(question, read_rows(body, SpotTradeRow, label), reading)
+            case _:
+                raise RequestRefused(f"Spot cannot be asked {type(question).__name__}")
+
+    def _read_orders(self, question: AskOrders, rows: list[SpotOrderRow], reading: SpotReading) -> Answer:
+        newest_id = max((row.order_id for row in rows), default=0)
+        newest_time = max((row.created_time for row in rows), default=NO_TIME)
+        return Answer(events=tuple(map(reading.spot_order, rows)), more=more_pages(question, len(rows), newest_id, newest_time))
+
+    def _read_fills(self, question: AskFills, rows: list[SpotTradeRow], reading: SpotReading) -> Answer:
+        # Pages by trade id have no end of their own.
+        fills = tuple(reading.spot_fill(row) for row in rows if row.time <= question.until)
+        newest_id = max((row.trade_id for row in rows), default=0)
+        newest_time = max((row.time for row in rows), default=NO_TIME)
+        return Answer(events=fills, more=more_pages(question, len(rows), newest_id, newest_time))
+
+    def _read_order_fills(self, question: AskOrderFills, rows: list[SpotTradeRow], reading: SpotReading) -> Answer:
+        """An order of more fills than a page holds: the symbol's history from there on tells the rest."""
+        fills = tuple(reading.spot_fill(row) for row in rows if question.since <= row.time <= question.until)
+        if len(rows) < PAGE:
+            return Answer(events=fills)
+        newest = max(rows, key=lambda row: row.trade_id)
+        return Answer(events=fills, more=(AskFills(question.symbol, newest.time, question.until, str(newest.trade_id + 1)),))

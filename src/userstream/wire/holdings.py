@@ -1,0 +1,151 @@
+"""Balances as a checksum over fills, for venues whose history is told by symbol: what no known fill explains was traded in a symbol that
+nobody asked about, or came from outside.
+
+Nothing is concluded from a difference but a question: amounts and fills of one moment are told apart, and a deposit looks like half a
+trade.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from decimal import Decimal
+from typing import Final
+
+import msgspec
+
+from userstream.domain.account import Account
+from userstream.domain.events import NO_TIME, Filled
+from userstream.domain.words import Side
+from userstream.kernel.amount import ZERO
+from userstream.kernel.ids import Millis, Symbol
+from userstream.wire.question import Pair
+
+ROUNDING: Final = Decimal("0.00000001")
+"""What a venue may round off the value of one fill."""
+
+MOST_SEARCHED: Final = 500
+"""So many symbols are searched in one reading at most."""
+
+READINGS_KEPT: Final = 2
+"""So many readings may leave a difference unexplained; the second one is beyond the venue's lag, and finds nothing more."""
+
+
+class Amount(msgspec.Struct, frozen=True):
+    """What a wallet held at a venue time (ms)."""
+
+    total: Decimal
+    time: Millis
+
+
+class Holdings:
+    """The amounts that the last reading found explained, and which symbols could explain what has changed since."""
+
+    def __init__(self, account: Account) -> None:
+        self._account = account
+        self._base: dict[str, Amount] | None = None
+        self._based_at = NO_TIME
+        self._is_first = True
+        self._pairs: dict[Symbol, Pair] = {}
+        self._readings: dict[str, int] = {}
+
+    def begin(self) -> None:
+        """A reading begins. The first one starts from what an earlier run knew; without one, nothing is known."""
+        if self._base is None:
+            self._is_first = not self._account.read_until
+            self._base = {}
+            self._rebase(self._account.balances)
+
+    def learn(self, pairs: Iterable[Pair]) -> None:
+        """The symbols that can be traded."""
+        self._pairs = {pair.symbol: pair for pair in pairs} or self._pairs
+
+    @property
+    def knows_pairs(self) -> bool:
+        return bool(self._pairs)
+
+    @property
+    def has_difference(self) -> bool:
+        """Whether balances moved otherwise than the known fills tell."""
+        return not self._is_first and bool(self.unexplained(NO_TIME))
+
+    def unexplained(self, since: Millis) -> set[str]:
+        """The assets whose amounts do not follow from what was known before. In the first reading of all nothing was: there it is every
+        asset that may have moved since `since` (venue ms)."""
+        if self._is_first:
+            return {asset for asset, balance in self._account.balances.items() if balance.transaction_time >= since}
+        effects = list(self._effects())
+        return {asset for asset in self._account.balances if not self._is_explained(asset, effects)}
+
+    def _is_explained(self, asset: str, effects: list[tuple[str, Decimal, Millis]]) -> bool:
+        assert self._base is not None
+        before = self._base.get(asset, Amount(ZERO, self._based_at))
+        balance = self._account.balances[asset]
+        moved = [delta for name, delta, time in effects if name == asset and before.time < time <= balance.transaction_time]
+        return abs(balance.total - before.total - sum(moved, ZERO)) <= ROUNDING * len(moved)
+
+    def _effects(self) -> Iterator[tuple[str, Decimal, Millis]]:
+        """(asset, change, time) of all fills and movements in memory."""
+        for symbol, fills in self._account.fills.items():
+            pair = self._pair_of(symbol)
+            for fill in fills.values():
+                yield from _effects_of(fill, pair)
+        for movement in self._account.movements:
+            yield movement.asset, movement.delta, movement.time
+
+    def _pair_of(self, symbol: Symbol) -> Pair | None:
+        """Before the list is known: the two of our assets whose names make the symbol's."""
+        known = self._pairs.get(symbol)
+        if known is not None:
+            return known
+        assets = self._account.balances
+        for base in assets:
+            if symbol.startswith(base) and symbol[len(base) :] in assets:
+                return Pair(symbol, base, symbol[len(base) :])
+        return None
+
+    def candidates(self, since: Millis, asked: Iterable[Symbol]) -> list[Symbol]:
+        """The symbols to search next for the fills that would explain the differences: those of two changed assets; then those of one with
+        another that we know; last, where an earlier reading has left it open already, all of a changed asset: what was bought and sold
+        again may have left nothing but the profit."""
+        lost, known = self.unexplained(since), self._account.balances.keys()
+        if not lost:
+            return []
+        pairs, done = self._pairs.values(), set(asked)
+        steps = [[pair.symbol for pair in pairs if pair.base in lost and pair.quote in lost]]
+        if not self._is_first:
+            steps.append([pair.symbol for pair in pairs if {pair.base, pair.quote} & lost and {pair.base, pair.quote} <= known])
+            stubborn = lost & self._readings.keys()
+            steps.append([pair.symbol for pair in pairs if {pair.base, pair.quote} & stubborn])
+        for step in steps:
+            if found := sorted(set(step) - done):
+                return found[:MOST_SEARCHED]
+        return []
+
+    def settle(self) -> None:
+        """A reading ends: from here on the balances are the measure, but for those that it left unexplained and the next may explain."""
+        lost = set() if self._is_first else self.unexplained(NO_TIME)
+        self._readings = {asset: self._readings.get(asset, 0) + 1 for asset in sorted(lost)}
+        kept = {asset for asset, times in self._readings.items() if times < READINGS_KEPT}
+        self._is_first = False
+        self._rebase(asset for asset in self._account.balances if asset not in kept)
+
+    def _rebase(self, assets: Iterable[str]) -> None:
+        assert self._base is not None
+        balances = self._account.balances
+        late = self._based_at
+        for asset in assets:
+            self._base[asset] = Amount(balances[asset].total, balances[asset].transaction_time)
+            late = max(late, balances[asset].transaction_time)
+        for asset in balances:
+            self._base.setdefault(asset, Amount(ZERO, self._based_at))  # left open, and never heard of before
+        self._based_at = late
+
+
+def _effects_of(fill: Filled, pair: Pair | None) -> Iterator[tuple[str, Decimal, Millis]]:
+    time = fill.transaction_time
+    if pair is not None:
+        sign = 1 if fill.side is Side.BUY else -1
+        yield pair.base, sign * fill.quantity, time
+        yield pair.quote, -sign * fill.quantity * fill.price, time
+    if fill.fee and fill.fee_asset:
+        yield fill.fee_asset, -fill.fee, time

@@ -1,0 +1,218 @@
+"""Binance Spot against the paper exchange: what goes wrong with sockets and subscriptions, and that nothing is lost or doubled by it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from decimal import Decimal
+from typing import Any, Final
+
+import pytest
+
+from tests.support.desk import NAME, QUICK, Desk, open_desk
+from userstream import (
+    BalanceSet,
+    Filled,
+    GapOpened,
+    GapRepaired,
+    OrderChanged,
+    RecoverySettings,
+    StreamChanged,
+    StreamSettings,
+    StreamState,
+)
+from userstream.sim.keys import KeyType
+from userstream.sim.server import PaperExchangeServer
+from userstream.sim.settings import AccountSpec, SimulatorSettings
+
+VENUE: Final = "binance-spot"
+MONEY: Final = {"USDT": Decimal(100_000), "BTC": Decimal(1), "BNB": Decimal(10)}
+
+
+@asynccontextmanager
+async def open_spot(**changes: Any) -> AsyncIterator[Desk]:
+    async with open_desk(venue=VENUE, balances=MONEY, **changes) as desk:
+        yield desk
+
+
+def calls(desk: Desk) -> int:
+    """REST calls that read the account's books."""
+    return sum(desk.requests(path) for path in ("account", "myTrades", "allOrders", "openOrders", "order"))
+
+
+async def test_plain_trading_is_followed() -> None:
+    async with open_spot() as desk:
+        first = desk.place()
+        desk.fill(first, quantity="0.004")
+        desk.fill(first)
+        desk.trade(side="sell", quantity="0.020")
+        desk.act("cancel", account="desk", symbol="BTCUSDT", client_order_id=desk.place())
+        await desk.until_same()
+        assert desk.account.health.fills_recovered == 0
+        canceled = [event for event in desk.told(OrderChanged) if event.status == "canceled"]
+        assert [event.client_order_id for event in canceled] == ["order-2"]  # the id of the order, not of the request that cancelled it
+
+
+async def test_what_orders_lock_is_not_available() -> None:
+    async with open_spot() as desk:
+        name = desk.place(quantity="0.100", price="50000")
+        await desk.until(lambda: desk.account.balances["USDT"].available == Decimal(95_000), "the lock")
+        assert desk.account.balances["USDT"].total == Decimal(100_000)
+        desk.act("cancel", account="desk", symbol="BTCUSDT", client_order_id=name)
+        await desk.until(lambda: desk.account.balances["USDT"].available == Decimal(100_000), "all of it again")
+        assert [event.available for event in desk.told(BalanceSet) if event.asset == "USDT"][-2:] == [95_000, 100_000]
+
+
+async def test_books_that_lag_do_not_overrule_the_stream() -> None:
+    async with open_spot(recovery=RecoverySettings(lag_s=0.6, overlap_s=1.0, audit_s=1.0, history_s=60.0)) as desk:
+        desk.act("rest_lag", ms=500)
+        for turn in range(8):
+            desk.place(quantity="0.010", price=str(50_000 + turn))
+            await desk.application.clock.sleep(200)
+            [usdt] = [row for row in desk.truth()["balances"] if row["asset"] == "USDT"]
+            await desk.until(lambda free=Decimal(usdt["available"]): desk.account.balances["USDT"].available == free, "the lock")  # type: ignore[misc]
+        await desk.until_same()
+
+
+async def test_fill_wholly_inside_a_gap() -> None:
+    async with open_spot() as desk:
+        name = desk.place()
+        await desk.until(lambda: name in desk.account.orders, "the order")
+        desk.act("cut")
+        desk.fill(name)
+        desk.trade(quantity="0.030")
+        await desk.until(lambda: desk.account.health.reconnects == 1, "a new socket")
+        await desk.until_same()
+        kinds = desk.kinds()
+        assert kinds["gap_opened"] == kinds["gap_repaired"] == 1
+        repaired = desk.told(GapRepaired)[0]
+        assert repaired.fills == len(desk.truth()["fills"])
+        assert desk.told(GapOpened)[0].since == repaired.since < repaired.until
+
+
+async def test_storm_with_cuts() -> None:
+    async with open_spot(rate=60, seed=11) as desk:
+        for _ in range(3):
+            await desk.application.clock.sleep(500)
+            desk.act("cut")
+        await desk.application.clock.sleep(400)
+        desk.act("pause_trading")
+        await desk.until_same()
+        assert len(desk.told(Filled)) > 20
+
+
+async def test_planned_rotation_is_never_dark() -> None:
+    quick = StreamSettings(own_ping_s=0.2, silence_s=0.6, rotate_s=1.2)
+    async with open_spot(stream=quick, recovery=RecoverySettings(lag_s=0.15, audit_s=600, history_s=600), rate=40) as desk:
+        asked, recovered = calls(desk), desk.account.health.fills_recovered
+        await desk.until(lambda: desk.account.health.reconnects >= 2, "two rotations")
+        desk.act("pause_trading")
+        assert desk.told(GapOpened) == []
+        assert {event.state for event in desk.told(StreamChanged)} <= {StreamState.LIVE, StreamState.SYNCING}
+        assert (calls(desk), desk.account.health.fills_recovered) == (asked, recovered)
+        await desk.until_same()
+
+
+async def test_announced_shutdown_is_never_dark() -> None:
+    calm = RecoverySettings(lag_s=0.15, audit_s=600, history_s=600)
+    async with open_spot(recovery=calm, rate=40) as desk:
+        asked, recovered = calls(desk), desk.account.health.fills_recovered
+        desk.act("shutdown_notice")
+        await desk.until(lambda: desk.account.health.reconnects == 1 and desk.account.health.connections == 1, "the successor alone")
+        await desk.application.clock.sleep(200)
+        desk.act("pause_trading")
+        assert desk.told(GapOpened) == []
+        assert (calls(desk), desk.account.health.fills_recovered) == (asked, recovered)
+        await desk.until_same()
+
+
+async def test_terminated_subscription_is_made_again() -> None:
+    async with open_spot() as desk:
+        desk.act("terminate_subscription", account=NAME)
+        desk.trade()
+        await desk.until(lambda: desk.account.health.reconnects == 1, "a new socket")
+        await desk.until_same()
+        assert desk.told(GapOpened)[0].reason == "the venue ended the subscription"
+        desk.trade(side="sell")
+        await desk.until_same()
+
+
+async def test_silent_socket_is_replaced() -> None:
+    async with open_spot() as desk:
+        desk.act("silence")
+        desk.trade()
+        await desk.until(lambda: desk.account.health.reconnects >= 1, "a new socket")
+        await desk.until_same()
+
+
+async def test_deaf_subscription_is_found_by_the_audit() -> None:
+    async with open_spot() as desk:
+        await desk.application.clock.sleep(1_100)  # what follows the opening at once is not held against the socket
+        desk.act("silence", deaf=True, lose=True)
+        desk.trade()
+        await desk.until(lambda: desk.account.health.reconnects >= 1, "a new socket")
+        await desk.until_same()
+        assert desk.account.health.fills_missed_by_stream > 0
+
+
+async def test_quiet_account_is_left_alone() -> None:
+    async with open_spot() as desk:
+        await desk.application.clock.sleep(1_500)
+        health = desk.account.health
+        assert (health.reconnects, health.state) == (0, StreamState.LIVE)
+
+
+async def test_key_without_permission_is_final() -> None:
+    async with open_spot() as desk:
+        desk.act("revoke_api_key", account=NAME)
+        desk.act("cut")
+        await desk.until(lambda: desk.account.health.state is StreamState.FAILED, "the end")
+        reason = desk.account.health.reason
+        assert "-2015" in reason and "userDataStream.subscribe.signature" in reason
+        key = desk.server.listing.accounts[0]
+        assert key.api_key not in reason and key.api_secret not in reason
+
+
+@pytest.mark.parametrize("skew_ms", [3_600_000, -3_600_000])
+async def test_time_stamps_need_no_clock_of_ours(skew_ms: int) -> None:
+    async with open_spot(skew_ms=skew_ms) as desk:
+        desk.trade()
+        await desk.until(lambda: len(desk.told(Filled)) > 0, "the fill")
+        assert desk.account.health.state is StreamState.LIVE
+
+
+@pytest.mark.parametrize("rule", ["double", "reorder"])
+async def test_disorder_and_copies(rule: str) -> None:
+    async with open_spot(rate=60, seed=6) as desk:
+        desk.act(rule, probability="0.3")
+        await desk.application.clock.sleep(1_500)
+        desk.act("pause_trading")
+        desk.act("clear")
+        await desk.until_same()
+
+
+async def test_frames_dropped_on_a_healthy_socket() -> None:
+    often = RecoverySettings(lag_s=0.15, overlap_s=1.0, audit_s=1.0, history_s=2.0)  # ends of old orders are found by reading history
+    async with open_spot(rate=60, seed=5, recovery=often) as desk:
+        desk.act("omit", probability="0.05")
+        await desk.application.clock.sleep(2_500)
+        desk.act("pause_trading")
+        desk.act("clear")
+        await desk.until_same()
+
+
+@pytest.mark.parametrize("kind", [KeyType.RSA, KeyType.ED25519])
+async def test_every_kind_of_key_opens_the_stream(kind: KeyType) -> None:
+    spec = AccountSpec(account=NAME, venue=VENUE, balances=MONEY, key_type=kind)
+    async with PaperExchangeServer(SimulatorSettings(venues=(VENUE,), accounts=(spec,))) as server, open_spot(server=server) as desk:
+        desk.trade()
+        await desk.until_same()
+
+
+async def test_redundant_sockets_tell_everything_once() -> None:
+    twice = StreamSettings(own_ping_s=0.2, silence_s=0.6, first_delay_s=0.05, max_delay_s=0.4, redundancy=2)
+    async with open_spot(rate=40, seed=3, stream=twice, recovery=QUICK) as desk:
+        await desk.application.clock.sleep(1_000)
+        desk.act("pause_trading")
+        await desk.until_same()
+        assert desk.account.health.duplicates_dropped > 0

@@ -1,0 +1,192 @@
+"""Balances as a checksum over fills: what adds up is left alone, what does not names the symbols to search."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Final
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.support.events import balance_moved, balance_set, filled
+from userstream.domain.account import Account
+from userstream.domain.fold import apply
+from userstream.kernel.ids import AccountId, Millis, Symbol, VenueName
+from userstream.wire.holdings import MOST_SEARCHED, Holdings
+from userstream.wire.question import Pair
+
+NOW: Final = 1_790_000_000_000
+PAIRS: Final = tuple(
+    Pair(Symbol(base + quote), base, quote)
+    for base, quote in (("BTC", "USDT"), ("ETH", "USDT"), ("ETH", "BTC"), ("BNB", "USDT"), ("SOL", "USDT"))
+)
+
+
+class Desk:
+    """An account whose first reading is over, with a clock of its own."""
+
+    def __init__(self, **totals: str) -> None:
+        self.account = Account(AccountId("alice"), VenueName("binance-spot"))
+        self.holdings = Holdings(self.account)
+        self.time, self.trades = NOW, 0
+        self.holdings.begin()
+        self.hold(**totals)
+        self.holdings.settle()
+        self.time += 1_000
+
+    def hold(self, **totals: str) -> None:
+        """What the venue says the wallets hold now."""
+        for asset, total in totals.items():
+            apply(self.account, balance_set(asset=asset, total=total, transaction_time=self.time, event_time=self.time))
+
+    def fill(
+        self, symbol: str = "BTCUSDT", side: str = "buy", quantity: str = "0.5", price: str = "100", fee: str = "0", asset: str = "BNB"
+    ) -> None:
+        """A fill that we know of."""
+        self.trades += 1
+        facts = {"symbol": symbol, "side": side, "quantity": quantity, "price": price, "fee": fee, "fee_asset": asset}
+        apply(self.account, filled(**facts, trade_id=str(self.trades), order_id="1", position_side=None, transaction_time=self.time))
+
+    def search(self, *asked: str) -> list[str]:
+        self.holdings.learn(PAIRS)
+        return list(self.holdings.candidates(Millis(0), [Symbol(symbol) for symbol in asked]))
+
+
+def test_what_did_not_move_is_explained() -> None:
+    desk = Desk(USDT="1000", BTC="1")
+    desk.hold(USDT="1000", BTC="1.0")
+    assert not desk.holdings.has_difference and desk.search() == []
+
+
+def test_a_known_fill_explains_both_its_assets_and_its_fee_before_the_pairs_are_known() -> None:
+    desk = Desk(USDT="1000", BTC="1", BNB="2")
+    desk.fill(fee="0.01")
+    desk.hold(USDT="950", BTC="1.5", BNB="1.99")
+    assert not desk.holdings.knows_pairs
+    assert not desk.holdings.has_difference
+
+
+def test_a_fee_in_the_base_asset_and_a_sale() -> None:
+    desk = Desk(USDT="1000", BTC="1")
+    desk.fill(fee="0.0005", asset="BTC")
+    desk.fill(side="sell", quantity="0.25", price="120", fee="0.03", asset="USDT")
+    desk.hold(USDT="979.97", BTC="1.2495")
+    assert not desk.holdings.has_difference
+
+
+def test_a_symbol_nobody_knew_is_found_by_its_two_assets() -> None:
+    desk = Desk(USDT="1000", BTC="1")
+    desk.hold(USDT="900", ETH="3")
+    assert desk.holdings.unexplained(Millis(0)) == {"USDT", "ETH"}
+    assert desk.search() == ["ETHUSDT"]
+
+
+def test_one_asset_alone_is_searched_among_the_known_ones_and_not_beyond() -> None:
+    desk = Desk(USDT="1000", BTC="1")
+    desk.hold(USDT="1100")
+    assert desk.search() == ["BTCUSDT"]
+    assert desk.search("BTCUSDT") == []
+
+
+def test_a_round_trip_that_left_only_its_fee_and_its_profit_is_searched_widely_by_the_next_reading() -> None:
+    desk = Desk(USDT="1000", BNB="2")
+    desk.hold(USDT="1001", BNB="1.9")
+    assert desk.search() == ["BNBUSDT"]
+    assert desk.search("BNBUSDT") == []
+    desk.holdings.settle()
+    assert desk.search() == ["BNBUSDT"]
+    assert desk.search("BNBUSDT") == ["BTCUSDT", "ETHUSDT", "SOLUSDT"]
+    desk.fill("SOLUSDT", price="100", quantity="1")
+    desk.fill("SOLUSDT", side="sell", price="101", quantity="1", fee="0.1")
+    assert desk.search() == []
+
+
+def test_a_fill_found_by_the_search_ends_it() -> None:
+    desk = Desk(USDT="1000", BTC="1")
+    desk.hold(USDT="900", ETH="1")
+    desk.fill("ETHUSDT", quantity="1")
+    assert desk.search() == []
+
+
+def test_a_transfer_that_was_told_is_no_difference() -> None:
+    desk = Desk(USDT="1000")
+    apply(desk.account, balance_moved(asset="USDT", delta="-100", reason="balance_update", transaction_time=desk.time))
+    desk.hold(USDT="900")
+    assert not desk.holdings.has_difference
+
+
+def test_what_stays_unexplained_is_searched_by_two_readings_and_then_the_measure() -> None:
+    desk = Desk(USDT="1000")
+    desk.hold(USDT="1100")
+    for _ in range(2):
+        assert desk.holdings.has_difference
+        desk.holdings.begin()
+        desk.holdings.settle()
+    assert not desk.holdings.has_difference
+
+
+def test_an_asset_never_heard_of_is_kept_open_for_the_next_reading_too() -> None:
+    desk = Desk(USDT="1000")
+    desk.hold(SOL="7")
+    desk.holdings.settle()
+    assert desk.holdings.unexplained(Millis(0)) == {"SOL"}
+
+
+def test_the_first_reading_searches_what_may_have_moved_since_our_care_began() -> None:
+    account = Account(AccountId("alice"), VenueName("binance-spot"))
+    holdings = Holdings(account)
+    holdings.begin()
+    holdings.learn(PAIRS)
+    for asset in ("USDT", "ETH"):
+        apply(account, balance_set(asset=asset, total="5", transaction_time=NOW))
+    assert holdings.candidates(Millis(NOW + 1), []) == []
+    assert holdings.candidates(Millis(NOW), []) == ["ETHUSDT"]
+    assert not holdings.has_difference
+
+
+def test_after_a_restart_what_the_earlier_run_knew_is_the_measure() -> None:
+    account = Account(AccountId("alice"), VenueName("binance-spot"))
+    account.read_until = Millis(NOW)
+    apply(account, balance_set(asset="USDT", total="1000", transaction_time=NOW))
+    holdings = Holdings(account)
+    holdings.begin()
+    apply(account, balance_set(asset="USDT", total="900", transaction_time=NOW + 9))
+    apply(account, balance_set(asset="ETH", total="1", transaction_time=NOW + 9))
+    assert holdings.unexplained(Millis(0)) == {"USDT", "ETH"}
+
+
+def test_one_reading_searches_so_many_symbols_at_most() -> None:
+    desk = Desk(**{f"A{number}": "1" for number in range(30)})
+    desk.holdings.learn(Pair(Symbol(f"A{one}A{other}"), f"A{one}", f"A{other}") for one in range(30) for other in range(30) if one != other)
+    desk.hold(**{f"A{number}": "2" for number in range(30)})
+    assert len(desk.holdings.candidates(Millis(0), [])) == MOST_SEARCHED
+
+
+trades = st.lists(
+    st.tuples(
+        st.sampled_from(["BTCUSDT", "ETHUSDT", "ETHBTC"]),
+        st.sampled_from(["buy", "sell"]),
+        st.decimals("0.001", "5", places=3),
+        st.decimals("0.01", "900", places=2),
+        st.sampled_from(["BTC", "USDT", "BNB"]),
+    ),
+    max_size=8,
+)
+
+
+@given(trades=trades, hidden=st.integers(0, 7))
+def test_any_trading_adds_up_and_a_hidden_fill_does_not(trades: list[tuple[str, str, Decimal, Decimal, str]], hidden: int) -> None:
+    desk = Desk(USDT="100000", BTC="100", ETH="100", BNB="100")
+    desk.holdings.learn(PAIRS)
+    totals = {asset: balance.total for asset, balance in desk.account.balances.items()}
+    for place, (symbol, side, quantity, price, fee_asset) in enumerate(trades):
+        base, quote, sign = symbol[:3], symbol[3:], 1 if side == "buy" else -1
+        totals[base] += sign * quantity
+        totals[quote] -= sign * quantity * price
+        totals[fee_asset] -= Decimal("0.001")
+        if place != hidden:
+            desk.fill(symbol, side, str(quantity), str(price), "0.001", fee_asset)
+    desk.hold(**{asset: str(total) for asset, total in totals.items()})
+    assert desk.holdings.has_difference is (hidden < len(trades))
+    if hidden < len(trades):
+        assert trades[hidden][0] in desk.search()
