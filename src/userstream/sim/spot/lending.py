@@ -6,6 +6,7 @@ pair prices counts for nothing.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Final
 
@@ -133,10 +134,14 @@ class Lending:
 
     def worth(self, owner: SpotAccount, quote: str) -> Decimal:
         """All assets of the account in one asset."""
-        return sum((self._in_quote(wallet.total, wallet.asset, quote) for wallet in owner.wallets.wallets.values()), ZERO)
+        return self.sum_in(quote, {wallet.asset: wallet.total for wallet in owner.wallets.wallets.values()})
 
     def debts_worth(self, owner: MarginAccount, quote: str) -> Decimal:
-        return sum((self._in_quote(debt.total, debt.asset, quote) for debt in owner.debts.values()), ZERO)
+        return self.sum_in(quote, {debt.asset: debt.total for debt in owner.debts.values()})
+
+    def sum_in(self, quote: str, amounts: Mapping[str, Decimal]) -> Decimal:
+        """What these amounts are worth together in one asset."""
+        return sum((self._in_quote(amount, asset, quote) for asset, amount in amounts.items()), ZERO)
 
     def _in_quote(self, amount: Decimal, asset: str, quote: str) -> Decimal:
         price = self._world.asset_price(asset, quote)
@@ -148,8 +153,7 @@ class Lending:
 
     def level(self, owner: MarginAccount) -> Decimal:
         """Assets over debts, never more than 999."""
-        owed = self.debts_worth(owner, self._quote)
-        return min(self.worth(owner, self._quote) / owed, NO_DEBT) if owed else NO_DEBT
+        return level_of(self.worth(owner, self._quote), self.debts_worth(owner, self._quote))
 
     def borrowable(self, owner: MarginAccount, asset: str) -> Decimal:
         """How much more of the asset the level allows."""
@@ -243,6 +247,11 @@ class Lending:
             owner.wallets.post("margin_liquidation", asset, money(given * kept), self._world.now)
             sold.append(wallet.asset)
         return sold
+
+
+def level_of(assets: Decimal, debts: Decimal) -> Decimal:
+    """The margin level of so much against so much."""
+    return min(assets / debts, NO_DEBT) if debts else NO_DEBT
 
 
 def margin_account(account: SpotAccount) -> MarginAccount:

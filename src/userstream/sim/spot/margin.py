@@ -6,13 +6,13 @@ import copy
 from collections.abc import Mapping
 from decimal import Decimal
 
-from userstream.sim.books import Millis, Refused
+from userstream.sim.books import Debt, Millis, Refused
 from userstream.sim.instruments import is_amount
 from userstream.sim.ledger import money
 from userstream.sim.reading import Reading
 from userstream.sim.spot.books import SpotOrder
 from userstream.sim.spot.lending import Lending, margin_account
-from userstream.sim.spot.loans import Debt, LoanLine, MarginAccount
+from userstream.sim.spot.loans import LoanLine, MarginAccount
 from userstream.sim.spot.records import SpotRecords
 from userstream.sim.spot.trading import SpotTrading
 from userstream.sim.spot.world import SpotAccount, SpotWorld
