@@ -70,7 +70,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
 class Round:
     """One reading of the books. `full` reads history and moves the watermark; otherwise it only compares registers. `lost_since`: where
     ours ends, if the venue's history no longer reaches back to there (else 0). `refused`: what the venue would not answer. `deeper`:
-    symbols whose fills are read from farther back, because one of them is missing."""
+    symbols whose fills are read from farther back, because one of them is missing. `unexplained`: wallets that do not follow from fills."""
 
     def __init__(
         self,
@@ -93,6 +93,7 @@ class Round:
         self.started, self.since, self.lost_since, self.asked_time = started, since, lost_since, asked_time
         self.weight = 0
         self.refused: list[Question] = []
+        self.unexplained: tuple[str, ...] = ()
         self.created: dict[tuple[Symbol, OrderId], Millis] = {}
         self._asked: set[Question] = set()
         self._open: set[Question] = set()
@@ -112,9 +113,7 @@ class Round:
         self._want(AskBalances())
         if traits.positions:
             self._want(AskPositions())
-        if traits.by_symbol:
-            self._holdings.begin()
-        else:
+        if not traits.by_symbol:
             self._want(AskOrders(since=self.since, until=self.started))
         if settings and traits.settings:
             self._want(AskSettings())
@@ -201,7 +200,7 @@ class Round:
         for symbol in self._holdings.candidates(self.since, self._histories):
             self._want_fills(symbol)
         if not self._open:
-            self._holdings.settle()
+            self.unexplained = self._holdings.end_reading()
 
     def _follow_order(self, account: Account, event: OrderChanged) -> None:
         if event.created_time and not event.conditional:
