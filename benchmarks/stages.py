@@ -21,6 +21,7 @@ from userstream.domain.fold import apply
 from userstream.entry.bootstrap import AccountSettings, credentials_of, place_of, policy_of
 from userstream.kernel.ids import AccountId, Millis
 from userstream.ports import Record
+from userstream.runtime.keeper import Keeper
 from userstream.runtime.listeners import Listeners
 from userstream.venues import find_venue
 from userstream.wire.machine import Machine
@@ -121,7 +122,8 @@ async def _call_back(records: list[Record], store: SqliteStore, figures: Figures
         if handled == wanted:
             done.set_result(None)
 
-    listeners = Listeners(ACCOUNT, store, SystemClock(), lambda: 0)
+    clock = SystemClock()
+    listeners = Listeners(ACCOUNT, Keeper(ACCOUNT, store, clock), clock, lambda: 0)
     listeners.attach(handle, None)
     begun = time.perf_counter()
     for record in records:

@@ -95,7 +95,8 @@ def place(spec: VenueSpec, **fields: object) -> AccountPlace:
 
 def call_answer(call: Call) -> HttpResponse:
     """A good answer to whatever a session first calls for: a key, or a token with its address."""
-    return HttpResponse(status=200, body=json.dumps({"listenKey": CANARIES[-1]}).encode())
+    token = {"token": CANARIES[-1], "expirationTime": RECEIVED + DAY_MS}
+    return HttpResponse(status=200, body=json.dumps({"listenKey": CANARIES[-1], **token}).encode())
 
 
 def frame_answer(request: Send) -> bytes:
@@ -282,7 +283,7 @@ def can_be_asked(traits: Traits, question: Question) -> bool:
         case AskMovements():
             return traits.movements
         case AskSymbols():
-            return traits.by_symbol
+            return traits.by_symbol and not traits.movements
         case AskOrders(symbol=symbol):
             return traits.by_symbol is (symbol is not None)
         case AskOpenOrders(conditional=True) | AskOrder(conditional=True):

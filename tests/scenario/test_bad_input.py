@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import sqlite3
 from collections.abc import AsyncIterator
@@ -147,11 +148,18 @@ async def test_a_program_is_told_before_anything_is_opened_and_the_file_stays(tm
 
 
 async def test_places_where_no_store_can_be(tmp_path: Path) -> None:
-    for path in (tmp_path / "no" / "folder.db", tmp_path):
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    for path in (tmp_path / "no" / "folder.db", folder, f"{folder}/", folder / "nul\0", folder / ("long" * 100)):
         with pytest.raises(StoreError, match=tmp_path.name) as caught:
             async with userstream.Fleet(store=path):
                 pass
         assert "\n" not in str(caught.value)
+    with pytest.raises(StoreError, match="is a folder"):
+        async with userstream.connect("binance-usdm", api_key="canary", store=""):
+            pass
+    assert os.listdir(tmp_path) == ["folder"]
+    assert os.listdir(folder) == []
 
 
 async def test_one_process_writes_a_store(tmp_path: Path) -> None:

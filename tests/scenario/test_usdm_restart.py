@@ -9,11 +9,13 @@ import sys
 from decimal import Decimal
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from tests.support.desk import NAME, QUICK, SHORT_PINGS, VENUE, WIDE, open_desk
 from userstream.adapters.sqlite import open_reader
 from userstream.entry.comparison import Comparison, compare_account
+from userstream.sim.exchange import contracts_of
 from userstream.sim.server import PaperExchangeServer
 from userstream.sim.settings import AccountSpec, SimulatorSettings
 from userstream.sim.venue import Call
@@ -26,8 +28,18 @@ def make_server(**simulator: object) -> PaperExchangeServer:
     return PaperExchangeServer(SimulatorSettings(accounts=(spec,), limits=WIDE, **simulator))  # type: ignore[arg-type]
 
 
-def act(server: PaperExchangeServer, action: str) -> None:
-    assert server.control.answer(Call(method="POST", path=f"/control/{action}", body=b"{}")).status == 200
+def act(server: PaperExchangeServer, action: str, **fields: str) -> None:
+    answer = server.control.answer(Call(method="POST", path=f"/control/{action}", body=msgspec.json.encode(fields)))
+    assert answer.status == 200, answer.body
+
+
+def move_market(server: PaperExchangeServer) -> None:
+    """Every price goes up and comes back, by more than the walk does in a minute."""
+    exchange = contracts_of(server.house.hall_of(NAME).room.exchange)
+    for symbol, instrument in exchange.instruments.items():
+        price, step = exchange.last_price(symbol), instrument.tick_size
+        for factor in (Decimal("1.01"), Decimal("0.99"), Decimal(1)):
+            act(server, "move_price", symbol=symbol, price=str(price * factor // step * step))
 
 
 async def stored(path: Path, table: str) -> list[dict[str, object]]:
@@ -50,15 +62,18 @@ async def differences(server: PaperExchangeServer, path: Path) -> Comparison:
 
 
 async def settle(server: PaperExchangeServer, path: Path) -> None:
-    """A last, undisturbed run; then the store must equal the books."""
+    """A last, undisturbed run; then the store must equal the books, wherever the market goes while nobody looks."""
     async with open_desk(server=server, store=path) as desk:
         desk.act("pause_trading")
+        for symbol in contracts_of(server.house.hall_of(NAME).room.exchange).instruments:
+            desk.act("cancel", account=NAME, symbol=symbol)
         await desk.until(lambda: desk.account.health.is_healthy, "a healthy account")
         await desk.application.clock.sleep(400)
         await desk.application.journal.flush()
         assert desk.application.pump is not None
         await desk.application.pump.drain()
         await desk.until(lambda: desk.account.health.is_healthy, "a healthy account")
+    move_market(server)
     comparison = await differences(server, path)
     assert comparison.is_equal, comparison
 

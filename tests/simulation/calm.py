@@ -15,11 +15,9 @@ from tests.simulation.ground import Truth
 from tests.simulation.watch import check
 from tests.simulation.world import World
 from userstream.kernel.amount import ZERO
-from userstream.kernel.ids import Millis
 from userstream.sim import actions as act
 from userstream.sim.faults import ActiveSilence
 from userstream.sim.lanes import Lane
-from userstream.sim.venue import Frame
 
 EVERY: Final = 16
 """Every so many seeds have a calm."""
@@ -34,7 +32,7 @@ FIND_FORM_MS: Final = 45_000
 OLD_AFTER_MS: Final = 15_000
 OLD_FRAMES: Final = 60
 OLD: Final = re.compile(rb'"e":"(?:ORDER_TRADE_UPDATE|TRADE_LITE|ACCOUNT_UPDATE)"')
-LOOK_MS: Final = 20
+NAMES_EVENTS: Final = "&events="
 MOST_LOOKS: Final = 15
 
 Calm: TypeAlias = Callable[[World], None]
@@ -55,10 +53,10 @@ def stay_calm(world: World, seed: int, *, untouched: bool) -> None:
 
 
 def _settle(world: World) -> None:
-    """Waits until no socket is coming or going."""
+    """Waits until no socket is coming, going or dead, and no process stands still: what the storm began may not end within the calm."""
     _expect(world, None, may_blink=True)
     for _ in range(MOST_LOOKS):
-        if all(line.opened is not None for client in world.clients.values() for line in client.machine.feed.lines.values()):
+        if all(client.is_settled for client in world.clients.values()):
             return
         _pass(world, AT_ONCE_MS)
 
@@ -124,13 +122,13 @@ def _miss_orders(world: World) -> None:
 def _bear_a_deaf_form(world: World) -> None:
     """Sockets whose address names events connect and stay silent, for good: another way of subscribing must be found."""
     _expect(world, None, may_blink=True)
-    end = world.now_plus(FIND_FORM_MS + 5_000)
-    _keep_deaf(world, end)
+    world.exchange.on_dial = _be_deaf_to_names
     world.exchange.perform(act.Cut())
     _trade(world, range(200, FIND_FORM_MS + 3_000, 600))
     _pass(world, FIND_FORM_MS)
     _expect(world, AT_ONCE_MS)
     _pass(world, 4_000)
+    world.exchange.on_dial = None
 
 
 def _lose_a_key(world: World) -> None:
@@ -174,19 +172,10 @@ def _rest(world: World) -> None:
     _pass(world, 34_000)
 
 
-def _keep_deaf(world: World, end: Millis) -> None:
-    for account in world.clients:
-        silence = act.Silence(account=account, deaf=True, lose=True)
-        for lane in world.exchange.hall.hub.lanes(account):
-            if not _takes(lane, account):
-                lane.silence(ActiveSilence(silence=silence, until=None))
-    if world.scheduler.now < end:
-        world.scheduler.after(LOOK_MS, partial(_keep_deaf, world, end))
-
-
-def _takes(lane: Lane, account: str) -> bool:
-    """Whether the socket is there for any event whatever, as those are that named none."""
-    return bool(lane.session.wrap(Frame(account=account, event="of any name", body=b"{}")))
+def _be_deaf_to_names(lane: Lane, url: str) -> None:
+    """From its first moment: one that told something once is no deaf form."""
+    if NAMES_EVENTS in url:
+        lane.silence(ActiveSilence(silence=act.Silence(deaf=True, lose=True), until=None))
 
 
 CALMS: Final[tuple[Calm, ...]] = (

@@ -6,6 +6,7 @@ what arrives meanwhile is handled afterwards, in order.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from typing import Final
 
@@ -16,6 +17,7 @@ from tests.simulation.scheduler import Scheduler
 from tests.simulation.watch import Watch, check
 from userstream.domain.events import Event
 from userstream.domain.fold import checkpoint_of
+from userstream.domain.words import StreamState
 from userstream.kernel.errors import UserStreamError
 from userstream.kernel.ids import Millis
 from userstream.ports import Record
@@ -64,12 +66,14 @@ class Client:
         self.watch = watch
         self.disk = Disk()
         self.sockets: dict[int, Socket] = {}
-        self.wall_error_ms = 0
+        self.last_opened = Millis(0)
+        self.wall_error_ms = self._former_error_ms = 0
         self.sync_ms = SYNC_MS
         self.stalled_until = Millis(0)
         self.error: UserStreamError | None = None
         self.is_running = False
         self._life = 0
+        self._missed: deque[Callable[[], None]] = deque()
         self._unsynced: list[Record] = []
         self._armed = Millis(0)
         self._next_checkpoint = Millis(0)
@@ -97,7 +101,11 @@ class Client:
         self.is_running = True
         self.machine = self._make_machine()
         self._restore()
-        self.watch.restarted(self.machine, [event for record in self.disk.records for event in record.events])
+        durable = [event for record in self.disk.records for event in record.events]
+        last_written = self.disk.records[-1].received_time if durable else self._wall
+        set_back = self.wall_error_ms < self._former_error_ms or self._wall < last_written
+        self.watch.restarted(self.machine, durable, set_back=set_back)
+        self._former_error_ms = self.wall_error_ms
         self._next_checkpoint = Millis(self._now + CHECKPOINT_MS)
         self._publish(0, b"", self.machine.start(self._now, self._wall))
 
@@ -107,6 +115,7 @@ class Client:
         self.is_running = False
         self._unsynced.clear()
         self.stalled_until = Millis(0)
+        self._missed.clear()
         for socket in list(self.sockets.values()):
             socket.link.is_broken = True
             self._exchange.hang_up(socket.lane)
@@ -242,6 +251,7 @@ class Client:
             return
         link = Link(self._network, self, connection)
         self.sockets[connection] = Socket(lane, link)
+        self.last_opened = self._now
         self._exchange.connect(lane, link)
         self._publish(connection, b"", self.machine.connected(connection, self._now, self._wall))
 
@@ -328,10 +338,19 @@ class Client:
         return act
 
     def _when_awake(self, action: Callable[[], None]) -> None:
-        if self._now < self.stalled_until:
-            self._scheduler.at(self.stalled_until, self._alive(action))
-        else:
+        if self._now >= self.stalled_until and not self._missed:
             action()
+            return
+        self._missed.append(action)
+        if len(self._missed) == 1:
+            self._scheduler.at(self.stalled_until, self._wake)
+
+    def _wake(self) -> None:
+        """What came during a stall, in order; another stall may have begun."""
+        while self._missed and self._now >= self.stalled_until:
+            self._missed.popleft()()
+        if self._missed:
+            self._scheduler.at(self.stalled_until, self._wake)
 
     def hold_at_rest(self) -> None:
         """Raises Violation unless all is known, proven and on disk."""
@@ -341,6 +360,13 @@ class Client:
         self.watch.hold_at_rest(self.machine, [event for record in self.disk.records for event in record.events])
 
     @property
+    def is_settled(self) -> bool:
+        """Whether it is live and awake, and every socket it has is open and alive."""
+        lines = self.machine.feed.lines.values()
+        alive = all(line.opened is not None for line in lines) and not any(socket.link.is_dead for socket in self.sockets.values())
+        return alive and self.machine.account.state is StreamState.LIVE and self._now >= self.stalled_until
+
+    @property
     def can_deliver(self) -> bool:
         """Whether any of its sockets is more than a black hole."""
-        return any(not (socket.link.is_black_hole or socket.link.is_broken) for socket in self.sockets.values())
+        return any(not socket.link.is_dead for socket in self.sockets.values())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from tests.simulation.ground import Ground
@@ -26,11 +26,12 @@ NO_ANSWER: Final = HttpResponse(status=0, body=b"no answer came")
 
 
 class Exchange(Ground):
-    """One venue with accounts. Clients dial and call; faults are the paper exchange's own actions."""
+    """One venue with accounts. Clients dial and call; faults are the paper exchange's own actions, and what `on_dial` does to a socket."""
 
     def __init__(self, scheduler: Scheduler, network: Network, venue: str, accounts: Sequence[str], *, seed: int) -> None:
         self._scheduler, self._network = scheduler, network
         self._links: dict[Lane, Link] = {}
+        self.on_dial: Callable[[Lane, str], None] | None = None
         settings = SimulatorSettings(
             venues=(venue,),
             accounts=tuple(AccountSpec(account=account, venue=venue, trades=False) for account in accounts),
@@ -73,7 +74,12 @@ class Exchange(Ground):
         """A socket is opened; None where the venue refuses."""
         path, _, query = url.removeprefix(WS_URL).partition("?")
         session = self.hall.dialect.open_socket(path, query, "127.0.0.1", self.now())
-        return None if session is None else self.hall.hub.open(session, self.now())
+        if session is None:
+            return None
+        lane = self.hall.hub.open(session, self.now())
+        if self.on_dial is not None:
+            self.on_dial(lane, url)
+        return lane
 
     def connect(self, lane: Lane, link: Link) -> None:
         """From now on the socket's frames travel over this link."""

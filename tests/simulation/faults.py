@@ -246,6 +246,16 @@ def _stall(world: World, account: str, chance: Random) -> bool:
     return client.is_running
 
 
+def _cut_within_a_stall(world: World, account: str, chance: Random) -> bool:
+    """The sockets end while nobody reads them, and take with them what came last; what came before is heard seconds afterwards."""
+    client = world.clients[account]
+    client.stalled_until = max(client.stalled_until, world.now_plus(chance.randrange(2_000, 5_000)))
+    for delay_ms in (1, 150, 200):
+        world.scheduler.after(delay_ms, partial(world.exchange.trade, account))
+    world.scheduler.after(200, partial(_cut, world, account))
+    return client.is_running
+
+
 def _stall_while_starting(world: World, account: str, chance: Random) -> bool:
     """The first answers wait for long, that about the clock among them."""
     client = world.clients[account]
@@ -339,6 +349,7 @@ FAULTS: Final[Mapping[str, Fault]] = MappingProxyType(
         "wall clock jumps": _jump_wall,
         "stall": _stall,
         "stall while starting": _stall_while_starting,
+        "cut within a stall": _cut_within_a_stall,
         "kill": _kill,
         "kill twice": _kill_twice,
         "stop": _stop,

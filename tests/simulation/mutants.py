@@ -6,6 +6,7 @@ second, the mutant takes both out: its name names both.
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Final
 
 import msgspec
@@ -19,12 +20,22 @@ class Edit(msgspec.Struct, frozen=True):
     new: str
 
 
+class Layer(StrEnum):
+    """Who hunts a mutant: the seeds of the pure layer, those of the shell's, or tests that are named."""
+
+    PURE = "seeds"
+    SHELL = "shell seeds"
+    TESTS = "tests"
+
+
 class Mutant(msgspec.Struct, frozen=True, kw_only=True):
-    """The source without a safeguard."""
+    """The source without a safeguard. `tests`: those that must fail, as pytest names them."""
 
     name: str
     safeguard: str
     edits: tuple[Edit, ...]
+    layer: Layer = Layer.PURE
+    tests: tuple[str, ...] = ()
 
 
 def _mutant(name: str, safeguard: str, *edits: tuple[str, str, str]) -> Mutant:
@@ -37,6 +48,7 @@ REGISTERS: Final = "domain/registers.py"
 ACCOUNT: Final = "domain/account.py"
 MACHINE: Final = "wire/machine.py"
 BOOKS: Final = "wire/books.py"
+AGENDA: Final = "wire/agenda.py"
 PROOF: Final = "wire/proof.py"
 RECOVERY: Final = "wire/recovery.py"
 FEED: Final = "wire/feed.py"
@@ -171,7 +183,7 @@ OF_BOOKS: Final = (
         "no history audit",
         "history is read in full from time to time",
         (
-            BOOKS,
+            AGENDA,
             "            self._next_history = Millis(int(now + self._policy.history_ms * spread))",
             "            self._next_history = NEVER",
         ),
@@ -179,9 +191,9 @@ OF_BOOKS: Final = (
     _mutant(
         "no audit of any kind",
         "the books are read without a cause from time to time",
-        (BOOKS, "        self._next_audit = Millis(int(now + self._policy.audit_ms * spread))", "        self._next_audit = NEVER"),
+        (AGENDA, "        self._next_audit = Millis(int(now + self._policy.audit_ms * spread))", "        self._next_audit = NEVER"),
         (
-            BOOKS,
+            AGENDA,
             "            self._next_history = Millis(int(now + self._policy.history_ms * spread))",
             "            self._next_history = NEVER",
         ),
@@ -189,9 +201,9 @@ OF_BOOKS: Final = (
     _mutant(
         "an audit's finding is not followed, history is not audited",
         "a difference an audit finds leads to a full reading",
-        (BOOKS, '            self._again = "the audit found a difference"\n', "            pass\n"),
+        (BOOKS, '            self.read_again("the audit found a difference")\n', "            pass\n"),
         (
-            BOOKS,
+            AGENDA,
             "            self._next_history = Millis(int(now + self._policy.history_ms * spread))",
             "            self._next_history = NEVER",
         ),
@@ -378,7 +390,20 @@ OF_RESTARTS_AND_GAPS: Final = (
     _mutant(
         "a restart goes on numbering at once",
         "sequences that a crash took are not given to other events",
-        (MACHINE, "            self.sequence = last_sequence + RESTART_LEAP", "            self.sequence = last_sequence"),
+        (
+            MACHINE,
+            "            self.sequence = last_sequence + RESTART_LEAP + passed_ms * SEQUENCES_OF_A_MILLISECOND",
+            "            self.sequence = last_sequence",
+        ),
+    ),
+    _mutant(
+        "a run that committed nothing is followed at its own places",
+        "sequences that readers saw of a run which left nothing on disk are not given to other events",
+        (
+            MACHINE,
+            "            self.sequence = last_sequence + RESTART_LEAP + passed_ms * SEQUENCES_OF_A_MILLISECOND",
+            "            self.sequence = last_sequence + RESTART_LEAP",
+        ),
     ),
     _mutant(
         "unreadable bytes are no gap",
@@ -388,16 +413,26 @@ OF_RESTARTS_AND_GAPS: Final = (
     _mutant(
         "darkness is no gap",
         "while no socket delivers events may be missing",
-        (MACHINE, "            self._tell(self._gap(self._last_sure(self.feed.last_heard), self.feed.reason))\n", "            pass\n"),
+        (MACHINE, "            self._tell(self._gap(self._last_sure(now), self.feed.reason))\n", "            pass\n"),
     ),
     _mutant(
         "a gap begins when it is seen",
         "a gap begins where the last sure word was, not where darkness was noticed",
         (
             MACHINE,
-            "        return max(self.account.proven_until, Millis(self.clock.at(heard) - self._policy.books.lag_ms))",
-            "        return self.clock.at(heard)",
+            "        return max(self.account.proven_until, Millis(self.clock.at(told) - self._policy.books.lag_ms))",
+            "        return self.clock.at(told)",
         ),
+    ),
+    _mutant(
+        "what is heard vouches for the moment of hearing",
+        "after a stall of the process a sign of life may be old",
+        (FEED, "        return self.assurance.until(self.lines.values(), now)", "        return self.last_heard"),
+    ),
+    _mutant(
+        "a listen key that died in silence is not missed",
+        "a gap reaches back to the last proof when the next socket has another listen key",
+        (MACHINE, "        if lit and not self._was_lit and (alive :=", "        if False and (alive :="),
     ),
     _mutant(
         "what was proven stays proven in the dark",

@@ -60,6 +60,11 @@ class Link:
         self.is_broken = False
         self._last_arrival = Millis(0)
 
+    @property
+    def is_dead(self) -> bool:
+        """Whether nothing arrives any more, told or not."""
+        return self.is_black_hole or self.is_broken
+
     def send(self, parcel: Parcel) -> None:
         if self.is_black_hole:
             return

@@ -14,7 +14,6 @@ from tests.simulation.faults import FAULTS
 from tests.simulation.plan import Plan, Profile, plan_of
 from tests.simulation.run import run
 from tests.simulation.shrink import read_regressions, shrink
-from userstream.venues import REGISTRY
 
 SEEDS = 2_000
 CONTRACTS = {"conditional orders", "liquidation", "deleveraging", "funding", "leverage changed", "hedge mode"}
@@ -23,7 +22,11 @@ NOT_THERE = {"binance-spot": CONTRACTS | KEYS}
 """What cannot be done to a venue that has neither contracts nor listen keys."""
 
 ROOT = Path(__file__).parents[2]
-venues = pytest.mark.parametrize("venue", sorted(REGISTRY))
+JUDGED = ("binance-spot", "binance-usdm")
+"""The judge knows their ways: that only changed legs are told, and that past orders are told for all symbols at once, or that wallets
+tell of other symbols."""
+
+venues = pytest.mark.parametrize("venue", JUDGED)
 
 
 @pytest.mark.timeout(300)

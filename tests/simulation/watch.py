@@ -55,9 +55,6 @@ AGE_WITHIN_MS: Final = 33_000
 DIALS_IN_A_LOOK: Final = 25
 """How many sockets may be tried between two looks."""
 
-STALL_MS: Final = 1_100
-"""Without a look for so long, a process stood still."""
-
 FillName: TypeAlias = tuple[str, str, str]
 Told: TypeAlias = dict[FillName, tuple[object, ...]]
 
@@ -82,6 +79,9 @@ class Links(Protocol):
     @property
     def can_deliver(self) -> bool: ...
 
+    @property
+    def last_opened(self) -> Millis: ...
+
 
 def check(name: str, holds: bool, text: str) -> None:
     if not holds:
@@ -97,11 +97,13 @@ def name_of(fill: Filled | FillCompleted) -> FillName:
 
 
 class Watch:
-    """Watches one account. `lateness_ms`: of every fill, from its execution until it was told the first time."""
+    """Watches one account. `lateness_ms`: of every fill, from its execution until it was told the first time. `answers_are_whole`: no fault
+    garbles what REST says."""
 
     def __init__(self, account: str, exchange: Ground, *, spared: bool, by_symbol: bool = False) -> None:
         self.account, self._exchange, self._spared, self._by_symbol = account, exchange, spared, by_symbol
         self.lateness_ms: list[int] = []
+        self.answers_are_whole = False
         self._told: dict[FillName, Filled] = {}
         self._orders: dict[OrderKey, OrderChanged] = {}
         self._missing: dict[FillName, TrueFill] = {}
@@ -120,25 +122,26 @@ class Watch:
         self._amounts: dict[PositionKey, list[tuple[Millis, Decimal]]] = {}
         self._places: dict[PositionKey, tuple[Millis, int]] = {}
         self._keyless_since: Millis | None = None
-        self._looked = Millis(0)
+        self._before_gap: list[TrueFill] = []
         self._dials = 0
         self._calm_ms: int | None = None
         self._may_blink = True
 
     # --- the life of the process ---
 
-    def restarted(self, machine: Machine, durable: Iterable[Event]) -> None:
-        """A process comes up: only what the disk holds was told."""
+    def restarted(self, machine: Machine, durable: Iterable[Event], *, set_back: bool = False) -> None:
+        """A process comes up: only what the disk holds was told. `set_back`: its wall clock is behind that of the runs before."""
         self._running_since = self._exchange.steady_now()
         self._began = self._began if self._began is not None else Millis(self._exchange.now())
         self._told, self._orders, self._mismatches = {}, {}, set()
         self._sequence, self._proven, self._gap_since = 0, machine.account.proven_until, None
         for event in durable:
             self._take(event)
-        if self._sequence == self._resumed_at:
-            self._highest = self._sequence  # the run between left nothing on disk, not even that it began
+        if self._sequence == self._resumed_at and (set_back or not self._sequence):
+            self._highest = self._sequence  # the run between left nothing on disk, not even that it began, and no clock tells of it
         self._resumed_at, self._resumes = self._sequence, self._sequence > 0
         self._places.clear()
+        self._before_gap.clear()
         check("I10", set(machine.account.mismatches) == self._mismatches, "what is open does not survive a restart")
         self._learn_truth()
         self._missing = {name: true for name, true in self._true.items() if name not in self._told}
@@ -181,11 +184,12 @@ class Watch:
                 self._prove(machine)
             case PositionSet():
                 self._place(event)
+            case Unrecognized(source=Source.SNAPSHOT):
+                check("answers", not self.answers_are_whole, f"{event.name} was read, though it cannot be: {event.sample!r}")
             case Unrecognized(name="bytes"):
                 check("gap", machine.account.gap_since is not None, "bytes nobody could read, and no gap")
             case GapOpened() if event.reason != "restart":
-                if not machine.feed.is_lit:
-                    self._hold_beginning(event, now)
+                self._note_beginning(event, machine)
                 check("calm", self._may_blink, f"a gap without a cause: {event.reason}")
             case StreamChanged() if event.state is not StreamState.LIVE:
                 check("calm", self._may_blink, f"{event.state} without a cause: {event.reason}")
@@ -208,16 +212,15 @@ class Watch:
             case Mismatch():
                 self._disagree(event)
 
-    def _hold_beginning(self, gap: GapOpened, now: Millis) -> None:
-        """What ended sockets took with them lies within the gap. Of what the venue itself kept back a client knows nothing, and after a
-        stall it cannot tell when a frame arrived.
-        """
+    def _note_beginning(self, gap: GapOpened, machine: Machine) -> None:
+        """What ended sockets took with them must lie within the gap when it is repaired: that their key had died is known only when the
+        next one opens. Of what the venue itself kept back a client knows nothing."""
         lost = self._exchange.house.faults.counters
-        stalled = now - self._looked > STALL_MS
-        if lost.omitted or lost.dropped or lost.withheld or stalled or self._keyless_since is not None:
+        if lost.omitted or lost.dropped or lost.withheld:
             return
-        before = [true.name for true in self._missing.values() if (self._began or 0) <= true.fill.time < gap.since]
-        check("gap", not before, f"since {gap.since}, but {before} are unknown")
+        if not machine.feed.is_lit:
+            self._before_gap = [true for true in self._missing.values() if (self._began or 0) <= true.fill.time]
+        self._before_gap = [true for true in self._before_gap if true.fill.time < gap.since]
 
     def _time(self, name: FillName, now: Millis) -> None:
         true = self._true.get(name)
@@ -263,6 +266,7 @@ class Watch:
 
     def _repaired(self, event: GapRepaired) -> None:
         check("gap", event.since == self._gap_since, f"repaired {event.since}, open was {self._gap_since}")
+        check("gap", not self._before_gap, f"since {event.since}, but {[true.name for true in self._before_gap]} were unknown")
         self._gap_since = None
         if self._running_since is not None:
             self._nothing_missing("I1 repaired", event.since, event.until)
@@ -279,6 +283,8 @@ class Watch:
         proven = machine.account.proven_until
         check("proof", proven >= self._proven, f"the proof goes back from {self._proven} to {proven}")
         self._proven = proven
+        if not machine.feed.is_lit:
+            self._before_gap = [true for true in self._before_gap if true.fill.time >= proven]
         if proven and self._began is not None:
             self._nothing_missing("I1 proven", self._began, proven)
 
@@ -292,7 +298,6 @@ class Watch:
         """Is anything overdue?"""
         if self._running_since is None:
             return
-        self._looked = now
         self._learn_truth()
         for true in self._missing.values():
             since = max(true.happened, self._running_since, self._exchange.last_trouble)
@@ -303,8 +308,8 @@ class Watch:
             self._dark_since = None
         elif self._dark_since is None:
             self._dark_since = now
-        elif now - self._dark_since > DARK_TOLD_WITHIN_MS:
-            check("I6", machine.account.state is not StreamState.LIVE, f"live in the dark since {self._dark_since}")
+        elif now - (since := max(self._dark_since, links.last_opened)) > DARK_TOLD_WITHIN_MS:  # one may live and die between two looks
+            check("I6", machine.account.state is not StreamState.LIVE, f"live in the dark since {since}")
 
     def _look_at_sockets(self, machine: Machine, links: Links, now: Millis) -> None:
         if machine.account.state in (StreamState.STALE, StreamState.POLLING):

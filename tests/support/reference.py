@@ -44,16 +44,6 @@ HELD: Final[tuple[type, ...]] = (
 SETTINGS: Final = ("RecoverySettings", "StreamSettings")
 BAR: Final = r"\|"
 NAMES: Final = r"[a-z_]+(?:, [a-z_]+)*"
-UNTOLD: Final[Mapping[str, str]] = {
-    "Fleet.application": "What the fleet is made of; raises UserStreamError outside its block.",
-    "Order.remaining_quantity": "What is not filled yet: `quantity` minus `filled_quantity`.",
-    "Order.is_open": "Whether the order may still fill.",
-    "Certificate.holes": "The intervals that are KNOWN_GAP or UNKNOWN.",
-    "Interval.is_hole": "Whether a fill may be missing in it.",
-    "BoundedCache.discard": "Forgets the key, if it is there.",
-    "BoundedCache.get": "The value of the key, or the default.",
-}
-"""Members whose source says nothing; each goes from here once it does."""
 SHOWN_OPERATORS: Final = ("__getitem__", "__contains__", "__len__", "__iter__", "__call__")
 
 
@@ -101,10 +91,7 @@ def _tells_fields(kind: type) -> bool:
 
 
 def members_table(kind: type) -> str:
-    rows = [
-        (f"`{_shown_member(kind, name, member)}`", prose(_function_of(member)) or UNTOLD[f"{kind.__name__}.{name}"])
-        for name, member in members_of(kind)
-    ]
+    rows = [(f"`{_shown_member(kind, name, member)}`", prose(_function_of(member))) for name, member in members_of(kind)]
     return table(("member", "what it promises"), rows) if rows else ""
 
 

@@ -15,6 +15,7 @@ import structlog
 from userstream.adapters import sqlite_rows
 from userstream.adapters.file_lock import FileLock
 from userstream.adapters.sqlite_commits import Commits, SqliteSettings
+from userstream.adapters.sqlite_file import check_place
 from userstream.adapters.sqlite_reader import SqliteReader
 from userstream.adapters.sqlite_retention import ANY_AGE, find_removable, remove_rows, used_bytes
 from userstream.adapters.sqlite_tables import TableBatch, prepare_batch, split_records, write_batch
@@ -68,6 +69,7 @@ class SqliteStore:
         Raises StoreError, in one line for people: another process writes it, it is another program's file, no database, from a newer
         version, or cannot be made or read.
         """
+        check_place(path)
         store = cls(path, clock, settings, on_trouble)
         await store._begin()
         return store
@@ -79,8 +81,6 @@ class SqliteStore:
         await self.close()
 
     async def _begin(self) -> None:
-        if not self._path.parent.is_dir():
-            raise StoreError(f"the folder {self._path.parent} does not exist: create it, or choose another path")
         self._lock.take()
         try:
             await self._commits.open()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import stat
 from collections.abc import Sequence
 from enum import Enum
 from pathlib import Path
@@ -46,6 +47,14 @@ _REMEDIES: Final = {
     sqlite3.SQLITE_INTERRUPT: Remedy.RETRY,
 }
 
+ADVICE: Final = {
+    sqlite3.SQLITE_FULL: "make room on its disk",
+    sqlite3.SQLITE_IOERR: "check the disk and the limit of file sizes (ulimit -f)",
+    sqlite3.SQLITE_CORRUPT: "move it away; a new store reads what the venue still has",
+    sqlite3.SQLITE_READONLY: "make the file and its folder writable",
+}
+"""What a person can do."""
+
 
 def remedy_of(error: Exception) -> Remedy:
     """NONE for what trying again cannot heal: a damaged file, a broken rule of the tables, a value that does not fit."""
@@ -54,8 +63,10 @@ def remedy_of(error: Exception) -> Remedy:
 
 
 def store_error(error: Exception, path: Path) -> StoreError:
-    """The error of the database in our words; the text of the database stays in it."""
-    return StoreError(f"{path}: {error}")
+    """The error of the database, with what a person can do about it; the text of the database stays in it."""
+    code = getattr(error, "sqlite_errorcode", None)
+    advice = ADVICE.get(code & 0xFF) if isinstance(code, int) else None
+    return StoreError(f"{path}: {error}: {advice}" if advice else f"{path}: {error}")
 
 
 def check_sqlite_version(version: tuple[int, ...] = sqlite3.sqlite_version_info) -> None:
@@ -65,13 +76,32 @@ def check_sqlite_version(version: tuple[int, ...] = sqlite3.sqlite_version_info)
         raise StoreError(f"the SQLite library of this Python is {have}; the store needs {need} or newer")
 
 
+def check_place(path: Path) -> None:
+    """Raises StoreError where no store can be, before anything is made there."""
+    if not _is_there(path) and not path.parent.is_dir():
+        raise StoreError(f"the folder {path.parent} does not exist: create it, or choose another path")
+
+
+def _is_there(path: Path) -> bool:
+    """Whether there is a file. Raises StoreError for a folder, and for what can be no file."""
+    try:
+        is_folder = stat.S_ISDIR(path.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except (OSError, ValueError) as error:
+        reason = (error.strerror or "it cannot be opened") if isinstance(error, OSError) else "no file can have this name"
+        raise StoreError(f"no store can be at {str(path)!r}: {reason}; choose another path") from None
+    if is_folder:
+        raise StoreError(f"{path} is a folder: name a file in it, such as {path / 'userstream.db'}")
+    return True
+
+
 def open_for_writing(
     path: Path, *, max_pages: int | None = None, factory: type[sqlite3.Connection] = sqlite3.Connection
 ) -> sqlite3.Connection:
     """Opens or creates the store and brings it to the newest form. Raises StoreError, in one line, for a file that is not ours."""
     check_sqlite_version()
-    if not path.parent.is_dir():
-        raise StoreError(f"the folder {path.parent} does not exist: create it, or choose another path")
+    check_place(path)
     try:
         connection = sqlite3.connect(
             path, isolation_level=None, check_same_thread=False, cached_statements=_CACHED_STATEMENTS, factory=factory
@@ -94,7 +124,7 @@ def open_for_writing(
 def open_for_reading(path: Path) -> sqlite3.Connection:
     """A connection that cannot write; works while another process writes. Raises StoreError for what is no store of this version."""
     check_sqlite_version()
-    if not path.exists():
+    if not _is_there(path):
         raise StoreError(f"there is no store at {path}")
     try:
         connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, check_same_thread=False)
@@ -113,6 +143,19 @@ def open_for_reading(path: Path) -> sqlite3.Connection:
         connection.close()
         raise StoreError(f"{path} {_WHY_NOT_NEW if version else _WHY_EMPTY}")
     return connection
+
+
+def check_pages(path: Path) -> None:
+    """Reads the whole file. Raises StoreError for damage, and as `open_for_reading`."""
+    connection = open_for_reading(path)
+    try:
+        [found] = connection.execute("PRAGMA quick_check(1)").fetchone()
+    except sqlite3.Error as error:
+        raise store_error(error, path) from None
+    finally:
+        connection.close()
+    if found != "ok":
+        raise StoreError(f"{path} is damaged ({' '.join(str(found).split())}): {ADVICE[sqlite3.SQLITE_CORRUPT]}")
 
 
 def check_identity(connection: sqlite3.Connection, path: Path) -> int:

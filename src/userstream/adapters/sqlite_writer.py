@@ -25,8 +25,10 @@ from userstream.ports import Record
 MOST_RECORDS: Final = 4_096
 MOST_BYTES: Final = 4 << 20
 STORM_RECORDS: Final = 64
-GATHER_S: Final = 0.003
-"""After a commit of so many records the thread lets more gather: each commit takes the interpreter from the event loop a few times."""
+GATHER_S_OF_A_RECORD: Final = 0.00005
+LONGEST_GATHER_S: Final = 0.015
+"""After a commit of so many records the thread lets more gather, the longer the more there were: each commit takes the interpreter from
+the event loop a few times, whatever its size."""
 
 ResultT = TypeVar("ResultT")
 
@@ -149,7 +151,7 @@ class SqliteWriter:
         self._batch, self._in_doubt = None, False
         self._post(self._owner.on_committed, batch)
         if STORM_RECORDS <= len(batch.records) < MOST_RECORDS:
-            self._hurry.wait(GATHER_S)
+            self._hurry.wait(min(len(batch.records) * GATHER_S_OF_A_RECORD, LONGEST_GATHER_S))
 
     def _take(self) -> Batch:
         records: list[Record] = []

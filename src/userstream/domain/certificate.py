@@ -51,6 +51,7 @@ class Interval(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_hole(self) -> bool:
+        """Whether a fill may be missing in it: KNOWN_GAP or UNKNOWN."""
         return self.state in HOLES
 
 
@@ -72,6 +73,7 @@ class Certificate(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def holes(self) -> tuple[Interval, ...]:
+        """The intervals in which a fill may be missing: KNOWN_GAP or UNKNOWN."""
         return tuple(interval for interval in self.intervals if interval.is_hole)
 
     @property

@@ -78,8 +78,8 @@ def _take_in(pieces: list[_Piece], event: CoverageEvent) -> list[_Piece]:
             if 0 < lost < since:
                 begun = _paint(begun, lost, since, CoverageState.KNOWN_GAP)
             return _paint(begun, min(since, proven), proven, CoverageState.PROVEN, over=CoverageState.STREAM_ONLY)
-        case StreamChanged(state=state):
-            return _follow_stream(pieces, state, event.event_time or event.received_time)
+        case _:
+            return _follow_stream(pieces, event.state, event.event_time or event.received_time)
 
 
 def _follow_stream(pieces: list[_Piece], state: StreamState, when: int) -> list[_Piece]:

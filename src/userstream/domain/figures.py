@@ -39,10 +39,12 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def remaining_quantity(self) -> Decimal:
+        """What is not filled yet: `quantity` minus `filled_quantity`."""
         return self.quantity - self.filled_quantity
 
     @property
     def is_open(self) -> bool:
+        """Whether the order may still fill, as far as anybody has told."""
         return self.status not in FINAL and not self.is_gone
 
 

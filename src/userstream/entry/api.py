@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from userstream.entry.bootstrap import AccountSettings, Application, credentials_of, start_application
+from userstream.entry.bootstrap import AccountSettings, Application, check_account, credentials_of, start_application
 from userstream.kernel.errors import ConnectionError, UserStreamError
 from userstream.kernel.settings import RecoverySettings, StreamSettings
 from userstream.runtime.live import LiveAccount
@@ -27,6 +28,7 @@ class Fleet:
 
     @property
     def application(self) -> Application:
+        """What the fleet is made of. Raises UserStreamError outside its block."""
         if self._application is None:
             raise UserStreamError("the fleet is not running: use it as `async with Fleet(...) as fleet`")
         return self._application
@@ -72,12 +74,15 @@ class Fleet:
         return self.application.metrics()
 
     def __getitem__(self, name: str) -> LiveAccount:
+        """The running account of that name. Raises KeyError when there is none."""
         return self.application.accounts[name]
 
     def __contains__(self, name: object) -> bool:
+        """Whether an account of that name is running."""
         return name in self.application.accounts
 
     def __len__(self) -> int:
+        """How many accounts are running."""
         return len(self.application.accounts)
 
     async def __aenter__(self) -> Self:
@@ -132,6 +137,7 @@ class connect:  # noqa: N801 - reads as a verb where it is used: `async with use
         self._timeout_s = timeout_s
 
     async def __aenter__(self) -> LiveAccount:
+        check_account(self._settings, os.environ)
         await self._fleet.__aenter__()
         try:
             account = await self._fleet.application.add(self._settings)

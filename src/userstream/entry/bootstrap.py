@@ -11,11 +11,11 @@ import zlib
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from userstream.entry.gates import GATES
+from userstream.entry.gates import GATES, AddressedHttp
 from userstream.kernel.errors import SettingsError, UserStreamError
 from userstream.kernel.ids import AccountId, Symbol
 from userstream.kernel.secret import Secret
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from userstream.runtime.pump import Pump
 
 PROJECTOR = "tables"
+ADDRESSES: Final = ("rest_url", "ws_url", "ws_api_url")
+"""Without the one the state cannot be proven, without the other nothing is heard."""
 
 
 class AccountSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,8 +91,8 @@ class Application:
         if settings.name in self.accounts:
             raise SettingsError(f"account {settings.name!r} is running already: names are unique, choose another")
         spec = find_venue(settings.venue)
+        check_account(settings, os.environ)
         place = place_of(settings, spec)
-        check_endpoints(settings.name, place.endpoints)
         guard_secrets(place.credentials)
         machine = Machine(spec, place, policy_of(settings, place.jitter_seed), now=self.clock.now(), wall=self.clock.wall())
         gate = GATES.take(self, spec, place.endpoints.rest_url, self.http, self.clock, self.weight_limit)
@@ -101,7 +103,7 @@ class Application:
             transport=self.transport,
             gate=gate,
             journal=self.journal,
-            http=self.http,
+            http=AddressedHttp(place.endpoints.rest_url, self.http),
             dial_limit_ms=int(settings.stream.dial_limit_s * 1000),
             call_limit_ms=int(settings.stream.call_limit_s * 1000),
         )
@@ -290,35 +292,71 @@ def place_of(settings: AccountSettings, spec: VenueSpec) -> AccountPlace:
 
 
 def endpoints_of(settings: AccountSettings, spec: VenueSpec, environment: Mapping[str, str]) -> Endpoints:
-    prefix = "USERSTREAM_" + spec.name.upper().replace("-", "_")
+    """The account's own addresses, else the environment's, else the real venue's."""
 
-    def choose(given: str | None, suffix: str, real: str) -> str:
-        return (given or environment.get(f"{prefix}_{suffix}") or real).rstrip("/")
+    def choose(name: str) -> str:
+        given: str | None = getattr(settings, name)
+        real: str = getattr(spec.real, name)
+        return (given or environment.get(variable_of(spec, name)) or real).rstrip("/")
 
-    ws_url = choose(settings.ws_url, "WS_URL", spec.real.ws_url)
-    # A venue without a socket for streams alone tells them on the other one: whoever names one place means that.
-    socket = spec.real.ws_api_url if spec.real.ws_url else ws_url or spec.real.ws_api_url
-    return Endpoints(
-        rest_url=choose(settings.rest_url, "REST_URL", spec.real.rest_url),
-        ws_url=ws_url,
-        ws_api_url=choose(settings.ws_api_url, "WS_API_URL", socket),
-    )
+    ws_url = choose("ws_url")
+    ws_api_url = choose("ws_api_url")
+    named = settings.ws_api_url or environment.get(variable_of(spec, "ws_api_url"))
+    if ws_url and not spec.real.ws_url and not named:
+        # A venue without a socket for streams alone tells them on the other one: whoever names one place means that.
+        ws_api_url = ws_url
+    return Endpoints(rest_url=choose("rest_url"), ws_url=ws_url, ws_api_url=ws_api_url)
 
 
-def check_endpoints(account: str, endpoints: Endpoints) -> None:
-    """Raises SettingsError for addresses that no socket could use: without it, they would be tried for ever."""
+def variable_of(spec: VenueSpec, address: str) -> str:
+    """The environment variable that points the venue's `address` (rest_url, ...) elsewhere."""
+    return f"USERSTREAM_{spec.name.upper().replace('-', '_')}_{address.upper()}"
+
+
+def check_account(settings: AccountSettings, environment: Mapping[str, str]) -> None:
+    """Raises SettingsError for a venue nobody knows and for addresses that cannot be, before anything is opened."""
+    spec = find_venue(settings.venue)
+    try:
+        check_addresses(settings, spec, environment)
+    except SettingsError as error:
+        raise SettingsError(f"account {settings.name!r}: {error}") from None
+
+
+def check_addresses(settings: AccountSettings, spec: VenueSpec, environment: Mapping[str, str]) -> None:
+    """Raises SettingsError for addresses that no socket could use, which would be tried for ever, and for half of them: the other half
+    would speak with the real venue. Addresses are told without their paths, which may hold secrets."""
+    endpoints = endpoints_of(settings, spec, environment)
+    given: dict[str, str] = {}
+    for name in ADDRESSES:
+        shown = _check_form(name, getattr(endpoints, name))
+        variable = variable_of(spec, name)
+        if getattr(settings, name):
+            given[name] = shown
+        elif environment.get(variable):
+            given[name] = f"{variable} gives {shown}"
+    socket = "ws_url" if spec.real.ws_url else "ws_api_url"
+    has_socket = socket in given or "ws_url" in given
+    missing = [name for name, is_given in (("rest_url", "rest_url" in given), (socket, has_socket)) if given and not is_given]
+    if missing:
+        part = next(iter(given.values()))
+        ways = " and ".join(f"{name} (or set {variable_of(spec, name)})" for name in missing)
+        raise SettingsError(f"{part} is only a part: the rest would speak with the real venue; give {ways} as well, or none")
+
+
+def _check_form(name: str, address: str) -> str:
+    """The address without its path, with its name."""
     from userstream.adapters.network import check_address
 
-    addresses = (("rest_url", endpoints.rest_url), ("ws_url", endpoints.ws_url), ("ws_api_url", endpoints.ws_api_url))
-    for name, address in addresses:
-        secure, plain = ("https", "http") if name == "rest_url" else ("wss", "ws")
-        try:
-            if address:
-                check_address(address, secure=secure, plain=plain)
-            if "?" in address:
-                raise SettingsError("a base address must not hold a query")
-        except SettingsError as error:
-            raise SettingsError(f"account {account!r}: {name}: {error}") from None
+    if not address:
+        return ""
+    secure, plain = ("https", "http") if name == "rest_url" else ("wss", "ws")
+    try:
+        place = check_address(address, secure=secure, plain=plain)
+        if "?" in address:
+            raise SettingsError("a base address must not hold a query")
+    except SettingsError as error:
+        raise SettingsError(f"{name}: {error}") from None
+    return f"{name} = '{place.scheme}://{place}'"
 
 
 def policy_of(settings: AccountSettings, seed: int) -> MachinePolicy:

@@ -238,6 +238,7 @@ class BoundedCache(Generic[Key, Value]):
                 self._kept.popitem(last=False)
 
     def discard(self, key: Key) -> None:
+        """Forgets the key, if it is there."""
         with self._lock:
             self._kept.pop(key, None)
 
@@ -248,10 +249,12 @@ class BoundedCache(Generic[Key, Value]):
     def get(self, key: Key, default: Other) -> Value | Other: ...
 
     def get(self, key: Key, default: object = None) -> object:
+        """The value of the key, or the default."""
         with self._lock:
             return self._kept.get(key, default)
 
     def __getitem__(self, key: Key) -> Value:
+        """The value of the key. Raises KeyError when it is not, or no longer, there."""
         with self._lock:
             return self._kept[key]
 

@@ -11,8 +11,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from userstream.adapters.network import check_address
-from userstream.entry.bootstrap import AccountSettings, credentials_of, endpoints_of
+from userstream.entry.bootstrap import AccountSettings, check_addresses, credentials_of, endpoints_of
 from userstream.kernel.errors import SettingsError, nearest
 from userstream.kernel.settings import RecoverySettings, StreamSettings, check
 from userstream.venues import find_venue
@@ -205,8 +204,7 @@ def _account(path: Path, account: AccountSection, common: _Common, environment: 
         stream=_merged(path, f"{place} stream", common.stream, account.stream),
     )
     try:
-        _check_addresses(settings, environment)
-        _check_both_addresses(settings, environment)
+        check_addresses(settings, find_venue(settings.venue), environment)
     except SettingsError as error:
         raise SettingsError(f"{path}: {place} {error}") from None
     return settings
@@ -214,31 +212,6 @@ def _account(path: Path, account: AccountSection, common: _Common, environment: 
 
 def _merged(path: Path, name: str, common: SectionType, own: Mapping[str, object]) -> SectionType:
     return _section(path, name, {**msgspec.structs.asdict(common), **own}, type(common)) if own else common
-
-
-def _check_both_addresses(settings: AccountSettings, environment: Mapping[str, str]) -> None:
-    """Raises SettingsError where one half of an account would speak with another venue than the other."""
-    prefix = "USERSTREAM_" + settings.venue.upper().replace("-", "_")
-    socket = "ws_url" if find_venue(settings.venue).real.ws_url else "ws_api_url"
-    address = settings.ws_url if socket == "ws_url" else settings.ws_api_url or settings.ws_url
-    for name, given, other, found in (
-        ("rest_url", settings.rest_url, socket, address),
-        (socket, address, "rest_url", settings.rest_url),
-    ):
-        if given and not found and not environment.get(f"{prefix}_{other.upper()}"):
-            raise SettingsError(f"gives {name} without {other}: one half would speak with the real venue, so give both or neither")
-
-
-def _check_addresses(settings: AccountSettings, environment: Mapping[str, str]) -> None:
-    """Raises SettingsError for a venue nobody knows, and for addresses that no socket could use."""
-    places = endpoints_of(settings, find_venue(settings.venue), environment)
-    for name, secure, plain in (("rest_url", "https", "http"), ("ws_url", "wss", "ws"), ("ws_api_url", "wss", "ws")):
-        address: str = getattr(places, name)
-        try:
-            if address:
-                check_address(address, secure=secure, plain=plain)
-        except SettingsError as error:
-            raise SettingsError(f"{name}: {error}") from None
 
 
 def _check_keys(path: Path, accounts: Sequence[AccountSettings], environment: Mapping[str, str]) -> None:

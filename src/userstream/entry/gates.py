@@ -1,32 +1,66 @@
-"""One gate for each REST address of this process: whoever asks a venue from here shares its request budget, as the venue counts it."""
+"""One gate for each request budget of this process: whoever asks a venue from here shares it, as the venue counts it.
+
+Products of a venue may share one budget behind different addresses (Binance COIN-M, 1.3), and one address may serve products with
+budgets of their own (a paper exchange).
+"""
 
 from __future__ import annotations
 
 import asyncio
+from typing import Final
 from weakref import WeakKeyDictionary
 
 from userstream.ports import Clock, HttpClient
-from userstream.runtime.gate import Gate
+from userstream.runtime.gate import Gate, host_of
 from userstream.wire.pacing import MINUTE_EDGE_MS, WeightBudget
+from userstream.wire.request import HttpRequest, HttpResponse
 from userstream.wire.venue import VenueSpec
+
+REAL: Final = "real"
+
+
+class AddressedHttp:
+    """Connections whose calls go to one address, whichever of its addresses the gate before them was made with. Closing them is left to
+    the owner of the connections."""
+
+    def __init__(self, rest_url: str, http: HttpClient) -> None:
+        self._rest_url, self._http = rest_url, http
+
+    async def send(self, base_url: str, request: HttpRequest, *, time_limit_ms: int) -> HttpResponse:
+        """As in `HttpClient`, but to the own address."""
+        return await self._http.send(self._rest_url, request, time_limit_ms=time_limit_ms)
+
+    async def close(self) -> None:
+        """Nothing: the connections are shared."""
 
 
 class GateBook:
-    """The gates in use, by address, for each event loop: a gate wakes those who wait on its own loop only."""
+    """The gates in use, by budget and place, for each event loop: a gate wakes those who wait on its own loop only."""
 
     def __init__(self) -> None:
-        self._gates: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, tuple[Gate, set[object]]]] = WeakKeyDictionary()
+        self._gates: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[str, str], tuple[Gate, set[object]]]] = WeakKeyDictionary()
 
     def take(self, user: object, spec: VenueSpec, rest_url: str, http: HttpClient, clock: Clock, weight_limit: int | None) -> Gate:
-        """The address's gate, made if nobody uses it yet; `user` uses it until `leave`. `weight_limit`: the weight a minute that this
-        process may count on (None: the venue's); of several the lowest counts. Needs a running event loop."""
+        """The gate of the product's budget at that place, made if nobody uses it yet; `user` uses it until `leave`. `weight_limit`: the
+        weight a minute that this process may count on (None: the venue's); of several the lowest counts. Needs a running event loop.
+
+        Where products share a budget, send through `AddressedHttp`: the gate knows the address of its first user only."""
         gates = self._gates.setdefault(asyncio.get_running_loop(), {})
         limit = weight_limit or spec.weight_limit_per_minute
-        if rest_url not in gates:
-            budget = WeightBudget(limit, edge_ms=MINUTE_EDGE_MS)
-            header, pause_of = spec.used_weight_header, spec.pause_of
-            gates[rest_url] = Gate(rest_url, budget, http, clock, pause_of=pause_of, used_weight_header=header), set()
-        gate, users = gates[rest_url]
+        key = budget, place = spec.budget or spec.name, _place_of(spec, rest_url)
+        if key not in gates:
+            weights = WeightBudget(limit, edge_ms=MINUTE_EDGE_MS)
+            gate = Gate(
+                rest_url,
+                weights,
+                http,
+                clock,
+                pause_of=spec.pause_of,
+                used_weight_header=spec.used_weight_header,
+                name=budget if place == REAL else f"{budget} {place}",
+            )
+            gates[key] = gate, set()
+        gate, users = gates[key]
         gate.budget.lower(limit)
         users.add(user)
         return gate
@@ -34,11 +68,16 @@ class GateBook:
     async def leave(self, user: object) -> None:
         """`user` asks nothing more. A gate that nobody uses any more ends."""
         gates = self._gates.get(asyncio.get_running_loop(), {})
-        for rest_url, (gate, users) in list(gates.items()):
+        for key, (gate, users) in list(gates.items()):
             users.discard(user)
             if not users:
-                del gates[rest_url]
+                del gates[key]
                 await gate.close()
+
+
+def _place_of(spec: VenueSpec, rest_url: str) -> str:
+    """Where venues count together: the real one has an address for each product, others are told apart by their host."""
+    return REAL if rest_url == spec.real.rest_url else host_of(rest_url)
 
 
 GATES = GateBook()

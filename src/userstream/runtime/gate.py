@@ -40,10 +40,13 @@ class Gate:
         *,
         pause_of: Callable[[HttpResponse, Millis], int],
         used_weight_header: str = "",
+        name: str = "",
     ) -> None:
-        """`pause_of`: for how long (ms) the venue wants silence after an answer, as of a venue time (ms)."""
+        """`pause_of`: for how long (ms) the venue wants silence after an answer, as of a venue time (ms). `name`: what people call the
+        budget, where the host is not enough."""
         self._base_url, self._budget, self._http, self._clock = base_url, budget, http, clock
         self._header, self._pause_of = used_weight_header, pause_of
+        self._name = name or host_of(base_url)
         self._waiting: list[Waiting] = []
         self._numbers = 0
         self._waker: asyncio.Task[None] | None = None
@@ -55,8 +58,8 @@ class Gate:
 
     @property
     def name(self) -> str:
-        """The venue's host, for people and curves."""
-        return self._base_url.rpartition("://")[2].rpartition("@")[2].partition("/")[0]
+        """The budget's name, or else the venue's host: for people and curves."""
+        return self._name
 
     @property
     def waiting(self) -> int:
@@ -152,3 +155,8 @@ class Gate:
 
     def _venue_now(self) -> Millis:
         return Millis(self._clock.now() + self._venue_ahead_ms)
+
+
+def host_of(base_url: str) -> str:
+    """The host of an address, with its port, for people: without what may be secret before it."""
+    return base_url.rpartition("://")[2].rpartition("@")[2].partition("/")[0]

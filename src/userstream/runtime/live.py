@@ -6,7 +6,7 @@ import asyncio
 import concurrent.futures
 from collections import OrderedDict, deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Iterator
-from typing import Final, Literal, TypeVar, get_args, overload
+from typing import Final, Literal, Never, TypeAlias, TypeVar, cast, get_args, overload
 
 from userstream.domain.certificate import Certificate, certify
 from userstream.domain.events import BalanceSet, Event, Fact, OrderChanged, PositionSet
@@ -21,6 +21,14 @@ from userstream.runtime.runner import AccountRunner
 from userstream.runtime.views import BalancesView, FillsView, Health, OrdersView, PositionsView
 
 Result = TypeVar("Result")
+First = TypeVar("First", bound=Fact)
+Second = TypeVar("Second", bound=Fact)
+Third = TypeVar("Third", bound=Fact)
+Kind = TypeVar("Kind")
+Answer = TypeVar("Answer", bound=Awaitable[None] | None)
+Handling: TypeAlias = Callable[[Kind], Answer]
+AnyHandler: TypeAlias = Handling[Never, Awaitable[None] | None]
+Decorator: TypeAlias = Callable[[Never], AnyHandler]
 HandlerType = TypeVar("HandlerType", bound=Handler)
 Delivery = Literal["lossless", "latest"]
 
@@ -176,18 +184,46 @@ class LiveAccount:
         return kind(self._runner.listeners, self._runner.listeners.open_reader(after, types), loop)
 
     @overload
+    def on(self, kind: type[First], /) -> Callable[[Handling[First, Answer]], Handling[First, Answer]]: ...
+
+    @overload
+    def on(self, kind: type[First], /, *, handler: Handling[First, Answer]) -> Handling[First, Answer]: ...
+
+    @overload
+    def on(
+        self, kind: type[First], other: type[Second], /
+    ) -> Callable[[Handling[First | Second, Answer]], Handling[First | Second, Answer]]: ...
+
+    @overload
+    def on(
+        self, kind: type[First], other: type[Second], /, *, handler: Handling[First | Second, Answer]
+    ) -> Handling[First | Second, Answer]: ...
+
+    @overload
+    def on(
+        self, kind: type[First], other: type[Second], third: type[Third], /
+    ) -> Callable[[Handling[First | Second | Third, Answer]], Handling[First | Second | Third, Answer]]: ...
+
+    @overload
+    def on(
+        self, kind: type[First], other: type[Second], third: type[Third], /, *, handler: Handling[First | Second | Third, Answer]
+    ) -> Handling[First | Second | Third, Answer]: ...
+
+    @overload
     def on(self, *types: type[Fact]) -> Callable[[HandlerType], HandlerType]: ...
 
     @overload
     def on(self, *types: type[Fact], handler: HandlerType) -> HandlerType: ...
 
-    def on(self, *types: type[Fact], handler: HandlerType | None = None) -> HandlerType | Callable[[HandlerType], HandlerType]:
+    def on(self, *types: type[Fact], handler: AnyHandler | None = None) -> AnyHandler | Decorator:
         """Calls a function, sync or async, for each event of these kinds (all, if none is named): as a decorator `@account.on(Filled)`.
-        Raises TypeError for what is no class of an event. A handler that raises is logged and counted (`health.handler_errors`)."""
+        Raises TypeError for what is no class of an event. A handler that raises is logged and counted (`health.handler_errors`). For type
+        checkers the handler takes the kinds that are named; from four on, and without any, it takes an `Event`."""
         _check_kinds(types)
 
-        def attach(chosen: HandlerType) -> HandlerType:
-            self._runner.listeners.attach(chosen, types or None)
+        def attach(chosen: AnyHandler) -> AnyHandler:
+            # it is called with the kinds it was checked against, and with no other
+            self._runner.listeners.attach(cast(Handler, chosen), types or None)
             return chosen
 
         return attach if handler is None else attach(handler)

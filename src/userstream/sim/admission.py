@@ -8,6 +8,7 @@ from typing import Final
 from userstream.sim.books import ZERO, Instrument, Millis, NewOrder, Order, PositionSide, Refused, Side
 from userstream.sim.engine import OPPOSITE, is_fillable, is_open, remaining, would_take
 from userstream.sim.instruments import check_client_id, check_notional, check_price, check_price_band, check_quantity, price_limit
+from userstream.sim.ledger import signed
 from userstream.sim.margin import available, bound_notional
 from userstream.sim.records import OpenNotional, is_reducing
 from userstream.sim.world import Account, World
@@ -184,12 +185,13 @@ def check_margin(world: World, account: Account, order: Order, price: Decimal, q
     """
     symbol, side = order.symbol, order.position_side
     mark = world.mark_price(symbol)
-    held = account.ledger.amount(symbol, side) * mark
+    contract = world.instruments[symbol].contract
+    held = contract.worth(mark, account.ledger.amount(symbol, side))
     before = account.records.opening_notional(symbol, side)
     after = OpenNotional(before.bids, before.asks)
-    after.add(order.side, price * quantity - worth_before)
+    after.add(order.side, contract.worth(price, quantity) - worth_before)
     more = (bound_notional(side, held, after) - bound_notional(side, held, before)) / account.ledger.terms_of(symbol).leverage
-    loss = (price - mark if order.side is Side.BUY else mark - price) * quantity
+    loss = -contract.profit(signed(order.side, quantity), price, mark)
     needed = more + max(loss, ZERO)
     if more > ZERO and needed > available(account, world.instruments[symbol].margin_asset, world):
         raise Refused("margin_insufficient", "margin is insufficient")

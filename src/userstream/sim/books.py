@@ -11,6 +11,8 @@ from typing import NewType, TypeAlias
 
 import msgspec
 
+from userstream.sim.contracts import LINEAR, Contract
+
 Millis = NewType("Millis", int)
 ZERO = Decimal(0)
 
@@ -93,6 +95,13 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True):
     maintenance_rate: Decimal = Decimal("0.004")
     max_leverage: int = 125
     start_price: Decimal
+    contract: Contract = LINEAR
+    delivery_time: Millis = Millis(0)  # 0: never, a perpetual
+
+    @property
+    def pair(self) -> str:
+        """Under which name several contracts of one price are held together."""
+        return self.base + self.quote
 
 
 class Order(msgspec.Struct, kw_only=True):
@@ -113,6 +122,7 @@ class Order(msgspec.Struct, kw_only=True):
     filled_quantity: Decimal = ZERO
     average_price: Decimal = ZERO
     filled_quote: Decimal = ZERO
+    filled_base: Decimal = ZERO  # of contracts; on spot it is the quantity
     status: OrderStatus = OrderStatus.NEW
     reduce_only: bool = False
     close_position: bool = False
@@ -372,8 +382,36 @@ class ListHappened(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     orders: tuple[ListedOrder, ...]
 
 
+class LiabilityHappened(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """A margin account borrowed, was charged interest or paid back: principal and interest of this change."""
+
+    account: str
+    time: Millis
+    asset: str
+    kind: str  # borrow, interest, repay
+    principal: Decimal
+    interest: Decimal
+
+
+class MarginLevelHappened(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """A cross margin account came into danger, or out of it. The level is assets over debts."""
+
+    account: str
+    time: Millis
+    level: Decimal
+    status: str  # normal, margin_call, force_liquidation
+
+
 Happening: TypeAlias = (
-    OrderHappened | AccountHappened | MarginCallHappened | LeverageHappened | AssetModeHappened | AlgoHappened | ListHappened
+    OrderHappened
+    | AccountHappened
+    | MarginCallHappened
+    | LeverageHappened
+    | AssetModeHappened
+    | AlgoHappened
+    | ListHappened
+    | LiabilityHappened
+    | MarginLevelHappened
 )
 
 

@@ -38,6 +38,7 @@ class ForcedClose(NamedTuple):
 LIQUIDATION: Final = ForcedClose("autoclose-", numbered=True, ends_orders=True)
 DELEVERAGING: Final = ForcedClose("adl_autoclose", numbered=False, ends_orders=False)
 SETTLEMENT: Final = ForcedClose("settlement_autoclose-", numbered=True, ends_orders=False)
+DELIVERY: Final = ForcedClose("delivery_autoclose-", numbered=True, ends_orders=False)  # of inverse contracts (Binance COIN-M, 4.2)
 
 UNMOVED_SHARE: Final = Decimal("0.0005")  # mark moves smaller than this do not make an account's margin worth a look
 
@@ -63,7 +64,7 @@ class Clearing:
 
     def _fund_leg(self, account: Account, leg: Leg, rate: Decimal) -> None:
         world = self._world
-        payment = money(-leg.amount * world.mark_price(leg.symbol) * rate)
+        payment = money(-leg.contract.worth(world.mark_price(leg.symbol), leg.amount) * rate)
         isolated = account.ledger.terms_of(leg.symbol).isolated
         if isolated:
             leg.isolated_wallet += payment
@@ -172,7 +173,7 @@ class Clearing:
             account = self._world.accounts[name]
             for leg in list(account.ledger.legs[symbol].values()):
                 if leg.amount:
-                    self._close(account, leg, SETTLEMENT, None)
+                    self._close(account, leg, DELIVERY if leg.contract.is_inverse else SETTLEMENT, None)
 
     def _close(self, account: Account, leg: Leg, why: ForcedClose, quantity: Decimal | None) -> Order:
         """Make the exchange's own order: NEW first, then one execution CALCULATED at the mark price (Binance USD-M, 7.5)."""

@@ -8,6 +8,7 @@ from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Final, NamedTuple, TypeAlias
 
 from userstream.sim.books import ZERO, ExpiryReason, Millis, Order, OrderStatus, Side
+from userstream.sim.contracts import LINEAR, Contract
 
 FINAL: Final = frozenset(
     {
@@ -67,11 +68,12 @@ def improves(side: Side, price: Decimal, other: Decimal) -> bool:
     return price < other if side is Side.BUY else price > other
 
 
-def execute(order: Order, price: Decimal, quantity: Decimal, now: Millis) -> None:
+def execute(order: Order, price: Decimal, quantity: Decimal, now: Millis, contract: Contract = LINEAR) -> None:
     """Book one execution on the order. The average price is rounded half-even to 8 decimals; `filled_quote` stays exact."""
     order.filled_quantity += quantity
-    order.filled_quote += price * quantity
-    order.average_price = (order.filled_quote / order.filled_quantity).quantize(PRICE_DIGITS, ROUND_HALF_EVEN)
+    order.filled_quote += contract.quote(price, quantity)
+    order.filled_base += contract.base(price, quantity)
+    order.average_price = (order.filled_quote / order.filled_base).quantize(PRICE_DIGITS, ROUND_HALF_EVEN)
     order.status = OrderStatus.FILLED if order.filled_quantity == order.quantity else OrderStatus.PARTIALLY_FILLED
     order.updated_time = now
 

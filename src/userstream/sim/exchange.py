@@ -9,17 +9,14 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from types import MappingProxyType
 
 from userstream.sim import terms
 from userstream.sim.algo import Conditionals
 from userstream.sim.books import (
-    AccountSettings,
     AlgoOrder,
     Amendment,
     Balance,
     Fill,
-    Happening,
     Income,
     Instrument,
     Millis,
@@ -37,6 +34,8 @@ from userstream.sim.instruments import check_price, is_amount
 from userstream.sim.ledger import Leg
 from userstream.sim.margin import balance, position
 from userstream.sim.marketplace import Marketplace
+from userstream.sim.reading import Reading
+from userstream.sim.records import Records
 from userstream.sim.timeline import Timeline
 from userstream.sim.trader import Trader
 from userstream.sim.trading import Trading
@@ -45,31 +44,30 @@ from userstream.sim.world import Account, World
 __all__ = ["Exchange", "NewAlgo", "NewOrder", "Refused", "contracts_of"]
 
 
-class Exchange:
+class Exchange(Reading[Account, Order]):
     """All books of one paper exchange. Raises Refused, and nothing else, when it says no; a refused call changes no books."""
 
     def __init__(
-        self, instruments: Sequence[Instrument], *, seed: int = 0, start_time: Millis, funding_interval_ms: int = 8 * 3600 * 1000
+        self,
+        instruments: Sequence[Instrument],
+        *,
+        seed: int = 0,
+        start_time: Millis,
+        funding_interval_ms: int = 8 * 3600 * 1000,
+        tells_all_positions: bool = False,
     ) -> None:
-        """Funding happens at each multiple of the interval, in milliseconds; an interval of 0 means never."""
-        self._world = World(instruments, seed, start_time)
+        """Funding happens at each multiple of the interval, in milliseconds; an interval of 0 means never.
+
+        `tells_all_positions`: news of positions show all that the account ever had, not only what changed.
+        """
+        self._world: World = World(instruments, seed, start_time, tells_all_positions=tells_all_positions)
+        self._bound: dict[str, list[tuple[Exchange, str]]] = {}
+        super().__init__(self._world)
         self._trading = Trading(self._world)
         self._conditionals = Conditionals(self._world, self._trading)
         self._clearing = Clearing(self._world, self._trading, self._conditionals)
         self._timeline = Timeline(self._world, self._trading, self._conditionals, self._clearing, funding_interval_ms)
         self._trader = Trader(self._world, self._trading)
-
-    def __repr__(self) -> str:
-        return f"Exchange({len(self._world.accounts)} accounts, {len(self._world.instruments)} symbols, at {self._world.now})"
-
-    @property
-    def instruments(self) -> Mapping[str, Instrument]:
-        return MappingProxyType(self._world.instruments)
-
-    @property
-    def time(self) -> Millis:
-        """How far the exchange's time has come."""
-        return self._world.now
 
     def open_account(self, account: str, balances: Mapping[str, Decimal]) -> None:
         """Opening balances are no income: a wallet is its opening balance plus the account's income lines."""
@@ -77,10 +75,14 @@ class Exchange:
             raise Refused("duplicate_account", "the account exists already")
         if not account or not all(is_amount(amount) for amount in balances.values()):
             raise Refused("bad_amount", "an account needs a name and usable amounts")
-        self._world.accounts[account] = Account(account, balances, self._world.now)
+        self._world.accounts[account] = Account(account, balances, self._world.now, self._world.worth)
 
-    def accounts(self) -> tuple[str, ...]:
-        return tuple(self._world.accounts)
+    def bind(self, account: str, other: Exchange, name: str) -> None:
+        """Let this account and one of another exchange have one position mode (Binance USD-M, 1.3)."""
+        self._world.account(account)
+        other._world.account(name)
+        self._bound.setdefault(account, []).append((other, name))
+        other._bound.setdefault(name, []).append((self, account))
 
     # --- trading ---
 
@@ -156,7 +158,13 @@ class Exchange:
         terms.add_isolated_margin(self._world, self._enter(account, now), symbol, position_side, amount)
 
     def set_hedge_mode(self, account: str, hedge: bool, now: Millis) -> None:
-        terms.set_hedge_mode(self._world, self._enter(account, now), hedge)
+        """Switch the position mode of the account and of all that are bound to it; nothing may be open at any of them."""
+        sides = [(self._world, self._enter(account, now))]
+        sides += [(other._world, other._enter(name, now)) for other, name in self._bound.get(account, ())]
+        for _, owner in sides:
+            terms.check_hedge_mode(owner, hedge)
+        for world, owner in sides:
+            terms.set_hedge_mode(world, owner, hedge)
 
     def set_multi_assets(self, account: str, flag: bool, now: Millis) -> None:
         terms.set_multi_assets(self._world, self._enter(account, now), flag)
@@ -225,25 +233,6 @@ class Exchange:
 
     # --- reading ---
 
-    def order(self, account: str, symbol: str, *, order_id: int | None = None, client_order_id: str | None = None) -> Order:
-        return copy.copy(self._world.account(account).records.order(symbol, order_id, client_order_id))
-
-    def open_orders(self, account: str, symbol: str | None = None) -> list[Order]:
-        """Oldest first."""
-        orders = self._world.account(account).records.open_orders(symbol)
-        return [copy.copy(order) for order in sorted(orders, key=lambda order: order.order_id)]
-
-    def orders(self, account: str, symbol: str | None = None) -> list[Order]:
-        """All orders ever, oldest first."""
-        records = self._world.account(account).records
-        found = records.orders.values() if symbol is None else records.orders_by_symbol.get(symbol, [])
-        return [copy.copy(order) for order in found]
-
-    def fills(self, account: str, symbol: str | None = None) -> list[Fill]:
-        """All fills ever, oldest first."""
-        records = self._world.account(account).records
-        return list(records.fills if symbol is None else records.fills_by_symbol.get(symbol, []))
-
     def income(self, account: str) -> list[Income]:
         return list(self._world.account(account).ledger.income)
 
@@ -279,13 +268,6 @@ class Exchange:
         found = records.waiting_algos if open_only else records.algos
         return [copy.copy(algo) for algo in found.values() if symbol is None or algo.symbol == symbol]
 
-    def settings(self, account: str) -> AccountSettings:
-        return copy.copy(self._world.account(account).settings)
-
-    def fee_asset(self, account: str) -> str:
-        """The asset that fees are paid in while it lasts; empty for the margin asset."""
-        return self._world.account(account).fee_asset
-
     def leverage(self, account: str, symbol: str) -> int:
         self._world.instrument(symbol)
         return self._world.account(account).ledger.terms_of(symbol).leverage
@@ -298,26 +280,10 @@ class Exchange:
         self._world.instrument(symbol)
         return self._world.mark_price(symbol)
 
-    def last_price(self, symbol: str) -> Decimal:
-        self._world.instrument(symbol)
-        return self._world.markets[symbol].last
-
-    def best_price(self, symbol: str, side: Side) -> Decimal:
-        """The best outside price for somebody who trades on this side: the ask to buy, the bid to sell."""
-        self._world.instrument(symbol)
-        return self._world.markets[symbol].best(side)
-
-    def drain(self) -> list[Happening]:
-        """Everything that happened since the last call, in order."""
-        news, self._world.news = self._world.news, []
-        return news
-
     # --- within ---
 
-    def _enter(self, account: str, now: Millis) -> Account:
-        """Let time pass, then find the account, so that an unknown account never depends on the market."""
-        self.advance(now)
-        return self._world.account(account)
+    def _records(self, account: str) -> Records:
+        return self._world.account(account).records
 
     def _leg(self, owner: Account, symbol: str, side: PositionSide) -> Leg:
         return owner.ledger.leg(self._world.instrument(symbol), side)

@@ -2,6 +2,7 @@
 
 import itertools
 import random
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
@@ -11,13 +12,15 @@ from userstream.sim.actions import EVERYBODY
 from userstream.sim.books import Happening, Millis, Refused
 from userstream.sim.clock import ExchangeClock
 from userstream.sim.dialects.registry import VENUES
+from userstream.sim.exchange import Exchange
 from userstream.sim.faults import FaultPlan
 from userstream.sim.keys import ApiKey, make_secret, make_text
 from userstream.sim.lanes import Hub, Kind, Lane, Parcel
 from userstream.sim.limits import Limits
+from userstream.sim.marketplace import Marketplace
 from userstream.sim.pace import TradingPace
 from userstream.sim.room import Room
-from userstream.sim.settings import AccountListing, AccountSpec, SimulatorSettings
+from userstream.sim.settings import AccountListing, AccountSpec, SimulatorSettings, numbered_accounts
 from userstream.sim.venue import Dialect, Frame, Venue
 
 
@@ -67,6 +70,7 @@ class House:
         self._budgets: dict[str, Limits] = {}
         self._hall_of: dict[str, Hall] = {}
         self._traders: list[tuple[Hall, str]] = []
+        self._owned: dict[tuple[str, str], list[tuple[str, Marketplace]]] = {}
         self.on_news: Callable[[Sequence[Happening]], None] | None = None
         """Hears all that happens in the books, before any socket does."""
         for place, name in enumerate(settings.venues):
@@ -82,10 +86,13 @@ class House:
     # --- finding -------------------------------------------------------------------------------------------------------
 
     def hall_of(self, account: str) -> Hall:
-        """The venue of an account. Raises UnknownAccount."""
-        if account not in self._hall_of:
+        """The venue of an account, also of one that its user opened besides. Raises UnknownAccount."""
+        if account in self._hall_of:
+            return self._hall_of[account]
+        hall = self._hall_of.get(account.partition(".")[0])
+        if hall is None or account not in hall.room.exchange.accounts():
             raise UnknownAccount(f"there is no account {account!r}")
-        return self._hall_of[account]
+        return hall
 
     def hall_with(self, symbol: str, venue: str) -> Hall:
         """The venue that trades a symbol: the named one, or the first. Raises Refused for a symbol that nobody trades."""
@@ -94,13 +101,16 @@ class House:
                 return hall
         raise Refused("unknown_symbol", f"no venue here trades {symbol!r}")
 
-    def hall_at(self, path: str, headers: Mapping[str, str] | None = None) -> Hall | None:
-        """The venue that a path belongs to. Where several answer it: the one that knows a key in the headers, or is at home there."""
+    def hall_at(self, path: str, headers: Mapping[str, str] | None = None, query: str = "") -> Hall | None:
+        """The venue that a path belongs to. Where several answer it: the one that knows a key in them, or is at home there."""
         serving = [hall for hall in self.halls.values() if hall.dialect.serves(path)]
         if len(serving) < 2:
             return next(iter(serving), None)
         keys = tuple((headers or {}).values())
-        known = (hall for hall in serving if any(hall.room.keys.find(key) for key in keys))
+        words = re.split("[/=&]", f"{path}/{query}")
+        known = (
+            hall for hall in serving if any(map(hall.room.keys.find, keys)) or any(hall.room.listen_keys.owner(word) for word in words)
+        )
         at_home = (hall for hall in serving if path.startswith(hall.venue.home))
         return next(itertools.chain(known, at_home, serving))
 
@@ -108,7 +118,15 @@ class House:
         """The open sockets of an account, or all. Raises UnknownAccount."""
         if account != EVERYBODY:
             self.hall_of(account)
-        return ((hall, lane) for hall in self.halls.values() for lane in hall.hub.lanes(account))
+        return ((hall, lane) for hall in self.places for lane in hall.hub.lanes(account))
+
+    @property
+    def places(self) -> list[Hall]:
+        """One venue for each exchange, the first of those that share it."""
+        first: dict[str, Hall] = {}
+        for hall in self.halls.values():
+            first.setdefault(_premises(hall.venue), hall)
+        return list(first.values())
 
     @property
     def accounts(self) -> tuple[str, ...]:
@@ -122,7 +140,7 @@ class House:
 
     def tick(self, now: Millis) -> None:
         """Let time pass on all venues: the market, the trading accounts, keys that expire."""
-        for hall in self.halls.values():
+        for hall in self.places:
             hall.room.exchange.advance(now)
             self.publish(hall, now)
             self.send_frames(hall, hall.dialect.tick(now), now)
@@ -162,7 +180,7 @@ class House:
 
     def set_rest_lag(self, lag_ms: int) -> None:
         """Let REST reads lag; recording begins with the first lag and ends with 0."""
-        for hall in self.halls.values():
+        for hall in self.places:
             history = hall.room.history
             if lag_ms and not history.is_recording:
                 history.begin(hall.room.exchange.accounts(), self.now())
@@ -176,6 +194,9 @@ class House:
         if name not in VENUES:
             raise UnknownVenue(f"the paper exchange has no venue {name!r}; it has {', '.join(sorted(VENUES))}")
         venue = VENUES[name]
+        shared = next((hall for hall in self.halls.values() if _premises(hall.venue) == _premises(venue)), None)
+        if shared is not None:
+            return Hall(venue=venue, room=shared.room, dialect=venue.open(shared.room), hub=shared.hub)
         seed = self.settings.seed * 1000 + place
         limits = self._budgets.setdefault(venue.budget, Limits(self.settings.limits or venue.limits))
         wanted = self.settings.symbols
@@ -191,8 +212,7 @@ class House:
         wanted = self.settings.accounts
         if isinstance(wanted, tuple):
             return list(wanted)
-        each = [venue for venue in self.settings.venues for _ in range(wanted)]
-        return [AccountSpec(account=f"paper-{number}", venue=venue) for number, venue in enumerate(each, start=1)]
+        return numbered_accounts(self.settings.venues, wanted)
 
     def _open_account(self, spec: AccountSpec) -> None:
         if spec.venue not in self.halls:
@@ -201,17 +221,29 @@ class House:
             raise ValueError(f"the account {spec.account!r} is given twice")
         hall = self.halls[spec.venue]
         try:
-            hall.room.exchange.open_account(spec.account, spec.balances)
+            hall.venue.enrol(hall.room.exchange, spec.account, hall.venue.balances if spec.balances is None else spec.balances)
         except Refused as refused:
             raise ValueError(f"account {spec.account!r}: {refused.text}") from refused
         key = self._make_key(spec)
         hall.room.keys.add(key)
         self._hall_of[spec.account] = hall
+        self._join_owner(hall, spec)
         if spec.trades:
             self._traders.append((hall, spec.account))
         self.listings.append(
             AccountListing(account=key.account, venue=key.venue, api_key=key.api_key, api_secret=key.api_secret, passphrase=key.passphrase)
         )
+
+    def _join_owner(self, hall: Hall, spec: AccountSpec) -> None:
+        """One owner's accounts at venues of one budget count their orders together and have one position mode."""
+        if not spec.owner:
+            return
+        hall.room.owners[spec.account] = spec.owner
+        place = hall.room.exchange
+        for account, other in self._owned.setdefault((hall.venue.budget, spec.owner), []):
+            if isinstance(place, Exchange) and isinstance(other, Exchange) and other is not place:
+                place.bind(spec.account, other, account)
+        self._owned[hall.venue.budget, spec.owner].append((spec.account, place))
 
     def _make_key(self, spec: AccountSpec) -> ApiKey:
         return ApiKey(
@@ -225,3 +257,7 @@ class House:
             can_withdraw=spec.can_withdraw,
             ip_restricted=spec.ip_restricted,
         )
+
+
+def _premises(venue: Venue) -> str:
+    return venue.premises or venue.name

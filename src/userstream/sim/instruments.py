@@ -6,7 +6,8 @@ import re
 from decimal import Decimal
 from typing import Final
 
-from userstream.sim.books import ZERO, Instrument, Refused, Side
+from userstream.sim.books import ZERO, Instrument, Millis, Refused, Side
+from userstream.sim.contracts import Contract
 
 PRICE_BAND_UP: Final = Decimal("1.05")
 PRICE_BAND_DOWN: Final = Decimal("0.95")
@@ -41,6 +42,37 @@ DEFAULT_INSTRUMENTS: Final = (
     perpetual("XRP", "USDT", "2.15", "0.0001", "0.1", "10000000"),
     perpetual("DOGE", "USDT", "0.15", "0.00001", "1", "50000000"),
     perpetual("BTC", "USDC", "81000", "0.1", "0.001", "1000"),
+)
+
+
+def inverse(base: str, size: str, start_price: str, tick: str, suffix: str = "PERP", delivery_time: int = 0) -> Instrument:
+    """A contract that is worth `size` dollars in the coin (Binance COIN-M, 4.2 and 6.6). There is no least notional: one contract is it."""
+    return Instrument(
+        symbol=f"{base}USD_{suffix}",
+        base=base,
+        quote="USD",
+        margin_asset=base,
+        tick_size=Decimal(tick),
+        step_size=Decimal(1),
+        min_quantity=Decimal(1),
+        max_quantity=Decimal(1_000_000),
+        max_market_quantity=Decimal(60_000),
+        min_notional=ZERO,
+        start_price=Decimal(start_price),
+        contract=Contract(Decimal(size)),
+        delivery_time=Millis(delivery_time),
+    )
+
+
+DELIVERY_OF_DECEMBER: Final = 1_798_185_600_000  # 2026-12-25 08:00 UTC
+DEFAULT_INVERSE: Final = (
+    inverse("BTC", "100", "81000", "0.1"),
+    inverse("ETH", "10", "2850", "0.01"),
+    inverse("BNB", "10", "910", "0.01"),
+    inverse("SOL", "10", "138", "0.01"),
+    inverse("XRP", "10", "2.15", "0.0001"),
+    inverse("DOGE", "10", "0.15", "0.00001"),
+    inverse("BTC", "100", "81600", "0.1", "261225", DELIVERY_OF_DECEMBER),
 )
 
 

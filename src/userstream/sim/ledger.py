@@ -1,7 +1,7 @@
 """One account's money and positions. Nothing here knows orders in a book, other accounts, prices of the market or a clock.
 
 Rounding, said once: every amount that enters a wallet (realised profit, fee, funding) and every average price is rounded
-half-even to 8 decimals. Quantities and quote quantities are exact. A wallet is always its opening amount plus the income lines.
+half-even to 8 decimals. Quantities are exact, and so are the quote quantities. A wallet is always its opening amount plus the income lines.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Final
 import msgspec
 
 from userstream.sim.books import ZERO, Balance, Fill, Income, Instrument, Millis, Order, Position, PositionSide, Side
+from userstream.sim.contracts import LINEAR, Contract
 
 MONEY_DIGITS: Final = Decimal("0.00000001")
 FIRST_TRANSACTION_ID: Final = 9_600_000_000_000
@@ -46,17 +47,18 @@ class Leg(msgspec.Struct, kw_only=True):
     realized_pnl: Decimal = ZERO
     isolated_wallet: Decimal = ZERO
     updated_time: Millis = Millis(0)
+    contract: Contract = LINEAR
 
     @property
     def break_even_price(self) -> Decimal:
         """The price at which closing would just pay back the fees of opening."""
         if not self.amount:
             return ZERO
-        return money(self.entry_price + self.open_fees / self.amount)
+        return money(self.contract.break_even(self.amount, self.entry_price, self.open_fees))
 
 
 class FeeTerms(msgspec.Struct, frozen=True):
-    """How a fee is charged: the rate on the quote quantity, and the asset with its price in the margin asset."""
+    """How a fee is charged: the rate on the worth, and the asset with its price in the margin asset."""
 
     rate: Decimal
     asset: str
@@ -86,7 +88,9 @@ class Ledger:
     def leg(self, instrument: Instrument, side: PositionSide) -> Leg:
         """The leg, or a flat one that the ledger does not keep: reading must not change the order in which legs are gone through."""
         known = self.legs.get(instrument.symbol, {}).get(side)
-        return known or Leg(symbol=instrument.symbol, position_side=side, margin_asset=instrument.margin_asset)
+        if known is not None:
+            return known
+        return Leg(symbol=instrument.symbol, position_side=side, margin_asset=instrument.margin_asset, contract=instrument.contract)
 
     def amount(self, symbol: str, side: PositionSide) -> Decimal:
         leg = self.legs.get(symbol, {}).get(side)
@@ -145,9 +149,10 @@ class Ledger:
     ) -> Fill:
         """Book one execution of an order: position, realised profit and fee. Returns the fill."""
         leg = self.legs.setdefault(order.symbol, {}).setdefault(order.position_side, self.leg(instrument, order.position_side))
-        realized = self._move(leg, signed(order.side, quantity), price, price * quantity * fee.rate)
+        cost = instrument.contract.worth(price, quantity) * fee.rate
+        realized = self._move(leg, signed(order.side, quantity), price, cost)
         leg.updated_time = now
-        charged = money(price * quantity * fee.rate / fee.price)
+        charged = money(cost / fee.price)
         fill = Fill(
             account=self.account,
             symbol=order.symbol,
@@ -158,7 +163,7 @@ class Ledger:
             position_side=order.position_side,
             price=price,
             quantity=quantity,
-            quote_quantity=price * quantity,
+            quote_quantity=instrument.contract.quote(price, quantity),
             fee=charged,
             fee_asset=fee.asset,
             realized_pnl=realized,
@@ -186,8 +191,7 @@ class Ledger:
 
     def _close(self, leg: Leg, closing: Decimal, price: Decimal) -> Decimal:
         size = abs(leg.amount)
-        profit = closing * (price - leg.entry_price)
-        realized = money(profit if leg.amount > ZERO else -profit)
+        realized = money(leg.contract.profit(closing if leg.amount > ZERO else -closing, leg.entry_price, price))
         leg.realized_pnl += realized
         if closing == size:
             leg.amount = leg.entry_price = leg.open_fees = leg.isolated_wallet = ZERO
@@ -200,20 +204,19 @@ class Ledger:
         return realized
 
     def _open(self, leg: Leg, change: Decimal, price: Decimal, fee: Decimal) -> None:
-        cost = abs(leg.amount) * leg.entry_price + abs(change) * price
+        leg.entry_price = money(leg.contract.entry(leg.amount, leg.entry_price, change, price))
         leg.amount += change
-        leg.entry_price = money(cost / abs(leg.amount))
         leg.open_fees += fee
         terms = self.terms_of(leg.symbol)
         if terms.isolated:
-            leg.isolated_wallet += money(abs(change) * price / terms.leverage)
+            leg.isolated_wallet += money(leg.contract.worth(price, abs(change)) / terms.leverage)
 
     # --- snapshots ---
 
     def position(self, leg: Leg, mark_price: Decimal, maintenance_rate: Decimal) -> Position:
         """A copy of the leg as people see it at this mark price. The liquidation price is the caller's to fill in."""
         terms = self.terms_of(leg.symbol)
-        notional = abs(leg.amount) * mark_price
+        notional = leg.contract.worth(mark_price, abs(leg.amount))
         return Position(
             account=self.account,
             symbol=leg.symbol,
@@ -222,7 +225,7 @@ class Ledger:
             entry_price=leg.entry_price,
             break_even_price=leg.break_even_price,
             realized_pnl=leg.realized_pnl,
-            unrealized_pnl=money(leg.amount * (mark_price - leg.entry_price)),
+            unrealized_pnl=money(leg.contract.profit(leg.amount, leg.entry_price, mark_price)),
             mark_price=mark_price,
             margin_type="isolated" if terms.isolated else "cross",
             isolated_wallet=leg.isolated_wallet,

@@ -1,11 +1,11 @@
 """Margin arithmetic: what positions and open orders bind, what is free, and where a position is liquidated.
 
-The formulas are those of linear contracts with one maintenance rate per symbol (no brackets), all at the mark price:
-- position margin = |amount| x mark / leverage; maintenance = |amount| x mark x rate;
+One maintenance rate per symbol (no brackets), all at the mark price; the worth is that of the contract, in the margin asset:
+- position margin = worth / leverage; maintenance = worth x rate;
 - open orders bind what the worse side of the leg would need more than the leg alone (Binance USD-M, 6.1, `initialMargin`);
 - available = cross wallet + unrealised profit of cross positions - what cross positions and all open orders bind;
-- liquidation price = (wallet + other profit - other maintenance - amount x entry) / (|amount| x rate - amount), where the
-  wallet is the cross wallet of the margin asset, or the position's own wallet (and no others) when it is isolated.
+- liquidation price: where wallet, other profit and own profit are just all maintenance. The wallet is the cross wallet of the
+  margin asset, or the position's own wallet (and no others) when it is isolated.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def bound_notional(side: PositionSide, held: Decimal, opening: OpenNotional) -> 
 
 
 def _profit(leg: Leg, mark: Decimal) -> Decimal:
-    return leg.amount * (mark - leg.entry_price)
+    return leg.contract.profit(leg.amount, leg.entry_price, mark)
 
 
 def _legs_with_margin(holder: Holder, asset: str, prices: Prices) -> dict[tuple[str, PositionSide], Decimal]:
@@ -79,7 +79,7 @@ def _legs_with_margin(holder: Holder, asset: str, prices: Prices) -> dict[tuple[
     held: dict[tuple[str, PositionSide], Decimal] = {}
     for leg in holder.ledger.open_legs():
         if leg.margin_asset == asset:
-            held[leg.symbol, leg.position_side] = leg.amount * prices.mark_price(leg.symbol)
+            held[leg.symbol, leg.position_side] = leg.contract.worth(prices.mark_price(leg.symbol), leg.amount)
     for symbol, side in holder.records.symbols_with_opening():
         if prices.instruments[symbol].margin_asset == asset:
             held.setdefault((symbol, side), ZERO)
@@ -144,14 +144,14 @@ def _pool(holder: Holder, asset: str, prices: Prices) -> Health:
     for leg in holder.ledger.open_legs():
         if leg.margin_asset == asset and not holder.ledger.terms_of(leg.symbol).isolated:
             rate = prices.instruments[leg.symbol].maintenance_rate
-            maintenance += abs(leg.amount) * prices.mark_price(leg.symbol) * rate
+            maintenance += leg.contract.worth(prices.mark_price(leg.symbol), abs(leg.amount)) * rate
     return Health(holder.ledger.cross_wallet(asset) + cross_profit(holder, asset, prices), maintenance)
 
 
 def isolated_health(leg: Leg, prices: Prices) -> Health:
     """The pool of one isolated position."""
     mark = prices.mark_price(leg.symbol)
-    maintenance = abs(leg.amount) * mark * prices.instruments[leg.symbol].maintenance_rate
+    maintenance = leg.contract.worth(mark, abs(leg.amount)) * prices.instruments[leg.symbol].maintenance_rate
     return Health(leg.isolated_wallet + _profit(leg, mark), maintenance)
 
 
@@ -165,8 +165,8 @@ def liquidation_price(holder: Holder, leg: Leg, prices: Prices) -> Decimal:
     else:
         mark = prices.mark_price(leg.symbol)
         pool = cross_health(holder, leg.margin_asset, prices)
-        spare = pool.equity - _profit(leg, mark) - (pool.maintenance - abs(leg.amount) * mark * rate)
-    price = (spare - leg.amount * leg.entry_price) / (abs(leg.amount) * rate - leg.amount)
+        spare = pool.equity - _profit(leg, mark) - (pool.maintenance - leg.contract.worth(mark, abs(leg.amount)) * rate)
+    price = leg.contract.liquidation_price(leg.amount, leg.entry_price, spare, rate)
     return max(money(price), ZERO)
 
 

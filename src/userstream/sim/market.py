@@ -127,7 +127,7 @@ class Market:
         while ticks >= 1:
             noise = _mixed(self._steps, depth, salt)
             price = self._tick * ticks
-            yield Level(price, self._sized(notional * (50 + noise % 100) / 100 / price))
+            yield Level(price, self._sized(self._instrument.contract.quantity_for(price, notional * (50 + noise % 100) / 100)))
             notional, depth = notional * _LEVEL_GROWTH, depth + 1
             ticks += sign * (1 + (noise >> 8) % 3)
 

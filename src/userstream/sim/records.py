@@ -1,8 +1,10 @@
-"""What one account has on paper: its orders, fills and conditional orders, with the indexes that keep every lookup short."""
+"""What an account has on paper: its orders, fills and conditional orders, with the indexes that keep every lookup short."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from decimal import Decimal
+from typing import Generic, TypeVar
 
 import msgspec
 
@@ -30,21 +32,88 @@ def is_reducing(order: Order) -> bool:
     return (order.position_side is PositionSide.LONG) == (order.side is Side.SELL)
 
 
-class Records:
-    """Orders by id, by symbol and by client id; open ones apart. Owned by the account."""
+def linear_worth(order: Order) -> Decimal:
+    """In quote units."""
+    return order.price * remaining(order)
+
+
+OrderT = TypeVar("OrderT", bound=Order)
+
+
+class OrderRecords(Generic[OrderT]):
+    """Orders by id, by symbol and by client id, open ones apart; fills and amendments. Owned by the account."""
 
     def __init__(self) -> None:
-        self.orders: dict[int, Order] = {}
-        self.orders_by_symbol: dict[str, list[Order]] = {}
-        self.open_by_symbol: dict[str, dict[int, Order]] = {}
+        self.orders: dict[int, OrderT] = {}
+        self.orders_by_symbol: dict[str, list[OrderT]] = {}
+        self.open_by_symbol: dict[str, dict[int, OrderT]] = {}
         self.fills: list[Fill] = []
         self.fills_by_symbol: dict[str, list[Fill]] = {}
         self.amendments: dict[int, list[Amendment]] = {}
+        self._by_client_id: dict[tuple[str, str], int] = {}
+        self._open_client_ids: dict[str, int] = {}
+
+    def add(self, order: OrderT) -> None:
+        self.orders[order.order_id] = order
+        self.orders_by_symbol.setdefault(order.symbol, []).append(order)
+        self.open_by_symbol.setdefault(order.symbol, {})[order.order_id] = order
+        self._name(order)
+
+    def close(self, order: OrderT) -> None:
+        """The order has ended: it is history now."""
+        self.open_by_symbol[order.symbol].pop(order.order_id, None)
+        self._open_client_ids.pop(order.client_order_id, None)
+
+    def rename(self, order: OrderT, client_order_id: str) -> None:
+        """An amended order has a new client id; the former one leads to nothing any more."""
+        self._open_client_ids.pop(order.client_order_id, None)
+        self._by_client_id.pop((order.symbol, order.client_order_id), None)
+        order.client_order_id = client_order_id
+        self._name(order)
+
+    def _name(self, order: OrderT) -> None:
+        self._by_client_id[order.symbol, order.client_order_id] = order.order_id
+        self._open_client_ids[order.client_order_id] = order.order_id
+
+    def add_fill(self, fill: Fill) -> None:
+        self.fills.append(fill)
+        self.fills_by_symbol.setdefault(fill.symbol, []).append(fill)
+
+    def order(self, symbol: str, order_id: int | None, client_order_id: str | None) -> OrderT:
+        """The order with this id, or the latest with this client id (with both, both must fit), else Refused("unknown_order")."""
+        named = None if client_order_id is None else self._by_client_id.get((symbol, client_order_id), -1)
+        wanted = named if order_id is None else order_id
+        found = None if wanted is None else self.orders.get(wanted)
+        if found is None or found.symbol != symbol or (named is not None and named != found.order_id):
+            raise Refused("unknown_order", "order does not exist")
+        return found
+
+    def open_order(self, symbol: str, order_id: int | None, client_order_id: str | None) -> OrderT:
+        """As `order`, but an ended order is unknown as well."""
+        found = self.order(symbol, order_id, client_order_id)
+        if not is_open(found):
+            raise Refused("unknown_order", "order is not open")
+        return found
+
+    def open_orders(self, symbol: str | None = None) -> list[OrderT]:
+        if symbol is not None:
+            return list(self.open_by_symbol.get(symbol, {}).values())
+        return [order for orders in self.open_by_symbol.values() for order in orders.values()]
+
+    def has_open_client_id(self, client_order_id: str) -> bool:
+        return client_order_id in self._open_client_ids
+
+
+class Records(OrderRecords[Order]):
+    """The paper of an account that trades contracts: conditional orders too, and what open orders are worth."""
+
+    def __init__(self, worth: Callable[[Order], Decimal] = linear_worth) -> None:
+        """`worth` says what the remainder of an open order with a price is worth; its amounts must be such that sums are exact."""
+        super().__init__()
+        self._worth_of = worth
         self.algos: dict[int, AlgoOrder] = {}
         self.waiting_algos: dict[int, AlgoOrder] = {}
         self.countdowns: dict[str, Millis] = {}
-        self._by_client_id: dict[tuple[str, str], int] = {}
-        self._open_client_ids: dict[str, int] = {}
         self._algo_client_ids: dict[str, int] = {}
         self._worth: dict[int, Decimal] = {}
         self._all_notional: dict[str, OpenNotional] = {}
@@ -54,25 +123,19 @@ class Records:
     # --- orders ---
 
     def add(self, order: Order) -> None:
-        self.orders[order.order_id] = order
-        self.orders_by_symbol.setdefault(order.symbol, []).append(order)
-        self.open_by_symbol.setdefault(order.symbol, {})[order.order_id] = order
-        self._by_client_id[order.symbol, order.client_order_id] = order.order_id
-        self._open_client_ids[order.client_order_id] = order.order_id
+        super().add(order)
         if is_reducing(order):
             self._reducing.setdefault((order.symbol, order.position_side), {})[order.order_id] = order
         self.weigh(order)
 
     def close(self, order: Order) -> None:
-        """The order has ended: it is history now."""
-        self.open_by_symbol[order.symbol].pop(order.order_id, None)
-        self._open_client_ids.pop(order.client_order_id, None)
+        super().close(order)
         self._reducing.get((order.symbol, order.position_side), {}).pop(order.order_id, None)
         self.weigh(order)
 
     def weigh(self, order: Order) -> None:
         """Bring the open notionals up to date after anything happened to the order. A market order weighs nothing."""
-        worth = order.price * remaining(order) if is_open(order) else ZERO
+        worth = self._worth_of(order) if is_open(order) and order.price else ZERO
         change = worth - self._worth.pop(order.order_id, ZERO)
         if worth:
             self._worth[order.order_id] = worth
@@ -81,34 +144,6 @@ class Records:
         self._all_notional.setdefault(order.symbol, OpenNotional()).add(order.side, change)
         if not is_reducing(order):
             self._opening_notional.setdefault((order.symbol, order.position_side), OpenNotional()).add(order.side, change)
-
-    def add_fill(self, fill: Fill) -> None:
-        self.fills.append(fill)
-        self.fills_by_symbol.setdefault(fill.symbol, []).append(fill)
-
-    def order(self, symbol: str, order_id: int | None, client_order_id: str | None) -> Order:
-        """The order with this id, or the latest with this client id, else Refused("unknown_order")."""
-        if order_id is None and client_order_id is not None:
-            order_id = self._by_client_id.get((symbol, client_order_id))
-        found = None if order_id is None else self.orders.get(order_id)
-        if found is None or found.symbol != symbol:
-            raise Refused("unknown_order", "order does not exist")
-        return found
-
-    def open_order(self, symbol: str, order_id: int | None, client_order_id: str | None) -> Order:
-        """As `order`, but an ended order is unknown as well."""
-        found = self.order(symbol, order_id, client_order_id)
-        if not is_open(found):
-            raise Refused("unknown_order", "order is not open")
-        return found
-
-    def open_orders(self, symbol: str | None = None) -> list[Order]:
-        if symbol is not None:
-            return list(self.open_by_symbol.get(symbol, {}).values())
-        return [order for orders in self.open_by_symbol.values() for order in orders.values()]
-
-    def has_open_client_id(self, client_order_id: str) -> bool:
-        return client_order_id in self._open_client_ids
 
     def reducing(self, symbol: str, side: PositionSide) -> list[Order]:
         return list(self._reducing.get((symbol, side), {}).values())

@@ -199,7 +199,7 @@ class PaperExchangeServer:
         if self.control.serves(path):
             return _response(self.control.answer(call))
         self.control.requests[f"{call.method} {_shown(path)}"] += 1
-        hall = self.house.hall_at(path, call.headers)
+        hall = self.house.hall_at(path, call.headers, query)
         if hall is None:
             return _response(Reply(status=404, body=b"not found"))
         prepared = self.house.faults.answer_for(call.method, path)

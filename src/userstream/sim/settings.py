@@ -1,9 +1,8 @@
 """What the paper exchange is told at its start, and what it tells about itself once it runs."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from types import MappingProxyType
 
 import msgspec
 
@@ -11,7 +10,6 @@ from userstream.sim.faults import Script
 from userstream.sim.keys import KeyType, mask
 from userstream.sim.limits import LimitSettings
 
-DEFAULT_BALANCES: Mapping[str, Decimal] = MappingProxyType({"USDT": Decimal(100_000)})
 MOST_ACCOUNTS = 10_000
 
 
@@ -20,7 +18,10 @@ class AccountSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
 
     account: str
     venue: str = "binance-usdm"
-    balances: Mapping[str, Decimal] = msgspec.field(default_factory=lambda: DEFAULT_BALANCES)
+    balances: Mapping[str, Decimal] | None = None
+    """None: as the venue does."""
+    owner: str = ""
+    """Accounts of one owner at venues that share a budget count their orders together and have one position mode; empty: its own."""
     key_type: KeyType = KeyType.HMAC
     api_key: str = ""
     api_secret: str = ""
@@ -37,6 +38,14 @@ class AccountSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     def __post_init__(self) -> None:
         if not self.account or "/" in self.account or self.account == "*":
             raise ValueError("an account needs a name without a slash, and not *")
+
+
+def numbered_accounts(venues: Sequence[str], count: int) -> list[AccountSpec]:
+    """So many accounts at each venue, named paper-1, paper-2, ... over all of them. The first ones of all venues have one owner."""
+    places = [(venue, number) for venue in venues for number in range(1, count + 1)]
+    return [
+        AccountSpec(account=f"paper-{place}", venue=venue, owner=f"owner-{number}") for place, (venue, number) in enumerate(places, start=1)
+    ]
 
 
 class SimulatorSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -106,20 +106,24 @@ def add_isolated_margin(world: World, account: Account, symbol: str, side: Posit
 def _removable(world: World, leg: Leg, terms: Terms) -> Decimal:
     """The position keeps its initial margin and its unrealised loss."""
     mark = world.mark_price(leg.symbol)
-    loss = min(leg.amount * (mark - leg.entry_price), ZERO)
-    return leg.isolated_wallet + loss - abs(leg.amount) * mark / terms.leverage
+    loss = min(leg.contract.profit(leg.amount, leg.entry_price, mark), ZERO)
+    return leg.isolated_wallet + loss - leg.contract.worth(mark, abs(leg.amount)) / terms.leverage
 
 
 def set_hedge_mode(world: World, account: Account, hedge: bool) -> None:
-    """One position a symbol, or two legs. Not with anything open; no news is sent (Binance USD-M, 4.1.5)."""
+    """One position a symbol, or two legs. The caller checked that nothing is open; no news is sent (Binance USD-M, 4.1.5)."""
+    account.settings.hedge_mode = hedge
+    account.settings.updated_time = world.now
+
+
+def check_hedge_mode(account: Account, hedge: bool) -> None:
+    """Nothing may be open, and there must be something to change."""
     if hedge == account.settings.hedge_mode:
         raise Refused("no_need_to_change_position_side", "the position mode is this already")
     if account.records.open_orders() or account.records.waiting_algos:
         raise Refused("mode_change_open_orders", "there are open orders")
     if any(account.ledger.open_legs()):
         raise Refused("mode_change_open_positions", "there are open positions")
-    account.settings.hedge_mode = hedge
-    account.settings.updated_time = world.now
 
 
 def set_multi_assets(world: World, account: Account, flag: bool) -> None:

@@ -25,6 +25,9 @@ class Timeline:
         self._next_step = grid_after(world.now, STEP_MS)
         if funding_interval_ms:
             world.at(grid_after(world.now, funding_interval_ms), self._fund)
+        for instrument in world.instruments.values():
+            if instrument.delivery_time > world.now:
+                world.at(instrument.delivery_time, partial(clearing.settle, instrument.symbol))
 
     def advance(self, now: Millis) -> None:
         world = self._world
@@ -45,9 +48,7 @@ class Timeline:
         world = self._world
         world.now = self._next_step
         self._next_step = Millis(self._next_step + STEP_MS)
-        for symbol, market in world.markets.items():
-            market.step()
-            world.skip_trade_ids(symbol, market.trades_elsewhere())
+        world.step_markets()
         for symbol, book in world.books.items():
             if not book.is_empty:
                 self._trading.cross(symbol, in_parts=True)
@@ -80,5 +81,6 @@ class Timeline:
     def _fund(self) -> None:
         world = self._world
         for symbol, market in world.markets.items():
-            self._clearing.fund(symbol, market.funding_rate())
+            if not world.instruments[symbol].delivery_time:
+                self._clearing.fund(symbol, market.funding_rate())
         world.at(grid_after(world.now, self._funding_interval_ms), self._fund)

@@ -8,6 +8,7 @@ from typing import Final
 from userstream.sim.admission import executable
 from userstream.sim.books import ZERO, Instrument, Millis, NewOrder, Order, PositionSide, Refused, Side
 from userstream.sim.engine import OPPOSITE
+from userstream.sim.ledger import Leg, money
 from userstream.sim.margin import available, cross_profit
 from userstream.sim.market import Dice
 from userstream.sim.records import is_reducing
@@ -17,7 +18,7 @@ from userstream.sim.world import Account, World
 
 MOST_OPEN_ORDERS: Final = 12
 MOST_EXPOSURE: Final = Decimal(3)  # positions over equity, beyond which the account reduces
-LEAST_EQUITY: Final = Decimal(500)  # in the margin asset; below it the account pays money in
+LEAST_EQUITY: Final = Decimal(500)  # in the quote asset; below it the account pays money in
 TOP_UP: Final = Decimal(5000)
 ACTIONS: Final = ("limit", "post_only", "market", "ioc", "fok", "gtd", "amend", "cancel", "outside", "close")
 WEIGHTS: Final = (26, 12, 12, 8, 2, 3, 9, 11, 14, 3)
@@ -49,8 +50,8 @@ class Trader:
     def _act(self, account: Account, instrument: Instrument, dice: Dice) -> None:
         asset = instrument.margin_asset
         equity = account.ledger.cross_wallet(asset) + cross_profit(account, asset, self._world)
-        if equity < LEAST_EQUITY:
-            transfer(self._world, account, asset, TOP_UP, "deposit")
+        if equity < self._in_margin(instrument, LEAST_EQUITY):
+            transfer(self._world, account, asset, self._in_margin(instrument, TOP_UP), "deposit")
             return
         if self._exposure(account, asset) > equity * MOST_EXPOSURE:
             self._reduce_largest(account, asset)
@@ -96,10 +97,10 @@ class Trader:
         share = dice.share() / (8 if dice.chance(0.15) else 100)
         free = max(available(account, instrument.margin_asset, self._world), ZERO)
         notional = min(equity * share, free * 2)
-        mark = self._world.mark_price(instrument.symbol)
+        mark, contract = self._world.mark_price(instrument.symbol), instrument.contract
         step = instrument.step_size
-        least = max(instrument.min_quantity, (instrument.min_notional * Decimal("1.1") / mark // step + 1) * step)
-        return min(max(notional / mark // step * step, least), instrument.max_market_quantity)
+        least = max(instrument.min_quantity, (contract.quantity_for(mark, instrument.min_notional * Decimal("1.1")) // step + 1) * step)
+        return min(max(contract.quantity(mark, notional) // step * step, least), instrument.max_market_quantity)
 
     def _price_near(self, instrument: Instrument, side: Side, dice: Dice, *, taking: bool) -> Decimal:
         """Some ticks behind the best outside price, or a little through it for an order that wants to take."""
@@ -142,11 +143,18 @@ class Trader:
 
     def _exposure(self, account: Account, asset: str) -> Decimal:
         legs = account.ledger.open_legs()
-        return sum((abs(leg.amount) * self._world.mark_price(leg.symbol) for leg in legs if leg.margin_asset == asset), ZERO)
+        return sum((self._worth(leg) for leg in legs if leg.margin_asset == asset), ZERO)
+
+    def _worth(self, leg: Leg) -> Decimal:
+        return leg.contract.worth(self._world.mark_price(leg.symbol), abs(leg.amount))
+
+    def _in_margin(self, instrument: Instrument, quote: Decimal) -> Decimal:
+        """So many quote units in the margin asset."""
+        return money(quote / self._world.mark_price(instrument.symbol)) if instrument.contract.is_inverse else quote
 
     def _reduce_largest(self, account: Account, asset: str) -> None:
         legs = [leg for leg in account.ledger.open_legs() if leg.margin_asset == asset]
-        largest = max(legs, key=lambda leg: abs(leg.amount) * self._world.mark_price(leg.symbol))
+        largest = max(legs, key=self._worth)
         self._reduce(account, self._world.instruments[largest.symbol], largest.position_side, Decimal("0.5"))
 
     def _close(self, account: Account, instrument: Instrument, dice: Dice) -> None:

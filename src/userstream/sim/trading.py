@@ -111,8 +111,8 @@ class Trading:
         """Book one execution and tell of it: the order first, then the balances and the position it changed."""
         world, now = self._world, self._world.now
         instrument = world.instruments[order.symbol]
-        execute(order, price, quantity, now)
-        fee = world.fee_terms(account, instrument, price * quantity, maker=maker)
+        execute(order, price, quantity, now, instrument.contract)
+        fee = world.fee_terms(account, instrument, instrument.contract.worth(price, quantity), maker=maker)
         fill = account.ledger.trade(order, instrument, price, quantity, trade_id=trade_id, maker=maker, fee=fee, now=now)
         account.records.add_fill(fill)
         account.records.weigh(order)

@@ -4,6 +4,8 @@ A dialect is called with a request and a time and answers at once; it never wait
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 
 import msgspec
@@ -15,6 +17,8 @@ from userstream.sim.marketplace import Marketplace
 
 if TYPE_CHECKING:
     from userstream.sim.room import Room
+
+DEFAULT_BALANCES: Mapping[str, Decimal] = MappingProxyType({"USDT": Decimal(100_000)})
 
 Json: TypeAlias = bool | int | str | Sequence["Json"] | Mapping[str, "Json"] | None
 
@@ -121,6 +125,11 @@ def found_contracts(instruments: Sequence[Instrument], seed: int, start_time: Mi
     return Exchange(instruments, seed=seed, start_time=start_time)
 
 
+def enrol_plainly(exchange: Marketplace, account: str, balances: Mapping[str, Decimal]) -> None:
+    """One account at the exchange."""
+    exchange.open_account(account, balances)
+
+
 class Venue(msgspec.Struct, frozen=True, kw_only=True):
     """A venue that can be served: what is traded there, the name of the weight budget it shares, its dialect and its habits."""
 
@@ -129,9 +138,14 @@ class Venue(msgspec.Struct, frozen=True, kw_only=True):
     budget: str
     open: "Callable[[Room], Dialect]"
     found: Callable[[Sequence[Instrument], int, Millis], Marketplace] = found_contracts
+    enrol: Callable[[Marketplace, str, Mapping[str, Decimal]], None] = enrol_plainly
+    premises: str = ""
+    """Venues of the same premises share one exchange and its keys when they run together; empty: its own name."""
     limits: LimitSettings = LimitSettings()
     home: tuple[str, ...] = ()
     """Beginnings of the paths that are this venue's even where another venue answers some of them as a guest."""
+    balances: Mapping[str, Decimal] = msgspec.field(default_factory=lambda: DEFAULT_BALANCES)
+    """What an account begins with where nobody said anything else."""
     has_listen_keys: bool = True
     ping_interval_s: float = 180
     pong_deadline_s: float = 600

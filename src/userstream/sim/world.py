@@ -1,4 +1,4 @@
-"""What the parts of the exchange share: accounts, books, markets, counters, the exchange's time, deadlines and the news."""
+"""What the parts of an exchange for contracts share: its ground with deadlines, holders, fees, and how its news are told."""
 
 from __future__ import annotations
 
@@ -10,21 +10,18 @@ from typing import Final
 
 from userstream.sim.books import (
     AccountHappened,
-    AccountSettings,
     Execution,
     Fill,
-    Happening,
     Instrument,
     Millis,
     Order,
     OrderHappened,
-    Refused,
 )
-from userstream.sim.engine import Book
-from userstream.sim.ledger import FeeTerms, Ledger, Leg
+from userstream.sim.engine import remaining
+from userstream.sim.ground import Ground, Owner
+from userstream.sim.ledger import FeeTerms, Ledger, Leg, money
 from userstream.sim.margin import balance, position
-from userstream.sim.market import Market
-from userstream.sim.records import Records
+from userstream.sim.records import Records, linear_worth
 
 FIRST_ORDER_ID: Final = 3_300_000_000
 FIRST_ALGO_ID: Final = 2_100_000
@@ -32,53 +29,36 @@ FIRST_TRADE_ID: Final = 5_200_000
 FEE_DISCOUNT: Final = Decimal("0.9")  # for fees paid in another asset than the margin asset
 
 
-class Account:
+class Account(Owner):
     """One account: its money, its paper and its settings. Owned by the world."""
 
-    def __init__(self, name: str, balances: Mapping[str, Decimal], now: Millis) -> None:
-        self.name = name
+    def __init__(self, name: str, balances: Mapping[str, Decimal], now: Millis, worth: Callable[[Order], Decimal] = linear_worth) -> None:
+        super().__init__(name, now)
         self.ledger = Ledger(name, balances, now)
-        self.records = Records()
-        self.settings = AccountSettings(updated_time=now)
-        self.fee_asset = ""  # empty: the margin asset
+        self.records = Records(worth)
         self.warned: set[str] = set()  # pools of margin that had their call; used for membership only
         self.liquidated_until = Millis(0)
 
 
-class World:
-    """The one mutable state of the exchange. Its parts change it in turn, never at the same time."""
+class World(Ground[Account]):
+    """The ground of an exchange for contracts, with deadlines, holders and fees."""
 
-    def __init__(self, instruments: Sequence[Instrument], seed: int, start_time: Millis) -> None:
-        if not instruments:
-            raise ValueError("an exchange needs at least one instrument")
-        self.seed = seed
-        self.now = start_time
-        self.instruments: dict[str, Instrument] = {instrument.symbol: instrument for instrument in instruments}
-        self.markets = {instrument.symbol: Market(instrument, seed) for instrument in instruments}
-        self.books = {instrument.symbol: Book() for instrument in instruments}
-        self.accounts: dict[str, Account] = {}
-        self.news: list[Happening] = []
+    def __init__(self, instruments: Sequence[Instrument], seed: int, start_time: Millis, *, tells_all_positions: bool = False) -> None:
+        super().__init__(instruments, seed, start_time, first_order_id=FIRST_ORDER_ID, first_trade_id=FIRST_TRADE_ID)
+        self.tells_all_positions = tells_all_positions
         self.holders: dict[str, dict[str, None]] = {symbol: {} for symbol in self.instruments}
         self.touched: dict[str, None] = {}  # accounts whose margin must be looked at; dicts keep a fixed order, sets do not
         self._deadlines: list[tuple[Millis, int, Callable[[], None]]] = []
         self._deadline_count = 0
-        self._last_order_id = FIRST_ORDER_ID
         self._last_algo_id = FIRST_ALGO_ID
-        self._last_trade_ids = dict.fromkeys(self.instruments, FIRST_TRADE_ID)
 
-    # --- who and what ---
+    # --- prices ---
 
-    def account(self, name: str) -> Account:
-        found = self.accounts.get(name)
-        if found is None:
-            raise Refused("unknown_account", "account does not exist")
-        return found
-
-    def instrument(self, symbol: str) -> Instrument:
-        found = self.instruments.get(symbol)
-        if found is None:
-            raise Refused("unknown_symbol", "symbol does not exist")
-        return found
+    def worth(self, order: Order) -> Decimal:
+        """What the remainder of a limit order is worth in the margin asset; rounded where it would not be exact."""
+        contract = self.instruments[order.symbol].contract
+        worth = contract.worth(order.price, remaining(order))
+        return money(worth) if contract.is_inverse else worth
 
     def mark_price(self, symbol: str) -> Decimal:
         return self.markets[symbol].mark
@@ -101,20 +81,9 @@ class World:
 
     # --- counters ---
 
-    def next_order_id(self) -> int:
-        self._last_order_id += 1
-        return self._last_order_id
-
     def next_algo_id(self) -> int:
         self._last_algo_id += 1
         return self._last_algo_id
-
-    def next_trade_id(self, symbol: str) -> int:
-        self._last_trade_ids[symbol] += 1
-        return self._last_trade_ids[symbol]
-
-    def skip_trade_ids(self, symbol: str, count: int) -> None:
-        self._last_trade_ids[symbol] += count
 
     # --- deadlines ---
 
@@ -178,13 +147,17 @@ class World:
         deltas: Mapping[str, Decimal] | None = None,
         symbol: str = "",
     ) -> None:
+        shown = list(legs)
+        if shown and self.tells_all_positions:
+            others = (leg for sides in account.ledger.legs.values() for leg in sides.values())
+            shown += [leg for leg in others if leg not in shown]
         self.news.append(
             AccountHappened(
                 account=account.name,
                 time=self.now,
                 reason=reason,
                 balances=tuple(balance(account, asset, self) for asset in assets),
-                positions=tuple(position(account, leg, self) for leg in legs),
+                positions=tuple(position(account, leg, self) for leg in shown),
                 deltas=dict(deltas or {}),
                 symbol=symbol,
             )

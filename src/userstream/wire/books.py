@@ -30,15 +30,16 @@ from userstream.kernel.errors import (
     UserStreamError,
 )
 from userstream.kernel.ids import Millis, OrderId, Symbol
+from userstream.wire.agenda import HISTORY, Agenda
 from userstream.wire.doubts import DISPUTED_AFTER, Doubts, Mismatches, is_unsure, key_of
-from userstream.wire.feed import NEVER, Wish
+from userstream.wire.feed import Wish
 from userstream.wire.hearing import DEAF, Hearing
 from userstream.wire.holdings import Holdings
 from userstream.wire.inquiry import Inquiries, Inquiry
-from userstream.wire.pacing import Backoff, VenueClock, jitter
+from userstream.wire.pacing import Backoff, VenueClock
 from userstream.wire.proof import Proof, name_of
 from userstream.wire.question import Answer, AskClock, AskOrder, Question, RestDialect
-from userstream.wire.recovery import Policy, Round, absent_keys, forgettable, orders_in_turn, questions_of
+from userstream.wire.recovery import Policy, Round, absent_keys, forgettable, orders_in_turn, questions_of, symbols_in_care
 from userstream.wire.request import HttpRequest, HttpResponse
 
 CLOCK_MS: Final = 600_000
@@ -52,16 +53,11 @@ class Books:
     """The account's dealings with the venue's REST. `is_proven`: history is complete beyond the moment the stream opened."""
 
     def __init__(self, dialect: RestDialect, account: Account, clock: VenueClock, policy: Policy, *, seed: int) -> None:
-        self._dialect, self._account, self._clock, self._policy, self._seed = dialect, account, clock, policy, seed
+        self._dialect, self._account, self._clock, self._policy = dialect, account, clock, policy
         self._inquiries = Inquiries(dialect, Backoff(max_delay_ms=policy.longest_retry_ms, seed=seed))
         self._round: Round | None = None
         self._epoch = 0
-        self._again = ""
-        self._again_from = Millis(0)
-        self._confirm_at = NEVER
-        self._next_audit = NEVER
-        self._next_history = NEVER
-        self._next_poll = Millis(0)
+        self._agenda = Agenda(policy, seed)
         self._next_clock = Millis(0)
         self._settings_read = False
         self._clock_read = Millis(0)
@@ -75,6 +71,7 @@ class Books:
         self._mismatches = Mismatches(account)
         self._proof = Proof(account, policy, self._doubts, self._mismatches)
         self._hearing = Hearing()
+        self._unsaid: list[Event] = []
         self._holdings = Holdings(account)
         self.lit = False
         self.polling = False
@@ -122,7 +119,7 @@ class Books:
 
     def stream_opened(self, venue_now: Millis, now: Millis) -> None:
         """A socket delivers after darkness: what lies before must be read, and read again once the venue's lag has passed."""
-        self._again_from = now
+        self._agenda.read_at_once(now)
         self._hearing.opened(now)
         self.message_lost("the stream opened", venue_now, now)
 
@@ -139,12 +136,12 @@ class Books:
     def message_lost(self, reason: str, venue_now: Millis, now: Millis) -> None:
         """Before this moment the stream may have kept something back: nothing is proven until history includes the moment."""
         self._proof.lose(venue_now, now)
-        self._confirm_at = NEVER
+        self._agenda.postpone_confirming()
         self.read_again(reason)
 
     def read_again(self, reason: str) -> None:
         """Something may have been missed: a full round as soon as none is running, but not one after the other without a pause."""
-        self._again = self._again or reason
+        self._agenda.read_again(reason)
 
     def take_wishes(self) -> list[Wish]:
         wishes: list[Wish] = list(self._inquiries.wishes)
@@ -161,10 +158,7 @@ class Books:
     def deadline(self) -> Millis:
         times = [self._inquiries.deadline(), self._next_clock]
         if self._round is None and self._clock.is_measured:
-            times.append(self._confirm_at)
-            times += [self._next_audit, self._next_history] if self.lit else []
-            times += [self._again_from] if self.lit and self._again else []
-            times += [self._next_poll] if self.polling or self.is_deaf else []
+            times.append(self._agenda.deadline(lit=self.lit, polls=self.polling or self.is_deaf))
         return min(*times, self._hearing.deadline())
 
     def tick(self, now: Millis) -> None:
@@ -178,7 +172,7 @@ class Books:
         """Begins what is due."""
         if self._round is not None or not self._clock.is_measured:
             return
-        reason, full = self._due(now)
+        reason, full = self._agenda.due(now, lit=self.lit, polls=self.polling or self.is_deaf)
         if reason:
             self._venue_ahead = self._clock.at(now) - wall
             self._begin(reason, full, now, wall)
@@ -187,47 +181,33 @@ class Books:
         """Why the socket should be replaced now, once; or nothing."""
         return self._hearing.take_suspicion(now)
 
-    def _due(self, now: Millis) -> tuple[str, bool]:
-        if self._again and self.lit and self._again_from <= now:
-            return self._again, True
-        if self._confirm_at <= now:
-            return "confirming", True
-        if self.lit and self._next_history <= now:
-            return "history", True
-        if self.lit and self._next_audit <= now:
-            return "audit", False
-        if (self.polling or self.is_deaf) and self._next_poll <= now:
-            return "polling", True
-        return "", False
-
     def _begin(self, reason: str, full: bool, now: Millis, wall: Millis) -> None:
         venue_now = self._clock.at(now)
         self._began = self._began or self._beginning()
         if self._proof.lit_at is not None and not self._proof.is_read:
             self._proof.lit_at = self._clock.at(self._proof.lit_now)  # the clock may be known better by now
-        if full:
-            self._again, self._again_from = "", Millis(now + self._policy.lag_ms)
-            self._confirm_at = NEVER
-        self._next_poll = Millis(now + self._policy.poll_ms)
+        self._agenda.begun(now, full=full)
         overlap = self._policy.overlap_ms if self._account.read_until else 0
         read = self.watermark if full else max(self.watermark, Millis(self._last_round - self._policy.lag_ms))
         read, kept = min(read, venue_now), Millis(venue_now - self._dialect.history_depth_ms())
         since = max(read - overlap, self._account.forgotten_before, kept)
         self._last_round, self._round_at = venue_now, now
         self._epoch = max(self._epoch, self._account.epoch) + 1
+        traits = self._dialect.traits()
         self._round = Round(
             epoch=self._epoch,
             reason=reason,
             full=full,
-            settings=full and (not self._settings_read or not self._proof.is_read or reason == "history"),
+            settings=full and (not self._settings_read or not self._proof.is_read or reason == HISTORY),
             started=venue_now,
             since=Millis(since),
-            traits=self._dialect.traits(),
+            traits=traits,
             holdings=self._holdings,
             lost_since=read if full and kept > read else Millis(0),
             asked_time=wall,
             deeper=self._unknown_since(kept) if full else {},
             orders=() if full else orders_in_turn(self._account, self._epoch, quiet_since=Millis(venue_now - self._policy.lag_ms)),
+            symbols=symbols_in_care(self._account, traits),
         )
         self._ask_round()
 
@@ -250,7 +230,7 @@ class Books:
         finished = self._round
         assert finished is not None
         self._round = None
-        self._plan_audits(now, finished.full)
+        self._agenda.ended(now, full=finished.full)
         if finished.full:
             return self._end_full(finished, now, wall)
         self.rounds += 1
@@ -261,7 +241,7 @@ class Books:
         read_until = self.watermark
         facts = self._proof.weigh(finished, wall)
         if (again_ms := self._proof.again_ms) is not None:
-            self._confirm_at = Millis(now + again_ms)
+            self._agenda.postpone_confirming(Millis(now + again_ms))
         if not self._proof.is_settled:
             return facts
         self.rounds += 1
@@ -277,29 +257,34 @@ class Books:
         if self._proof.lit_at is None or not self.lit or self.is_deaf:
             return []
         if not self._proof.is_confirmed_by(finished):
-            confirm_at = Millis(max(now, self._proof.lit_now + self._policy.lag_ms + self._policy.margin_ms))
-            self._confirm_at = min(self._confirm_at, confirm_at)
+            self._agenda.confirm_at(Millis(max(now, self._proof.lit_now + self._policy.lag_ms + self._policy.margin_ms)))
             return []
         return self._applied(self._proof.confirm(wall))
-
-    def _plan_audits(self, now: Millis, full: bool) -> None:
-        spread = 0.75 + 0.5 * jitter(self._seed, now)
-        self._next_audit = Millis(int(now + self._policy.audit_ms * spread))
-        if full:
-            self._next_history = Millis(int(now + self._policy.history_ms * spread))
 
     # --- answers ---
 
     def answered(self, ask: int, response: HttpResponse, now: Millis, wall: Millis) -> list[Event]:
+        """What an answer tells that is new. If anything in here breaks, the question stays open and may be answered again; what was taken
+        in until then is told with the next answer."""
         inquiry = self._inquiries.find(ask)
         if inquiry is None:
             return []
+        unsaid, self._unsaid = self._unsaid, []
+        try:
+            facts = self._answer(inquiry, response, now, wall)
+        except BaseException:
+            self._unsaid = unsaid + self._unsaid
+            raise
+        self._unsaid = []
+        return unsaid + facts
+
+    def _answer(self, inquiry: Inquiry, response: HttpResponse, now: Millis, wall: Millis) -> list[Event]:
         try:
             answer = self._dialect.answer(inquiry.question, response, inquiry.as_of, wall)
         except UserStreamError as error:
             return self._refused(inquiry, error, response, now, wall)
-        self._inquiries.done(inquiry)
         if isinstance(inquiry.question, AskClock):
+            self._inquiries.done(inquiry)
             self._read_clock(inquiry, answer, now)
             return []
         return self._take(inquiry, answer, now, wall)
@@ -316,14 +301,17 @@ class Books:
         facts = self._learn(inquiry, answer, now, wall)
         current = self._round
         if not inquiry.for_round or current is None:
+            self._inquiries.done(inquiry)  # its next page may be the same question
             self._inquiries.ask(answer.more, urgent=inquiry.urgent, for_round=False)
             return facts
         current.weight += self._dialect.weight(inquiry.question)
         current.take(inquiry.question, answer, self._account)
         self._ask_round()
         if current.finds_difference(facts, inquiry.as_of - self._policy.lag_ms):
-            self._again = "the audit found a difference"
-        return facts + (self._end(now, wall) if current.is_done else [])
+            self.read_again("the audit found a difference")
+        facts += self._end(now, wall) if current.is_done else []
+        self._inquiries.done(inquiry)
+        return facts
 
     def _learn(self, inquiry: Inquiry, answer: Answer, now: Millis, wall: Millis) -> list[Event]:
         """Applies what was answered; what only REST told of a time when a socket was open was missed by the stream."""
@@ -360,7 +348,13 @@ class Books:
         return events
 
     def _applied(self, events: list[Event]) -> list[Event]:
-        return [news for event in events if (news := apply(self._account, event)) is not None]
+        return [news for event in events if (news := self._apply(event)) is not None]
+
+    def _apply(self, event: Event) -> Event | None:
+        news = apply(self._account, event)
+        if news is not None:
+            self._unsaid.append(news)
+        return news
 
     def _refused(self, inquiry: Inquiry, error: UserStreamError, response: HttpResponse, now: Millis, wall: Millis) -> list[Event]:
         match error:

@@ -9,10 +9,12 @@ from typing import Final, TypeAlias
 
 import msgspec
 
+from userstream.domain.events import Event
 from userstream.kernel.errors import UserStreamError
 from userstream.kernel.ids import Millis
 from userstream.kernel.secret import Secret
-from userstream.wire.pacing import Backoff
+from userstream.wire.assurance import PUNCTUAL_MS, Assurance
+from userstream.wire.pacing import Backoff, VenueClock
 from userstream.wire.request import HttpRequest, HttpResponse
 from userstream.wire.session import Call, Connect, Effect, GiveUp, Opened, Ping, Reset, Send, Session, Troubled
 
@@ -79,7 +81,7 @@ class Line:
 
     __slots__ = (
         *("connection", "session", "dialed", "dialing_since", "opened", "retiring_at", "frames", "frames_at_succession"),
-        *("trouble", "doubted_until", "frames_at_doubt"),
+        *("trouble", "doubted_until", "frames_at_doubt", "told", "asked_at"),
     )
 
     def __init__(self, connection: int, session: Session, now: Millis) -> None:
@@ -93,6 +95,8 @@ class Line:
         self.trouble = ""
         self.doubted_until: Millis | None = None
         self.frames_at_doubt = 0
+        self.told: tuple[Event, ...] = ()
+        self.asked_at: Millis | None = None
 
 
 class FeedPolicy(msgspec.Struct, frozen=True, kw_only=True):
@@ -108,8 +112,9 @@ class FeedPolicy(msgspec.Struct, frozen=True, kw_only=True):
 class Feed:
     """Keeps `redundancy` delivering sockets. `is_lit` says whether at least one delivers; `lit_since` since when without a break."""
 
-    def __init__(self, make_session: Callable[[int, int, Millis], Session], policy: FeedPolicy) -> None:
+    def __init__(self, make_session: Callable[[int, int, Millis], Session], policy: FeedPolicy, clock: VenueClock) -> None:
         self._make_session, self._policy = make_session, policy
+        self.assurance = Assurance(clock)
         self.lines: dict[int, Line] = {}
         self.wishes: list[Wish] = []
         self.lit_since: Millis | None = None
@@ -132,6 +137,10 @@ class Feed:
         """The newest delivering socket."""
         opened = [line for line in self.lines.values() if line.opened is not None]
         return opened[-1] if opened else None
+
+    def sure_until(self, now: Millis) -> Millis:
+        """Up to when (our steady time) the sockets told all that happened; what was made shortly before may be overtaken."""
+        return self.assurance.until(self.lines.values(), now)
 
     @property
     def next_try(self) -> Millis | None:
@@ -166,6 +175,7 @@ class Feed:
         if line := self.lines.get(connection):
             self.last_heard = now
             line.doubted_until = None
+            self.assurance.heard(line)
             self._carry(line, line.session.pinged(now), now)
 
     def excuse_silence(self, now: Millis) -> None:
@@ -203,8 +213,11 @@ class Feed:
 
     def tick(self, now: Millis) -> None:
         for line in list(self.lines.values()):
-            if line.connection in self.lines and line.session.deadline() <= now:
-                self._carry(line, line.session.tick(now), now)
+            if line.connection in self.lines and (due := line.session.deadline()) <= now:
+                effects = line.session.tick(now)
+                if now - due <= PUNCTUAL_MS and any(isinstance(effect, Ping | Send) for effect in effects):
+                    line.asked_at = now
+                self._carry(line, effects, now)
         for line in list(self.lines.values()):
             if line.connection in self.lines:
                 self._tick_line(line, now)
@@ -251,6 +264,9 @@ class Feed:
     def _open(self, line: Line, now: Millis) -> None:
         if line.opened is not None:
             return
+        self.sure_until(now)
+        self.assurance.opened(line, now, was_lit=self.is_lit)
+        self._ask_for_signs(now)
         line.opened = self.last_heard = now
         self.opened_count += 1
         if self.lit_since is None:
@@ -259,6 +275,13 @@ class Feed:
             other.frames_at_succession = other.frames
             if other.retiring_at is not None:  # the full time beside each successor, also when an earlier one did not last
                 other.retiring_at = Millis(now + self._policy.drain_ms)
+
+    def _ask_for_signs(self, now: Millis) -> None:
+        """A successor vouches for what comes from now on; up to now its predecessors must."""
+        for line in self.lines.values():
+            if line.opened is not None:
+                line.asked_at = now
+                self.wishes.append(SendPing(line.connection))
 
     def _replace(self, line: Line, reason: str, *, alive: bool, now: Millis) -> None:
         self.reason = reason
@@ -277,6 +300,7 @@ class Feed:
     def _drop(self, line: Line, reason: str, now: Millis) -> None:
         if self.lines.pop(line.connection, None) is None:
             return
+        self.assurance.hear_out(line, now)
         for name, times in line.session.drift.items():
             self.drift[name] = self.drift.get(name, 0) + times
         self.wishes.append(Hang(line.connection))

@@ -34,6 +34,10 @@ RESTART_LEAP: Final = 1_000_000_000
 """Sequences handed out before a crash and never committed are not given to other events afterwards: more than so many are never told
 without the journal."""
 
+SEQUENCES_OF_A_MILLISECOND: Final = 1_000
+"""Runs that commit nothing at all (a full disk) still told their readers, who may have kept their place: the next run begins beyond them,
+because time went on and nobody tells so many events in it. A reader's place fits 53 bits for longer than a hundred years."""
+
 DOUBT_TICK_MS: Final = 250
 
 KEY_NAME: Final = b"listenKey"
@@ -46,6 +50,8 @@ UNPROVEN_MEMORY_MS: Final = 900_000
 """Without a secret nothing is ever proven: what ended longer ago than this (venue time) leaves memory all the same."""
 
 STOOD_STILL: Final = "this machine slept, or its wall clock jumped"
+
+KEY_DIED: Final = "the listen key of the former socket died, nobody knows when"
 
 UNREADABLE: Final = "bytes"
 """The name under which decoders report bytes that are no message."""
@@ -72,7 +78,9 @@ class Machine:
         self.account = Account(place.account, place.venue, lag_ms=policy.books.lag_ms)
         self.clock = VenueClock(now, wall)
         self.feed = Feed(
-            lambda number, form, at: spec.make_session(msgspec.structs.replace(place, connection_form=form), number, at), policy.feed
+            lambda number, form, at: spec.make_session(msgspec.structs.replace(place, connection_form=form), number, at),
+            policy.feed,
+            self.clock,
         )
         dialect = spec.make_dialect(place) if place.credentials.api_secret is not None else None
         self.books = Books(dialect, self.account, self.clock, policy.books, seed=place.jitter_seed) if dialect is not None else None
@@ -98,8 +106,8 @@ class Machine:
     # --- beginning and end ---
 
     def restore(self, events: Iterable[Event], last_sequence: int, last_heard: Millis | None) -> None:
-        """Takes up an earlier run: its events (checkpoint and journal), its last sequence and the venue time at which it last knew the
-        truth. Call before `start`."""
+        """Takes up an earlier run: its events (checkpoint and journal), its last sequence and when (our wall clock, ms) its last record
+        was made. Call before `start`."""
         first_heard = last_heard
         for event in events:
             apply(self.account, event)
@@ -110,7 +118,8 @@ class Machine:
         if self.account.read_until:
             forget(self.account, forgettable(self.account, self.account.read_until, self._policy.books))
         if last_sequence:
-            self.sequence = last_sequence + RESTART_LEAP
+            passed_ms = 0 if last_heard is None else max(0, self._wall - last_heard)
+            self.sequence = last_sequence + RESTART_LEAP + passed_ms * SEQUENCES_OF_A_MILLISECOND
         if first_heard is not None and last_heard is not None:
             # a run that proved nothing may have missed anything since it began, not only since it was heard last
             unsure = first_heard if self.books is not None and not self.account.proven_until else last_heard
@@ -151,7 +160,10 @@ class Machine:
         self._wall = wall
         account, facts = self.account, self._facts
         settle = False
-        for effect in line.session.receive(frame, now, wall):
+        effects = line.session.receive(frame, now, wall)
+        if not effects:
+            self.feed.assurance.heard(line)
+        for effect in effects:
             if type(effect) is Emit:
                 for event in effect.events:
                     news = FOLDS[type(event)](account, event, connection)
@@ -159,6 +171,7 @@ class Machine:
                         facts.append(news)
                         if type(news) is Unrecognized:
                             settle = self._note_unrecognized(news, now) or settle
+                line.told = effect.events
             else:
                 settle = True
                 self.feed.carry(line, effect, now)
@@ -214,7 +227,7 @@ class Machine:
             return ()
         self._wall = wall
         if self._was_lit and self.books is not None:
-            self._tell(self._gap(self._last_sure(self.feed.last_heard), STOOD_STILL))
+            self._tell(self._gap(self._last_sure(now), STOOD_STILL))
             self.books.message_lost(STOOD_STILL, self.clock.at(now), now)
         return self.doubt_sockets(now, wall)
 
@@ -238,6 +251,7 @@ class Machine:
         if self.books is None or self._has_ended:
             return ()
         self._facts += self.books.answered(ask, response, now, wall)
+        self.feed.assurance.prove(self.account.proven_until)
         return self._settle(now, response.body)
 
     def tick(self, now: Millis, wall: Millis) -> tuple[Event, ...]:
@@ -335,15 +349,21 @@ class Machine:
     def _note_light(self, now: Millis) -> None:
         lit = self.feed.is_lit
         if self._was_lit and not lit:
-            self._tell(self._gap(self._last_sure(self.feed.last_heard), self.feed.reason))
+            self._tell(self._gap(self._last_sure(now), self.feed.reason))
+        if lit and not self._was_lit and (alive := self.feed.assurance.key_died_after) is not None:
+            self._tell(self._gap(self._lag_before(alive), KEY_DIED))
         is_new = self.feed.opened_count > self._opened_before
         if lit and self.books is not None and (not self._was_lit or (self.books.is_deaf and is_new)):
             self.books.stream_opened(self.clock.at(now), now)
         self._was_lit, self._opened_before = lit, self.feed.opened_count
 
-    def _last_sure(self, heard: Millis) -> Millis:
-        """Before this venue time nothing is missing: what was heard later may have overtaken what was made then."""
-        return max(self.account.proven_until, Millis(self.clock.at(heard) - self._policy.books.lag_ms))
+    def _last_sure(self, now: Millis) -> Millis:
+        """Before this venue time nothing is missing."""
+        return self._lag_before(self.feed.sure_until(now))
+
+    def _lag_before(self, told: Millis) -> Millis:
+        """What was told until then may have overtaken what was made shortly before."""
+        return max(self.account.proven_until, Millis(self.clock.at(told) - self._policy.books.lag_ms))
 
     def _care_for_books(self, now: Millis) -> None:
         books = self.books

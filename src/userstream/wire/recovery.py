@@ -87,8 +87,10 @@ class Round:
         asked_time: Millis = NO_TIME,
         deeper: Mapping[Symbol, Millis] = NOTHING_DEEPER,
         orders: Sequence[OrderChanged] = (),
+        symbols: Sequence[Symbol] = (),
     ) -> None:
-        """`orders`: those of ours to ask one by one, because nothing told their end; a full round finds them by the venue's list."""
+        """`orders`: those of ours to ask one by one, because nothing told their end; a full round finds them by the venue's list.
+        `symbols`: those whose past orders are asked from the start, where the venue tells past orders by symbol."""
         self.epoch, self.reason, self.full = epoch, reason, full
         self.started, self.since, self.lost_since, self.asked_time = started, since, lost_since, asked_time
         self.weight = 0
@@ -104,7 +106,10 @@ class Round:
         self._legs: dict[PositionKey, Decimal] = {}
         self._deeper = deeper
         self._traits, self._holdings = traits, holdings
+        self._searches = traits.by_symbol and not traits.movements
         self._begin(settings)
+        for symbol in symbols:
+            self._want(AskOrders(since=self.since, until=self.started, symbol=symbol))
         for order in orders:
             self._want(AskOrder(symbol=order.symbol, order_id=order.order_id, conditional=order.conditional))
 
@@ -184,13 +189,14 @@ class Round:
         if any(isinstance(question, AskOpenOrders | AskOrders | AskMovements) for question in self._open):
             return
         for symbol in sorted(account.symbols() | self._holdings.symbols):
-            if self._traits.by_symbol or _is_active(account, symbol, self.since):
+            is_busy = _is_active(account, symbol, self.since) or (self._traits.by_symbol and _has_orders(account, symbol, self.since))
+            if is_busy or self._searches:
                 self._want_history(symbol)
         self._ask_missing_orders(account)
         self._ask_unknown_conditionals(account)
         if not any(isinstance(question, AskFills) for question in self._open):
             self._ask_doubtful_orders(account)
-        if self._traits.by_symbol and not self._open:
+        if self._searches and not self._open:
             self._search()
 
     def _search(self) -> None:
@@ -249,7 +255,7 @@ class Round:
         """Whether an audit's answer tells of something that should have been told before this venue time."""
         if self.full:
             return False
-        return any(_is_old(fact, before) for fact in facts) or (self._traits.by_symbol and self.is_done and self._holdings.has_difference)
+        return any(_is_old(fact, before) for fact in facts) or (self._searches and self.is_done and self._holdings.has_difference)
 
     def amount_of(self, leg: PositionKey) -> Decimal:
         """What the books said of a leg; one that they do not mention is flat."""
@@ -274,12 +280,25 @@ def orders_in_turn(account: Account, turn: int, *, quiet_since: Millis) -> list[
     return (quiet[first:] + quiet[:first])[:ORDERS_OF_AN_AUDIT]
 
 
+def symbols_in_care(account: Account, traits: Traits) -> list[Symbol]:
+    """The symbols whose past orders every reading asks, where the venue tells them by symbol and its cash history names the others: those
+    with an order or a fill in memory, or a leg that is not flat."""
+    if not (traits.by_symbol and traits.movements):
+        return []
+    legs = {key[0] for key, position in account.positions.items() if position.amount}
+    return sorted(legs | {key[0] for key in account.orders} | set(account.fills))
+
+
 def _is_active(account: Account, symbol: Symbol, since: Millis) -> bool:
     if any(key[0] == symbol and position.amount for key, position in account.positions.items()):
         return True
     if any(order.symbol == symbol for order in account.open_orders()):
         return True
     return any(fill.transaction_time >= since for fill in account.fills.get(symbol, {}).values())
+
+
+def _has_orders(account: Account, symbol: Symbol, since: Millis) -> bool:
+    return any(order.symbol == symbol and order.transaction_time >= since for order in account.orders.values())
 
 
 def _is_old(fact: Event, before: int) -> bool:

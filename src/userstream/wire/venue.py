@@ -34,7 +34,8 @@ class Endpoints(msgspec.Struct, frozen=True, kw_only=True):
 class AccountPlace(msgspec.Struct, frozen=True, kw_only=True):
     """All a venue's factories need to speak for one account.
 
-    symbols: those whose history is always read, where the venue tells it by symbol only. session_logon: log in on the socket, and sign
+    symbols: those whose history is always read, where the venue tells it by symbol only. isolated_symbol: the pair of an isolated margin
+    account (empty: the cross account). session_logon: log in on the socket, and sign
     no more there, where the venue offers both. microseconds: ask for times in that unit, where the venue does.
     """
 
@@ -53,6 +54,7 @@ class AccountPlace(msgspec.Struct, frozen=True, kw_only=True):
     close_listen_key_on_stop: bool = False
     connection_form: int = 0
     symbols: tuple[Symbol, ...] = ()
+    isolated_symbol: Symbol = Symbol("")
     session_logon: bool = False
     microseconds: bool = False
 
@@ -65,6 +67,8 @@ class VenueSpec(msgspec.Struct, frozen=True, kw_only=True):
     real: Endpoints
     test: Endpoints | None
     weight_limit_per_minute: int
+    budget: str = ""
+    """Products with the same word share one request budget; without one the product has a budget of its own."""
     pause_of: Callable[[HttpResponse, Millis], int]
     """For how long (ms) the venue wants no call from this address after an answer, as of a venue time (ms); 0 for most."""
     used_weight_header: str = ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 import subprocess
 import sys
@@ -15,12 +16,14 @@ from userstream.adapters.sql import load_migrations
 from userstream.adapters.sqlite_file import (
     APPLICATION_ID,
     Remedy,
+    check_place,
     check_sqlite_version,
     insert_many,
     migrate,
     open_for_reading,
     open_for_writing,
     remedy_of,
+    store_error,
 )
 from userstream.kernel.errors import StoreError
 
@@ -92,13 +95,27 @@ def test_what_is_no_database_is_called_so(tmp_path: Path, opener: object) -> Non
 
 
 def test_a_folder_is_no_store(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match="unable to open database file"):
-        open_for_writing(tmp_path)
+    for opener in (open_for_writing, open_for_reading):
+        with pytest.raises(StoreError, match=rf"{re.escape(str(tmp_path))} is a folder: name a file in it, such as .*userstream\.db"):
+            opener(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("path", ["", ".", "/", ".."])
+def test_a_path_without_a_name_is_a_folder(path: str) -> None:
+    with pytest.raises(StoreError, match="is a folder: name a file in it"):
+        check_place(Path(path))
 
 
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=r"the folder .*nowhere does not exist: create it, or choose another path"):
         open_for_writing(tmp_path / "nowhere" / "a.db")
+
+
+@pytest.mark.parametrize("path", ["a\0b.db", "b" * 300])
+def test_a_name_that_no_file_can_have(tmp_path: Path, path: str) -> None:
+    with pytest.raises(StoreError, match=r"no file can have this name|File name too long"):
+        check_place(tmp_path / path)
 
 
 def test_a_reader_makes_no_file(tmp_path: Path) -> None:
@@ -155,6 +172,33 @@ def test_each_error_has_its_remedy(code: int, remedy: Remedy) -> None:
     error = sqlite3.OperationalError("words")
     error.sqlite_errorcode = code
     assert remedy_of(error) is remedy
+
+
+@pytest.mark.parametrize(
+    ("code", "advice"),
+    [
+        (sqlite3.SQLITE_FULL, "make room on its disk"),
+        (sqlite3.SQLITE_IOERR_WRITE, "check the disk"),
+        (sqlite3.SQLITE_CORRUPT, "move it away"),
+        (sqlite3.SQLITE_READONLY_DIRECTORY, "writable"),
+    ],
+)
+def test_an_error_is_told_with_what_a_person_can_do(code: int, advice: str) -> None:
+    error = sqlite3.OperationalError("words of the database")
+    error.sqlite_errorcode = code
+    told = str(store_error(error, Path("a.db")))
+    assert told.startswith("a.db: words of the database: ")
+    assert advice in told
+    assert str(store_error(OverflowError("too large"), Path("a.db"))) == "a.db: too large"
+
+
+def test_a_damaged_file_is_told_with_what_a_person_can_do(tmp_path: Path) -> None:
+    path = tmp_path / "a.db"
+    open_for_writing(path).close()
+    path.write_bytes(path.read_bytes()[:5_000])
+    for opener in (open_for_writing, open_for_reading):
+        with pytest.raises(StoreError, match="malformed: move it away; a new store reads what the venue still has"):
+            opener(path)
 
 
 def test_an_error_that_is_not_the_databases_has_no_remedy() -> None:

@@ -51,6 +51,12 @@ def test_a_repaired_gap_is_none() -> None:
     assert (certificate.is_whole, certificate.complete_since, certificate.proven_until) == (True, 100, 180)
 
 
+def test_neighbours_of_one_kind_are_one_interval() -> None:
+    lost = {"subject": "history", "theirs": "kept since 130", "since": 160}
+    certificate = asked(of(LIVE, gap_opened(since=110), mismatch(**lost, key="120"), mismatch(**lost, key="115")))
+    assert told(certificate) == [(100, 110, "STREAM_ONLY"), (110, 200, "KNOWN_GAP")]
+
+
 def test_time_that_nobody_speaks_of_is_a_hole() -> None:
     certificate = asked(of(LIVE, PROOF, running=False), since=50, until=260)
     assert told(certificate) == [(50, 100, "UNKNOWN"), (100, 150, "PROVEN"), (150, 200, "STREAM_ONLY"), (200, 260, "UNKNOWN")]
@@ -134,3 +140,9 @@ def test_the_public_form_is_json_with_words_and_milliseconds() -> None:
     assert (form["account"], form["is_whole"], form["is_growing"], form["complete_since"]) == ("alice", False, True, None)
     assert form["holes"] == [{"since": 150, "until": 200, "state": "KNOWN_GAP", "fills": {}}]
     assert (form["mismatches"][0]["kind"], form["mismatches"][0]["ours"]) == ("mismatch", "0.100")
+
+
+def test_an_interval_that_ends_before_it_begins_is_no_hole() -> None:
+    lost = {"subject": "history", "key": "130", "theirs": "kept since 110", "since": 160}
+    certificate = asked(of(LIVE, PROOF, mismatch(**lost), mismatch(**lost, resolved=True)))
+    assert told(certificate) == [(100, 150, "PROVEN"), (150, 200, "STREAM_ONLY")]

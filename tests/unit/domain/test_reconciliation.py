@@ -125,6 +125,10 @@ def test_a_leg_that_adds_up_finds_nothing() -> None:
     assert legs_of(*leg((0, "5"), (10, "6"), bought(10), (20, "4"), bought(20, "2", side="sell"))) == []
 
 
+def test_a_fast_first_copy_that_names_no_leg_changes_none() -> None:
+    assert legs_of(*leg((0, "5"), (10, "6"), bought(10)), bought(15, position_side=None)) == []
+
+
 def test_a_leg_finds_between_which_words_a_fill_is_missing() -> None:
     [finding] = legs_of(*leg((0, "5"), (10, "6"), bought(10), (20, "8"), (30, "9"), bought(30)))
     assert told(finding) == ("position", "BTCUSDT.both", "7", "9", BY_LEG)

@@ -306,6 +306,14 @@ def test_movements_that_differ_in_asset_amount_or_time_are_not_the_same() -> Non
     assert apply(held, balance_moved(asset="BNB", delta="5")) is not None
 
 
+def test_funding_of_two_symbols_at_one_time_is_two_movements_even_of_one_amount() -> None:
+    held = account()
+    for symbol in ("BTCUSDT", "ETHUSDT"):
+        assert apply(held, balance_moved(delta="-0.01", symbol=symbol)) is not None
+    assert apply(held, balance_moved(delta="-0.01", symbol="ETHUSDT", movement_id="b", source="snapshot")) is None
+    assert apply(held, balance_moved(delta="-0.01", symbol="BTCUSDT", movement_id="a", source="snapshot")) is None
+
+
 # --- settings ---
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import re
+from pathlib import Path
 
 import pytest
 
@@ -68,6 +71,39 @@ async def test_a_mistake_at_the_beginning_leaves_nothing_running(wrong: dict[str
         async with connect(**settings):  # type: ignore[arg-type]
             pass
     assert asyncio.all_tasks() == before
+
+
+@pytest.mark.parametrize(
+    ("given", "missing"),
+    [
+        ({"rest_url": "http://127.0.0.1:9"}, "ws_url"),
+        ({"ws_url": "ws://127.0.0.1:9"}, "rest_url"),
+        ({"ws_api_url": "ws://127.0.0.1:9"}, "rest_url"),
+    ],
+)
+async def test_half_an_address_is_refused_before_anything_is_made(given: dict[str, str], missing: str, tmp_path: Path) -> None:
+    [(name, address)] = given.items()
+    told = re.escape(f"account 'main': {name} = '{address}' is only a part") + f".* give {missing} .or set USERSTREAM_BINANCE_USDM_"
+    with pytest.raises(SettingsError, match=told):
+        async with connect("binance-usdm", api_key="k", store=tmp_path / "a.db", **given):  # type: ignore[arg-type]
+            pass
+    assert os.listdir(tmp_path) == []
+    async with Fleet() as fleet:
+        with pytest.raises(SettingsError, match=told):
+            await fleet.add("main", "binance-usdm", api_key="k", **given)  # type: ignore[arg-type]
+        assert "main" not in fleet
+
+
+async def test_half_an_address_in_the_environment_is_refused_with_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("USERSTREAM_BINANCE_USDM_WS_URL", "ws://127.0.0.1:9/canary")
+    told = "USERSTREAM_BINANCE_USDM_WS_URL gives ws_url = 'ws://127.0.0.1:9' is only a part"
+    with pytest.raises(SettingsError, match=told) as caught:
+        async with connect("binance-usdm", api_key="k"):
+            pass
+    assert "canary" not in str(caught.value)
+    with pytest.raises(ConnectionError):
+        async with connect("binance-usdm", api_key="k", rest_url="http://127.0.0.1:9", timeout_s=0.05):
+            pass
 
 
 async def test_a_beginning_has_an_end() -> None:

@@ -1,19 +1,65 @@
-"""One gate for each address: shared while anybody uses it, and gone afterwards."""
+"""One gate for each budget and place: shared while anybody uses it, and gone afterwards."""
 
 from __future__ import annotations
 
 import asyncio
 
+import msgspec
+
 from tests.support.clock import ManualClock
 from tests.support.transport import RecordingHttp, json_answer
-from userstream.entry.gates import GateBook
+from userstream.entry.gates import AddressedHttp, GateBook
+from userstream.kernel.ids import VenueName
 from userstream.kernel.secret import Secret
 from userstream.runtime.gate import Gate
 from userstream.venues import find_venue
 from userstream.wire.request import HttpRequest
+from userstream.wire.venue import VenueSpec
 
 SPEC = find_venue("binance-usdm")
 CALL = HttpRequest(method="GET", target=Secret("/fapi/v1/time"), label="GET /fapi/v1/time")
+
+
+COINM = find_venue("binance-coinm")
+OTHER = msgspec.structs.replace(SPEC, name=VenueName("other"), budget="")
+
+
+def take_real(book: GateBook, user: object, spec: VenueSpec) -> Gate:
+    return book.take(user, spec, spec.real.rest_url, RecordingHttp(default=json_answer({})), ManualClock(), None)
+
+
+async def test_products_with_one_budget_share_a_gate_behind_their_addresses() -> None:
+    book = GateBook()
+    usdm, coinm = take_real(book, "a", SPEC), take_real(book, "b", COINM)
+    assert usdm is coinm
+    assert usdm.name == "binance-futures"
+    paper, test = "http://127.0.0.1:8080", "https://testnet.binancefuture.com"
+    clock, http = ManualClock(), RecordingHttp(default=json_answer({}))
+    at_paper = {book.take("c", spec, paper, http, clock, None).name for spec in (SPEC, COINM)}
+    assert at_paper == {"binance-futures 127.0.0.1:8080"}
+    assert {book.take("d", spec, test, http, clock, None) for spec in (SPEC, COINM)}.isdisjoint({usdm})
+    for user in "abcd":
+        await book.leave(user)
+
+
+async def test_one_address_may_serve_several_budgets() -> None:
+    book, address = GateBook(), "http://127.0.0.1:8080"
+    clock, http = ManualClock(), RecordingHttp(default=json_answer({}))
+    futures, other = (book.take("a", spec, address, http, clock, None) for spec in (SPEC, OTHER))
+    assert futures is not other
+    assert (futures.name, other.name) == ("binance-futures 127.0.0.1:8080", "other 127.0.0.1:8080")
+    await book.leave("a")
+
+
+async def test_calls_of_each_product_go_to_its_own_address() -> None:
+    book, http = GateBook(), RecordingHttp(default=json_answer({}))
+    gate = book.take("a", SPEC, SPEC.real.rest_url, http, ManualClock(), None)
+    connections = AddressedHttp(COINM.real.rest_url, http)
+    await gate.send(CALL, time_limit_ms=1_000, http=connections)
+    await connections.close()
+    await gate.send(CALL, time_limit_ms=1_000)
+    assert http.base_urls == ["https://dapi.binance.com", "https://fapi.binance.com"]
+    await book.leave("a")
 
 
 def take(book: GateBook, user: object, address: str = "https://venue", limit: int | None = None, http: RecordingHttp | None = None) -> Gate:

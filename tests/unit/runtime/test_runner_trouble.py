@@ -17,7 +17,7 @@ from userstream.adapters.sqlite import SqliteStore
 from userstream.adapters.sqlite_commits import SqliteSettings
 from userstream.domain.events import Filled, GapOpened, StreamChanged
 from userstream.domain.words import StreamState
-from userstream.kernel.errors import StoreError, UserStreamError
+from userstream.kernel.errors import StoreError
 from userstream.kernel.ids import Millis
 from userstream.kernel.secret import Secret
 from userstream.runtime.keeper import RETRY_MS
@@ -157,17 +157,16 @@ async def test_a_fault_of_our_own_while_an_answer_is_read_is_counted_and_the_que
     assert [entry["action"] for entry in entries].count("own_fault") == 2
 
 
-async def test_a_fault_that_leaves_an_answer_half_read_ends_the_account_aloud(shell: Shell) -> None:
+async def test_a_question_whose_answer_was_half_read_is_asked_until_it_is_read(shell: Shell) -> None:
     await shell.start()
     [dialect] = shell.dialects
     dialect.spoiled = Answer(events=("no event",))  # type: ignore[arg-type]
     with structlog.testing.capture_logs() as entries:
         await shell.clock.advance(MINUTE_MS)
-    assert "own_fault" in [entry["action"] for entry in entries]
-    assert states(shell)[-1] is StreamState.FAILED
-    assert "a fault of our own" in shell.account.health.reason
-    with pytest.raises(UserStreamError, match="see the log"):
-        await shell.account.wait_proven()
+    assert [entry["action"] for entry in entries].count("own_fault") == shell.runner.own_faults >= 2
+    assert StreamState.LIVE not in states(shell)
+    dialect.spoiled = None
+    await shell.clock.advance_until(lambda: shell.account.state is StreamState.LIVE, limit_ms=5 * MINUTE_MS)
 
 
 async def test_what_the_journal_refused_is_kept_later_and_no_checkpoint_tells_what_it_lacks(shell: Shell) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from userstream.kernel.errors import SettingsError
-from userstream.venues import PLANNED, REGISTRY, find_venue
+from userstream.venues import PLANNED, REGISTRY, UNSUPPORTED, find_venue
 
 FIXED = {"binance-usdm", "binance-spot", "binance-coinm", "binance-margin", "bitfinex", "bybit", "okx", "kucoin-spot", "kucoin-futures"}
 
@@ -23,8 +23,21 @@ def test_a_built_venue_is_found_under_its_own_name() -> None:
 
 def test_a_planned_venue_is_said_to_be_planned() -> None:
     for name in PLANNED:
-        with pytest.raises(SettingsError, match=f"venue '{name}' is not built yet; this version can connect: binance-spot, binance-usdm"):
+        with pytest.raises(
+            SettingsError, match=f"venue '{name}' is not built yet; this version can connect: {', '.join(sorted(REGISTRY))}$"
+        ):
             find_venue(name)
+
+
+@pytest.mark.parametrize("name", ["binance-portfolio", "binance-portfolio-pro", "binance-options"])
+def test_a_product_that_is_not_supported_is_named_with_the_reason(name: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        find_venue(name)
+    assert str(caught.value).startswith(f"venue {name!r} is not supported: {UNSUPPORTED[name]}; this version can connect: binance-")
+
+
+def test_what_is_not_supported_is_neither_built_nor_planned() -> None:
+    assert not UNSUPPORTED.keys() & {*REGISTRY, *PLANNED}
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from tests.support.machine import BRISK, Driver
-from tests.support.scripted import Script, frame_of
+from tests.support.machine import BRISK, Driver, Instead
+from tests.support.scripted import REFUSED, Script, frame_of
 from tests.support.truth import BTC, USDT
 from tests.unit.wire.kit import QUIET, Late, SilentAbout, asked, books, facts_of, live, mismatches, trade_unheard
 from userstream.domain.account import Doubt
@@ -232,4 +232,27 @@ def test_sockets_are_not_replaced_time_and_again_but_a_deaf_one_is_never_called_
     assert len(polled) >= 3  # nobody else tells what happens
     driver.run_until_live(150_000)  # two sockets in a row were mute: the third must prove itself
     assert driver.machine.feed.opened_count == 3
+    driver.laws.hold_at_rest(driver.venue_now)
+
+
+def test_what_a_deaf_socket_misses_as_well_is_counted_and_no_second_gap() -> None:
+    driver = live()
+    find_unheard(driver)
+    driver.run_until_live()
+    find_unheard(driver)
+    for _ in range(10):  # no other socket takes its place yet
+        trade_unheard(driver)
+        driver.run_for(1_100)
+    assert books(driver).missed_by_stream > 2
+    assert (len(facts_of(driver, GapOpened)), driver.machine.feed.opened_count) == (2, 2)
+
+
+def test_a_question_of_a_doubt_that_is_refused_again_and_again_is_given_up_alone() -> None:
+    driver = live()
+    driver.fate = Instead(AskOrderFills, *[REFUSED] * 3)
+    tell_order_only(driver)
+    driver.run_for(200_000)
+    assert len(asked(driver, AskOrderFills)) >= 3
+    assert mismatches(driver, "question") == []
+    assert len(facts_of(driver, Filled)) == 1
     driver.laws.hold_at_rest(driver.venue_now)

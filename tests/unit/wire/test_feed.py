@@ -12,7 +12,7 @@ from userstream.kernel.errors import AuthenticationError
 from userstream.kernel.ids import Millis
 from userstream.kernel.secret import Secret
 from userstream.wire.feed import DOUBT_LIMIT_MS, NEVER, SHORT_LIFE_MS, Dial, Fail, Feed, FeedPolicy, Hang, SendPing, SendText, SessionCall
-from userstream.wire.pacing import Backoff
+from userstream.wire.pacing import Backoff, VenueClock
 from userstream.wire.request import HttpResponse
 from userstream.wire.session import Effect, Emit, GiveUp, Opened, Reset, Send, Troubled
 
@@ -29,7 +29,9 @@ class Stage:
         self.now = START
         place = msgspec.structs.replace(PLACE, close_listen_key_on_stop=True)
         self.feed = Feed(
-            lambda number, form, now: ScriptedSession(msgspec.structs.replace(place, connection_form=form), number, now), policy
+            lambda number, form, now: ScriptedSession(msgspec.structs.replace(place, connection_form=form), number, now),
+            policy,
+            VenueClock(START, START),
         )
 
     def started(self) -> Stage:
@@ -338,7 +340,7 @@ def test_giving_up_ends_the_feed() -> None:
 
 def test_a_session_that_breaks_at_the_farewell_is_closed_once() -> None:
     stage = Stage()
-    stage.feed = Feed(lambda number, form, now: RudeSession(PLACE, number, now), POLICY)
+    stage.feed = Feed(lambda number, form, now: RudeSession(PLACE, number, now), POLICY, VenueClock(START, START))
     stage.started().open(1)
     stage.feed.stop(stage.now)
     assert (stage.connections, stage.feed.wishes.count(Hang(1))) == ([], 1)
@@ -456,3 +458,11 @@ def test_silence_that_is_ours_keeps_a_socket_and_is_no_sign_of_life() -> None:
         stage.feed.tick(stage.now)
     assert stage.connections[0] == 1
     assert stage.feed.last_heard == START
+
+
+def test_only_open_sockets_are_excused_and_doubted() -> None:
+    stage = Stage(msgspec.structs.replace(POLICY, redundancy=2)).started().open(1)
+    stage.feed.excuse_silence(stage.now)
+    stage.feed.doubt_sockets(stage.now)
+    assert [line.doubted_until is not None for line in stage.feed.lines.values()] == [True, False]
+    assert [wish for wish in stage.feed.wishes if isinstance(wish, SendPing)] == [SendPing(1)]

@@ -91,6 +91,21 @@ def test_an_order_that_was_filled_where_history_is_lost_adds_up_from_there_on() 
     assert driver.account.proven_until > driver.account.began
 
 
+def test_an_order_that_has_just_changed_may_wait_for_its_fill() -> None:
+    driver = live(LateHistory(6_000), policy=BRISK)
+    order_id = driver.place()
+    driver.run_for(10_000)
+    driver.truth.fill(driver.venue_now, order_id, "0.1")
+    [registers, (_, order)] = driver.truth.outbox
+    driver.truth.outbox[:] = [registers, (order,)]
+    driver.tell()
+    proven = driver.account.proven_until
+    books(driver).read_again("test")
+    driver.run_for(400)
+    assert driver.account.proven_until > proven
+    assert "order" in {doubt.subject for doubt in driver.account.doubts}
+
+
 # --- what lies before our care ---
 
 
@@ -103,6 +118,36 @@ def older_than_our_care(*, quantity: str = "0.1") -> tuple[Driver, OrderId]:
     driver.stall(86_400_000)
     driver.laws.began = driver.venue_now
     return driver.start().run_until_live(), order_id
+
+
+def test_an_order_that_lags_behind_its_own_fills_is_no_anchor() -> None:
+    """Its fill of today is told before the order itself: what was filled before our care cannot be said yet."""
+    driver = Driver(LateOrders(), policy=BRISK)
+    order_id = driver.truth.place(driver.venue_now)
+    driver.truth.fill(driver.venue_now, order_id, "0.1")
+    driver.tell_nobody()
+    driver.stall(86_400_000)
+    driver.laws.began = driver.venue_now
+    driver.start().run_for(90)
+    driver.truth.fill(driver.venue_now, order_id, "0.2")
+    [_, (fill, _)] = driver.truth.outbox
+    driver.truth.outbox[:] = [(fill,)]
+    driver.tell()
+    driver.run_for(4_000)
+    assert facts_of(driver, SnapshotTaken)[0].filled_before == ()
+    driver.run_for(120_000)
+    [anchor] = driver.account.anchors.values()
+    assert anchor.quantity == Decimal("0.1")
+    driver.laws.hold_at_rest(driver.venue_now)
+
+
+class LateOrders(Fate):
+    """Orders are told as they were a while ago, and late."""
+
+    def reply(self, question: Question, now: Millis) -> Reply:
+        if isinstance(question, AskOrder | AskOrders | AskOpenOrders):
+            return Reply(lag_ms=1_900, delay_ms=400)
+        return Reply()
 
 
 def test_what_was_filled_before_our_care_is_no_mismatch() -> None:

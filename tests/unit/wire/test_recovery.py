@@ -24,7 +24,7 @@ from userstream.wire.question import (
     Question,
     Traits,
 )
-from userstream.wire.recovery import EDGE_MS, Round, absent_keys, questions_of
+from userstream.wire.recovery import EDGE_MS, Round, absent_keys, questions_of, symbols_in_care
 
 STARTED = Millis(1_760_000_100_000)
 SINCE = Millis(STARTED - 60_000)
@@ -87,6 +87,53 @@ def test_settings_are_asked_where_wanted() -> None:
 def test_without_a_cash_history_or_a_window_for_it_none_is_asked() -> None:
     assert MOVEMENTS not in a_round(movements=False).take_ready()
     assert not any(isinstance(question, AskMovements) for question in a_round(since=Millis(STARTED - EDGE_MS)).take_ready())
+
+
+def by_symbol(full: bool, *symbols: Symbol) -> Round:
+    traits, holdings = Traits(by_symbol=True), Holdings(account_of())
+    return Round(
+        epoch=1,
+        reason="test",
+        full=full,
+        settings=False,
+        started=STARTED,
+        since=SINCE,
+        traits=traits,
+        holdings=holdings,
+        symbols=symbols,
+    )
+
+
+def test_past_orders_are_asked_for_each_symbol_in_care_where_the_venue_wants_one() -> None:
+    of_btc, of_eth = (AskOrders(since=SINCE, until=STARTED, symbol=symbol) for symbol in (BTC, ETH))
+    assert by_symbol(False, BTC, ETH).take_ready() == [AskBalances(), AskPositions(), of_btc, of_eth]
+    assert by_symbol(True, ETH).take_ready() == [AskBalances(), AskPositions(), PLAIN, CONDITIONAL, MOVEMENTS, of_eth]
+
+
+def test_a_symbol_that_the_cash_history_names_is_asked_for_its_orders_too() -> None:
+    current, account = by_symbol(True), account_of()
+    current.take_ready()
+    for question in (AskBalances(), AskPositions(), PLAIN, CONDITIONAL):
+        assert take(current, account, question) == []
+    assert take(current, account, MOVEMENTS, traded=((ETH, "5"),)) == [
+        AskFills(symbol=ETH, since=SINCE, until=STARTED),
+        AskOrders(since=SINCE, until=STARTED, symbol=ETH),
+    ]
+    take(current, account, AskFills(symbol=ETH, since=SINCE, until=STARTED))
+    take(current, account, AskOrders(since=SINCE, until=STARTED, symbol=ETH))
+    assert current.is_done, "a cash history makes a search by balances needless"
+
+
+def test_the_symbols_in_care_have_an_order_a_fill_or_a_leg() -> None:
+    traits = Traits(by_symbol=True)
+    account = account_of(
+        order_changed(symbol="AUSD", order_id="1", status="canceled"),
+        filled(symbol="BUSD", order_id="2"),
+        position_set(symbol="CUSD", amount="1"),
+        position_set(symbol="DUSD", amount="0"),
+    )
+    assert symbols_in_care(account, traits) == ["AUSD", "BUSD", "CUSD"]
+    assert symbols_in_care(account, Traits()) == symbols_in_care(account, Traits(by_symbol=True, movements=False)) == []
 
 
 def test_questions_are_handed_out_once() -> None:

@@ -1,11 +1,12 @@
-"""The commands. Each file is one group; everything heavy is imported when its command runs."""
+"""The commands. Each file is one group; everything is imported where Ctrl-C is heard already, and heavy things when their command runs."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 
-from userstream.kernel.errors import PaperExchangeError, SettingsError, StoreError, UserStreamError
+TYPE_CHECKING = False  # see the package's own __init__
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 OK, PROBLEM, USAGE = 0, 1, 2
 INTERRUPTED = 130
@@ -13,28 +14,40 @@ INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """The console script: runs one command and exits with 0, 1 (a problem was found) or 2 (usage). Never shows a traceback for a
-    user's mistake."""
+    """The console script: runs one command and exits with 0, 1 (a problem was found), 2 (usage) or 130 (Ctrl-C before the command was
+    ready for it). Never shows a traceback for a user's mistake."""
     sys.exit(run_command(list(sys.argv[1:] if arguments is None else arguments)))
 
 
 def run_command(arguments: list[str]) -> int:
     """Runs one command; returns its exit code."""
-    from userstream.entry.cli.output import complain, hush_broken_pipe
+    try:
+        return _run_told(arguments)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+def _run_told(arguments: list[str]) -> int:
+    from userstream.entry.cli.output import complain, hush_output, remedy_for
+    from userstream.kernel.errors import SettingsError, UserStreamError
 
     try:
-        # Ctrl-C may come while this is read, which takes most of a short command's time
         from userstream.entry.cli.app import make_app
 
         return make_app().run(arguments)
     except SettingsError as error:
         complain(str(error))
         return USAGE
-    except (StoreError, PaperExchangeError, UserStreamError) as error:
+    except UserStreamError as error:
         complain(str(error))
         return PROBLEM
-    except KeyboardInterrupt:
-        return INTERRUPTED
     except BrokenPipeError:
-        hush_broken_pipe()
+        hush_output()
         return OK
+    except OSError as error:
+        remedy = remedy_for(error)
+        if not remedy:
+            raise
+        hush_output()
+        complain(remedy)
+        return PROBLEM

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 from cyclopts import Parameter
 
-from userstream.entry.cli.output import say
+from userstream.entry.cli.output import complain, say
 from userstream.entry.cli.stores import check_store_is_new
 from userstream.kernel.errors import PaperExchangeError, SettingsError
 
@@ -47,6 +47,7 @@ def demo(
 
     Example: `userstream demo --headless --seconds 60`
     """
+    from userstream.entry.descriptors import require_room
     from userstream.entry.tuning import tune_interpreter
 
     if not 1 <= accounts <= MOST_ACCOUNTS:
@@ -58,6 +59,7 @@ def demo(
         raise SettingsError(f"--port {port} must be between 0 and {HIGHEST_PORT}")
     if store is not None:
         check_store_is_new(store)
+    require_room(accounts, ends=2)
     with tempfile.TemporaryDirectory(prefix="userstream-demo-") as folder:
         path = store or Path(folder) / "demo.db"
         tune_interpreter()
@@ -77,12 +79,14 @@ def _load(script: Path | None) -> Script | None:
 async def _run(
     accounts: int, seconds: float | None, plain: bool, rate: float, seed: int, port: int, path: Path, script: Script | None, json: bool
 ) -> int:
+    from userstream.entry.descriptors import quieten
     from userstream.entry.show import open_show
     from userstream.sim.server import PortInUse
 
-    stopped = asyncio.Event()
+    stopped, loop = asyncio.Event(), asyncio.get_running_loop()
     for name in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(name, stopped.set)
+        loop.add_signal_handler(name, stopped.set)
+    quieten(loop, complain)
     try:
         async with open_show(accounts=accounts, rate=rate, seed=seed, port=port, store=path, script=script) as show:
             watcher = _Lines(show, quiet=json) if plain else _Screen(show)

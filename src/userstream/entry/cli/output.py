@@ -2,9 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import Final
+
+ROOM: Final = "make room on the disk, or write elsewhere"
+REMEDIES: Final[Mapping[int, str]] = {
+    errno.EMFILE: "raise the limit of open files (ulimit -n)",
+    errno.ENFILE: "close other programs, or raise the machine's limit of open files",
+    errno.ENOSPC: ROOM,
+    errno.EDQUOT: ROOM,
+    errno.EFBIG: "raise the limit of file sizes (ulimit -f), or write less",
+    errno.EROFS: "write elsewhere",
+    errno.EIO: "check the disk",
+}
 
 
 def say(line: str = "") -> None:
@@ -28,6 +43,14 @@ def show_time(moment: int) -> str:
     return shown.isoformat(sep=" ", timespec="milliseconds").removesuffix("+00:00")
 
 
-def hush_broken_pipe() -> None:
-    """The reader of our output went away: nothing more can be written, and Python must not complain about it at exit."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def remedy_for(error: OSError) -> str:
+    """What to do about a machine that has no more of something; empty for an error that is not of this kind."""
+    remedy = REMEDIES.get(error.errno or 0)
+    return f"{os.strerror(error.errno or 0).lower()}: {remedy}" if remedy else ""
+
+
+def hush_output() -> None:
+    """Nothing more can be written where our output went, and Python must not complain about what is left at exit."""
+    # out of files, the output itself is well
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

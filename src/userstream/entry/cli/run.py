@@ -102,10 +102,19 @@ async def _start_accounts(application: Application, configuration: Configuration
         return
     if not configuration.accounts:
         log.warning("every account of the configuration has enabled = false: nothing is run", action="no_account_enabled")
+    _make_room(len(configuration.accounts))
     for settings in configuration.accounts:
         account = await application.add(settings)
         account.on(StreamChanged, GapOpened, GapRepaired, MarginCalled, Mismatch, handler=_report)
         log.info("started", action="account_started", account=settings.name, venue=settings.venue)
+
+
+def _make_room(accounts: int) -> None:
+    from userstream.entry.descriptors import make_room, need_of, told_about
+
+    need = need_of(accounts)
+    if (limit := make_room(need)) < need:
+        log.warning(told_about(limit, accounts, need), action="few_descriptors")
 
 
 def _report(event: Event) -> None:

@@ -10,16 +10,22 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 from cyclopts import Parameter
 
-from userstream.entry.cli.output import say
+from userstream.entry.cli.output import complain, say
 from userstream.kernel.errors import PaperExchangeError, SettingsError
 
 if TYPE_CHECKING:
     from userstream.sim.settings import AccountSpec, SimulatorSettings
 
+ROOM_FOR_CLIENTS = 4_096
+"""Nobody says how many programs come, and how many sockets each opens."""
+
 
 def simulate(
     *,
-    venue: Annotated[list[str] | None, Parameter(help="Which venue to play, can be given again for more: binance-usdm.")] = None,
+    venue: Annotated[
+        list[str] | None,
+        Parameter(help="Which venue to play, can be given again for more: binance-usdm, binance-coinm, binance-spot, binance-margin."),
+    ] = None,
     port: Annotated[int, Parameter(help="On 127.0.0.1; 0 takes a free one.")] = 0,
     accounts: Annotated[int, Parameter(help="How many at each venue; their names are paper-1, paper-2, ...")] = 1,
     seed: Annotated[int, Parameter(help="Another number makes other prices, orders and keys.")] = 0,
@@ -69,22 +75,24 @@ def _check_keys(accounts: int, api_key: str | None, api_secret: str | None) -> N
 
 
 def _specs(venues: tuple[str, ...], count: int, api_key: str | None, api_secret: str | None) -> int | tuple[AccountSpec, ...]:
-    from userstream.sim.settings import AccountSpec
+    from userstream.sim.settings import numbered_accounts
 
     if api_key is None and api_secret is None:
         return count
-    names = [(f"paper-{number}", venue) for number, venue in enumerate((venue for venue in venues for _ in range(count)), start=1)]
-    first, *others = [AccountSpec(account=name, venue=venue) for name, venue in names]
+    first, *others = numbered_accounts(venues, count)
     return (msgspec.structs.replace(first, api_key=api_key or "", api_secret=api_secret or ""), *others)
 
 
 async def _serve(settings: SimulatorSettings) -> int:
+    from userstream.entry.descriptors import make_room, quieten
     from userstream.sim.house import UnknownVenue
     from userstream.sim.server import PaperExchangeServer, PortInUse
 
-    stopped = asyncio.Event()
+    stopped, loop = asyncio.Event(), asyncio.get_running_loop()
     for name in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(name, stopped.set)
+        loop.add_signal_handler(name, stopped.set)
+    make_room(ROOM_FOR_CLIENTS)
+    quieten(loop, complain)
     try:
         async with PaperExchangeServer(settings) as server:
             say(server.listing.to_json())

@@ -5,8 +5,9 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from userstream.sim.books import Fill, Millis, OrderStatus, Refused
+from userstream.sim.dialects.binance_errors import invalid, missing_both
 from userstream.sim.dialects.binance_spot_calls import Endpoint, Request
-from userstream.sim.dialects.binance_spot_errors import invalid, missing_both, refuse, translate
+from userstream.sim.dialects.binance_spot_errors import refuse, translate
 from userstream.sim.dialects.binance_spot_objects import amendment_row, list_row, order_row, prevented_row, trade_row
 from userstream.sim.spot.books import OrderList, SpotOrder, spot_order
 from userstream.sim.venue import Json

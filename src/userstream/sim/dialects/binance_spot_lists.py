@@ -5,13 +5,14 @@ from decimal import Decimal
 from typing import Final
 
 from userstream.sim.books import Refused, Side
+from userstream.sim.dialects.binance_errors import missing
+from userstream.sim.dialects.binance_parameters import Parameters
 from userstream.sim.dialects.binance_spot_calls import Endpoint, Request, Security
-from userstream.sim.dialects.binance_spot_errors import missing, refuse, translate
+from userstream.sim.dialects.binance_spot_errors import refuse, translate
 from userstream.sim.dialects.binance_spot_history import names_of, orders_of, shown_list
 from userstream.sim.dialects.binance_spot_objects import canceled, placed
 from userstream.sim.dialects.binance_spot_trading import read_amount, read_prevention
 from userstream.sim.dialects.binance_spot_words import ORDER_TYPES, RESPONSE_TYPES, SIDES, TIMES_IN_FORCE
-from userstream.sim.dialects.binance_usdm_parameters import Parameters
 from userstream.sim.spot.books import LIMIT_TYPES, NewList, NewSpotOrder
 from userstream.sim.venue import Json
 
@@ -153,9 +154,9 @@ def cancel_list(request: Request) -> Json:
 PATH = "/api/v3/"
 TRADE = Security.TRADE
 ENDPOINTS = (
-    Endpoint(method="POST", path=PATH + "orderList/oco", handler=place_oco, security=TRADE, orders=2, is_free=True),
-    Endpoint(method="POST", path=PATH + "orderList/oto", handler=place_oto, security=TRADE, orders=2, is_free=True),
-    Endpoint(method="POST", path=PATH + "orderList/otoco", handler=place_otoco, security=TRADE, orders=3, is_free=True),
-    Endpoint(method="POST", path=PATH + "order/oco", handler=place_former_oco, security=TRADE, orders=2, is_free=True),
+    Endpoint(method="POST", path=PATH + "orderList/oco", handler=place_oco, security=TRADE, orders=(2, 0), is_free=True),
+    Endpoint(method="POST", path=PATH + "orderList/oto", handler=place_oto, security=TRADE, orders=(2, 0), is_free=True),
+    Endpoint(method="POST", path=PATH + "orderList/otoco", handler=place_otoco, security=TRADE, orders=(3, 0), is_free=True),
+    Endpoint(method="POST", path=PATH + "order/oco", handler=place_former_oco, security=TRADE, orders=(2, 0), is_free=True),
     Endpoint(method="DELETE", path=PATH + "orderList", handler=cancel_list, security=TRADE, is_free=True),
 )

@@ -6,8 +6,10 @@ from decimal import Decimal
 import msgspec
 
 from userstream.sim.books import Instrument, Side
-from userstream.sim.dialects.binance_spot_calls import Endpoint, Request, Security
-from userstream.sim.dialects.binance_spot_errors import VenueError, invalid, refuse
+from userstream.sim.dialects.binance_calls import limit_rows
+from userstream.sim.dialects.binance_errors import VenueError, invalid
+from userstream.sim.dialects.binance_spot_calls import MANNERS, Endpoint, Request, Security
+from userstream.sim.dialects.binance_spot_errors import refuse
 from userstream.sim.dialects.binance_spot_words import ORDER_TYPES, PREVENTIONS, text_of
 from userstream.sim.spot.instruments import (
     LARGEST_TRAILING,
@@ -38,13 +40,8 @@ def get_time(request: Request) -> Json:
 
 
 def rate_limits(request: Request) -> list[dict[str, Json]]:
-    settings = request.room.limits.settings
-    return [
-        {"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1, "limit": settings.weight_per_minute},
-        {"rateLimitType": "ORDERS", "interval": "SECOND", "intervalNum": 10, "limit": settings.orders_per_10s},
-        {"rateLimitType": "ORDERS", "interval": "DAY", "intervalNum": 1, "limit": settings.orders_per_day},
-        {"rateLimitType": "RAW_REQUESTS", "interval": "MINUTE", "intervalNum": 5, "limit": 300_000},
-    ]
+    raw: dict[str, Json] = {"rateLimitType": "RAW_REQUESTS", "interval": "MINUTE", "intervalNum": 5, "limit": 300_000}
+    return [*limit_rows(request.room, MANNERS), raw]
 
 
 def get_rules(request: Request) -> Json:

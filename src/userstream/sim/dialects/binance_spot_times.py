@@ -5,9 +5,9 @@ from types import MappingProxyType
 from typing import Final
 
 from userstream.sim.books import Millis
+from userstream.sim.dialects.binance_calls import LEAST_MICROSECONDS
 from userstream.sim.venue import Json
 
-LEAST_MICROSECONDS: Final = 100_000_000_000_000
 # In answers a time is told by its name, in events the same letter may mean something else in another event.
 ANSWER_TIMES: Final = frozenset(
     {

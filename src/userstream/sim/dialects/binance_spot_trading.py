@@ -5,9 +5,11 @@ from decimal import Decimal
 from typing import Final
 
 from userstream.sim.books import ZERO, Fill, Refused
+from userstream.sim.dialects.binance_errors import VenueError, invalid, missing, not_required
+from userstream.sim.dialects.binance_parameters import Parameters
 from userstream.sim.dialects.binance_spot_account import commission
 from userstream.sim.dialects.binance_spot_calls import Endpoint, Request, Security
-from userstream.sim.dialects.binance_spot_errors import DetailedError, VenueError, invalid, missing, not_required, refuse, translate
+from userstream.sim.dialects.binance_spot_errors import refuse, translate
 from userstream.sim.dialects.binance_spot_history import names_of, orders_of, shown_list
 from userstream.sim.dialects.binance_spot_objects import amended, canceled, placed
 from userstream.sim.dialects.binance_spot_words import (
@@ -18,7 +20,6 @@ from userstream.sim.dialects.binance_spot_words import (
     SIDES,
     TIMES_IN_FORCE,
 )
-from userstream.sim.dialects.binance_usdm_parameters import Parameters
 from userstream.sim.spot.books import LIMIT_TYPES, NewSpotOrder, Replaced, SpotOrder
 from userstream.sim.spot.exchange import SpotExchange
 from userstream.sim.venue import Json
@@ -98,18 +99,18 @@ def _read_time_in_force(parameters: Parameters, order_type: str) -> str:
 
 
 def place_order(request: Request) -> Json:
-    kind = _read_kind(request.parameters)
+    kind = read_kind(request.parameters)
     new = read_new_order(request)
-    return _shown(request, request.exchange.place(request.account, new, request.now), kind)
+    return shown(request, request.exchange.place(request.account, new, request.now), kind)
 
 
-def _read_kind(parameters: Parameters) -> str:
+def read_kind(parameters: Parameters) -> str:
     if parameters.maybe_text("newOrderRespType") is None:
         return ""
     return parameters.word("newOrderRespType", RESPONSE_TYPES, refuse(-1136))
 
 
-def _shown(request: Request, order: SpotOrder, kind: str) -> dict[str, Json]:
+def shown(request: Request, order: SpotOrder, kind: str) -> dict[str, Json]:
     """By default the full answer for LIMIT and MARKET, a short one for the others."""
     kind = kind or ("full" if order.order_type in FULL_BY_DEFAULT else "ack")
     return placed(order, _fills_of(request.exchange, order) if kind == "full" else [], kind)
@@ -203,10 +204,10 @@ def amend_order(request: Request) -> Json:
     except Refused as refused:
         raise translate(refused) from refused
     order = request.exchange.order(request.account, symbol, order_id=made.order_id)
-    shown = amended(order, made)
+    row = amended(order, made)
     if order.list_id < 0:
-        return shown
-    return shown | {"listStatus": shown_list(request, request.exchange.order_list(request.account, list_id=order.list_id))}
+        return row
+    return row | {"listStatus": shown_list(request, request.exchange.order_list(request.account, list_id=order.list_id))}
 
 
 # --- replacing ---------------------------------------------------------------------------------------------------------
@@ -218,7 +219,7 @@ def replace_order(request: Request) -> Json:
     mode = parameters.text("cancelReplaceMode")
     if mode not in ("STOP_ON_FAILURE", "ALLOW_FAILURE"):
         raise invalid("cancelReplaceMode")
-    kind, wish = _read_kind(parameters), read_new_order(request)
+    kind, wish = read_kind(parameters), read_new_order(request)
     order_id, client_order_id = names_of(request, "cancelOrderId", "cancelOrigClientOrderId")
     done = request.exchange.replace(
         request.account,
@@ -231,11 +232,11 @@ def replace_order(request: Request) -> Json:
         restriction=_read_restriction(parameters),
         stop_on_failure=mode == "STOP_ON_FAILURE",
     )
-    shown = _shown_replacement(request, done, kind)
+    answer = _shown_replacement(request, done, kind)
     if done.is_whole:
-        return shown
+        return answer
     half = done.canceled is not None or done.placed is not None
-    raise DetailedError(-2021 if half else -2022, shown, status=CONFLICT if half else 400)
+    raise refuse(-2021 if half else -2022, data=answer, status=CONFLICT if half else 400)
 
 
 def _shown_replacement(request: Request, done: Replaced, kind: str) -> dict[str, Json]:
@@ -244,7 +245,7 @@ def _shown_replacement(request: Request, done: Replaced, kind: str) -> dict[str,
         "cancelResult": "SUCCESS" if done.canceled is not None else "FAILURE",
         "newOrderResult": ("SUCCESS" if done.placed is not None else "FAILURE") if attempted else "NOT_ATTEMPTED",
         "cancelResponse": canceled(done.canceled) if done.canceled is not None else _error(done.cancel_refusal, -2011),
-        "newOrderResponse": _shown(request, done.placed, kind) if done.placed is not None else _error(done.refusal, 0),
+        "newOrderResponse": shown(request, done.placed, kind) if done.placed is not None else _error(done.refusal, 0),
     }
 
 
@@ -258,10 +259,10 @@ def _error(refusal: tuple[str, str] | None, unknown: int) -> Mapping[str, Json] 
 PATH = "/api/v3/"
 TRADE = Security.TRADE
 ENDPOINTS = (
-    Endpoint(method="POST", path=PATH + "order", handler=place_order, security=TRADE, orders=1, is_free=True),
+    Endpoint(method="POST", path=PATH + "order", handler=place_order, security=TRADE, orders=(1, 0), is_free=True),
     Endpoint(method="POST", path=PATH + "order/test", handler=test_order, security=TRADE),
     Endpoint(method="DELETE", path=PATH + "order", handler=cancel_order, security=TRADE, is_free=True),
     Endpoint(method="DELETE", path=PATH + "openOrders", handler=cancel_all, security=TRADE, is_free=True),
-    Endpoint(method="POST", path=PATH + "order/cancelReplace", handler=replace_order, security=TRADE, orders=1, is_free=True),
+    Endpoint(method="POST", path=PATH + "order/cancelReplace", handler=replace_order, security=TRADE, orders=(1, 0), is_free=True),
     Endpoint(method="PUT", path=PATH + "order/amend/keepPriority", handler=amend_order, weight=4, security=TRADE),
 )

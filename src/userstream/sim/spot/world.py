@@ -1,4 +1,4 @@
-"""What the parts of the spot exchange share: accounts, books, markets, counters, the exchange's time and the news."""
+"""What the parts of the spot exchange share: its ground with counters and fees, and how its news are told."""
 
 from __future__ import annotations
 
@@ -9,19 +9,15 @@ from typing import Final, NamedTuple
 
 from userstream.sim.books import (
     AccountHappened,
-    AccountSettings,
     Execution,
     Fill,
-    Happening,
     Instrument,
     ListedOrder,
     ListHappened,
     Millis,
-    Refused,
 )
-from userstream.sim.engine import Book
+from userstream.sim.ground import Ground, Owner
 from userstream.sim.ledger import money
-from userstream.sim.market import Market
 from userstream.sim.spot.books import OrderList, Prevention, SpotOrder, SpotOrderHappened
 from userstream.sim.spot.records import SpotRecords
 from userstream.sim.spot.wallets import Wallets
@@ -41,51 +37,29 @@ class Fee(NamedTuple):
     asset: str
 
 
-class SpotAccount:
+class SpotAccount(Owner):
     """One account: its money, its paper and its settings. Owned by the world."""
 
     def __init__(self, name: str, number: int, balances: Mapping[str, Decimal], now: Millis) -> None:
-        self.name = name
+        super().__init__(name, now)
         self.number = number
+        self.user = name
+        self.only_symbol = ""  # the one pair that an isolated account may trade
         self.wallets = Wallets(name, balances, now)
         self.records = SpotRecords()
-        self.settings = AccountSettings(updated_time=now)
-        self.fee_asset = ""  # empty: what the trade brings in
 
 
-class SpotWorld:
-    """The one mutable state of a spot exchange. Its parts change it in turn, never at the same time."""
+class SpotWorld(Ground[SpotAccount]):
+    """The ground of a spot exchange, with its fees."""
 
     def __init__(self, instruments: Sequence[Instrument], seed: int, start_time: Millis) -> None:
-        if not instruments:
-            raise ValueError("an exchange needs at least one instrument")
-        self.seed = seed
-        self.now = start_time
-        self.instruments: dict[str, Instrument] = {instrument.symbol: instrument for instrument in instruments}
-        self.markets = {instrument.symbol: Market(instrument, seed) for instrument in instruments}
-        self.books = {instrument.symbol: Book() for instrument in instruments}
-        self.accounts: dict[str, SpotAccount] = {}
-        self.news: list[Happening] = []
-        self._last_order_id = FIRST_ORDER_ID
+        super().__init__(instruments, seed, start_time, first_order_id=FIRST_ORDER_ID, first_trade_id=FIRST_TRADE_ID)
         self._last_execution_id = FIRST_EXECUTION_ID
         self._last_list_id = FIRST_LIST_ID
         self._last_prevented_id = FIRST_PREVENTED_ID
         self._last_request_id = 0
-        self._last_trade_ids = dict.fromkeys(self.instruments, FIRST_TRADE_ID)
 
     # --- who and what ---
-
-    def account(self, name: str) -> SpotAccount:
-        found = self.accounts.get(name)
-        if found is None:
-            raise Refused("unknown_account", "account does not exist")
-        return found
-
-    def instrument(self, symbol: str) -> Instrument:
-        found = self.instruments.get(symbol)
-        if found is None:
-            raise Refused("unknown_symbol", "symbol does not exist")
-        return found
 
     def last_price(self, symbol: str) -> Decimal:
         return self.markets[symbol].last
@@ -97,10 +71,6 @@ class SpotWorld:
         return self.accounts[account].records.orders[order_id]
 
     # --- counters ---
-
-    def next_order_id(self) -> int:
-        self._last_order_id += 1
-        return self._last_order_id
 
     def next_list_id(self) -> int:
         self._last_list_id += 1
@@ -114,13 +84,6 @@ class SpotWorld:
         """Names a cancellation that its sender did not name."""
         self._last_request_id += 1
         return self._last_request_id
-
-    def next_trade_id(self, symbol: str) -> int:
-        self._last_trade_ids[symbol] += 1
-        return self._last_trade_ids[symbol]
-
-    def skip_trade_ids(self, symbol: str, count: int) -> None:
-        self._last_trade_ids[symbol] += count
 
     # --- fees ---
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from userstream.domain.events import AccountConfigChanged, BalanceMoved, BalanceSet, Event, MarginCalled, PositionSet, StrategyChanged
 from userstream.domain.words import MarginType, PositionSide
 from userstream.kernel.errors import DecodeError
@@ -36,14 +34,16 @@ def account_facts(drift: Drift, message: AccountUpdate, received_time: Millis) -
     reason = ACCOUNT_REASONS.get(account.reason) or drift.text("ACCOUNT_UPDATE.a.m", account.reason)
     facts: list[Event] = []
     for balance in account.balances:
-        facts.extend(_balance_facts(drift, message, balance, reason, received_time))
-    facts.extend(_position_set(drift, message, position, reason, received_time) for position in account.positions)
+        facts.append(_balance_set(drift, message, balance, reason, received_time))
+        if balance.change:
+            facts.append(_balance_moved(drift, message, balance, reason, received_time))
+    facts += [_position_set(drift, message, position, reason, received_time) for position in account.positions]
     return tuple(facts)
 
 
-def _balance_facts(drift: Drift, message: AccountUpdate, balance: BalancePart, reason: str, received_time: Millis) -> Iterator[Event]:
+def _balance_set(drift: Drift, message: AccountUpdate, balance: BalancePart, reason: str, received_time: Millis) -> BalanceSet:
     check_amounts((balance.wallet, balance.cross_wallet, balance.change))
-    yield BalanceSet(
+    return BalanceSet(
         account=drift.account,
         venue=drift.venue,
         event_time=message.event_time,
@@ -54,18 +54,20 @@ def _balance_facts(drift: Drift, message: AccountUpdate, balance: BalancePart, r
         reason=reason,
         transaction_time=message.transaction_time,
     )
-    if balance.change:
-        yield BalanceMoved(
-            account=drift.account,
-            venue=drift.venue,
-            event_time=message.event_time,
-            received_time=received_time,
-            asset=balance.asset,
-            delta=balance.change,
-            reason=reason,
-            symbol=message.account.funding_symbol or None,
-            transaction_time=message.transaction_time,
-        )
+
+
+def _balance_moved(drift: Drift, message: AccountUpdate, balance: BalancePart, reason: str, received_time: Millis) -> BalanceMoved:
+    return BalanceMoved(
+        account=drift.account,
+        venue=drift.venue,
+        event_time=message.event_time,
+        received_time=received_time,
+        asset=balance.asset,
+        delta=balance.change,
+        reason=reason,
+        symbol=message.account.funding_symbol or None,
+        transaction_time=message.transaction_time,
+    )
 
 
 def _position_set(drift: Drift, message: AccountUpdate, position: PositionPart, reason: str, received_time: Millis) -> PositionSet:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from decimal import Decimal
 from typing import Final, TypedDict, TypeVar
 
@@ -19,9 +20,11 @@ from userstream.venues.binance.order_facts import algo_status
 from userstream.venues.binance.reasons import reason_of
 from userstream.venues.binance.rows import (
     AccountConfigRow,
+    AccountRow,
     AlgoRow,
     BalanceRow,
     IncomeRow,
+    ModeRow,
     OrderRow,
     PositionRow,
     Row,
@@ -44,6 +47,7 @@ from userstream.venues.binance.words import (
     origin_of,
 )
 
+MOST_LEVERAGE_DIGITS: Final = 9
 SNAPSHOT_EXECUTION: Final = "snapshot"
 """The execution type of an order that was read, not told: no single execution brought it about."""
 
@@ -133,7 +137,7 @@ class Reading:
         )
 
     def position(self, row: PositionRow) -> PositionSet:
-        """Margin type and leverage are not told here (Binance USD-M, 6.1)."""
+        """USD-M does not tell the margin type here (Binance USD-M, 6.1), COIN-M does."""
         return PositionSet(
             **self.stamp(row.update_time),
             symbol=row.symbol,
@@ -142,28 +146,51 @@ class Reading:
             entry_price=row.entry_price,
             break_even_price=row.break_even_price,
             unrealized_pnl=row.unrealized_pnl,
+            margin_type=None if row.margin_type is None else self._margin_type(row.margin_type),
             isolated_wallet=row.isolated_wallet,
             mark_price=row.mark_price,
             liquidation_price=row.liquidation_price,
             transaction_time=row.update_time,
         )
 
-    def account_config(self, row: AccountConfigRow) -> AccountConfigChanged:
+    def account_config(self, row: ModeRow) -> AccountConfigChanged:
+        """The modes, and where they are told together whether the account may trade."""
+        told = row if isinstance(row, AccountConfigRow) else None
         return AccountConfigChanged(
             **self.stamp(self.as_of),
             hedge_mode=row.hedge_mode,
-            multi_asset_mode=row.multi_asset_mode,
-            can_trade=row.can_trade,
+            multi_asset_mode=None if told is None else told.multi_asset_mode,
+            can_trade=None if told is None else told.can_trade,
             transaction_time=self.as_of,
         )
+
+    def account_settings(self, row: AccountRow) -> Iterator[AccountConfigChanged]:
+        """Whether the account may trade, then each symbol's settings, once."""
+        yield AccountConfigChanged(**self.stamp(self.as_of), can_trade=row.can_trade, transaction_time=self.as_of)
+        for symbol, told in {told.symbol: told for told in row.positions}.items():
+            yield AccountConfigChanged(
+                **self.stamp(self.as_of),
+                symbol=symbol,
+                leverage=self._leverage(told.leverage),
+                margin_type=MarginType.ISOLATED if told.isolated else MarginType.CROSS,
+                transaction_time=self.as_of,
+            )
+
+    def _leverage(self, told: str | int) -> int:
+        text = str(told)
+        if not (text.isascii() and text.isdigit() and len(text) <= MOST_LEVERAGE_DIGITS):
+            raise DecodeError(f"{self._label}: field positions.leverage is no count")
+        return int(text)
+
+    def _margin_type(self, word: str) -> MarginType:
+        return MARGIN_TYPES.get(word) or self._drift.word(f"{self._label}.marginType", word, MarginType.UNKNOWN)
 
     def symbol_config(self, row: SymbolConfigRow) -> AccountConfigChanged:
         return AccountConfigChanged(
             **self.stamp(self.as_of),
             symbol=row.symbol,
             leverage=row.leverage,
-            margin_type=MARGIN_TYPES.get(row.margin_type)
-            or self._drift.word(f"{self._label}.marginType", row.margin_type, MarginType.UNKNOWN),
+            margin_type=self._margin_type(row.margin_type),
             transaction_time=self.as_of,
         )
 

@@ -7,6 +7,7 @@ the same.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Final, TypeAlias
 
 import msgspec
@@ -23,26 +24,25 @@ from userstream.venues.binance.account_facts import (
     strategy_facts,
 )
 from userstream.venues.binance.amounts import unsound_paths
+from userstream.venues.binance.coin_messages import CoinAccountUpdate, CoinAlgoUpdate, CoinMarginCall, CoinOrderTradeUpdate
 from userstream.venues.binance.drift import Drift, short
 from userstream.venues.binance.frames import MOST_BYTES, MOST_LEVELS, TROUBLE, event_time_of, has_more_levels, time_of
+from userstream.venues.binance.languages import USD_M_LANGUAGE, Language, Told
 from userstream.venues.binance.messages import (
     AccountConfigUpdate,
     AccountUpdate,
     AlgoUpdate,
-    AnyMessage,
     ConditionalOrderTriggerReject,
-    Envelope,
     GridUpdate,
-    ListenKeyExpired,
     MarginCall,
     OrderTradeUpdate,
     ServerShutdown,
     StrategyUpdate,
     TradeLite,
 )
-from userstream.venues.binance.order_facts import algo_facts, order_facts, rejected_trigger_facts, trade_facts
+from userstream.venues.binance.order_facts import OrderReader, algo_facts, rejected_trigger_facts, trade_facts
 from userstream.venues.binance.reasons import reason_of
-from userstream.venues.binance.shapes import SHAPES, prune
+from userstream.venues.binance.shapes import prune
 
 REFUSED_CONTROL: Final = "event (control)"
 KEY_EXPIRED: Final = "listen key expired"
@@ -78,14 +78,13 @@ class _Control(msgspec.Struct, frozen=True):
     error: _Refusal | None = None
 
 
-_BARE: Final = msgspec.json.Decoder(AnyMessage).decode
-_WRAPPED: Final = msgspec.json.Decoder(Envelope).decode
+Reader: TypeAlias = Callable[..., tuple[Event, ...]]
+
 _TOP: Final = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _TEXT: Final = msgspec.json.Decoder(str).decode
 _CONTROL: Final = msgspec.json.Decoder(_Control).decode
 _WRAPPED_START: Final = b'{"stream"'
-_READERS: Final[dict[type[AnyMessage], Callable[..., tuple[Event, ...]]]] = {
-    OrderTradeUpdate: order_facts,
+_READERS: Final[dict[type[Told], Reader]] = {
     TradeLite: trade_facts,
     AccountUpdate: account_facts,
     AlgoUpdate: algo_facts,
@@ -94,16 +93,23 @@ _READERS: Final[dict[type[AnyMessage], Callable[..., tuple[Event, ...]]]] = {
     GridUpdate: grid_facts,
     StrategyUpdate: strategy_facts,
     ConditionalOrderTriggerReject: rejected_trigger_facts,
+    CoinAccountUpdate: account_facts,
+    CoinAlgoUpdate: algo_facts,
+    CoinMarginCall: margin_call_facts,
 }
 
 
 class Decoder:
     """Reads one account's frames. `notice` is what the last frame said about the stream; `drift` counts what is not documented."""
 
-    __slots__ = ("_drift", "notice")
+    __slots__ = ("_bare", "_drift", "_readers", "_shapes", "_wrapped", "notice")
 
-    def __init__(self, account: AccountId, venue: VenueName) -> None:
-        self._drift = Drift(account, venue)
+    def __init__(self, account: AccountId, venue: VenueName, language: Language = USD_M_LANGUAGE) -> None:
+        drift = self._drift = Drift(account, venue)
+        orders = OrderReader(drift).read
+        readers: dict[type[Told], Reader] = {kind: partial(reader, drift) for kind, reader in _READERS.items()}
+        self._readers = readers | {OrderTradeUpdate: orders, CoinOrderTradeUpdate: orders}
+        self._bare, self._wrapped, self._shapes = language.bare, language.wrapped, language.shapes
         self.notice: Notice | None = None
 
     @property
@@ -122,14 +128,14 @@ class Decoder:
         if len(frame) > MOST_BYTES:
             return (self._unreadable("longer than 1 MiB", frame, NO_TIME, received_time),)
         try:
-            message = _WRAPPED(frame).data if frame.startswith(_WRAPPED_START) else _BARE(frame)
+            message = self._wrapped(frame).data if frame.startswith(_WRAPPED_START) else self._bare(frame)
         except TROUBLE:
             events = self._decode_carefully(frame, received_time)
         else:
             events = self._facts(message, frame, received_time)
         return (*events, *self._told(events, frame, received_time)) if drift.news else events
 
-    def _facts(self, message: AnyMessage, frame: bytes, received_time: Millis) -> tuple[Event, ...]:
+    def _facts(self, message: Told, frame: bytes, received_time: Millis) -> tuple[Event, ...]:
         try:
             return self._read(message, received_time)
         except DecodeError as error:
@@ -138,14 +144,15 @@ class Decoder:
             reason = f"field {wrong} is no finite number" if wrong else error.reason
             return (self._unreadable(reason, frame, time_of(message.event_time), received_time),)
 
-    def _read(self, message: AnyMessage, received_time: Millis) -> tuple[Event, ...]:
-        if isinstance(message, ListenKeyExpired):
-            self.notice = KeyExpired()
-            return self._stream_changed(KEY_EXPIRED, time_of(message.event_time), received_time)
+    def _read(self, message: Told, received_time: Millis) -> tuple[Event, ...]:
+        reader = self._readers.get(type(message))
+        if reader is not None:
+            return reader(message, received_time)
         if isinstance(message, ServerShutdown):
             self.notice = ShutdownAnnounced()
             return self._stream_changed(SHUTDOWN, message.event_time, received_time)
-        return _READERS[type(message)](self._drift, message, received_time)
+        self.notice = KeyExpired()
+        return self._stream_changed(KEY_EXPIRED, time_of(message.event_time), received_time)
 
     def _decode_carefully(self, frame: bytes, received_time: Millis) -> tuple[Event, ...]:
         if has_more_levels(frame, MOST_LEVELS):
@@ -173,7 +180,7 @@ class Decoder:
             return self._control(text, top, frame, received_time)
         event_time = event_time_of(top)
         name = _TEXT(top["e"])
-        shape = SHAPES.get(name)
+        shape = self._shapes.get(name)
         if shape is None:
             label = short(f"event {name}")
             self._drift.count(label)
@@ -182,7 +189,7 @@ class Decoder:
         for path in unknown:
             self._drift.field(path)
         try:
-            message = _BARE(pruned)
+            message = self._bare(pruned)
         except (msgspec.MsgspecError, ValueError) as error:
             return (self._unreadable(f"{name}: {reason_of(error)}", frame, event_time, received_time),)
         return self._facts(message, frame, received_time)

@@ -48,23 +48,26 @@ def short(text: str) -> str:
 
 
 class Drift:
-    """One feed's account of unknown things. Owned by one decoder; `news` is emptied after each frame."""
+    """One feed's account of unknown things. Owned by one decoder; `news` is emptied after each frame;
+    `seen` counts all."""
 
-    __slots__ = ("account", "counts", "news", "venue")
+    __slots__ = ("account", "counts", "news", "seen", "venue")
 
     def __init__(self, account: AccountId, venue: VenueName) -> None:
         self.account = account
         self.venue = venue
         self.counts: dict[str, int] = {}
         self.news: list[tuple[str, str]] = []
+        self.seen = 0
 
     def count(self, name: str) -> bool:
         """Counts it; True if it was never seen before."""
         if name not in self.counts and len(self.counts) >= MOST_NAMES:
             name = OVERFLOW
-        seen = self.counts.get(name, 0)
-        self.counts[name] = seen + 1
-        return seen == 0
+        self.seen += 1
+        before = self.counts.get(name, 0)
+        self.counts[name] = before + 1
+        return before == 0
 
     def word(self, path: str, word: str, meaning: Word) -> Word:
         """Counts a word no table knows and gives back what to use instead."""

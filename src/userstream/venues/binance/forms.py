@@ -1,4 +1,5 @@
-"""The ways to open a USD-M user stream (Binance USD-M, 2.2). Sources disagree which of them deliver, so there is an order to try."""
+"""The ways to open a futures user stream (Binance USD-M, 2.2; Binance COIN-M, 1). Sources disagree which deliver, so each product has an
+order in which they are tried."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ from userstream.kernel.errors import SettingsError, nearest
 from userstream.kernel.secret import Secret
 from userstream.wire.session import Connect, Send
 
-# The full list: a filter hides everything that is not in it.
+# The full list of USD-M: a filter hides everything that is not in it.
 ALL_EVENTS: Final = (
     "ORDER_TRADE_UPDATE",
     "ACCOUNT_UPDATE",
@@ -31,36 +32,40 @@ SUBSCRIBE_ID: Final = 1
 
 
 class Form(IntEnum):
-    """In the order in which they are tried: key and events in the query, key in the path, key in a control frame."""
+    """Key and events in the query, key in the path, key in a control frame, key as the name of a combined stream."""
 
     QUERY = 0
     PATH = 1
     SUBSCRIBE = 2
+    COMBINED = 3
 
 
-def event_list(wanted: Sequence[str]) -> tuple[str, ...]:
-    """The events to ask for: all of them where none are named. The key's expiry is always among them.
+def event_list(wanted: Sequence[str], known: Sequence[str]) -> tuple[str, ...]:
+    """The events to ask for: all `known` ones where none are named. The key's expiry is always among them.
 
     Raises SettingsError for a name the venue does not have: it would hide events without a word.
     """
     for name in wanted:
-        if name not in ALL_EVENTS:
-            raise SettingsError(f"events: {name!r} is no event of this stream; {nearest(name, ALL_EVENTS)}")
+        if name not in known:
+            raise SettingsError(f"events: {name!r} is no event of this stream; {nearest(name, known)}")
     if not wanted:
-        return ALL_EVENTS
+        return tuple(known)
     return tuple(wanted) if KEY_EXPIRY in wanted else (*wanted, KEY_EXPIRY)
 
 
-def connect(form: Form, ws_url: str, key: Secret, events: Sequence[str]) -> Connect:
-    """The socket to open. Only the query form can limit the events."""
+def connect(form: Form, base: str, key: Secret, events: Sequence[str]) -> Connect:
+    """The socket to open below `base`. Only the query form can limit the events."""
     text = quote(key.reveal(), safe="")
-    label = f"{ws_url}/private/ws"
-    if form is Form.QUERY:
-        return Connect(Secret(f"{label}?listenKey={text}&events={'/'.join(events)}"), label)
-    if form is Form.PATH:
-        return Connect(Secret(f"{label}/{text}"), label)
-    label = f"{ws_url}/private/stream"
-    return Connect(Secret(label), label)
+    raw, combined = f"{base}/ws", f"{base}/stream"
+    match form:
+        case Form.QUERY:
+            return Connect(Secret(f"{raw}?listenKey={text}&events={'/'.join(events)}"), raw)
+        case Form.PATH:
+            return Connect(Secret(f"{raw}/{text}"), raw)
+        case Form.SUBSCRIBE:
+            return Connect(Secret(combined), combined)
+        case Form.COMBINED:
+            return Connect(Secret(f"{combined}?streams={text}"), combined)
 
 
 def subscribe(key: Secret) -> Send:

@@ -1,4 +1,4 @@
-"""One USD-M private stream: key, socket, keep-alive, silence, rotation (Binance USD-M, 2.1, 2.2, 3.1). Never awaits, reads no clock."""
+"""One futures private stream: key, socket, keep-alive, silence, rotation (Binance USD-M, 2.1, 2.2, 3.1). Never awaits, reads no clock."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from userstream.venues.binance import listen_key
 from userstream.venues.binance.decoding import KEY_EXPIRED, SHUTDOWN, ControlReply, Decoder, KeyExpired, Notice, ShutdownAnnounced
 from userstream.venues.binance.drift import printable
 from userstream.venues.binance.forms import SUBSCRIBE_ID, Form, connect, event_list, subscribe
+from userstream.venues.binance.products import USD_M, KeyedFeed
 from userstream.wire.pacing import Backoff, jitter
 from userstream.wire.request import HttpResponse
 from userstream.wire.session import Call, Effect, Emit, GiveUp, Opened, Ping, Reset, Troubled
@@ -54,14 +55,14 @@ class FuturesSession:
     The listen key is in no reason, label or repr. `connection_form` of its place counts on without end: the forms are tried in turn.
     """
 
-    def __init__(self, place: AccountPlace, connection: int, now: Millis) -> None:
+    def __init__(self, place: AccountPlace, connection: int, now: Millis, feed: KeyedFeed = USD_M.feed) -> None:
         """Raises SettingsError for a key no header can carry and for event names the venue does not have."""
-        self._place = place
+        self._place, self._feed = place, feed
         self._connection = connection
-        self._form = Form(place.connection_form % len(Form))
-        self._events = event_list(place.events)
-        self._create = listen_key.create(place.credentials.api_key)
-        self._decoder = Decoder(place.account, place.venue)
+        self._form = feed.forms[place.connection_form % len(feed.forms)]
+        self._events = event_list(place.events, feed.events)
+        self._create = listen_key.create(feed.listen_key_path, place.credentials.api_key)
+        self._decoder = Decoder(place.account, place.venue, feed.language)
         self._phase = Phase.NEW
         self._key: Secret | None = None
         self._handing_over = False
@@ -181,7 +182,7 @@ class FuturesSession:
         self._key = key
         self._phase = Phase.CONNECTING
         self._key_lives(now)
-        return [connect(self._form, self._place.endpoints.ws_url, key, self._events)]
+        return [connect(self._form, f"{self._place.endpoints.ws_url}{self._feed.socket_path}", key, self._events)]
 
     def _words_for(self, response: HttpResponse, error: UserStreamError) -> str:
         if response.status:
@@ -244,7 +245,7 @@ class FuturesSession:
         if now < self._renew_at:
             return []
         self._renew_at = NEVER  # until the answer sets it
-        return [Call(EXTEND, listen_key.extend(self._place.credentials.api_key))]
+        return [Call(EXTEND, listen_key.extend(self._feed.listen_key_path, self._place.credentials.api_key))]
 
     def _rotate(self, now: Millis) -> list[Effect]:
         if now < self._rotate_at:
@@ -264,7 +265,7 @@ class FuturesSession:
         self._phase = Phase.ENDED
         if self._key is None or not self._place.close_listen_key_on_stop:
             return []
-        return [Call(GIVE_UP, listen_key.give_up(self._place.credentials.api_key))]
+        return [Call(GIVE_UP, listen_key.give_up(self._feed.listen_key_path, self._place.credentials.api_key))]
 
     def _replace(self, reason: str, *, alive: bool) -> list[Effect]:
         if self._phase is Phase.ENDED or (alive and self._handing_over):

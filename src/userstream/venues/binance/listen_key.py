@@ -1,4 +1,5 @@
-"""The listen key: asked for, kept alive and given up by calls that only the API key's header authorises (Binance USD-M, 2.1)."""
+"""The listen key: asked for, kept alive and given up by calls that only the API key's header authorises (Binance USD-M, 2.1). `path` is
+the product's."""
 
 from __future__ import annotations
 
@@ -12,7 +13,6 @@ from userstream.venues.binance.errors import error_of, is_success
 from userstream.venues.binance.signing import key_header
 from userstream.wire.request import HttpRequest, HttpResponse
 
-PATH: Final = "/fapi/v1/listenKey"
 VALID_MS: Final = 60 * 60 * 1000
 LONGEST_KEY: Final = 512
 
@@ -24,23 +24,23 @@ class _KeyBody(msgspec.Struct, frozen=True):
 _BODY: Final = msgspec.json.Decoder(_KeyBody).decode
 
 
-def create(api_key: Secret) -> HttpRequest:
+def create(path: str, api_key: Secret) -> HttpRequest:
     """Asks for a key. While one is alive the venue answers the same key and extends it by 60 minutes, so it may be repeated."""
-    return _request("POST", api_key)
+    return _request("POST", path, api_key)
 
 
-def extend(api_key: Secret) -> HttpRequest:
+def extend(path: str, api_key: Secret) -> HttpRequest:
     """Extends the key to 60 minutes from now."""
-    return _request("PUT", api_key)
+    return _request("PUT", path, api_key)
 
 
-def give_up(api_key: Secret) -> HttpRequest:
+def give_up(path: str, api_key: Secret) -> HttpRequest:
     """Ends the key for every process of the account that uses it."""
-    return _request("DELETE", api_key)
+    return _request("DELETE", path, api_key)
 
 
-def _request(method: str, api_key: Secret) -> HttpRequest:
-    return HttpRequest(method=method, target=Secret(PATH), label=f"{method} {PATH}", headers=(key_header(api_key),), weight=1)
+def _request(method: str, path: str, api_key: Secret) -> HttpRequest:
+    return HttpRequest(method=method, target=Secret(path), label=f"{method} {path}", headers=(key_header(api_key),), weight=1)
 
 
 def read_key(response: HttpResponse, label: str, hidden: tuple[Secret, ...]) -> Secret | None:

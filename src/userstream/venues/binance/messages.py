@@ -1,4 +1,4 @@
-"""The shapes of the venue's frames, one struct a message, with the venue's keys written beside our words.
+"""The shapes of the USD-M frames, one struct a message, with the venue's keys written beside our words; `coin_messages` builds on them.
 
 Structs refuse unknown keys, so that the fast path proves that a frame holds nothing new; `prune` finds what is new in the others.
 What no event carries is `Ignored`: known, allowed in any form, and not parsed.
@@ -43,7 +43,7 @@ class OrderPart(Part, frozen=True, kw_only=True):
     time_in_force: str = field(name="f")
     quantity: Decimal = field(name="q")
     price: Decimal = field(name="p")
-    average_price: Decimal = field(name="ap")
+    average_price: Decimal | None = field(name="ap")
     stop_price: Decimal = field(name="sp")
     execution_type: str = field(name="x")
     status: str = field(name="X")

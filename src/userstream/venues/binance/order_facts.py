@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from operator import attrgetter
 from typing import Final
 
-from userstream.domain.events import Event, Filled, OrderChanged, TriggerRejected
+from msgspec.structs import replace
+
+from userstream.domain.events import NO_TIME, Event, Filled, OrderChanged, TriggerRejected
 from userstream.domain.words import OrderStatus, Origin, PositionSide, Side
 from userstream.kernel.errors import DecodeError
 from userstream.kernel.ids import Millis, OrderId
 from userstream.venues.binance.amounts import check_amounts
 from userstream.venues.binance.drift import Drift
-from userstream.venues.binance.messages import AlgoUpdate, ConditionalOrderTriggerReject, OrderPart, OrderTradeUpdate, TradeLite
+from userstream.venues.binance.messages import NO_ORDER, AlgoUpdate, ConditionalOrderTriggerReject, OrderPart, OrderTradeUpdate, TradeLite
 from userstream.venues.binance.words import (
     ALGO_EXECUTIONS,
     ALGO_STATUSES,
@@ -37,63 +40,122 @@ from userstream.venues.binance.words import (
 
 _ORDER: Final = "ORDER_TRADE_UPDATE.o"
 _ALGO: Final = "ALGO_UPDATE.o"
+_words_of = attrgetter(
+    "side",
+    "position_side",
+    "order_type",
+    "original_type",
+    "time_in_force",
+    "status",
+    "execution_type",
+    "self_trade_prevention",
+    "working_type",
+    "reduce_only",
+    "close_position",
+    "expiry_reason",
+)
+"""All that a pattern is made of."""
 
 
-def order_facts(drift: Drift, message: OrderTradeUpdate, received_time: Millis) -> tuple[Event, ...]:
-    """The fill first, where there is one, then the order's new state (Binance USD-M, 4.1.1)."""
-    order = message.order
-    check_amounts((order.quantity, order.price, order.average_price, order.stop_price, order.filled_quantity, order.last_quantity))
-    if order.activation_price is not None or order.callback_rate is not None:
-        check_amounts((order.activation_price, order.callback_rate))
-    changed = _order_changed(drift, message, received_time)
-    if order.trade_id and order.execution_type in FILLING and order.last_quantity > 0:
-        return (_filled(order, changed), changed)
-    return (changed,)
+class OrderReader:
+    """Order messages of one feed to facts.
+
+    Most of an order's words come in few combinations. What such a combination means is found out once, as a pattern of the fact; each
+    message then only fills in its own ids, times and amounts.
+    """
+
+    __slots__ = ("_drift", "_patterns")
+
+    def __init__(self, drift: Drift) -> None:
+        self._drift = drift
+        self._patterns: dict[tuple[object, ...], OrderChanged] = {}
+
+    def read(self, message: OrderTradeUpdate, received_time: Millis) -> tuple[Event, ...]:
+        """The fill first, where there is one, then the order's new state (Binance USD-M, 4.1.1)."""
+        order = message.order
+        check_amounts((order.quantity, order.price, order.average_price, order.stop_price, order.filled_quantity, order.last_quantity))
+        changed = self._changed(message, order, received_time)
+        if order.trade_id and order.execution_type in FILLING and order.last_quantity > 0:
+            return (_filled(order, changed), changed)
+        return (changed,)
+
+    def _changed(self, message: OrderTradeUpdate, order: OrderPart, received_time: Millis) -> OrderChanged:
+        changed = replace(
+            self._patterns.get(_words_of(order)) or self._pattern(order),
+            event_time=message.event_time,
+            received_time=received_time,
+            symbol=order.symbol,
+            order_id=str(order.order_id),
+            client_order_id=order.client_order_id,
+            price=order.price,
+            stop_price=order.stop_price,
+            average_price=order.average_price,
+            quantity=order.quantity,
+            filled_quantity=order.filled_quantity,
+            transaction_time=message.transaction_time,
+        )
+        plain = order.activation_price is order.callback_rate is None and order.amendment_id == "" and order.order_type != TRAILING
+        if plain and not order.good_till_time and not order.client_order_id.startswith(ORIGIN_PREFIXES):
+            return changed
+        return _with_rarities(changed, order)
+
+    def _pattern(self, order: OrderPart) -> OrderChanged:
+        """Kept unless it holds a word that no table knows: such a word is counted each time."""
+        seen_before = self._drift.seen
+        pattern = _pattern_of(self._drift, order)
+        if self._drift.seen == seen_before:
+            self._patterns[_words_of(order)] = pattern
+        return pattern
+
+
+def _with_rarities(changed: OrderChanged, order: OrderPart) -> OrderChanged:
+    """With what few orders have."""
+    check_amounts((order.activation_price, order.callback_rate))
+    foreign = order.client_order_id.startswith(ORIGIN_PREFIXES)
+    return replace(
+        changed,
+        stop_price=None if order.order_type == TRAILING else order.stop_price,
+        origin=origin_of(order.client_order_id) if foreign else changed.origin,
+        activation_price=order.activation_price,
+        callback_rate=order.callback_rate,
+        good_till_time=order.good_till_time,
+        amendment_id=str(order.amendment_id),
+    )
 
 
 def _origin(order: OrderPart) -> Origin:
-    if order.client_order_id.startswith(ORIGIN_PREFIXES):
-        return origin_of(order.client_order_id)
     if order.status in STATUS_ORIGINS:
         return STATUS_ORIGINS[order.status]
     return Origin.LIQUIDATION if order.order_type == LIQUIDATION else Origin.OWN
 
 
-def _order_changed(drift: Drift, message: OrderTradeUpdate, received_time: Millis) -> OrderChanged:
-    order = message.order
-    order_type, stp = order.order_type, order.self_trade_prevention
+def _pattern_of(drift: Drift, order: OrderPart) -> OrderChanged:
+    """What the order's words mean. Its ids, times and amounts are this one order's, and filled in anew for each."""
     return OrderChanged(
         account=drift.account,
         venue=drift.venue,
-        event_time=message.event_time,
-        received_time=received_time,
         symbol=order.symbol,
-        order_id=OrderId(str(order.order_id)),
+        order_id=NO_ORDER,
         client_order_id=order.client_order_id,
         side=SIDES.get(order.side) or drift.word(f"{_ORDER}.S", order.side, Side.UNKNOWN),
         position_side=POSITION_SIDES.get(order.position_side) or drift.word(f"{_ORDER}.ps", order.position_side, PositionSide.UNKNOWN),
-        order_type=ORDER_TYPES.get(order_type) or drift.text(f"{_ORDER}.o", order_type),
+        order_type=ORDER_TYPES.get(order.order_type) or drift.text(f"{_ORDER}.o", order.order_type),
         original_type=ORDER_TYPES.get(order.original_type) or drift.text(f"{_ORDER}.ot", order.original_type),
         time_in_force=TIMES_IN_FORCE.get(order.time_in_force) or drift.text(f"{_ORDER}.f", order.time_in_force),
         status=STATUSES.get(order.status) or drift.word(f"{_ORDER}.X", order.status, OrderStatus.UNKNOWN),
         execution_type=EXECUTION_TYPES.get(order.execution_type) or drift.text(f"{_ORDER}.x", order.execution_type),
         price=order.price,
-        stop_price=None if order_type == TRAILING else order.stop_price,
-        average_price=order.average_price,
         quantity=order.quantity,
         filled_quantity=order.filled_quantity,
         reduce_only=order.reduce_only,
         post_only=order.time_in_force in POST_ONLY,
         close_position=order.close_position,
         origin=_origin(order),
-        transaction_time=message.transaction_time,
-        good_till_time=order.good_till_time,
+        transaction_time=NO_TIME,
         reason="" if order.expiry_reason in NO_REASON else _expiry_reason(drift, order.expiry_reason),
-        activation_price=order.activation_price,
-        callback_rate=order.callback_rate,
-        self_trade_prevention=SELF_TRADE_PREVENTIONS.get(stp) or drift.text(f"{_ORDER}.V", stp),
+        self_trade_prevention=SELF_TRADE_PREVENTIONS.get(order.self_trade_prevention)
+        or drift.text(f"{_ORDER}.V", order.self_trade_prevention),
         working_type=WORKING_TYPES.get(order.working_type) or drift.text(f"{_ORDER}.wt", order.working_type),
-        amendment_id=str(order.amendment_id) if order.amendment_id != "" else "",
     )
 
 

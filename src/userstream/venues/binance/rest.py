@@ -1,9 +1,10 @@
-"""The venue's REST language for one account: questions to signed calls, answers to facts and follow-up questions (Binance USD-M, 6.1)."""
+"""The futures products' REST language for one account: questions to signed calls, answers to facts and follow-up questions (Binance
+USD-M, 6.1; Binance COIN-M, 6.6)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Final, assert_never
+from typing import assert_never
 
 import msgspec
 
@@ -15,12 +16,15 @@ from userstream.kernel.secret import Secret
 from userstream.venues.binance.answers import Reading, read_row, read_rows
 from userstream.venues.binance.drift import Drift
 from userstream.venues.binance.errors import error_of, is_success
+from userstream.venues.binance.products import HISTORY_DEPTH_MS, LONGEST_WINDOW_MS, UNFILLED_DEPTH_MS, USD_M, FuturesProduct, Read
 from userstream.venues.binance.rows import (
     AccountConfigRow,
+    AccountRow,
     AlgoRow,
     BalanceRow,
     ClockRow,
     IncomeRow,
+    ModeRow,
     OrderRow,
     PositionRow,
     SymbolConfigRow,
@@ -47,17 +51,6 @@ from userstream.wire.question import (
 from userstream.wire.request import HttpRequest, HttpResponse
 from userstream.wire.venue import AccountPlace
 
-PAGE: Final = 1_000
-DAY_MS: Final = 24 * 3600 * 1000
-LONGEST_WINDOW_MS: Final = 7 * DAY_MS - 1_000
-"""Orders want less than seven days between the two times, trades at most seven (Binance USD-M, 6.1)."""
-
-HISTORY_DEPTH_MS: Final = 89 * DAY_MS
-"""Fills are kept for three months; the three shortest months in a row have 89 days."""
-
-UNFILLED_DEPTH_MS: Final = 3 * DAY_MS
-"""An order that was cancelled or expired without a fill is told for three days (Binance USD-M, 6.1)."""
-
 
 class Call(msgspec.Struct, frozen=True):
     """A read of the venue's books."""
@@ -71,37 +64,42 @@ class Call(msgspec.Struct, frozen=True):
         return f"GET {self.path}"
 
 
-def call_of(question: Question) -> Call:
-    """The call that asks it, with its weight per IP (Binance USD-M, 6.1)."""
+def call_of(question: Question, product: FuturesProduct) -> Call:
+    """The call that asks it, with its weight per address (Binance USD-M, 6.1)."""
+    reads = product.reads
     match question:
         case AskClock():
-            return Call("/fapi/v1/time", 1)
+            return _call(reads.clock)
         case AskBalances():
-            return Call("/fapi/v3/balance", 5)
+            return _call(reads.balances)
         case AskPositions():
-            return Call("/fapi/v3/positionRisk", 5)
+            return _call(reads.positions)
         case AskSettings(symbol_settings):
-            return Call("/fapi/v1/symbolConfig" if symbol_settings else "/fapi/v1/accountConfig", 5)
+            return _call(reads.symbol_settings if symbol_settings else reads.modes)
         case AskOpenOrders(conditional):
-            return Call("/fapi/v1/openAlgoOrders" if conditional else "/fapi/v1/openOrders", 40)
+            return _call(reads.conditional_open_orders if conditional else reads.open_orders)
         case AskOrder(symbol, order_id, conditional):
             if conditional:
-                return Call("/fapi/v1/algoOrder", 1, {"algoId": order_id})
-            return Call("/fapi/v1/order", 1, {"symbol": symbol, "orderId": order_id})
+                return _call(reads.conditional_order, {"algoId": order_id})
+            return _call(reads.order, {"symbol": symbol, "orderId": order_id})
         case AskOrders(conditional=conditional):
-            return Call("/fapi/v1/allAlgoOrders" if conditional else "/fapi/v1/allOrders", 5, _orders_parameters(question))
+            return _call(reads.conditional_orders if conditional else reads.orders, _orders_parameters(question, product))
         case AskFills():
-            return Call("/fapi/v1/userTrades", 5, _fills_parameters(question))
+            return _call(reads.fills, _fills_parameters(question, product))
         case AskOrderFills(symbol, order_id):
             times = _times(question.since, _window_end(question))
-            return Call("/fapi/v1/userTrades", 5, {"symbol": symbol, "orderId": order_id, **times, "limit": str(PAGE)})
+            return _call(reads.fills, {"symbol": symbol, "orderId": order_id, **times, "limit": str(product.fills_page)})
         case AskMovements():
             times = _times(question.since, _window_end(question))
-            return Call("/fapi/v1/income", 30, {**times, "page": question.cursor or "1", "limit": str(PAGE)})
+            return _call(reads.movements, {**times, "page": question.cursor or "1", "limit": str(product.movements_page)})
         case AskSymbols():
-            raise RequestRefused("the books of the futures tell all symbols at once: their list is never asked")
+            raise RequestRefused("the cash history of the futures names the symbols: their list is never asked")
         case _:
             assert_never(question)
+
+
+def _call(read: Read, parameters: dict[str, str] | None = None) -> Call:
+    return Call(read.path, read.weight, parameters or {})
 
 
 def _times(since: Millis, until: Millis) -> dict[str, str]:
@@ -113,23 +111,24 @@ def _window_end(question: AskOrders | AskFills | AskOrderFills | AskMovements) -
     return min(question.until, Millis(question.since + LONGEST_WINDOW_MS))
 
 
-def _orders_parameters(question: AskOrders) -> dict[str, str]:
+def _orders_parameters(question: AskOrders, product: FuturesProduct) -> dict[str, str]:
     symbol = {} if question.symbol is None else {"symbol": question.symbol}
+    limit = str(product.orders_page)
     if question.cursor:
-        return {**symbol, "algoId" if question.conditional else "orderId": question.cursor, "limit": str(PAGE)}
-    return {**symbol, **_times(question.since, _window_end(question)), "limit": str(PAGE)}
+        return {**symbol, "algoId" if question.conditional else "orderId": question.cursor, "limit": limit}
+    return {**symbol, **_times(question.since, _window_end(question)), "limit": limit}
 
 
-def _fills_parameters(question: AskFills) -> dict[str, str]:
+def _fills_parameters(question: AskFills, product: FuturesProduct) -> dict[str, str]:
     # fromId and times exclude each other.
     place = {"fromId": question.cursor} if question.cursor else _times(question.since, _window_end(question))
-    return {"symbol": question.symbol, **place, "limit": str(PAGE)}
+    return {"symbol": question.symbol, **place, "limit": str(product.fills_page)}
 
 
-def more_orders(question: AskOrders, rows: Sequence[OrderRow | AlgoRow]) -> tuple[Question, ...]:
+def more_orders(question: AskOrders, rows: Sequence[OrderRow | AlgoRow], page: int) -> tuple[Question, ...]:
     """What is still to be asked after a page of orders. Ids count per symbol, so without a symbol pages go on from the last time: an order
     may then be read twice, and only of more orders in one millisecond than a page holds could some be passed over."""
-    full = len(rows) >= PAGE
+    full = len(rows) >= page
     newest = max((row.created_time for row in rows), default=NO_TIME)
     if question.symbol is not None and full:
         following = str(max(row.algo_id if isinstance(row, AlgoRow) else row.order_id for row in rows) + 1)
@@ -140,9 +139,9 @@ def more_orders(question: AskOrders, rows: Sequence[OrderRow | AlgoRow]) -> tupl
     return (msgspec.structs.replace(question, since=since),) if question.since < since < question.until else ()
 
 
-def more_fills(question: AskFills, rows: list[TradeRow]) -> tuple[Question, ...]:
+def more_fills(question: AskFills, rows: list[TradeRow], page: int) -> tuple[Question, ...]:
     """What is still to be asked after a page of fills: after a full one by trade id up to the last time, else the next window."""
-    if len(rows) >= PAGE:
+    if len(rows) >= page:
         following = str(max(row.trade_id for row in rows) + 1)
         newest = max(row.time for row in rows)
         return (msgspec.structs.replace(question, cursor=following),) if newest <= question.until else ()
@@ -150,19 +149,21 @@ def more_fills(question: AskFills, rows: list[TradeRow]) -> tuple[Question, ...]
     return (msgspec.structs.replace(question, since=end),) if not question.cursor and end < question.until else ()
 
 
-def more_movements(question: AskMovements, found: int) -> tuple[Question, ...]:
+def more_movements(question: AskMovements, found: int, page: int) -> tuple[Question, ...]:
     """What is still to be asked after a page of cash movements: the next page, else the next window."""
-    if found >= PAGE:
+    if found >= page:
         return (msgspec.structs.replace(question, cursor=str(int(question.cursor or "1") + 1)),)
     end = _window_end(question)
     return (msgspec.structs.replace(question, since=end, cursor=""),) if end < question.until else ()
 
 
 class FuturesDialect:
-    """USD-M's `RestDialect`. Owned by one account; holds the signer and the counts of unknown words."""
+    """A futures product's `RestDialect`. Owned by one account; holds the signer and the counts of unknown words."""
 
-    def __init__(self, place: AccountPlace) -> None:
+    def __init__(self, place: AccountPlace, product: FuturesProduct = USD_M) -> None:
         """Raises SettingsError where the key cannot sign."""
+        self._product = product
+        self._traits = Traits(by_symbol=product.orders_by_symbol, symbols=place.symbols if product.orders_by_symbol else ())
         if place.credentials.api_secret is None:
             raise SettingsError("api_secret is missing: without it the stream can be read, but the venue's books cannot be asked")
         self._header = key_header(place.credentials.api_key)
@@ -172,11 +173,11 @@ class FuturesDialect:
 
     def weight(self, question: Question) -> int:
         """Weight per IP (Binance USD-M, 6.1); signs nothing."""
-        return call_of(question).weight
+        return call_of(question, self._product).weight
 
     def request(self, question: Question, venue_now: Millis) -> HttpRequest:
         """The call that asks it, signed for `venue_now` (the venue's ms) and good for five seconds."""
-        call = call_of(question)
+        call = call_of(question, self._product)
         if isinstance(question, AskClock):
             return HttpRequest(method="GET", target=Secret(call.path), label=call.label, weight=call.weight)
         target = Secret(f"{call.path}?{signed_query(call.parameters, self._sign, venue_now)}")
@@ -184,7 +185,7 @@ class FuturesDialect:
 
     def answer(self, question: Question, response: HttpResponse, as_of: Millis, received_time: Millis) -> Answer:
         """Reads the answer. Unknown words come as `Unrecognized` after the facts, once each. Raises the error that says how to react."""
-        label = call_of(question).label
+        label = call_of(question, self._product).label
         if not is_success(response):
             raise error_of(response, label, repeatable=True, venue_now=as_of, hidden=self._hidden)
         answer = self._read(question, response.body, label, Reading(self._drift, label, as_of, received_time))
@@ -207,8 +208,8 @@ class FuturesDialect:
         return UNFILLED_DEPTH_MS
 
     def traits(self) -> Traits:
-        """Everything; the income history names the trades behind profit and commission."""
-        return Traits()
+        """Everything, past orders of COIN-M by symbol; the income history names the trades behind profit and commission."""
+        return self._traits
 
     def _read(self, question: Question, body: bytes, label: str, reading: Reading) -> Answer:
         match question:
@@ -217,12 +218,10 @@ class FuturesDialect:
             case AskBalances():
                 return Answer(events=tuple(map(reading.balance, read_rows(body, BalanceRow, label))))
             case AskPositions():
-                return Answer(events=tuple(map(reading.position, read_rows(body, PositionRow, label))))
-            case AskSettings(symbol_settings=True):
-                return Answer(events=tuple(map(reading.symbol_config, read_rows(body, SymbolConfigRow, label))))
+                rows = read_rows(body, PositionRow, label)
+                return Answer(events=tuple(reading.position(row) for row in rows if self._is_leg(row)))
             case AskSettings():
-                settings = reading.account_config(read_row(body, AccountConfigRow, label))
-                return Answer(events=(settings,), more=(AskSettings(symbol_settings=True),))
+                return self._read_settings(question, body, label, reading)
             case AskOrderFills():
                 return self._read_order_fills(question, read_rows(body, TradeRow, label), reading)
             case AskFills():
@@ -231,6 +230,19 @@ class FuturesDialect:
                 return self._read_movements(question, read_rows(body, IncomeRow, label), reading)
             case _:
                 return self._read_orders(question, body, label, reading)
+
+    def _is_leg(self, row: PositionRow) -> bool:
+        """Of a product that lists every symbol, those never traded are left out: what is missing is flat all the same."""
+        return bool(not self._product.tells_all_legs or row.amount or row.update_time)
+
+    def _read_settings(self, question: AskSettings, body: bytes, label: str, reading: Reading) -> Answer:
+        in_account = self._product.settings_in_account
+        if question.symbol_settings:
+            if in_account:
+                return Answer(events=tuple(reading.account_settings(read_row(body, AccountRow, label))))
+            return Answer(events=tuple(map(reading.symbol_config, read_rows(body, SymbolConfigRow, label))))
+        modes = read_row(body, ModeRow if in_account else AccountConfigRow, label)
+        return Answer(events=(reading.account_config(modes),), more=(AskSettings(symbol_settings=True),))
 
     def _read_orders(
         self, question: AskOpenOrders | AskOrder | AskOrders | AskSymbols, body: bytes, label: str, reading: Reading
@@ -248,7 +260,7 @@ class FuturesDialect:
                 return self._read_conditional_orders(question, read_rows(body, AlgoRow, label), reading)
             case AskOrders():
                 rows = read_rows(body, OrderRow, label)
-                return Answer(events=tuple(map(reading.order, rows)), more=more_orders(question, rows))
+                return Answer(events=tuple(map(reading.order, rows)), more=more_orders(question, rows, self._product.orders_page))
             case AskSymbols():
                 return Answer()
             case _:
@@ -258,17 +270,17 @@ class FuturesDialect:
         """The list does not tell what was filled: those that are finished are asked for one by one (Binance USD-M, 6.1)."""
         finished = [AskOrder(row.symbol, OrderId(str(row.algo_id)), conditional=True) for row in rows if row.status == FINISHED]
         others = tuple(reading.conditional_order(row) for row in rows if row.status != FINISHED)
-        return Answer(events=others, more=(*more_orders(question, rows), *finished))
+        return Answer(events=others, more=(*more_orders(question, rows, self._product.orders_page), *finished))
 
     def _read_fills(self, question: AskFills, rows: list[TradeRow], reading: Reading) -> Answer:
         # Pages by trade id have no end of their own.
         fills = tuple(reading.fill(row) for row in rows if row.time <= question.until)
-        return Answer(events=fills, more=more_fills(question, rows))
+        return Answer(events=fills, more=more_fills(question, rows, self._product.fills_page))
 
     def _read_order_fills(self, question: AskOrderFills, rows: list[TradeRow], reading: Reading) -> Answer:
         """After a window the next one; an order of more fills than a page holds: the symbol's history from there on tells the rest."""
         events: tuple[Event, ...] = tuple(map(reading.fill, rows))
-        if len(rows) >= PAGE:
+        if len(rows) >= self._product.fills_page:
             following = str(max(row.trade_id for row in rows) + 1)
             return Answer(events=events, more=(AskFills(question.symbol, max(row.time for row in rows), question.until, following),))
         end = _window_end(question)
@@ -278,7 +290,7 @@ class FuturesDialect:
     def _read_movements(self, question: AskMovements, rows: list[IncomeRow], reading: Reading) -> Answer:
         traded = dict.fromkeys((row.symbol, str(row.trade_id)) for row in rows if row.income_type in TRADE_INCOMES and _names_trade(row))
         moved = tuple(reading.movement(row) for row in rows if row.income_type not in TRADE_INCOMES)
-        return Answer(events=moved, more=more_movements(question, len(rows)), traded=tuple(traded))
+        return Answer(events=moved, more=more_movements(question, len(rows), self._product.movements_page), traded=tuple(traded))
 
 
 def _names_trade(row: IncomeRow) -> bool:

@@ -1,5 +1,5 @@
-"""The shapes of the venue's REST answers, one struct an object (Binance USD-M, 6.1, 6.5). Unknown keys are allowed: answers carry much
-that no event needs, and gain more over time."""
+"""The shapes of the venue's REST answers, one struct an object (Binance USD-M, 6.1, 6.5; Binance COIN-M, 6.6). Unknown keys are allowed:
+answers carry much that no event needs, and gain more over time."""
 
 from __future__ import annotations
 
@@ -39,14 +39,20 @@ class PositionRow(Row, frozen=True, kw_only=True):
     unrealized_pnl: Decimal | None = field(name="unRealizedProfit", default=None)
     liquidation_price: Decimal | None = field(name="liquidationPrice", default=None)
     isolated_wallet: Decimal | None = field(name="isolatedWallet", default=None)
+    margin_type: str | None = field(name="marginType", default=None)
     update_time: Time = field(name="updateTime", default=NO_TIME)
 
 
-class AccountConfigRow(Row, frozen=True, kw_only=True):
+class ModeRow(Row, frozen=True, kw_only=True):
+    """The position mode alone, one for both products (Binance COIN-M, 1.3)."""
+
+    hedge_mode: bool = field(name="dualSidePosition")
+
+
+class AccountConfigRow(ModeRow, frozen=True, kw_only=True):
     """Its own updateTime is not kept: it does not say when a mode changed."""
 
     can_trade: bool = field(name="canTrade")
-    hedge_mode: bool = field(name="dualSidePosition")
     multi_asset_mode: bool = field(name="multiAssetsMargin")
 
 
@@ -54,6 +60,21 @@ class SymbolConfigRow(Row, frozen=True, kw_only=True):
     symbol: Symbol
     margin_type: str = field(name="marginType")
     leverage: Count
+
+
+class SymbolSettings(Row, frozen=True, kw_only=True):
+    """What an account's entry of a symbol says of its settings; in hedge mode a symbol has one entry for each leg."""
+
+    symbol: Symbol
+    leverage: str | int
+    isolated: bool
+
+
+class AccountRow(Row, frozen=True, kw_only=True):
+    """The account of a product that has no calls for its settings alone (Binance COIN-M, 6.6)."""
+
+    can_trade: bool = field(name="canTrade")
+    positions: list[SymbolSettings]
 
 
 class OrderRow(Row, frozen=True, kw_only=True):

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from tests.unit.sim.kit import START
 from tests.unit.sim.spot_kit import SOCKET, VENUE, open_spot, part, rows
 from userstream.sim.dialects import binance_spot
-from userstream.sim.dialects.binance_spot import ENDPOINTS
+from userstream.sim.dialects.binance_spot import PRODUCT
 from userstream.sim.dialects.binance_spot_calls import Security
 from userstream.sim.venue import Call
 
@@ -28,13 +28,16 @@ DOCUMENTED = [
 @pytest.mark.parametrize("call", DOCUMENTED)
 def test_every_documented_call_is_there(call: str) -> None:
     method, path = call.split()
-    assert (method, path) in ENDPOINTS
+    assert (method, path) in PRODUCT.endpoints
 
 
 def test_what_changes_something_needs_a_key_that_may_trade() -> None:
-    for (method, path), endpoint in ENDPOINTS.items():
+    by_key = {path for _, path in PRODUCT.endpoints if path.endswith(("userListenToken", "listen-key"))}
+    retired = {path for _, path in PRODUCT.endpoints if "userDataStream" in path}
+    for (method, path), endpoint in PRODUCT.endpoints.items():
         if method != "GET":
-            assert endpoint.security is (Security.NONE if path.endswith("userDataStream") else Security.TRADE)
+            wanted = Security.KEY if path in by_key else Security.NONE if path in retired else Security.TRADE
+            assert endpoint.security is wanted
 
 
 @pytest.mark.parametrize(
@@ -44,7 +47,9 @@ def test_what_changes_something_needs_a_key_that_may_trade() -> None:
         ("/api/v1/userDataStream", True),
         ("/ws-api/v3", True),
         ("/sapi/v1/account/apiRestrictions", True),
-        ("/sapi/v1/margin/account", False),
+        ("/sapi/v1/margin/account", True),
+        ("/margin-stream/ws/abc", True),
+        ("/sapi/v1/lending/x", False),
         ("/fapi/v1/order", False),
         ("/ws/abc", False),
         ("/control", False),
@@ -118,7 +123,7 @@ NAMES = st.sampled_from(
 
 
 @settings(max_examples=300)
-@given(st.sampled_from(sorted(ENDPOINTS)), st.dictionaries(NAMES, VALUES, max_size=10))
+@given(st.sampled_from(sorted(PRODUCT.endpoints)), st.dictionaries(NAMES, VALUES, max_size=10))
 def test_whatever_is_asked_an_answer_of_the_venue_comes(call: tuple[str, str], parameters: dict[str, str]) -> None:
     found = open_spot().call(*call, **parameters)
     assert found.status in (200, 400, 409, 410)

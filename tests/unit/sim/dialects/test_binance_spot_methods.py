@@ -8,7 +8,7 @@ import pytest
 from tests.unit.sim.kit import START
 from tests.unit.sim.spot_kit import LIMIT, OCO, SOCKET, Caller, Reply, caller, ed25519_caller, open_desks, owner, part, rows
 from userstream.sim.actions import Answer
-from userstream.sim.dialects.binance_spot import ENDPOINTS
+from userstream.sim.dialects.binance_spot import PRODUCT
 from userstream.sim.dialects.binance_spot_methods import METHODS
 from userstream.sim.keys import KeyType
 from userstream.sim.limits import LimitSettings
@@ -20,7 +20,7 @@ def code_of(reply: Reply) -> object:
 
 
 def test_every_method_has_its_call() -> None:
-    assert {METHODS[name] for name in METHODS} <= set(ENDPOINTS)
+    assert {METHODS[name] for name in METHODS} <= set(PRODUCT.endpoints)
 
 
 def test_placing_asking_amending_and_cancelling_give_the_objects_of_rest() -> None:

@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from tests.unit.sim.kit import START
-from userstream.sim.dialects.binance_spot_errors import VenueError
+from userstream.sim.dialects.binance_errors import VenueError
 from userstream.sim.dialects.binance_spot_subscriptions import MOST_ACTIVE, MOST_OVER_A_LIFE, Subscriptions
 from userstream.sim.venue import Frame
 

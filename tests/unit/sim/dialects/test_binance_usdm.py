@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit.sim.kit import START, open_desk, sign
-from userstream.sim.dialects.binance_usdm import ENDPOINTS, VENUE
-from userstream.sim.dialects.binance_usdm_calls import Security
+from userstream.sim.dialects.binance_futures_calls import Security
+from userstream.sim.dialects.binance_usdm import PRODUCT, VENUE
 from userstream.sim.venue import Call
 
 # What the recovery and trading chapters list, and what other clients call at their start.
@@ -63,6 +63,7 @@ DOCUMENTED = [
     "GET /api/v3/time",
     "GET /fapi/v1/ticker/price",
     "GET /fapi/v1/ticker/bookTicker",
+    "GET /fapi/v1/ticker/24hr",
     "GET /fapi/v1/premiumIndex",
     "GET /fapi/v1/depth",
 ]
@@ -71,11 +72,11 @@ DOCUMENTED = [
 @pytest.mark.parametrize("call", DOCUMENTED)
 def test_every_documented_call_is_there(call: str) -> None:
     method, path = call.split()
-    assert (method, path) in ENDPOINTS
+    assert (method, path) in PRODUCT.endpoints
 
 
 def test_what_changes_something_needs_a_key_that_may_trade() -> None:
-    for (method, path), endpoint in ENDPOINTS.items():
+    for (method, path), endpoint in PRODUCT.endpoints.items():
         if method != "GET":
             assert endpoint.security is (Security.KEY if path.endswith("listenKey") else Security.TRADE)
 
@@ -154,7 +155,7 @@ NAMES = st.sampled_from(
 
 
 @settings(max_examples=300)
-@given(st.sampled_from(sorted(ENDPOINTS)), st.dictionaries(NAMES, VALUES, max_size=8))
+@given(st.sampled_from(sorted(PRODUCT.endpoints)), st.dictionaries(NAMES, VALUES, max_size=8))
 def test_whatever_is_asked_an_answer_of_the_venue_comes(call: tuple[str, str], parameters: dict[str, str]) -> None:
     found = open_desk().call(*call, **parameters)
     assert found.status in (200, 400)

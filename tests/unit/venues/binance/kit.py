@@ -19,6 +19,7 @@ from userstream.wire.venue import AccountPlace, Credentials, Endpoints
 
 ALICE: Final = AccountId("alice")
 USDM: Final = VenueName("binance-usdm")
+COINM: Final = VenueName("binance-coinm")
 RECEIVED: Final = Millis(1_790_000_009_999)
 API_KEY: Final = "vmPUZE6mv9SD5VNHk4HlWFsOr6aKE2zvsw0MuIgwCIPy6utIco14y7Ju91duEh8A"
 API_SECRET: Final = "NhqPtmdSJYdKjVHjA7PZj4Mge3R5YNiP1e3UZjInClVN65XAbvqqM6A7H5fATj0j"

@@ -13,15 +13,16 @@ from userstream.venues.binance.forms import ALL_EVENTS, Form, connect, event_lis
 from userstream.venues.binance.shapes import SHAPES
 
 KEY = Secret(LISTEN_KEY)
-BASE = "wss://fstream.example"
+BASE = "wss://fstream.example/private"
 
 
 @pytest.mark.parametrize(
     ("form", "url", "label"),
     [
-        (Form.QUERY, f"{BASE}/private/ws?listenKey={LISTEN_KEY}&events=TRADE_LITE/listenKeyExpired", f"{BASE}/private/ws"),
-        (Form.PATH, f"{BASE}/private/ws/{LISTEN_KEY}", f"{BASE}/private/ws"),
-        (Form.SUBSCRIBE, f"{BASE}/private/stream", f"{BASE}/private/stream"),
+        (Form.QUERY, f"{BASE}/ws?listenKey={LISTEN_KEY}&events=TRADE_LITE/listenKeyExpired", f"{BASE}/ws"),
+        (Form.PATH, f"{BASE}/ws/{LISTEN_KEY}", f"{BASE}/ws"),
+        (Form.SUBSCRIBE, f"{BASE}/stream", f"{BASE}/stream"),
+        (Form.COMBINED, f"{BASE}/stream?streams={LISTEN_KEY}", f"{BASE}/stream"),
     ],
 )
 def test_the_address_of_each_form(form: Form, url: str, label: str) -> None:
@@ -32,7 +33,7 @@ def test_the_address_of_each_form(form: Form, url: str, label: str) -> None:
 
 def test_a_key_cannot_break_out_of_the_address() -> None:
     url = connect(Form.QUERY, BASE, Secret("a&events=x/../?#"), ("TRADE_LITE",)).url.reveal()
-    assert url == f"{BASE}/private/ws?listenKey=a%26events%3Dx%2F..%2F%3F%23&events=TRADE_LITE"
+    assert url == f"{BASE}/ws?listenKey=a%26events%3Dx%2F..%2F%3F%23&events=TRADE_LITE"
 
 
 def test_the_control_frame() -> None:
@@ -42,15 +43,15 @@ def test_the_control_frame() -> None:
 
 
 def test_all_events_are_asked_for_and_each_can_be_read() -> None:
-    assert event_list(()) == ALL_EVENTS
+    assert event_list((), ALL_EVENTS) == ALL_EVENTS
     assert set(ALL_EVENTS) == set(SHAPES) - {"serverShutdown"}
 
 
 def test_the_keys_expiry_is_always_asked_for() -> None:
-    assert event_list(("ACCOUNT_UPDATE",)) == ("ACCOUNT_UPDATE", "listenKeyExpired")
-    assert event_list(("listenKeyExpired", "TRADE_LITE")) == ("listenKeyExpired", "TRADE_LITE")
+    assert event_list(("ACCOUNT_UPDATE",), ALL_EVENTS) == ("ACCOUNT_UPDATE", "listenKeyExpired")
+    assert event_list(("listenKeyExpired", "TRADE_LITE"), ALL_EVENTS) == ("listenKeyExpired", "TRADE_LITE")
 
 
 def test_a_name_that_would_hide_events_is_refused_with_the_nearest_one() -> None:
     with pytest.raises(SettingsError, match=r"'ALGO_ORDER_UPDATE' is no event of this stream; did you mean '(ALGO|ORDER_TRADE)_UPDATE'"):
-        event_list(("ALGO_ORDER_UPDATE",))
+        event_list(("ALGO_ORDER_UPDATE",), ALL_EVENTS)

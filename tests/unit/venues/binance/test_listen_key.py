@@ -11,16 +11,21 @@ from userstream.venues.binance import listen_key
 from userstream.wire.request import HttpRequest, HttpResponse
 
 HIDDEN = (Secret(API_KEY),)
+PATH = "/dapi/v1/listenKey"
 
 
 @pytest.mark.parametrize(
     ("request_made", "method"),
-    [(listen_key.create(HIDDEN[0]), "POST"), (listen_key.extend(HIDDEN[0]), "PUT"), (listen_key.give_up(HIDDEN[0]), "DELETE")],
+    [
+        (listen_key.create(PATH, HIDDEN[0]), "POST"),
+        (listen_key.extend(PATH, HIDDEN[0]), "PUT"),
+        (listen_key.give_up(PATH, HIDDEN[0]), "DELETE"),
+    ],
 )
 def test_calls_carry_the_header_and_neither_signature_nor_parameters(request_made: HttpRequest, method: str) -> None:
-    assert (request_made.method, request_made.target.reveal(), request_made.body) == (method, "/fapi/v1/listenKey", None)
+    assert (request_made.method, request_made.target.reveal(), request_made.body) == (method, PATH, None)
     assert [(name, value.reveal()) for name, value in request_made.headers] == [("X-MBX-APIKEY", API_KEY)]
-    assert (request_made.label, request_made.weight, request_made.may_repeat) == (f"{method} /fapi/v1/listenKey", 1, True)
+    assert (request_made.label, request_made.weight, request_made.may_repeat) == (f"{method} {PATH}", 1, True)
     assert API_KEY not in repr(request_made)
 
 

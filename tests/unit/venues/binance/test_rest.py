@@ -22,7 +22,8 @@ from userstream.kernel.errors import (
 )
 from userstream.kernel.ids import Millis, OrderId, Symbol
 from userstream.kernel.secret import Secret
-from userstream.venues.binance.rest import DAY_MS, LONGEST_WINDOW_MS, FuturesDialect
+from userstream.venues.binance.products import COIN_M, DAY_MS, LONGEST_WINDOW_MS, USD_M, FuturesProduct
+from userstream.venues.binance.rest import FuturesDialect
 from userstream.venues.binance.signing import make_signer
 from userstream.wire.question import (
     Answer,
@@ -47,18 +48,18 @@ SINCE, UNTIL = Millis(NOW - 3_600_000), NOW
 BTC = Symbol("BTCUSDT")
 
 
-def dialect() -> FuturesDialect:
-    return FuturesDialect(place())
+def dialect(product: FuturesProduct = USD_M) -> FuturesDialect:
+    return FuturesDialect(place(venue=product.name), product)
 
 
-def parameters(question: Question) -> dict[str, str]:
+def parameters(question: Question, product: FuturesProduct = USD_M) -> dict[str, str]:
     """The call's own parameters, without those of every signed call."""
-    query = dialect().request(question, NOW).target.reveal().partition("?")[2]
+    query = dialect(product).request(question, NOW).target.reveal().partition("?")[2]
     return {name: value for name, value in parse_qsl(query) if name not in ("recvWindow", "timestamp", "signature")}
 
 
-def read(question: Question, response: HttpResponse) -> Answer:
-    return dialect().answer(question, response, AS_OF, RECEIVED)
+def read(question: Question, response: HttpResponse, product: FuturesProduct = USD_M) -> Answer:
+    return dialect(product).answer(question, response, AS_OF, RECEIVED)
 
 
 @pytest.mark.parametrize(
@@ -161,6 +162,22 @@ def test_the_facts_of_each_answer() -> None:
     assert facts(AskBalances(), b"[]") == []
 
 
+def test_a_weight_is_known_before_anything_is_signed() -> None:
+    for question in (AskClock(), AskBalances(), AskOpenOrders(conditional=True), AskMovements(SINCE, UNTIL)):
+        assert dialect().weight(question) == dialect().request(question, NOW).weight
+
+
+def test_the_venue_keeps_what_was_filled_for_months_and_what_was_not_for_days() -> None:
+    assert dialect().unfilled_depth_ms() == 3 * DAY_MS < dialect().history_depth_ms() == 89 * DAY_MS
+
+
+def test_finished_conditional_orders_are_asked_for_one_by_one() -> None:
+    waiting, finished = changed(ALGO, algoId=1), changed(ALGO, algoId=2, algoStatus="FINISHED")
+    told = read(AskOrders(SINCE, UNTIL, BTC, conditional=True), answer(b"[%b,%b]" % (waiting, finished)))
+    assert the_only(OrderChanged, told.events).order_id == "1"
+    assert told.more == (AskOrder(BTC, OrderId("2"), conditional=True),)
+
+
 def test_the_clocks_answer_is_the_venues_time() -> None:
     assert read(AskClock(), answer({"serverTime": 1790000000010})) == Answer(venue_time=Millis(1790000000010))
 
@@ -247,8 +264,8 @@ def test_what_recovery_may_count_on() -> None:
 class Venue:
     """Trades, orders and incomes of a symbol, answered in pages as the documents say (Binance USD-M, 6.1)."""
 
-    def __init__(self, times: list[int]) -> None:
-        self.times = sorted(times)
+    def __init__(self, times: list[int], product: FuturesProduct = USD_M) -> None:
+        self.times, self.product = sorted(times), product
         self.asked = 0
 
     def rows(self, told: dict[str, str], id_name: str) -> list[tuple[int, int]]:
@@ -267,7 +284,7 @@ class Venue:
     def answer(self, question: Question) -> HttpResponse:
         self.asked += 1
         assert self.asked < 60, "the questions do not end"
-        told = parameters(question)
+        told = parameters(question, self.product)
         match question:
             case AskOrders():
                 rows = [changed(ORDER, orderId=number, time=time, updateTime=time) for number, time in self.rows(told, "orderId")]
@@ -287,7 +304,7 @@ class Venue:
             current = waiting.pop()
             assert current not in asked
             asked.add(current)
-            given_answer = read(current, self.answer(current))
+            given_answer = read(current, self.answer(current), self.product)
             found += list(given_answer.events)
             waiting += given_answer.more
         return found
@@ -302,21 +319,23 @@ def ids_of(events: list[Event]) -> set[str]:
     return fills | {event.order_id for event in events if isinstance(event, OrderChanged)}
 
 
+PRODUCTS = pytest.mark.parametrize("product", [USD_M, COIN_M], ids=lambda product: str(product.name))
 HISTORIES = st.lists(st.integers(NOW - 40 * DAY_MS, NOW + DAY_MS), max_size=12)
 STEPS = st.integers(0, 40 * DAY_MS)
 
 
+@PRODUCTS
 @settings(max_examples=40)
 @given(times=HISTORIES, since=STEPS)
-def test_every_fill_order_and_movement_of_a_long_time_is_found(times: list[int], since: int) -> None:
+def test_every_fill_order_and_movement_of_a_long_time_is_found(product: FuturesProduct, times: list[int], since: int) -> None:
     start = Millis(NOW - since)
-    moved = Venue(times).ask_all(AskMovements(start, NOW))
+    moved = Venue(times, product).ask_all(AskMovements(start, NOW))
     found = {event.movement_id.rpartition(":")[2] for event in moved if isinstance(event, BalanceMoved)}
     assert sorted(found, key=int) == ids_between(Venue(times), start, NOW)
-    venue = Venue(times)
+    venue = Venue(times, product)
     assert sorted(ids_of(venue.ask_all(AskFills(BTC, start, NOW))), key=int) == ids_between(venue, start, NOW)
-    for symbol in (None, BTC):
-        venue = Venue(times)
+    for symbol in (BTC,) if product.orders_by_symbol else (None, BTC):
+        venue = Venue(times, product)
         assert sorted(ids_of(venue.ask_all(AskOrders(start, NOW, symbol))), key=int) == ids_between(venue, start, NOW)
 
 
@@ -327,6 +346,15 @@ def test_full_pages_lead_on_to_the_last_one(spread_ms: int) -> None:
     start = Millis(min(times))
     for question in (AskFills(BTC, start, NOW), AskOrders(start, NOW, BTC), AskOrders(start, NOW)):
         venue = Venue(times)
+        assert sorted(ids_of(venue.ask_all(question)), key=int) == ids_between(venue, start, NOW)
+
+
+@pytest.mark.parametrize("spread_ms", [50, 500_000])
+def test_small_pages_lead_on_to_the_last_one_as_well(spread_ms: int) -> None:
+    times = [NOW - spread_ms * (number // 3 * 3) for number in range(2_500)]
+    start = Millis(min(times))
+    for question in (AskFills(BTC, start, NOW), AskOrders(start, NOW, BTC)):
+        venue = Venue(times, COIN_M)
         assert sorted(ids_of(venue.ask_all(question)), key=int) == ids_between(venue, start, NOW)
 
 

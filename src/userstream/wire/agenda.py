@@ -1,0 +1,85 @@
+"""When the venue's books are read next, and why: after a gap, to confirm, from time to time. Pure; all times are our own steady ones, in
+milliseconds.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from userstream.kernel.ids import Millis
+from userstream.wire.feed import NEVER
+from userstream.wire.pacing import jitter
+from userstream.wire.recovery import Policy
+
+CONFIRMING: Final = "confirming"
+HISTORY: Final = "history"
+AUDIT: Final = "audit"
+POLLING: Final = "polling"
+
+
+class Agenda:
+    """The readings to come. `lit`: a socket delivers. `polls`: history must be read in short turns, because no socket tells it."""
+
+    def __init__(self, policy: Policy, seed: int) -> None:
+        self._policy, self._seed = policy, seed
+        self._again = ""
+        self._again_from = self._next_poll = Millis(0)
+        self._confirm_at = self._next_audit = self._next_history = NEVER
+
+    # --- what is wanted ---
+
+    def read_at_once(self, now: Millis) -> None:
+        """The next reading that is wanted need not keep the pause after the last one."""
+        self._again_from = now
+
+    def read_again(self, reason: str) -> None:
+        """A full reading, but not one after the other without a pause. The first reason is the one that is told."""
+        self._again = self._again or reason
+
+    def confirm_at(self, time: Millis) -> None:
+        """A full reading once the venue's lag has passed, at this time or at an earlier one that is planned already."""
+        self._confirm_at = min(self._confirm_at, time)
+
+    def postpone_confirming(self, time: Millis = NEVER) -> None:
+        """As `confirm_at`, and no earlier; without a time not at all."""
+        self._confirm_at = time
+
+    # --- what is due ---
+
+    def due(self, now: Millis, *, lit: bool, polls: bool) -> tuple[str, bool]:
+        """Why the books are to be read now, and whether in full; no reason when they are not."""
+        if self._again and lit and self._again_from <= now:
+            return self._again, True
+        if self._confirm_at <= now:
+            return CONFIRMING, True
+        if lit and self._next_history <= now:
+            return HISTORY, True
+        if lit and self._next_audit <= now:
+            return AUDIT, False
+        if polls and self._next_poll <= now:
+            return POLLING, True
+        return "", False
+
+    def deadline(self, *, lit: bool, polls: bool) -> Millis:
+        """When something is due, if time alone brings it."""
+        times = [self._confirm_at]
+        times += [self._next_audit, self._next_history] if lit else []
+        times += [self._again_from] if lit and self._again else []
+        times += [self._next_poll] if polls else []
+        return min(times)
+
+    # --- what was done ---
+
+    def begun(self, now: Millis, *, full: bool) -> None:
+        """A reading begins: a full one is what was wanted."""
+        if full:
+            self._again, self._again_from = "", Millis(now + self._policy.lag_ms)
+            self._confirm_at = NEVER
+        self._next_poll = Millis(now + self._policy.poll_ms)
+
+    def ended(self, now: Millis, *, full: bool) -> None:
+        """A reading is over: the next ones come in their time, spread, so that many accounts do not read at once."""
+        spread = 0.75 + 0.5 * jitter(self._seed, now)
+        self._next_audit = Millis(int(now + self._policy.audit_ms * spread))
+        if full:
+            self._next_history = Millis(int(now + self._policy.history_ms * spread))

@@ -1,0 +1,49 @@
+"""What a command writes where nothing can be written, and how it says so."""
+
+from __future__ import annotations
+
+import errno
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from userstream.entry.cli.output import REMEDIES, remedy_for, show_time
+
+FULL = Path("/dev/full")
+FRAME = '{"e":"TRADE_LITE","E":1,"T":1,"s":"BTCUSDT","q":"1","p":"1","m":true,"c":"c","S":"BUY","L":"1","l":"1","t":1,"i":1}\n'
+
+
+@pytest.mark.parametrize("number", REMEDIES)
+def test_a_machine_without_more_of_something_is_told_with_what_to_do(number: int) -> None:
+    words = remedy_for(OSError(number, "whatever"))
+    assert words.endswith(REMEDIES[number])
+    assert "\n" not in words
+
+
+def test_other_errors_are_no_such_thing() -> None:
+    assert remedy_for(OSError(errno.EINVAL, "whatever")) == remedy_for(OSError("whatever")) == ""
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="no device that is always full")
+@pytest.mark.parametrize("words", [["decode", "--venue", "binance-usdm"], ["--help"], ["--version"]])
+def test_a_full_disk_behind_the_output_is_one_line(words: list[str]) -> None:
+    with FULL.open("w") as full:
+        command = [sys.executable, "-m", "userstream", *words]
+        ended = subprocess.run(command, input=FRAME, stdout=full, stderr=subprocess.PIPE, text=True, check=False, timeout=50)
+    assert ended.returncode == 1
+    assert ended.stderr == "userstream: no space left on device: make room on the disk, or write elsewhere\n"
+
+
+@pytest.mark.parametrize(
+    ("moment", "shown"),
+    [
+        (0, "1970-01-01 00:00:00.000"),
+        (1_790_000_001_202, "2026-09-21 14:13:21.202"),
+        (1 << 62, f"{1 << 62} ms"),
+        (-1, "1969-12-31 23:59:59.999"),
+    ],
+)
+def test_times_are_shown_to_the_millisecond(moment: int, shown: str) -> None:
+    assert show_time(moment) == shown
