@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -45,8 +46,10 @@ class Fleet:
         ws_api_url: str | None = None,
         recovery: RecoverySettings | None = None,
         stream: StreamSettings | None = None,
+        symbols: Iterable[str] = (),
     ) -> LiveAccount:
-        """Starts an account and returns at once; `await account.wait_proven()` waits for its state. Raises SettingsError."""
+        """Starts an account and returns at once; `await account.wait_proven()` waits for its state. `symbols`: as in `connect`. Raises
+        SettingsError."""
         return await self.application.add(
             AccountSettings(
                 name=name,
@@ -57,6 +60,7 @@ class Fleet:
                 ws_api_url=ws_api_url,
                 recovery=recovery or RecoverySettings(),
                 stream=stream or StreamSettings(),
+                symbols=tuple(symbols),
             )
         )
 
@@ -95,7 +99,9 @@ class connect:  # noqa: N801 - reads as a verb where it is used: `async with use
     the account's state is proven (about `recovery.lag_s` after the socket opened), and stops the account at its end.
 
     Without `api_secret` the stream is read and nothing can be proven. `store`: a database file for the journal, so that a restart goes
-    on where this run ended; None keeps the journal in memory. `timeout_s`: how long the beginning may take (None: for ever).
+    on where this run ended; None keeps the journal in memory. `symbols`: where a venue tells its past by symbol (Binance Spot), those
+    whose orders and fills are always read; others are found when they moved a wallet. `timeout_s`: how long the beginning may take
+    (None: for ever).
     Raises SettingsError, StoreError, AuthenticationError, or ConnectionError when the time is over.
     """
 
@@ -113,6 +119,7 @@ class connect:  # noqa: N801 - reads as a verb where it is used: `async with use
         ws_api_url: str | None = None,
         recovery: RecoverySettings | None = None,
         stream: StreamSettings | None = None,
+        symbols: Iterable[str] = (),
         timeout_s: float | None = 60.0,
     ) -> None:
         self._fleet = Fleet(store=store)
@@ -125,6 +132,7 @@ class connect:  # noqa: N801 - reads as a verb where it is used: `async with use
             ws_api_url=ws_api_url,
             recovery=recovery or RecoverySettings(),
             stream=stream or StreamSettings(),
+            symbols=tuple(symbols),
         )
         self._timeout_s = timeout_s
 

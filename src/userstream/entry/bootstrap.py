@@ -17,7 +17,7 @@ import msgspec
 
 from userstream.entry.gates import GATES, AddressedHttp
 from userstream.kernel.errors import SettingsError, UserStreamError
-from userstream.kernel.ids import AccountId
+from userstream.kernel.ids import AccountId, Symbol
 from userstream.kernel.secret import Secret
 from userstream.kernel.settings import RecoverySettings, StreamSettings
 from userstream.ports import Clock, EvidenceReader, HttpClient, Journal, Record, Transport
@@ -43,7 +43,8 @@ ADDRESSES: Final = ("rest_url", "ws_url", "ws_api_url")
 
 
 class AccountSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """One account to run. Endpoints left out are the venue's real ones, or those of the environment."""
+    """One account to run. Endpoints left out are the venue's real ones, or those of the environment. symbols: those whose history is
+    always read, where the venue tells it by symbol; session_logon: log in on the socket, where the venue offers it."""
 
     name: str
     venue: str
@@ -54,6 +55,8 @@ class AccountSettings(msgspec.Struct, frozen=True, kw_only=True):
     recovery: RecoverySettings = RecoverySettings()
     stream: StreamSettings = StreamSettings()
     events: tuple[str, ...] = ()
+    symbols: tuple[str, ...] = ()
+    session_logon: bool = False
 
 
 class Application:
@@ -283,6 +286,8 @@ def place_of(settings: AccountSettings, spec: VenueSpec) -> AccountPlace:
         rotate_after_ms=int(stream.rotate_s * 1000),
         events=settings.events,
         close_listen_key_on_stop=stream.close_listen_key_on_stop,
+        symbols=tuple(Symbol(name) for name in settings.symbols),
+        session_logon=settings.session_logon,
     )
 
 
@@ -294,7 +299,11 @@ def endpoints_of(settings: AccountSettings, spec: VenueSpec, environment: Mappin
         real: str = getattr(spec.real, name)
         return (given or environment.get(variable_of(spec, name)) or real).rstrip("/")
 
-    return Endpoints(rest_url=choose("rest_url"), ws_url=choose("ws_url"), ws_api_url=choose("ws_api_url"))
+    ws_url = choose("ws_url")
+    ws_api_url = choose("ws_api_url")
+    if ws_url and not spec.real.ws_url and not (settings.ws_api_url or environment.get(variable_of(spec, "ws_api_url"))):
+        ws_api_url = ws_url  # a venue without a socket for streams alone tells them on the other one: whoever names one place means that
+    return Endpoints(rest_url=choose("rest_url"), ws_url=ws_url, ws_api_url=ws_api_url)
 
 
 def variable_of(spec: VenueSpec, address: str) -> str:
@@ -323,8 +332,8 @@ def check_addresses(settings: AccountSettings, spec: VenueSpec, environment: Map
             given[name] = shown
         elif environment.get(variable):
             given[name] = f"{variable} gives {shown}"
-    halves = ("rest_url", "ws_url" if spec.real.ws_url else "ws_api_url")
-    missing = [name for name in halves if given and name not in given]
+    sockets = ("ws_url",) if spec.real.ws_url else ("ws_api_url", "ws_url")
+    missing = [names[0] for names in (("rest_url",), sockets) if given and not given.keys() & set(names)]
     if missing:
         part = next(iter(given.values()))
         ways = " and ".join(f"{name} (or set {variable_of(spec, name)})" for name in missing)

@@ -67,12 +67,15 @@ class AccountSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     rest_url: str | None = None
     ws_url: str | None = None
     ws_api_url: str | None = None
+    symbols: tuple[str, ...] = ()
+    session_logon: bool = False
     enabled: bool = True
     recovery: dict[str, object] = {}
     stream: dict[str, object] = {}
 
     def __post_init__(self) -> None:
         check(bool(self.name.strip()), "name", self.name, "is empty: every account needs a name of its own")
+        check(all(map(str.strip, self.symbols)), "symbols", self.symbols, "must hold names such as BTCUSDT")
         check(self.name.isprintable() and len(self.name) <= LONGEST_NAME, "name", self.name[:LONGEST_NAME], "must be one short line")
 
     def __repr__(self) -> str:
@@ -195,6 +198,8 @@ def _account(path: Path, account: AccountSection, common: _Common, environment: 
         rest_url=account.rest_url,
         ws_url=account.ws_url,
         ws_api_url=account.ws_api_url,
+        symbols=account.symbols,
+        session_logon=account.session_logon,
         recovery=_merged(path, f"{place} recovery", common.recovery, account.recovery),
         stream=_merged(path, f"{place} stream", common.stream, account.stream),
     )

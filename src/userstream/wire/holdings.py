@@ -7,7 +7,7 @@ trade.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from decimal import Decimal
 from typing import Final
 
@@ -25,6 +25,9 @@ ROUNDING: Final = Decimal("0.00000001")
 
 MOST_SEARCHED: Final = 500
 """So many symbols are searched in one reading at most."""
+
+MOST_REMEMBERED: Final = 20
+"""So many symbols are read at each reading though nothing is open there: one costs two calls."""
 
 READINGS_KEPT: Final = 2
 """So many readings may leave a difference unexplained; the second one is beyond the venue's lag, and finds nothing more."""
@@ -47,6 +50,12 @@ class Holdings:
         self._is_first = True
         self._pairs: dict[Symbol, Pair] = {}
         self._readings: dict[str, int] = {}
+        self._symbols: dict[Symbol, None] = {}
+
+    @property
+    def symbols(self) -> Set[Symbol]:
+        """Those that this process has met last: an order that came and went in one of them moves no wallet."""
+        return self._symbols.keys()
 
     def begin(self) -> None:
         """A reading begins. The first one starts from what an earlier run knew; without one, nothing is known."""
@@ -127,7 +136,15 @@ class Holdings:
         self._readings = {asset: self._readings.get(asset, 0) + 1 for asset in sorted(lost)}
         kept = {asset for asset, times in self._readings.items() if times < READINGS_KEPT}
         self._is_first = False
+        self._remember()
         self._rebase(asset for asset in self._account.balances if asset not in kept)
+
+    def _remember(self) -> None:
+        for symbol in sorted(self._account.symbols()):
+            self._symbols.pop(symbol, None)
+            self._symbols[symbol] = None
+        for symbol in list(self._symbols)[:-MOST_REMEMBERED]:
+            del self._symbols[symbol]
 
     def _rebase(self, assets: Iterable[str]) -> None:
         assert self._base is not None

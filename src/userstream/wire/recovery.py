@@ -189,8 +189,8 @@ class Round:
             self._want_history(symbol)
         if any(isinstance(question, AskOpenOrders | AskOrders | AskMovements) for question in self._open):
             return
-        for symbol in sorted(account.symbols()):
-            if _is_active(account, symbol, self.since) or (self._traits.by_symbol and _has_orders(account, symbol, self.since)):
+        for symbol in sorted(account.symbols() | self._holdings.symbols):
+            if self._traits.by_symbol or _is_active(account, symbol, self.since):
                 self._want_history(symbol)
         self._ask_missing_orders(account)
         self._ask_unknown_conditionals(account)
@@ -295,10 +295,6 @@ def _is_active(account: Account, symbol: Symbol, since: Millis) -> bool:
     if any(order.symbol == symbol for order in account.open_orders()):
         return True
     return any(fill.transaction_time >= since for fill in account.fills.get(symbol, {}).values())
-
-
-def _has_orders(account: Account, symbol: Symbol, since: Millis) -> bool:
-    return any(order.symbol == symbol and order.transaction_time >= since for order in account.orders.values())
 
 
 def _is_old(fact: Event, before: int) -> bool:

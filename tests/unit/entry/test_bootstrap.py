@@ -40,6 +40,14 @@ def test_addresses_are_the_settings_then_the_environments_then_the_venues() -> N
     assert given.rest_url == "http://127.0.0.1:3"
 
 
+def test_a_venue_with_one_socket_for_all_takes_either_address_for_it() -> None:
+    spot = find_venue("binance-spot")
+    assert endpoints_of(settings(), spot, {}) == spot.real
+    environment = {"USERSTREAM_BINANCE_SPOT_WS_URL": "ws://127.0.0.1:2"}
+    assert endpoints_of(settings(), spot, environment).ws_api_url == "ws://127.0.0.1:2"
+    assert endpoints_of(settings(ws_api_url="ws://127.0.0.1:4"), spot, environment).ws_api_url == "ws://127.0.0.1:4"
+
+
 @pytest.mark.parametrize(
     ("key", "secret"), [("", "s"), (" ", "s"), ("k ", "s"), ("k\n", "s"), ("schl\u00fcssel", "s"), ("k\x00", "s"), ("k", ""), ("k", " s")]
 )

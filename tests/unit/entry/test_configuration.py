@@ -10,6 +10,7 @@ from userstream.entry.configuration import Configuration, read_configuration
 from userstream.kernel.errors import SettingsError
 
 ACCOUNT = '[[account]]\nname = "alice"\nvenue = "binance-usdm"\napi_key_env = "KEY"\n'
+SPOT = ACCOUNT.replace("binance-usdm", "binance-spot")
 ENVIRONMENT = {"KEY": "the-key", "SECRET": "the-secret"}
 
 
@@ -74,6 +75,10 @@ def test_websocket_switch_of_the_environment(tmp_path: Path) -> None:
         ("[[account]]\nname = 'alice'\napi_key_env = 'KEY'\n", r"\[account 1\] venue is missing; docs/reference/configuration.md"),
         (ACCOUNT + 'rest_url = "http://127.0.0.1:9"\n', r"account 'alice' rest_url = 'http://127.0.0.1:9' is only a part.* give ws_url"),
         (ACCOUNT + 'ws_url = "ws://127.0.0.1:9"\n', r"ws_url = 'ws://127.0.0.1:9' is only a part.* give rest_url"),
+        (SPOT + 'ws_api_url = "ws://127.0.0.1:9"\n', r"ws_api_url = 'ws://127.0.0.1:9' is only a part.* give rest_url"),
+        (SPOT + 'ws_url = "ws://127.0.0.1:9"\n', r"ws_url = 'ws://127.0.0.1:9' is only a part.* give rest_url"),
+        (SPOT + 'rest_url = "http://127.0.0.1:9"\n', r"rest_url = 'http://127.0.0.1:9' is only a part.* give ws_api_url"),
+        (SPOT + 'symbols = ["BTCUSDT", " "]\n', "symbols"),
         (ACCOUNT + ACCOUNT, "names are unique"),
         (ACCOUNT + "api_sekret = 'x'\n", "did you mean 'api_secret'"),
         (ACCOUNT + 'api_key = "again"\n', "more than one way"),

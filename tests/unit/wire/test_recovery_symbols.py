@@ -88,16 +88,25 @@ def test_configured_symbols_are_always_read() -> None:
     assert Reading(symbols=(BTC,)).asked == [AskBalances(), OPEN_ORDERS, *history(BTC)]
 
 
-def test_symbols_with_open_orders_recent_orders_or_recent_fills_are_read_in_both_ways() -> None:
+def test_symbols_with_orders_or_fills_in_memory_are_read_in_both_ways() -> None:
     reading = Reading(
         order_changed(symbol=BTC, order_id="1", status="new", transaction_time=OLD),
         order_changed(symbol=ETH, order_id="2", status="canceled", transaction_time=SINCE + 1),
         filled(symbol=SOL, order_id="3", trade_id="9", position_side=None, transaction_time=SINCE + 1, price="0.01", fee="0"),
-        order_changed(symbol="OLDUSDT", order_id="4", status="canceled", transaction_time=OLD),
     )
     reading.take(AskBalances())
     ready = reading.take(OPEN_ORDERS)
     assert [question for question in ready if not isinstance(question, AskOrder)] == [*history(BTC), *history(ETH), *history(SOL)]
+
+
+def test_symbols_met_before_are_read_again_though_nothing_of_them_is_left() -> None:
+    reading = Reading(order_changed(symbol=BTC, order_id="1", status="canceled", transaction_time=OLD))
+    reading.take_rest()
+    reading.take_rest(*reading.asked[:2])
+    reading.account.orders.clear()
+    reading.begin()
+    reading.take(AskBalances())
+    assert reading.take(OPEN_ORDERS) == history(BTC)
 
 
 def test_an_open_order_that_is_not_listed_any_more_is_asked() -> None:
