@@ -44,7 +44,8 @@ ADDRESSES: Final = ("rest_url", "ws_url", "ws_api_url")
 
 class AccountSettings(msgspec.Struct, frozen=True, kw_only=True):
     """One account to run. Endpoints left out are the venue's real ones, or those of the environment. symbols: those whose history is
-    always read, where the venue tells it by symbol; session_logon: log in on the socket, where the venue offers it."""
+    always read, where the venue tells it by symbol; session_logon: log in on the socket, where the venue offers it; isolated_symbol: the
+    pair of an isolated margin account, which is an account of its own."""
 
     name: str
     venue: str
@@ -57,6 +58,7 @@ class AccountSettings(msgspec.Struct, frozen=True, kw_only=True):
     events: tuple[str, ...] = ()
     symbols: tuple[str, ...] = ()
     session_logon: bool = False
+    isolated_symbol: str = ""
 
 
 class Application:
@@ -288,6 +290,7 @@ def place_of(settings: AccountSettings, spec: VenueSpec) -> AccountPlace:
         close_listen_key_on_stop=stream.close_listen_key_on_stop,
         symbols=tuple(Symbol(name) for name in settings.symbols),
         session_logon=settings.session_logon,
+        isolated_symbol=Symbol(settings.isolated_symbol),
     )
 
 
@@ -316,8 +319,15 @@ def check_account(settings: AccountSettings, environment: Mapping[str, str]) -> 
     spec = find_venue(settings.venue)
     try:
         check_addresses(settings, spec, environment)
+        check_pair(settings, spec)
     except SettingsError as error:
         raise SettingsError(f"account {settings.name!r}: {error}") from None
+
+
+def check_pair(settings: AccountSettings, spec: VenueSpec) -> None:
+    """Raises SettingsError for the pair of an isolated account where the venue has none."""
+    if settings.isolated_symbol and not spec.has_isolated_accounts:
+        raise SettingsError(f"isolated_symbol = {settings.isolated_symbol!r} has no meaning at {spec.name}: leave it out")
 
 
 def check_addresses(settings: AccountSettings, spec: VenueSpec, environment: Mapping[str, str]) -> None:

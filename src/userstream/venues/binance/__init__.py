@@ -6,6 +6,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
+import msgspec
+
 from userstream.kernel.ids import AccountId, VenueName
 from userstream.venues.binance.decoding import Decoder
 from userstream.venues.binance.errors import pause_ms
@@ -39,7 +41,10 @@ def _margin_decoder(account: AccountId) -> SpotDecoder:
 
 
 def _margin_dialect(place: AccountPlace) -> SpotDialect:
-    return SpotDialect(place, isolated_books(place.isolated_symbol) if place.isolated_symbol else CROSS_BOOKS)
+    pair = place.isolated_symbol
+    if not pair:
+        return SpotDialect(place, CROSS_BOOKS)
+    return SpotDialect(msgspec.structs.replace(place, symbols=(pair,)), isolated_books(pair))
 
 
 def _futures(product: FuturesProduct, title: str, real: Endpoints, test: Endpoints) -> VenueSpec:
@@ -123,5 +128,6 @@ MARGIN: Final = VenueSpec(
     make_session=MarginSession,
     make_dialect=_margin_dialect,
     make_decoder=_margin_decoder,
+    has_isolated_accounts=True,
     raw_message_of=spot_raw_message_of,
 )
