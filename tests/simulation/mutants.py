@@ -6,6 +6,7 @@ second, the mutant takes both out: its name names both.
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Final
 
 import msgspec
@@ -19,12 +20,22 @@ class Edit(msgspec.Struct, frozen=True):
     new: str
 
 
+class Layer(StrEnum):
+    """Who hunts a mutant: the seeds of the pure layer, those of the shell's, or tests that are named."""
+
+    PURE = "seeds"
+    SHELL = "shell seeds"
+    TESTS = "tests"
+
+
 class Mutant(msgspec.Struct, frozen=True, kw_only=True):
-    """The source without a safeguard."""
+    """The source without a safeguard. `tests`: those that must fail, as pytest names them."""
 
     name: str
     safeguard: str
     edits: tuple[Edit, ...]
+    layer: Layer = Layer.PURE
+    tests: tuple[str, ...] = ()
 
 
 def _mutant(name: str, safeguard: str, *edits: tuple[str, str, str]) -> Mutant:

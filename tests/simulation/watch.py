@@ -95,11 +95,13 @@ def name_of(fill: Filled | FillCompleted) -> FillName:
 
 
 class Watch:
-    """Watches one account. `lateness_ms`: of every fill, from its execution until it was told the first time."""
+    """Watches one account. `lateness_ms`: of every fill, from its execution until it was told the first time. `answers_are_whole`: no fault
+    garbles what REST says."""
 
     def __init__(self, account: str, exchange: Ground, *, spared: bool) -> None:
         self.account, self._exchange, self._spared = account, exchange, spared
         self.lateness_ms: list[int] = []
+        self.answers_are_whole = False
         self._told: dict[FillName, Filled] = {}
         self._orders: dict[OrderKey, OrderChanged] = {}
         self._missing: dict[FillName, TrueFill] = {}
@@ -180,6 +182,8 @@ class Watch:
                 self._prove(machine)
             case PositionSet():
                 self._place(event)
+            case Unrecognized(source=Source.SNAPSHOT):
+                check("answers", not self.answers_are_whole, f"{event.name} was read, though it cannot be: {event.sample!r}")
             case Unrecognized(name="bytes"):
                 check("gap", machine.account.gap_since is not None, "bytes nobody could read, and no gap")
             case GapOpened() if event.reason != "restart":

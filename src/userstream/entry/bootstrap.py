@@ -304,8 +304,10 @@ def endpoints_of(settings: AccountSettings, spec: VenueSpec, environment: Mappin
 
     ws_url = choose("ws_url")
     ws_api_url = choose("ws_api_url")
-    if ws_url and not spec.real.ws_url and not (settings.ws_api_url or environment.get(variable_of(spec, "ws_api_url"))):
-        ws_api_url = ws_url  # a venue without a socket for streams alone tells them on the other one: whoever names one place means that
+    named = settings.ws_api_url or environment.get(variable_of(spec, "ws_api_url"))
+    if ws_url and not spec.real.ws_url and not named:
+        # A venue without a socket for streams alone tells them on the other one: whoever names one place means that.
+        ws_api_url = ws_url
     return Endpoints(rest_url=choose("rest_url"), ws_url=ws_url, ws_api_url=ws_api_url)
 
 
@@ -342,8 +344,9 @@ def check_addresses(settings: AccountSettings, spec: VenueSpec, environment: Map
             given[name] = shown
         elif environment.get(variable):
             given[name] = f"{variable} gives {shown}"
-    sockets = ("ws_url",) if spec.real.ws_url else ("ws_api_url", "ws_url")
-    missing = [names[0] for names in (("rest_url",), sockets) if given and not given.keys() & set(names)]
+    socket = "ws_url" if spec.real.ws_url else "ws_api_url"
+    has_socket = socket in given or "ws_url" in given
+    missing = [name for name, is_given in (("rest_url", "rest_url" in given), (socket, has_socket)) if given and not is_given]
     if missing:
         part = next(iter(given.values()))
         ways = " and ".join(f"{name} (or set {variable_of(spec, name)})" for name in missing)

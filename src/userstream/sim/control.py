@@ -19,6 +19,7 @@ from userstream.sim.house import Hall, House, UnknownAccount
 from userstream.sim.keys import mask
 from userstream.sim.notes import describe_actions
 from userstream.sim.performing import perform, plain
+from userstream.sim.spot.exchange import SpotExchange
 from userstream.sim.venue import Call, Json, Reply
 
 PREFIX = "/control"
@@ -87,6 +88,11 @@ class Control:
             "income": plain(exchange.income(account)),
             "algo_orders": plain(exchange.algo_orders(account)),
             "settings": plain(exchange.settings(account)),
+            **(
+                {"debts": plain(exchange.debts(account)), "loans": plain(exchange.loans(account))}
+                if isinstance(exchange, SpotExchange)
+                else {}
+            ),
         }
 
     def state(self) -> Json:

@@ -104,7 +104,9 @@ class History:
                 del versions[: old - 1]
 
     def moment(self, account: str, cutoff: Millis) -> Moment:
-        moments = self._moments[account]
+        moments = self._moments.get(account)
+        if moments is None:  # an account that was opened after the recording began
+            return self._moment(account, cutoff)
         place = bisect_right(moments, cutoff, key=lambda moment: moment.time)
         return moments[max(0, place - 1)]
 

@@ -125,6 +125,11 @@ def found_contracts(instruments: Sequence[Instrument], seed: int, start_time: Mi
     return Exchange(instruments, seed=seed, start_time=start_time)
 
 
+def enrol_plainly(exchange: Marketplace, account: str, balances: Mapping[str, Decimal]) -> None:
+    """One account at the exchange."""
+    exchange.open_account(account, balances)
+
+
 class Venue(msgspec.Struct, frozen=True, kw_only=True):
     """A venue that can be served: what is traded there, the name of the weight budget it shares, its dialect and its habits."""
 
@@ -133,6 +138,9 @@ class Venue(msgspec.Struct, frozen=True, kw_only=True):
     budget: str
     open: "Callable[[Room], Dialect]"
     found: Callable[[Sequence[Instrument], int, Millis], Marketplace] = found_contracts
+    enrol: Callable[[Marketplace, str, Mapping[str, Decimal]], None] = enrol_plainly
+    premises: str = ""
+    """Venues of the same premises share one exchange and its keys when they run together; empty: its own name."""
     limits: LimitSettings = LimitSettings()
     home: tuple[str, ...] = ()
     """Beginnings of the paths that are this venue's even where another venue answers some of them as a guest."""

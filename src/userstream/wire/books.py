@@ -71,8 +71,8 @@ class Books:
         self._mismatches = Mismatches(account)
         self._proof = Proof(account, policy, self._doubts, self._mismatches)
         self._hearing = Hearing()
-        self._holdings = Holdings(account)
         self._unsaid: list[Event] = []
+        self._holdings = Holdings(account)
         self.lit = False
         self.polling = False
         self.error: AuthenticationError | None = None

@@ -154,14 +154,14 @@ def check_signature(key: ApiKey, signature: str | None, payloads: list[bytes]) -
         raise VenueError(-1022)
 
 
-def check_charge(charge: Charge, settings: LimitSettings, manners: Manners) -> None:
-    """-1003 with 429 for too much weight, with 418 for an address that did not slow down."""
+def check_charge(charge: Charge, budget: int, manners: Manners) -> None:
+    """-1003 with 429 for more weight than the budget, with 418 for an address that did not slow down."""
     if charge.verdict is Verdict.ALLOWED:
         return
     advice = {"Retry-After": str(charge.retry_after_s)}
     if charge.verdict is Verdict.BANNED:
         raise VenueError(-1003, manners.ban_text.format(until=charge.banned_until), status=418, headers=advice)
-    raise VenueError(-1003, manners.slow_text.format(limit=settings.weight_per_minute), status=429, headers=advice)
+    raise VenueError(-1003, manners.slow_text.format(limit=budget), status=429, headers=advice)
 
 
 def check_order_use(use: OrderUse, settings: LimitSettings, manners: Manners, now: Millis) -> None:
@@ -230,7 +230,8 @@ class Product(msgspec.Struct, Generic[Asked], frozen=True, kw_only=True):
         try:
             key = find(endpoint.security)
             if endpoint.by_account and key is not None:
-                self.charge(room, room.owner(key.account), weight, now)
+                charge = room.limits.charge_account(room.owner(key.account), weight, now)
+                check_charge(charge, room.limits.settings.account_weight_per_minute, self.manners)
             return self._perform(room, endpoint, key, parameters, now)
         except VenueError:
             if endpoint.is_free:
@@ -239,7 +240,7 @@ class Product(msgspec.Struct, Generic[Asked], frozen=True, kw_only=True):
 
     def charge(self, room: Room, address: str, weight: int, now: Millis) -> None:
         """Spend weight or raise -1003."""
-        check_charge(room.limits.charge(address, weight, now), room.limits.settings, self.manners)
+        check_charge(room.limits.charge(address, weight, now), room.limits.settings.weight_per_minute, self.manners)
 
     def _perform(self, room: Room, endpoint: Endpoint[Asked], key: ApiKey | None, parameters: Parameters, now: Millis) -> Outcome:
         account = key.account if key is not None else ""

@@ -23,7 +23,7 @@ from userstream.sim.dialects.binance_futures import Futures
 from userstream.sim.dialects.binance_futures_calls import MANNERS, Endpoint, Request, Security
 from userstream.sim.dialects.binance_futures_messages import MessageWriter
 from userstream.sim.dialects.binance_futures_methods import COINM_ACCOUNT, COMMON, below
-from userstream.sim.dialects.binance_futures_sockets import StreamSession, open_unrouted
+from userstream.sim.dialects.binance_sockets import StreamSession, open_unrouted
 from userstream.sim.exchange import Exchange
 from userstream.sim.instruments import DEFAULT_INVERSE
 from userstream.sim.marketplace import Marketplace

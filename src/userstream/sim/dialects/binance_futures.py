@@ -13,8 +13,8 @@ from userstream.sim.dialects.binance_dialect import RestDoor
 from userstream.sim.dialects.binance_errors import VenueError
 from userstream.sim.dialects.binance_futures_calls import Request
 from userstream.sim.dialects.binance_futures_messages import MessageWriter, frame_of
-from userstream.sim.dialects.binance_futures_sockets import StreamSession
 from userstream.sim.dialects.binance_methods import MethodSession
+from userstream.sim.dialects.binance_sockets import StreamSession
 from userstream.sim.room import Room
 from userstream.sim.venue import Frame
 

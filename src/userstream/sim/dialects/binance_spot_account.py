@@ -71,7 +71,7 @@ def get_commission(request: Request) -> Json:
 
 def get_order_rates(request: Request) -> Json:
     """How many orders the account has counted in the running windows."""
-    use = request.room.limits.account(request.account).use(request.now)
+    use = request.room.limits.account(request.room.owner(request.user)).use(request.now)
     counts = {"SECOND": use.ten_seconds, "DAY": use.day}
     return [{**row, "count": counts[str(row["interval"])]} for row in rate_limits(request) if row["rateLimitType"] == "ORDERS"]
 
@@ -87,7 +87,7 @@ def get_key_rights(request: Request) -> Json:
         "enableWithdrawals": may_leave,
         "enableInternalTransfer": may_leave,
         "permitsUniversalTransfer": may_leave,
-        "enableMargin": False,
+        "enableMargin": key is not None and key.can_trade and request.account != request.user,
         "enableFutures": False,
         "enableVanillaOptions": False,
         "enableSpotAndMarginTrading": key is not None and key.can_trade,

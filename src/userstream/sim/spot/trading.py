@@ -54,13 +54,14 @@ class SpotTrading:
     """Carries out what accounts and the market do to orders. Every change is followed by its news.
 
     `on_fill` is told before an order is filled, prevented or triggered, `on_ended` after an order ended, `on_waiting` when a stop
-    begins to wait; `need` says how much an order must have locked.
+    begins to wait, `on_settled` after the news of a fill; `need` says how much an order must have locked.
     """
 
     def __init__(self, world: SpotWorld) -> None:
         self._world = world
         self.on_fill: Callable[[SpotOrder], None] = lambda _: None
         self.on_ended: Callable[[SpotOrder, Ending | None], None] = lambda _, __: None
+        self.on_settled: Callable[[SpotOrder, Fill], None] = lambda _, __: None
         self.on_waiting: Callable[[SpotOrder], None] = lambda _: None
         self.need: Callable[[SpotOrder], Decimal] = partial(need_of, world)
 
@@ -225,6 +226,7 @@ class SpotTrading:
         instrument = self._world.instruments[order.symbol]
         self._world.tell_order(order, Execution.TRADE, fill)
         self._world.tell_balances(account, (instrument.base, instrument.quote, fill.fee_asset))
+        self.on_settled(order, fill)
         if order.status in FINAL:
             self.on_ended(order, None)
         return fill
