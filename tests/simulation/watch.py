@@ -58,7 +58,9 @@ DIALS_IN_A_LOOK: Final = 25
 FillName: TypeAlias = tuple[str, str, str]
 Told: TypeAlias = dict[FillName, tuple[object, ...]]
 
-ENDS: Final = {TrueStatus.EXPIRED_IN_MATCH: TrueStatus.EXPIRED}
+ENDS: Final = {TrueStatus.EXPIRED_IN_MATCH: "expired", TrueStatus.PENDING_NEW: "pending"}
+"""The venue's states by our words, where they differ."""
+
 PROBE: Final = "ORDER_TRADE_UPDATE"
 """An event that every socket of an account is there for."""
 
@@ -98,8 +100,8 @@ class Watch:
     """Watches one account. `lateness_ms`: of every fill, from its execution until it was told the first time. `answers_are_whole`: no fault
     garbles what REST says."""
 
-    def __init__(self, account: str, exchange: Ground, *, spared: bool) -> None:
-        self.account, self._exchange, self._spared = account, exchange, spared
+    def __init__(self, account: str, exchange: Ground, *, spared: bool, by_symbol: bool = False) -> None:
+        self.account, self._exchange, self._spared, self._by_symbol = account, exchange, spared, by_symbol
         self.lateness_ms: list[int] = []
         self.answers_are_whole = False
         self._told: dict[FillName, Filled] = {}
@@ -376,7 +378,8 @@ class Watch:
         self._same("fills", ours, {true.name: (true.fill.quantity, true.fill.price, true.fill.fee) for true in truth})
 
     def _same_orders(self) -> None:
-        """Each order was told as it is or as it ended."""
+        """Each order was told as it is or as it ended. Where the past is told by symbol, nothing tells of one that came and went unfilled
+        while nobody could hear it."""
         ours: Told = {
             (str(order.symbol), str(order.order_id), ""): (str(order.status), order.filled_quantity)
             for order in self._orders.values()
@@ -386,6 +389,8 @@ class Watch:
         truth: Told = {
             (order.symbol, str(order.order_id), ""): (str(ENDS.get(order.status, order.status)), order.filled_quantity) for order in orders
         }
+        if self._by_symbol:
+            truth = {key: told for key, told in truth.items() if key in ours or told[1] or told[0] not in FINAL}
         self._same("last words of orders", ours, truth)
 
     def _same(self, what: str, ours: Told, theirs: Told) -> None:
@@ -399,7 +404,7 @@ def _open_orders(machine: Machine) -> Told:
     return {
         (str(order.symbol), str(order.order_id), "algo" if order.conditional else ""): (order.quantity, order.filled_quantity)
         for order in machine.account.open_orders()
-        if order.status not in done
+        if not order.conditional or order.status not in done
     }
 
 

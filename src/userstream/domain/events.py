@@ -318,7 +318,8 @@ class SnapshotTaken(Fact, frozen=True, kw_only=True, tag="snapshot_taken"):
     fills were read; what is older rests on earlier readings. Beyond `proven_until` something of it is unexplained (0: it is the same).
     lost_since: what lies between it and `read_since` the venue keeps no more: it can never be read (0: nothing is lost).
     filled_before: what of some orders was filled before our care began. forgotten_before: what ended earlier has left memory.
-    asked_time: our own clock (ms) when the reading began.
+    asked_time: our own clock (ms) when the reading began. unexplained: wallets whose amounts do not follow from the known fills, where
+    that can be told: the next reading looks again.
     """
 
     epoch: int
@@ -332,6 +333,7 @@ class SnapshotTaken(Fact, frozen=True, kw_only=True, tag="snapshot_taken"):
     filled_before: tuple[FilledBefore, ...] = ()
     forgotten_before: Millis = NO_TIME
     asked_time: Millis = NO_TIME
+    unexplained: tuple[str, ...] = ()
 
 
 class Mismatch(Fact, frozen=True, kw_only=True, tag="mismatch"):
