@@ -42,8 +42,8 @@ async def test_a_paper_account_needs_no_setting() -> None:
 @pytest.mark.parametrize(
     "places",
     [
-        {"ws_url": "wss://stream.binance.com:9443/ws/abc", "ws_api_url": "wss://ws-api.example"},
-        {"ws_api_url": "wss://stream.binance.com:9443"},
+        {"rest_url": "https://api.example", "ws_url": "wss://stream.binance.com:9443/ws/abc", "ws_api_url": "wss://ws-api.example"},
+        {"rest_url": "https://api.example", "ws_api_url": "wss://stream.binance.com:9443"},
         {"rest_url": "https://api.example/api/v3/userDataStream", "ws_api_url": "wss://ws-api.example"},
     ],
 )
@@ -116,7 +116,7 @@ async def test_run_state_and_tail(tmp_path: Path) -> None:
         assert key["api_key"] not in run.err and key["api_secret"] not in run.err
         (tmp_path / "userstream.toml").write_text(text + 'rest_url = "https://a.example"\n')
         half = await call("run", "--seconds", "1", environment=environment, cwd=tmp_path)
-        assert half.code == 2 and "gives rest_url without ws_api_url" in half.err
+        assert half.code == 2 and "is only a part" in half.err and "give ws_api_url" in half.err
     state = (await call("state", "userstream.db", "--json", cwd=tmp_path)).lines[0]
     assert {balance["asset"] for balance in state["balances"]} >= {"USDT"} and state["positions"] == []
     told = (await call("tail", "userstream.db", "--kind", "filled", "--json", "--last", "2", cwd=tmp_path)).lines

@@ -48,9 +48,10 @@ class Fleet:
         recovery: RecoverySettings | None = None,
         stream: StreamSettings | None = None,
         symbols: Iterable[str] = (),
+        isolated_symbol: str = "",
     ) -> LiveAccount:
-        """Starts an account and returns at once; `await account.wait_proven()` waits for its state. `symbols`: as in `connect`. Raises
-        SettingsError."""
+        """Starts an account and returns at once; `await account.wait_proven()` waits for its state. `symbols`, `isolated_symbol`: as in
+        `connect`. Raises SettingsError."""
         return await self.application.add(
             AccountSettings(
                 name=name,
@@ -62,6 +63,7 @@ class Fleet:
                 recovery=recovery or RecoverySettings(),
                 stream=stream or StreamSettings(),
                 symbols=tuple(symbols),
+                isolated_symbol=isolated_symbol,
             )
         )
 
@@ -101,8 +103,8 @@ class connect:  # noqa: N801 - reads as a verb where it is used: `async with use
 
     Without `api_secret` the stream is read and nothing can be proven. `store`: a database file for the journal, so that a restart goes
     on where this run ended; None keeps the journal in memory. `symbols`: where a venue tells its past by symbol (Binance Spot), those
-    whose orders and fills are always read; others are found when they moved a wallet. `timeout_s`: how long the beginning may take
-    (None: for ever).
+    whose orders and fills are always read; others are found when they moved a wallet. `isolated_symbol`: the pair of an isolated margin
+    account (empty: the cross account). `timeout_s`: how long the beginning may take (None: for ever).
     Raises SettingsError, StoreError, AuthenticationError, or ConnectionError when the time is over.
     """
 
@@ -121,6 +123,7 @@ class connect:  # noqa: N801 - reads as a verb where it is used: `async with use
         recovery: RecoverySettings | None = None,
         stream: StreamSettings | None = None,
         symbols: Iterable[str] = (),
+        isolated_symbol: str = "",
         timeout_s: float | None = 60.0,
     ) -> None:
         check(_is_duration(timeout_s), "timeout_s", timeout_s, "must be a number of seconds, or None")
@@ -135,6 +138,7 @@ class connect:  # noqa: N801 - reads as a verb where it is used: `async with use
             recovery=recovery or RecoverySettings(),
             stream=stream or StreamSettings(),
             symbols=tuple(symbols),
+            isolated_symbol=isolated_symbol,
         )
         self._timeout_s = timeout_s
 

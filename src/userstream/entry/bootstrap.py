@@ -44,7 +44,8 @@ LONGEST_NAME: Final = 64
 
 class AccountSettings(msgspec.Struct, frozen=True, kw_only=True):
     """One account to run. Endpoints left out are the venue's real ones, or those of the environment. symbols: those whose history is
-    always read, where the venue tells it by symbol; session_logon: log in on the socket, where the venue offers it."""
+    always read, where the venue tells it by symbol; session_logon: log in on the socket, where the venue offers it; isolated_symbol: the
+    pair of an isolated margin account, which is an account of its own."""
 
     name: str
     venue: str
@@ -57,6 +58,7 @@ class AccountSettings(msgspec.Struct, frozen=True, kw_only=True):
     events: tuple[str, ...] = ()
     symbols: tuple[str, ...] = ()
     session_logon: bool = False
+    isolated_symbol: str = ""
 
 
 class Application:
@@ -306,6 +308,7 @@ def place_of(settings: AccountSettings, spec: VenueSpec) -> AccountPlace:
         close_listen_key_on_stop=stream.close_listen_key_on_stop,
         symbols=tuple(Symbol(name) for name in settings.symbols),
         session_logon=settings.session_logon,
+        isolated_symbol=Symbol(settings.isolated_symbol),
     )
 
 
@@ -318,7 +321,9 @@ def check_account(settings: AccountSettings, environment: Mapping[str, str]) -> 
         raise SettingsError(f"account name {name!r} must be one short line of text")
     try:
         _check_types(settings)
-        check_addresses(settings, find_venue(settings.venue), environment)
+        spec = find_venue(settings.venue)
+        check_addresses(settings, spec, environment)
+        check_pair(settings, spec)
     except SettingsError as error:
         raise SettingsError(f"account {settings.name!r}: {error}") from None
 
@@ -331,6 +336,12 @@ def _check_types(settings: AccountSettings) -> None:
     for field, kind in (("recovery", RecoverySettings), ("stream", StreamSettings)):
         value = getattr(settings, field)
         check(isinstance(value, kind), field, value, f"must be userstream.{kind.__name__}(...)")
+
+
+def check_pair(settings: AccountSettings, spec: VenueSpec) -> None:
+    """Raises SettingsError for the pair of an isolated account where the venue has none."""
+    if settings.isolated_symbol and not spec.has_isolated_accounts:
+        raise SettingsError(f"isolated_symbol = {settings.isolated_symbol!r} has no meaning at {spec.name}: leave it out")
 
 
 def policy_of(settings: AccountSettings, seed: int) -> MachinePolicy:

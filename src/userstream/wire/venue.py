@@ -75,5 +75,7 @@ class VenueSpec(msgspec.Struct, frozen=True, kw_only=True):
     make_session: Callable[[AccountPlace, int, Millis], Session]
     make_dialect: Callable[[AccountPlace], RestDialect]
     make_decoder: Callable[[AccountId], FrameDecoder]
+    has_isolated_accounts: bool = False
+    """Whether a pair may have an account of its own: `AccountPlace.isolated_symbol`."""
     raw_message_of: Callable[[Filled], dict[str, object]] | None = None
     """A recovered fill in the shape of the venue's own stream message (classic surface)."""
