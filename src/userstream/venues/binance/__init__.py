@@ -17,6 +17,7 @@ from userstream.venues.binance.spot import SpotSession
 from userstream.venues.binance.spot_decoding import SpotDecoder
 from userstream.venues.binance.spot_raw_messages import spot_raw_message_of
 from userstream.venues.binance.spot_rest import SpotDialect
+from userstream.venues.binance.switchboard import SPOT_SHARING
 from userstream.wire.venue import Endpoints, VenueSpec
 
 FUTURES_BUDGET: Final = "binance-futures"
@@ -98,4 +99,5 @@ SPOT: Final = VenueSpec(
     make_dialect=SpotDialect,
     make_decoder=_spot_decoder,
     raw_message_of=spot_raw_message_of,
+    sharing=SPOT_SHARING,
 )
