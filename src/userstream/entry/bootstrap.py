@@ -26,12 +26,13 @@ from userstream.runtime.gate import Gate
 from userstream.runtime.live import LiveAccount
 from userstream.runtime.meter import Meter
 from userstream.runtime.runner import AccountRunner
+from userstream.runtime.shared_sockets import SharedSockets
 from userstream.venues import find_venue
 from userstream.wire.feed import FeedPolicy
 from userstream.wire.machine import Machine, MachinePolicy
 from userstream.wire.pacing import Backoff
 from userstream.wire.recovery import Policy
-from userstream.wire.venue import AccountPlace, Credentials, VenueSpec
+from userstream.wire.venue import AccountPlace, Credentials, VenueSpec, shared_place
 
 if TYPE_CHECKING:
     from userstream.adapters.metrics import PrometheusMetrics
@@ -79,6 +80,7 @@ class Application:
         self.accounts: dict[str, LiveAccount] = {}
         self._runners: dict[str, AccountRunner] = {}
         self._gates: dict[str, Gate] = {}
+        self._shared: dict[str, SharedSockets] = {}
         self._stack = AsyncExitStack()
         self._stopped = False
         self._stopping = asyncio.Lock()
@@ -100,7 +102,7 @@ class Application:
         runner = AccountRunner(
             machine,
             clock=self.clock,
-            transport=self.transport,
+            transport=self._transport_of(spec, place, gate),
             gate=gate,
             journal=self.journal,
             http=AddressedHttp(place.endpoints.rest_url, self.http),
@@ -120,6 +122,18 @@ class Application:
                 self._meter.forget_account(runner.id)
             raise
         return account
+
+    def _transport_of(self, spec: VenueSpec, place: AccountPlace, gate: Gate) -> Transport:
+        if spec.sharing is None or not spec.sharing.may_share(place):
+            return self.transport
+        if gate.name not in self._shared:
+            self._shared[gate.name] = SharedSockets(self.transport, self.clock, gate, spec.sharing)
+        return self._shared[gate.name].line_transport(place)
+
+    @property
+    def shared_sockets(self) -> list[SharedSockets]:
+        """The sockets that several accounts use, for each request budget."""
+        return list(self._shared.values())
 
     async def remove(self, name: str) -> None:
         """Stops an account; the others do not notice. Handlers that are behind hold this up for 1.5 s at most, a store in trouble for
@@ -177,6 +191,9 @@ class Application:
             self._forget(name, runner)
 
     async def _stop_common_parts(self) -> None:
+        for shared in self._shared.values():
+            await shared.close()
+        self._shared.clear()
         await GATES.leave(self)
         self._gates.clear()
         await self._stack.aclose()
@@ -292,7 +309,7 @@ def guard_secrets(credentials: Credentials) -> None:
 def place_of(settings: AccountSettings, spec: VenueSpec) -> AccountPlace:
     """Everything a venue needs to speak for the account; endpoints from the settings, else the environment, else the real venue."""
     stream = settings.stream
-    return AccountPlace(
+    place = AccountPlace(
         account=AccountId(settings.name),
         venue=spec.name,
         credentials=settings.credentials,
@@ -310,6 +327,7 @@ def place_of(settings: AccountSettings, spec: VenueSpec) -> AccountPlace:
         session_logon=settings.session_logon,
         isolated_symbol=Symbol(settings.isolated_symbol),
     )
+    return shared_place(place) if spec.sharing is not None and spec.sharing.may_share(place) else place
 
 
 def check_account(settings: AccountSettings, environment: Mapping[str, str]) -> None:
