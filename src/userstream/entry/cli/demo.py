@@ -59,15 +59,21 @@ def demo(
     if store is not None:
         check_store_is_new(store)
     require_room(accounts, ends=2)
-    with tempfile.TemporaryDirectory(prefix="userstream-demo-") as folder:
-        path = store or Path(folder) / "demo.db"
-        tune_interpreter()
-        plain = headless or json or not sys.stdout.isatty()
-        return asyncio.run(_run(accounts, seconds, plain, rate, seed, port, path, script, json))
+    tune_interpreter()
+    plain = headless or json or not sys.stdout.isatty()
+    return asyncio.run(_run(accounts, seconds, plain, rate, seed, port, store, script, json))
 
 
 async def _run(
-    accounts: int, seconds: float | None, plain: bool, rate: float, seed: int, port: int, path: Path, script: Path | None, json: bool
+    accounts: int,
+    seconds: float | None,
+    plain: bool,
+    rate: float,
+    seed: int,
+    port: int,
+    store: Path | None,
+    script: Path | None,
+    json: bool,
 ) -> int:
     from userstream.entry.descriptors import quieten
     from userstream.entry.exchange import load_faults
@@ -78,12 +84,14 @@ async def _run(
     for name in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(name, stopped.set)
     quieten(loop, complain)
-    async with open_show(accounts=accounts, rate=rate, seed=seed, port=port, store=path, script=faults) as show:
-        watcher = _Lines(show, quiet=json) if plain else _Screen(show)
-        await watcher.follow(stopped, seconds)
-        watcher.tell("trading ends; every account is read once more and compared with the exchange's books ...")
-        comparisons = await show.settle()
-        _summarize(show, comparisons, json)
+    with tempfile.TemporaryDirectory(prefix="userstream-demo-") as folder:
+        path = store or Path(folder) / "demo.db"
+        async with open_show(accounts=accounts, rate=rate, seed=seed, port=port, store=path, script=faults) as show:
+            watcher = _Lines(show, quiet=json) if plain else _Screen(show)
+            await watcher.follow(stopped, seconds)
+            watcher.tell("trading ends; every account is read once more and compared with the exchange's books ...")
+            comparisons = await show.settle()
+            _summarize(show, comparisons, json)
     return 0 if all(comparison.is_equal for comparison in comparisons) else 1
 
 
