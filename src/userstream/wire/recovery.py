@@ -70,7 +70,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
 class Round:
     """One reading of the books. `full` reads history and moves the watermark; otherwise it only compares registers. `lost_since`: where
     ours ends, if the venue's history no longer reaches back to there (else 0). `refused`: what the venue would not answer. `deeper`:
-    symbols whose fills are read from farther back, because one of them is missing."""
+    symbols whose fills are read from farther back, because one of them is missing. `unexplained`: wallets that do not follow from fills."""
 
     def __init__(
         self,
@@ -95,6 +95,7 @@ class Round:
         self.started, self.since, self.lost_since, self.asked_time = started, since, lost_since, asked_time
         self.weight = 0
         self.refused: list[Question] = []
+        self.unexplained: tuple[str, ...] = ()
         self.created: dict[tuple[Symbol, OrderId], Millis] = {}
         self._asked: set[Question] = set()
         self._open: set[Question] = set()
@@ -117,8 +118,6 @@ class Round:
         self._want(AskBalances())
         if traits.positions:
             self._want(AskPositions())
-        if self._searches:
-            self._holdings.begin()
         if not traits.by_symbol:
             self._want(AskOrders(since=self.since, until=self.started))
         if settings and traits.settings:
@@ -189,8 +188,9 @@ class Round:
             self._want_history(symbol)
         if any(isinstance(question, AskOpenOrders | AskOrders | AskMovements) for question in self._open):
             return
-        for symbol in sorted(account.symbols()):
-            if _is_active(account, symbol, self.since) or (self._traits.by_symbol and _has_orders(account, symbol, self.since)):
+        for symbol in sorted(account.symbols() | self._holdings.symbols):
+            is_busy = _is_active(account, symbol, self.since) or (self._traits.by_symbol and _has_orders(account, symbol, self.since))
+            if is_busy or self._searches:
                 self._want_history(symbol)
         self._ask_missing_orders(account)
         self._ask_unknown_conditionals(account)
@@ -206,7 +206,7 @@ class Round:
         for symbol in self._holdings.candidates(self.since, self._histories):
             self._want_fills(symbol)
         if not self._open:
-            self._holdings.settle()
+            self.unexplained = self._holdings.end_reading()
 
     def _follow_order(self, account: Account, event: OrderChanged) -> None:
         if event.created_time and not event.conditional:
