@@ -25,6 +25,7 @@ class LimitSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     """Budgets of one address and of one account; the defaults are those of the futures venues. An order budget of 0 is no limit."""
 
     weight_per_minute: int = 2400
+    wallet_weight_per_minute: int = 12_000  # of the calls of wallets and margin, which have a budget of their own
     account_weight_per_minute: int = 180_000  # of calls that are weighed by account
     orders_per_10s: int = 300
     orders_per_minute: int = 1200
@@ -171,12 +172,16 @@ class Limits:
         self.settings = settings
         self._addresses: dict[str, AddressMeter] = {}
         self._accounts: dict[str, OrderMeter] = {}
+        self._wallet_weights: dict[str, AddressMeter] = {}
         self._account_weights: dict[str, AddressMeter] = {}
         self.slowed = 0
         self.banned = 0
 
     def address(self, address: str) -> AddressMeter:
         return self._addresses.setdefault(address, AddressMeter(self.settings))
+
+    def wallet(self, address: str) -> AddressMeter:
+        return self._wallet_weights.setdefault(address, AddressMeter(self.settings, self.settings.wallet_weight_per_minute))
 
     def account_weight(self, account: str) -> AddressMeter:
         return self._account_weights.setdefault(account, AddressMeter(self.settings, self.settings.account_weight_per_minute))
@@ -187,6 +192,10 @@ class Limits:
     def charge(self, address: str, weight: int, now: Millis) -> Charge:
         """Spend weight of this address and keep count of refusals."""
         return self._counted(self.address(address).charge(weight, now))
+
+    def charge_wallet(self, address: str, weight: int, now: Millis) -> Charge:
+        """Spend weight of this address in the budget of wallets and margin."""
+        return self._counted(self.wallet(address).charge(weight, now))
 
     def charge_account(self, account: str, weight: int, now: Millis) -> Charge:
         """Spend weight of this account and keep count of refusals."""
@@ -201,6 +210,7 @@ class Limits:
         """Ban the loopback address, the only one that can ask, and whatever else was seen."""
         for address in dict.fromkeys((LOOPBACK, *self._addresses)):
             self.address(address).ban(seconds, now)
+            self.wallet(address).ban(seconds, now)
 
     @property
     def highest(self) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from decimal import Decimal
 from types import MappingProxyType
@@ -13,18 +14,19 @@ from userstream.sim.ground import Ground, OwnerT
 from userstream.sim.records import OrderKind, OrderRecords
 
 
-class Reading(Generic[OwnerT, OrderKind]):
+class Reading(ABC, Generic[OwnerT, OrderKind]):
     """The reading half of an exchange. Records are handed out as copies; an unknown account or symbol is Refused."""
 
     def __init__(self, world: Ground[OwnerT]) -> None:
         self._world = world
 
+    @abstractmethod
     def _records(self, account: str) -> OrderRecords[OrderKind]:
-        raise NotImplementedError
+        """The paper of an account."""
 
+    @abstractmethod
     def advance(self, now: Millis) -> None:
         """Let time pass up to `now`."""
-        raise NotImplementedError
 
     def __repr__(self) -> str:
         world = self._world

@@ -123,10 +123,35 @@ def test_a_listener_of_coinm_knows_orders_fills_wallets_and_positions(seed: int)
             fold_coinm(fold, frame)
 
     play(desk, hear)
+    compare_coinm(fold, desk)
+    assert len(fold.fills) > 20
+
+
+def test_a_listener_of_coinm_knows_what_the_exchange_itself_does() -> None:
+    house, clock, _ = open_house(venues=(COINM,), accounts=(coinm_owner(),))
+    desk, fold = CoinmDesk(house, clock, "paper-1").stream(), Fold()
+    for symbol, price in (("BTCUSD_PERP", "80000.0"), ("ETHUSD_PERP", "2800.00"), ("BTCUSD_261225", "80100.0")):
+        desk.fill(symbol=symbol, price=price, quantity="40")
+    for name, fields in (
+        ("fund", {"symbol": "BTCUSD_PERP", "rate": "0.0003"}),
+        ("adl", {"account": desk.account, "symbol": "BTCUSD_PERP", "quantity": "10"}),
+        ("liquidate", {"account": desk.account, "symbol": "BTCUSD_PERP"}),
+        ("settle", {"symbol": "BTCUSD_261225"}),
+        ("move_price", {"symbol": "ETHUSD_PERP", "price": "1900"}),
+        ("transfer", {"account": desk.account, "asset": "ETH", "amount": "-1.5"}),
+    ):
+        perform(parse_action(name, fields), house, clock.now())
+        desk.publish()
+    for frame in desk.heard():
+        fold_coinm(fold, frame)
+    compare_coinm(fold, desk)
+    assert len(fold.fills) == 6
+
+
+def compare_coinm(fold: Fold, desk: CoinmDesk) -> None:
     books = desk.contracts
     assert fold.open == {order.order_id for order in books.open_orders(desk.account)}
     assert fold.fills == {(fill.symbol, fill.trade_id) for fill in books.fills(desk.account)}
-    assert len(fold.fills) > 20
     truth = {each.asset: each.wallet for each in books.balances(desk.account)}
     assert {asset: truth[asset] for asset in fold.wallets} == fold.wallets
     held = {each.symbol: each.amount for each in books.positions(desk.account) if each.amount}
@@ -145,11 +170,32 @@ def test_a_listener_of_margin_knows_orders_fills_wallets_and_debts(seed: int) ->
             fold_margin(fold, frame)
 
     play(desk, hear)
+    compare_margin(fold, desk)
+    assert len(fold.fills) > 20
+    assert desk.books.loans(desk.account)
+
+
+@pytest.mark.parametrize("price", ["60000", "50000", "20000"])
+def test_a_listener_of_margin_knows_a_liquidation(price: str) -> None:
+    house, clock, _ = open_house(venues=(MARGIN,), accounts=(user(),))
+    desk, fold = MarginDesk(house, clock, "paper-1"), Fold()
+    client, risk = TokenCaller(desk), desk.listen_to_risk()
+    client.number(desk.token())
+    desk.borrow("USDT", "80000")
+    desk.market(quantity="1.1")
+    desk.limit(side="SELL", price="90000", quantity="0.5")
+    perform(parse_action("move_price", {"symbol": "BTCUSDT", "price": price}), house, clock.now())
+    desk.publish()
+    for frame in (*client.heard(), *desk.heard(risk)):
+        fold_margin(fold, frame)
+    compare_margin(fold, desk)
+    assert bool(desk.books.debts(desk.account)) == (price == "60000")
+
+
+def compare_margin(fold: Fold, desk: MarginDesk) -> None:
     books = desk.books
     assert fold.open == {order.order_id for order in books.open_orders(desk.account)}
     assert fold.fills == {(fill.symbol, fill.trade_id) for fill in books.fills(desk.account)}
-    assert len(fold.fills) > 20
     truth = {each.asset: each.wallet for each in books.balances(desk.account)}
     assert {asset: truth[asset] for asset in fold.wallets} == fold.wallets
     assert {asset: owed for asset, owed in fold.debts.items() if owed} == {debt.asset: debt.total for debt in books.debts(desk.account)}
-    assert books.loans(desk.account)

@@ -10,7 +10,12 @@ from userstream.sim.venue import Subscribed
 
 
 def test_each_venue_founds_its_own_kind_of_exchange() -> None:
-    kinds = {"binance-usdm": Exchange, "binance-spot": SpotExchange}
+    kinds: dict[str, type[Exchange | SpotExchange]] = {
+        "binance-usdm": Exchange,
+        "binance-coinm": Exchange,
+        "binance-spot": SpotExchange,
+        "binance-margin": SpotExchange,
+    }
     for name, kind in kinds.items():
         venue = VENUES[name]
         exchange = venue.found(venue.instruments, 7, START)

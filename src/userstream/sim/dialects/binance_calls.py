@@ -85,6 +85,11 @@ class Endpoint(msgspec.Struct, Generic[Asked], frozen=True, kw_only=True):
     is_free: bool = False
     by_account: bool = False
 
+    @property
+    def is_of_wallet(self) -> bool:
+        """A call of wallets or margin: these have a weight budget of their own."""
+        return self.path.startswith("/sapi/")
+
     def cost(self, parameters: Mapping[str, str]) -> int:
         if self.weight_without_symbol is not None and not parameters.get("symbol"):
             return self.weight_without_symbol
@@ -225,8 +230,7 @@ class Product(msgspec.Struct, Generic[Asked], frozen=True, kw_only=True):
     ) -> Outcome:
         """Carry out a call; `find` gives the key that may make it. Free calls cost their weight only when they fail. Raises VenueError."""
         weight = endpoint.cost(parameters.values)
-        if not endpoint.by_account:
-            self.charge(room, address, 0 if endpoint.is_free else weight, now)
+        self._charge_address(room, endpoint, address, weight, now)
         try:
             key = find(endpoint.security)
             if endpoint.by_account and key is not None:
@@ -237,6 +241,15 @@ class Product(msgspec.Struct, Generic[Asked], frozen=True, kw_only=True):
             if endpoint.is_free:
                 room.limits.charge(address, weight, now)
             raise
+
+    def _charge_address(self, room: Room, endpoint: Endpoint[Asked], address: str, weight: int, now: Millis) -> None:
+        """A free call and one that is weighed by account cost the address nothing, but a banned address may not make them either."""
+        spent = 0 if endpoint.is_free or endpoint.by_account else weight
+        if endpoint.is_of_wallet:
+            charge = room.limits.charge_wallet(address, spent, now)
+            check_charge(charge, room.limits.settings.wallet_weight_per_minute, self.manners)
+        else:
+            self.charge(room, address, spent, now)
 
     def charge(self, room: Room, address: str, weight: int, now: Millis) -> None:
         """Spend weight or raise -1003."""

@@ -1,7 +1,7 @@
 """Reading balances, positions, orders and brackets on Binance COIN-M, and changing the leverage (Binance COIN-M, 6.6)."""
 
 from userstream.sim.books import Instrument, Position
-from userstream.sim.dialects.binance_coinm_words import account_position, balance_row, max_coins, position_row
+from userstream.sim.dialects.binance_coinm_objects import account_position, balance_row, max_coins, position_row
 from userstream.sim.dialects.binance_errors import missing, missing_both
 from userstream.sim.dialects.binance_futures_account import Picture, asset_row
 from userstream.sim.dialects.binance_futures_calls import Request

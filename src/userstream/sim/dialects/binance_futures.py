@@ -1,6 +1,7 @@
 """What USD-M and COIN-M have in common at the door: sockets of two kinds, events, keys that expire (Binance USD-M, 2.1, 4.1)."""
 
 import random
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from urllib.parse import parse_qsl
 
@@ -19,7 +20,7 @@ from userstream.sim.room import Room
 from userstream.sim.venue import Frame
 
 
-class Futures(RestDoor[Request]):
+class Futures(RestDoor[Request], ABC):
     """The dialect of a venue of contracts over one room."""
 
     def __init__(self, room: Room, product: Product[Request]) -> None:
@@ -37,9 +38,9 @@ class Futures(RestDoor[Request]):
             return MethodSession(self._room, self._product, address, dict(parse_qsl(query)), now)
         return self._open_stream(path, query)
 
+    @abstractmethod
     def _open_stream(self, path: str, query: str) -> StreamSession | None:
         """The session of a stream address; None for an address that is none."""
-        raise NotImplementedError
 
     def write(self, happenings: Sequence[Happening], now: Millis) -> list[Frame]:
         return self._writer.write(happenings, self._room.stated(now))

@@ -74,7 +74,7 @@ class BinanceSpot(RestDoor[Request]):
     def _used(self, call: Call, now: Millis) -> dict[str, str]:
         limits = self._room.limits
         if call.path.startswith("/sapi/"):
-            return {"X-SAPI-USED-IP-WEIGHT-1M": str(limits.address(call.address).used(now)), **self._used_by_account(call, now)}
+            return {"X-SAPI-USED-IP-WEIGHT-1M": str(limits.wallet(call.address).used(now)), **self._used_by_account(call, now)}
         weight = str(limits.address(call.address).used(now))
         return {"X-MBX-USED-WEIGHT": weight, "X-MBX-USED-WEIGHT-1M": weight}
 

@@ -187,3 +187,10 @@ def test_an_account_opened_during_a_lag_can_be_read() -> None:
     found = desk.get(ISOLATED)["assets"]
     assert isinstance(found, list)
     assert found[0]["symbol"] == "BTCUSDT"
+
+
+def test_margin_calls_do_not_spend_the_weight_of_spot() -> None:
+    desk = open_margin()
+    found = desk.get("/sapi/v1/margin/allOrders", symbol="BTCUSDT")
+    assert found.headers["X-SAPI-USED-IP-WEIGHT-1M"] == "200"
+    assert desk.send("GET", "/api/v3/ping").headers["X-MBX-USED-WEIGHT-1M"] == "1"
