@@ -220,7 +220,7 @@ OF_BOOKS: Final = (
             BOOKS,
             "        inquiry.not_found += 1\n        if inquiry.not_found <= NOT_FOUND_TRIES:\n",
             "        known = self._account.orders.get((question.symbol, question.order_id, question.conditional))\n"
-            "        if known is not None and known.status not in FINAL:\n"
+            "        if known is not None and not known.has_ended:\n"
             "            import msgspec\n"
             "            from userstream.domain.words import OrderStatus\n"
             "            gone = msgspec.structs.replace(known, sequence=0, status=OrderStatus.CANCELED, received_time=wall)\n"
