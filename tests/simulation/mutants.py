@@ -241,13 +241,14 @@ OF_BOOKS: Final = (
         ),
     ),
     _mutant(
-        "missing orders are not asked for",
-        "an order that the list of open orders does not name is asked for",
+        "missing orders are not asked for, nor any in turn",
+        "an order that the list of open orders does not name is asked for, and some of those held as open in each audit",
         (
             RECOVERY,
             "                self._want(AskOrder(symbol=order.symbol, order_id=order.order_id, conditional=order.conditional))\n",
             "                pass\n",
         ),
+        (RECOVERY, "    return (quiet[first:] + quiet[:first])[:ORDERS_OF_AN_AUDIT]", "    return []"),
     ),
     _mutant(
         "a question without an answer is dropped",
