@@ -220,7 +220,7 @@ OF_BOOKS: Final = (
             BOOKS,
             "        inquiry.not_found += 1\n        if inquiry.not_found <= NOT_FOUND_TRIES:\n",
             "        known = self._account.orders.get((question.symbol, question.order_id, question.conditional))\n"
-            "        if known is not None and known.status not in FINAL:\n"
+            "        if known is not None and not known.has_ended:\n"
             "            import msgspec\n"
             "            from userstream.domain.words import OrderStatus\n"
             "            gone = msgspec.structs.replace(known, sequence=0, status=OrderStatus.CANCELED, received_time=wall)\n"
@@ -241,13 +241,14 @@ OF_BOOKS: Final = (
         ),
     ),
     _mutant(
-        "missing orders are not asked for",
-        "an order that the list of open orders does not name is asked for",
+        "missing orders are not asked for, nor any in turn",
+        "an order that the list of open orders does not name is asked for, and some of those held as open in each audit",
         (
             RECOVERY,
             "                self._want(AskOrder(symbol=order.symbol, order_id=order.order_id, conditional=order.conditional))\n",
             "                pass\n",
         ),
+        (RECOVERY, "    return (quiet[first:] + quiet[:first])[:ORDERS_OF_AN_AUDIT]", "    return []"),
     ),
     _mutant(
         "a question without an answer is dropped",

@@ -221,6 +221,7 @@ class Watch:
         next one opens. Of what the venue itself kept back a client knows nothing."""
         lost = self._exchange.house.faults.counters
         if lost.omitted or lost.dropped or lost.withheld:
+            self._before_gap.clear()
             return
         if not machine.feed.is_lit:
             self._before_gap = [true for true in self._missing.values() if (self._began or 0) <= true.fill.time]
@@ -321,7 +322,7 @@ class Watch:
     def _look_at_sockets(self, machine: Machine, links: Links, now: Millis) -> None:
         if machine.account.state in (StreamState.STALE, StreamState.POLLING):
             check("gap", machine.account.gap_since is not None, f"{machine.account.state} without a gap")
-        if machine.account.state is StreamState.LIVE:
+        if machine.account.state is StreamState.LIVE and not machine.account.mismatches:  # else it is read, and told not to be proven
             check("I6", machine.account.gap_since is None, f"live, with a gap since {machine.account.gap_since}")
         dials, self._dials = self._dials, max(machine.feed.lines, default=self._dials)
         check("I7", not dials or self._dials - dials <= DIALS_IN_A_LOOK, f"{self._dials - dials} sockets tried at {now}")
