@@ -24,7 +24,7 @@ ROUNDING: Final = Decimal("0.00000001")
 MOST_SEARCHED: Final = 500
 """So many symbols are searched in one reading at most."""
 
-MOST_REMEMBERED: Final = 20
+MOST_REMEMBERED: Final = 8
 """So many symbols are read at each reading though nothing is open there: one costs two calls."""
 
 READINGS_KEPT: Final = 2
