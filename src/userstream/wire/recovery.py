@@ -254,7 +254,7 @@ class Round:
         """Whether an audit's answer tells of something that should have been told before this venue time."""
         if self.full:
             return False
-        return any(_is_old(fact, before) for fact in facts) or (self._searches and self.is_done and self._holdings.has_difference)
+        return any(_is_old(fact, before) for fact in facts) or (self._searches and self.is_done and self._holdings.weigh(before))
 
     def amount_of(self, leg: PositionKey) -> Decimal:
         """What the books said of a leg; one that they do not mention is flat."""
