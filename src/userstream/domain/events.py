@@ -198,7 +198,8 @@ class PositionSet(Fact, frozen=True, kw_only=True, tag="position_set"):
 
 
 class MarginCalled(Fact, frozen=True, kw_only=True, tag="margin_called"):
-    """The venue warns of liquidation: one event for each position at risk."""
+    """The venue warns of liquidation: one event for each position at risk, or one without a symbol for an account that is margined as a
+    whole. margin_level: its assets by its debts; status: how near it is (normal: the warning is over)."""
 
     symbol: Symbol
     position_side: PositionSide
@@ -209,6 +210,18 @@ class MarginCalled(Fact, frozen=True, kw_only=True, tag="margin_called"):
     unrealized_pnl: Decimal | None = None
     maintenance_margin: Decimal | None = None
     cross_wallet: Decimal | None = None
+    margin_level: Decimal | None = None
+    status: str = ""
+    transaction_time: Millis
+
+
+class LiabilityChanged(Fact, frozen=True, kw_only=True, tag="liability_changed"):
+    """What a margin account owes in one asset changed: by borrowing, by paying back, by interest."""
+
+    asset: str
+    reason: str
+    principal: Decimal
+    interest: Decimal
     transaction_time: Millis
 
 
@@ -355,6 +368,7 @@ Event: TypeAlias = (
     | BalanceLocked
     | PositionSet
     | MarginCalled
+    | LiabilityChanged
     | AccountConfigChanged
     | OrderListChanged
     | StrategyChanged

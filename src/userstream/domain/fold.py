@@ -22,6 +22,7 @@ from userstream.domain.events import (
     Filled,
     GapOpened,
     GapRepaired,
+    LiabilityChanged,
     MarginCalled,
     Mismatch,
     OrderChanged,
@@ -104,7 +105,7 @@ def _apply_rare(account: Account, event: OrderListChanged | StrategyChanged | Tr
     return news_of(account, event, key)
 
 
-def _apply_lock(account: Account, event: BalanceLocked, connection: int) -> Event | None:
+def _apply_lock(account: Account, event: BalanceLocked | LiabilityChanged, connection: int) -> Event | None:
     return news_of(account, event, event.asset)
 
 
@@ -117,6 +118,7 @@ FOLDS: Final[dict[type, Callable[..., Event | None]]] = {
     BalanceLocked: _apply_lock,
     PositionSet: apply_position,
     MarginCalled: apply_margin_call,
+    LiabilityChanged: _apply_lock,
     AccountConfigChanged: apply_settings,
     OrderListChanged: _apply_rare,
     StrategyChanged: _apply_rare,

@@ -12,7 +12,7 @@ from userstream.venues import binance
 from userstream.wire.venue import VenueSpec
 
 REGISTRY: Final[Mapping[VenueName, VenueSpec]] = MappingProxyType(
-    {spec.name: spec for spec in (binance.USDM, binance.COINM, binance.SPOT, binance.MARGIN)}
+    {spec.name: spec for spec in (binance.USDM, binance.COINM, binance.SPOT, binance.MARGIN, binance.RISK)}
 )
 """Every venue product that can be connected."""
 
