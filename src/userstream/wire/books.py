@@ -206,10 +206,13 @@ class Books:
             lost_since=read if full and kept > read else Millis(0),
             asked_time=wall,
             deeper=self._unknown_since(kept) if full else {},
-            orders=() if full else orders_in_turn(self._account, self._epoch, quiet_since=Millis(venue_now - self._policy.lag_ms)),
+            orders=() if full else self._orders_in_turn(traits.orders_of_an_audit, venue_now),
             symbols=symbols_in_care(self._account, traits),
         )
         self._ask_round()
+
+    def _orders_in_turn(self, most: int, venue_now: Millis) -> list[OrderChanged]:
+        return orders_in_turn(self._account, self._epoch, most, quiet_since=Millis(venue_now - self._policy.lag_ms))
 
     def _beginning(self) -> Millis:
         """Where our care begins: at the start, however late the clock is measured, or with what an earlier, never proven run missed."""

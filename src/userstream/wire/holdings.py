@@ -24,7 +24,7 @@ ROUNDING: Final = Decimal("0.00000001")
 MOST_SEARCHED: Final = 500
 """So many symbols are searched in one reading at most."""
 
-MOST_REMEMBERED: Final = 20
+MOST_REMEMBERED: Final = 8
 """So many symbols are read at each reading though nothing is open there: one costs two calls."""
 
 READINGS_KEPT: Final = 2
@@ -39,6 +39,7 @@ class Holdings:
         self._account = account
         self._pairs: dict[Symbol, Pair] = {}
         self._readings: dict[str, int] = {}
+        self._suspected: set[str] = set()
         self._symbols: dict[Symbol, None] = {}
 
     @property
@@ -62,6 +63,13 @@ class Holdings:
     def has_difference(self) -> bool:
         """Whether balances moved otherwise than the known fills tell."""
         return not self._is_first and bool(self.unexplained(NO_TIME))
+
+    def weigh(self, before: int) -> bool:
+        """An audit ends: whether a difference is older than this venue time (ms), or was there at the last audit already. A younger one may
+        be a fill that is on its way to us."""
+        lost = set() if self._is_first else self.unexplained(NO_TIME)
+        suspected, self._suspected = self._suspected, lost
+        return any(asset in suspected or self._account.balances[asset].transaction_time <= before for asset in sorted(lost))
 
     def unexplained(self, since: Millis) -> set[str]:
         """The assets whose amounts do not follow from what was known before. In the first reading of all nothing was: there it is every
@@ -126,6 +134,7 @@ class Holdings:
         from outside."""
         lost = set() if self._is_first else self.unexplained(NO_TIME)
         self._readings = {asset: self._readings.get(asset, 0) + 1 for asset in sorted(lost)}
+        self._suspected = set()
         self._remember()
         return tuple(asset for asset, times in self._readings.items() if times < READINGS_KEPT)
 

@@ -41,7 +41,6 @@ MOST_DOUBLINGS: Final = 20
 """Waits that grow do so no further: 2 ** 20 times any of them is longer than any process lives."""
 
 NOTHING_DEEPER: Final[Mapping[Symbol, Millis]] = MappingProxyType({})
-ORDERS_OF_AN_AUDIT: Final = 10
 EDGE_MS: Final = 1_000
 """The cash history may stamp a trade slightly later than the fill: it is read a little less far back than the fills it must explain."""
 
@@ -255,7 +254,7 @@ class Round:
         """Whether an audit's answer tells of something that should have been told before this venue time."""
         if self.full:
             return False
-        return any(_is_old(fact, before) for fact in facts) or (self._searches and self.is_done and self._holdings.has_difference)
+        return any(_is_old(fact, before) for fact in facts) or (self._searches and self.is_done and self._holdings.weigh(before))
 
     def amount_of(self, leg: PositionKey) -> Decimal:
         """What the books said of a leg; one that they do not mention is flat."""
@@ -272,12 +271,12 @@ def _is_half_told(fill: Filled) -> bool:
     return fill.fee is None and fill.source is STREAM
 
 
-def orders_in_turn(account: Account, turn: int, *, quiet_since: Millis) -> list[OrderChanged]:
-    """Some of the orders that we hold as open, other ones in each turn: an end that no socket told shows nowhere else until all of history
-    is read."""
+def orders_in_turn(account: Account, turn: int, most: int, *, quiet_since: Millis) -> list[OrderChanged]:
+    """At most so many of the orders that we hold as open, other ones in each turn: an end that no socket told shows nowhere else until all
+    of history is read."""
     quiet = [order for order in account.open_orders() if order.transaction_time < quiet_since]
-    first = turn * ORDERS_OF_AN_AUDIT % max(1, len(quiet))
-    return (quiet[first:] + quiet[:first])[:ORDERS_OF_AN_AUDIT]
+    first = turn * most % max(1, len(quiet))
+    return (quiet[first:] + quiet[:first])[:most]
 
 
 def symbols_in_care(account: Account, traits: Traits) -> list[Symbol]:

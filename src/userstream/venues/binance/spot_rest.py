@@ -55,6 +55,9 @@ UNFILLED_DEPTH_MS: Final = 90 * DAY_MS
 """An order that was cancelled or expired without a fill is archived after 90 days (Binance Spot, 6.2)."""
 
 ARCHIVED: Final = -2026
+ORDERS_OF_AN_AUDIT: Final = 3
+"""One costs four times what it costs at the futures."""
+
 UNSIGNED: Final = (AskClock, AskSymbols)
 
 History: TypeAlias = AskOrders | AskFills
@@ -124,7 +127,13 @@ class SpotDialect:
         self._hidden = (place.credentials.api_key, place.credentials.api_secret)
         self._drift = Drift(place.account, place.venue)
         self._traits = Traits(
-            positions=False, settings=False, conditional_orders=False, movements=False, by_symbol=True, symbols=place.symbols
+            positions=False,
+            settings=False,
+            conditional_orders=False,
+            movements=False,
+            by_symbol=True,
+            symbols=place.symbols,
+            orders_of_an_audit=ORDERS_OF_AN_AUDIT,
         )
 
     def traits(self) -> Traits:
