@@ -1,4 +1,4 @@
-"""What every `Transport` does, over a wire or over a pipe."""
+"""What every `Transport` does, over a wire, over a pipe, or on a line that shares a pipe with others."""
 
 import asyncio
 import contextlib
@@ -9,12 +9,19 @@ from typing import Protocol
 import pytest
 
 from tests.support.loopback import CLOSE, PING, PONG, TEXT, LoopbackServer, Peer, accept
-from tests.support.transport import PipeSocket, PipeTransport, RecordingEvents
+from tests.support.transport import PipeSocket, PipeTransport, RecordingEvents, RecordingHttp
 from userstream.adapters.clock import SystemClock
 from userstream.adapters.ws import PicowsTransport
 from userstream.kernel.errors import ConnectionError
+from userstream.kernel.ids import AccountId, VenueName
 from userstream.kernel.secret import Secret
 from userstream.ports import Socket, Transport
+from userstream.runtime.gate import Gate
+from userstream.runtime.shared_sockets import SharedSockets
+from userstream.venues.binance import SPOT
+from userstream.venues.binance.switchboard import SPOT_SHARING
+from userstream.wire.pacing import WeightBudget
+from userstream.wire.venue import AccountPlace, Credentials
 
 CANARY = "canaryListenKey0123456789"
 
@@ -37,15 +44,19 @@ class Venue(Protocol):
 
 class PipeVenue:
     def __init__(self) -> None:
-        self.transport = PipeTransport()
+        self.pipes = PipeTransport()
         self.url = Secret(f"wss://pipe/{CANARY}")
 
     @property
+    def transport(self) -> Transport:
+        return self.pipes
+
+    @property
     def _socket(self) -> PipeSocket:
-        return self.transport.sockets[-1]
+        return self.pipes.sockets[-1]
 
     def refuse(self) -> None:
-        self.transport.refusals.append("handshake answered 404")
+        self.pipes.refusals.append("handshake answered 404")
 
     async def opened(self) -> None:
         return
@@ -64,6 +75,33 @@ class PipeVenue:
 
     async def heard(self, count: int) -> list[str]:
         return self._socket.sent
+
+
+class LineVenue(PipeVenue):
+    """Over the same pipe a neighbour listens, who comes after each line of ours."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        clock = SystemClock()
+        gate = Gate("http://venue", WeightBudget(6_000), RecordingHttp(), clock, pause_of=lambda response, now: 0)
+        self.shared = SharedSockets(self.pipes, clock, gate, SPOT_SHARING)
+        self._ours = self.shared.line_transport(account_place("ours"))
+        self._neighbours = 0
+
+    @property
+    def transport(self) -> Transport:
+        return self._ours
+
+    async def opened(self) -> None:
+        self._neighbours += 1
+        neighbour = self.shared.line_transport(account_place(f"neighbour-{self._neighbours}"))
+        await neighbour.connect(self.url, RecordingEvents(), time_limit_ms=10_000)
+        assert len(self.shared.wires) == len(self.pipes.open_sockets)
+
+
+def account_place(name: str) -> AccountPlace:
+    credentials = Credentials(api_key=Secret(f"key-of-{name}"))
+    return AccountPlace(account=AccountId(name), venue=VenueName("binance-spot"), credentials=credentials, endpoints=SPOT.real)
 
 
 class LoopbackVenue:
@@ -114,6 +152,13 @@ async def pipe() -> AsyncIterator[Venue]:
 
 
 @contextlib.asynccontextmanager
+async def line() -> AsyncIterator[Venue]:
+    made = LineVenue()
+    yield made
+    await made.shared.close()
+
+
+@contextlib.asynccontextmanager
 async def loopback() -> AsyncIterator[Venue]:
     async def behave(peer: Peer) -> None:
         if made.refusing:
@@ -128,7 +173,7 @@ async def loopback() -> AsyncIterator[Venue]:
         await made.transport.close()
 
 
-@pytest.fixture(params=[pipe, loopback], ids=["pipe", "picows"])
+@pytest.fixture(params=[pipe, loopback, line], ids=["pipe", "picows", "line"])
 async def venue(request: pytest.FixtureRequest) -> AsyncIterator[Venue]:
     make: Callable[[], AbstractAsyncContextManager[Venue]] = request.param
     async with make() as made:

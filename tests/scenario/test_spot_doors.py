@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
@@ -43,6 +44,7 @@ async def test_a_paper_account_needs_no_setting() -> None:
     "places",
     [
         {"rest_url": "https://api.example", "ws_url": "wss://stream.binance.com:9443/ws/abc", "ws_api_url": "wss://ws-api.example"},
+        {"rest_url": "https://api.example", "ws_url": "wss://stream.binance.com:9443"},
         {"rest_url": "https://api.example", "ws_api_url": "wss://stream.binance.com:9443"},
         {"rest_url": "https://api.example/api/v3/userDataStream", "ws_api_url": "wss://ws-api.example"},
     ],
@@ -134,6 +136,8 @@ async def test_the_classic_surface_tells_recovered_fills_in_the_streams_shape() 
         for action, fields in (("cut", {}), ("place", wish)):
             reply = server.control.answer(Call(method="POST", path=f"/control/{action}", body=msgspec.json.encode(fields)))
             assert reply.status == 200, reply.body
+        asked = Counter(server.control.requests)
+        await until(lambda: server.control.requests["GET /api/v3/account"] > asked["GET /api/v3/account"], "the next reading")
         await until(lambda: any(message.get("_source") == "recovery" for message in seen), "the recovered fill")
         message = next(message for message in seen if message.get("_source") == "recovery")
         assert (message["event"]["e"], message["event"]["s"], message["event"]["x"]) == ("executionReport", "BTCUSDT", "TRADE")

@@ -359,8 +359,8 @@ OF_SOCKETS: Final = (
         (FEED, "            if now >= line.dialing_since + self._policy.opening_limit_ms:", "            if False:"),
         (
             FEED,
-            "        times += [Millis(line.dialing_since + self._policy.opening_limit_ms) for line",
-            "        times += [NEVER for line",
+            "                due = min(due, Millis(line.dialing_since + self._policy.opening_limit_ms))\n",
+            "                pass\n",
         ),
     ),
     _mutant(

@@ -168,7 +168,8 @@ class Watch:
             return
         self._learn_truth()
         first = facts[0].sequence
-        check("order of the journal", first > self._highest, f"{first} was given before: {self._highest} was the highest")
+        if first <= self._highest:
+            raise Violation("order of the journal", f"{first} was given before: {self._highest} was the highest")
         self._highest = max(event.sequence for event in facts)
         if self._resumes:
             self._resumes = False
@@ -196,12 +197,15 @@ class Watch:
                 check("calm", self._may_blink, f"{event.state} without a cause: {event.reason}")
 
     def _take(self, event: Event) -> None:
-        check("order of the journal", event.sequence > self._sequence, f"{event.sequence} after {self._sequence}")
+        if event.sequence <= self._sequence:
+            raise Violation("order of the journal", f"{event.sequence} after {self._sequence}")
         self._sequence = event.sequence
         match event:
             case Filled():
-                check("I2", name_of(event) not in self._told, f"told twice: {event}")
-                self._told[name_of(event)] = event
+                name = name_of(event)
+                if name in self._told:
+                    raise Violation("I2", f"told twice: {event}")
+                self._told[name] = event
             case OrderChanged():
                 self._forward(event)
             case GapOpened():
@@ -242,9 +246,10 @@ class Watch:
         key = (event.symbol, event.order_id, event.conditional)
         known = self._orders.get(key)
         if known is not None:
-            check("I3", event.filled_quantity >= known.filled_quantity, f"filled less than before: {known} -> {event}")
-            if known.status in FINAL:
-                check("I3", event.status is known.status, f"ended twice: {known} -> {event}")
+            if event.filled_quantity < known.filled_quantity:
+                raise Violation("I3", f"filled less than before: {known} -> {event}")
+            if known.status in FINAL and event.status is not known.status:
+                raise Violation("I3", f"ended twice: {known} -> {event}")
         self._orders[key] = event
 
     def _place(self, event: PositionSet) -> None:
@@ -258,12 +263,14 @@ class Watch:
         first, end = (bisect(amounts, time, key=_time_of) for bisect in (bisect_left, bisect_right))
         known_time, known = self._places.get(key, (Millis(0), -1))
         if event.source is Source.STREAM and not self._exchange.house.faults.counters.displaced:
-            check("I3", time >= known_time, f"{key} goes back from {known_time} to {time}")
+            if time < known_time:
+                raise Violation("I3", f"{key} goes back from {known_time} to {time}")
             first = max(first, known + 1) if time == known_time else first
         found = [place for place in range(first, end) if amounts[place][1] == event.amount]
         before = amounts[first - 1][1] if first else Decimal(0)
         may_be_before = first == end or event.venue == TELLS_ALL_LEGS
-        check("I3", bool(found) or (may_be_before and event.amount == before), f"{key} never was {event.amount} at {time}: {amounts[-9:]}")
+        if not found and not (may_be_before and event.amount == before):
+            raise Violation("I3", f"{key} never was {event.amount} at {time}: {amounts[-9:]}")
         self._places[key] = (time, found[0] if found and event.source is Source.STREAM else -1)
 
     def _repaired(self, event: GapRepaired) -> None:

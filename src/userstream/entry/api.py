@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Self
 
 from userstream.entry.bootstrap import AccountSettings, Application, check_account, credentials_of, start_application
 from userstream.kernel.errors import ConnectionError, UserStreamError
-from userstream.kernel.settings import RecoverySettings, StreamSettings
+from userstream.kernel.settings import RecoverySettings, StreamSettings, check
 from userstream.runtime.live import LiveAccount
 
 
@@ -125,6 +126,7 @@ class connect:  # noqa: N801 - reads as a verb where it is used: `async with use
         isolated_symbol: str = "",
         timeout_s: float | None = 60.0,
     ) -> None:
+        check(_is_duration(timeout_s), "timeout_s", timeout_s, "must be a number of seconds, or None")
         self._fleet = Fleet(store=store)
         self._settings = AccountSettings(
             name=account,
@@ -156,3 +158,7 @@ class connect:  # noqa: N801 - reads as a verb where it is used: `async with use
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         await self._fleet.__aexit__(kind, error, trace)
+
+
+def _is_duration(value: object) -> bool:
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value >= 0)

@@ -11,7 +11,8 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from userstream.entry.bootstrap import AccountSettings, check_addresses, check_pair, credentials_of, endpoints_of
+from userstream.entry.addresses import check_addresses, endpoints_of
+from userstream.entry.bootstrap import LONGEST_NAME, AccountSettings, check_pair, credentials_of
 from userstream.kernel.errors import SettingsError, nearest
 from userstream.kernel.settings import RecoverySettings, StreamSettings, check
 from userstream.venues import find_venue
@@ -21,7 +22,6 @@ MISSING: Final = "Object missing required field "
 SectionType = TypeVar("SectionType", bound=msgspec.Struct)
 SECTIONS: Final = ("store", "log", "recovery", "stream", "account")
 SECRETS: Final = ("api_key", "api_secret", "passphrase")
-LONGEST_NAME: Final = 64
 OFF: Final = frozenset({"false", "0", "no", "off"})
 FORMATS: Final = ("auto", "console", "json")
 LEVELS: Final = ("debug", "info", "warning", "error")

@@ -204,6 +204,18 @@ class Income(msgspec.Struct, frozen=True, kw_only=True):
     transaction_id: int
 
 
+class Debt(msgspec.Struct, kw_only=True):
+    """What is owed of one asset."""
+
+    asset: str
+    principal: Decimal = ZERO
+    interest: Decimal = ZERO
+
+    @property
+    def total(self) -> Decimal:
+        return self.principal + self.interest
+
+
 class AlgoOrder(msgspec.Struct, kw_only=True):
     """A conditional order that waits outside the book."""
 

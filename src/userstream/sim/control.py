@@ -110,14 +110,17 @@ class Control:
 
     def _venue_state(self, hall: Hall, now: Millis) -> Json:
         limits = hall.room.limits
-        sockets = Counter(account for lane in hall.hub.lanes() for account in lane.session.accounts or ("",))
+        accounts = [account for account in hall.room.exchange.accounts() if self._house.hall_of(account) is hall]
+        listening = (account for lane in hall.hub.lanes() for account in lane.session.accounts or ("",))
+        sockets = Counter(account for account in listening if account in ("", *accounts))
         return {
-            "accounts": list(hall.room.exchange.accounts()),
+            "accounts": accounts,
             "sockets": dict(sorted(sockets.items())),
             "waiting_frames": sum(lane.waiting for lane in hall.hub.lanes()),
             "listen_keys": {
                 known.account: {"key": mask(known.key), "left_s": (known.expires_at - now) // 1000}
                 for known in hall.room.listen_keys.living()
+                if known.account in accounts
             },
             "answered_429": limits.slowed,
             "answered_418": limits.banned,

@@ -14,6 +14,7 @@ from userstream.sim.books import (
     AlgoOrder,
     AlgoStatus,
     Balance,
+    Debt,
     Fill,
     Happening,
     Income,
@@ -42,6 +43,7 @@ class Books(Protocol):
     def balances(self, account: str) -> Sequence[Balance]: ...
     def algo_orders(self, account: str, symbol: str | None = None, open_only: bool = False) -> Sequence[AlgoOrder]: ...
     def settings(self, account: str) -> AccountSettings: ...
+    def debts(self, account: str) -> Sequence[Debt]: ...
 
 
 class Moment(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,6 +55,7 @@ class Moment(msgspec.Struct, frozen=True, kw_only=True):
     balances: tuple[Balance, ...]
     algo_orders: tuple[AlgoOrder, ...]
     settings: AccountSettings
+    debts: tuple[Debt, ...]
 
 
 class History:
@@ -130,6 +133,7 @@ class History:
             balances=tuple(self.books.balances(account)),
             algo_orders=tuple(self.books.algo_orders(account)),
             settings=self.books.settings(account),
+            debts=tuple(self.books.debts(account)),
         )
 
     def _prune_moments(self, account: str, now: Millis) -> None:
@@ -189,3 +193,6 @@ class LaggedBooks:
 
     def settings(self, account: str) -> AccountSettings:
         return self._history.moment(account, self._cutoff).settings
+
+    def debts(self, account: str) -> Sequence[Debt]:
+        return self._history.moment(account, self._cutoff).debts

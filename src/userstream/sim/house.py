@@ -89,10 +89,19 @@ class House:
         """The venue of an account, also of one that its user opened besides. Raises UnknownAccount."""
         if account in self._hall_of:
             return self._hall_of[account]
-        hall = self._hall_of.get(account.partition(".")[0])
-        if hall is None or account not in hall.room.exchange.accounts():
+        user, _, name = account.partition(".")
+        hall = self._hall_of.get(user)
+        if hall is None or not hall.venue.besides(hall.room.exchange, user, name):
             raise UnknownAccount(f"there is no account {account!r}")
         return hall
+
+    def knows(self, account: str) -> bool:
+        """Whether there is such an account."""
+        try:
+            self.hall_of(account)
+        except UnknownAccount:
+            return False
+        return True
 
     def hall_with(self, symbol: str, venue: str) -> Hall:
         """The venue that trades a symbol: the named one, or the first. Raises Refused for a symbol that nobody trades."""

@@ -130,6 +130,12 @@ def enrol_plainly(exchange: Marketplace, account: str, balances: Mapping[str, De
     exchange.open_account(account, balances)
 
 
+def has_none_besides(exchange: Marketplace, user: str, name: str) -> bool:
+    """Each user has one account."""
+    del exchange, user, name
+    return False
+
+
 class Venue(msgspec.Struct, frozen=True, kw_only=True):
     """A venue that can be served: what is traded there, the name of the weight budget it shares, its dialect and its habits."""
 
@@ -139,6 +145,8 @@ class Venue(msgspec.Struct, frozen=True, kw_only=True):
     open: "Callable[[Room], Dialect]"
     found: Callable[[Sequence[Instrument], int, Millis], Marketplace] = found_contracts
     enrol: Callable[[Marketplace, str, Mapping[str, Decimal]], None] = enrol_plainly
+    besides: Callable[[Marketplace, str, str], bool] = has_none_besides
+    """Whether the user has an account USER.NAME besides; one that can be opened is opened by asking."""
     premises: str = ""
     """Venues of the same premises share one exchange and its keys when they run together; empty: its own name."""
     limits: LimitSettings = LimitSettings()

@@ -156,10 +156,10 @@ class Books:
         return self._inquiries.prepare(ask, now, self._clock.at(now))
 
     def deadline(self) -> Millis:
-        times = [self._inquiries.deadline(), self._next_clock]
+        due = min(self._inquiries.deadline(), self._next_clock, self._hearing.deadline())
         if self._round is None and self._clock.is_measured:
-            times.append(self._agenda.deadline(lit=self.lit, polls=self.polling or self.is_deaf))
-        return min(*times, self._hearing.deadline())
+            return min(due, self._agenda.deadline(lit=self.lit, polls=self.polling or self.is_deaf))
+        return due
 
     def tick(self, now: Millis) -> None:
         self._inquiries.tick(now)

@@ -224,13 +224,18 @@ class Feed:
         self._keep_lines(now)
 
     def deadline(self) -> Millis:
-        times = [line.session.deadline() for line in self.lines.values()]
-        times += [line.retiring_at for line in self.lines.values() if line.retiring_at is not None and self._has_successor(line)]
-        times += [line.doubted_until for line in self.lines.values() if line.doubted_until is not None]
-        times += [Millis(line.dialing_since + self._policy.opening_limit_ms) for line in self.lines.values() if line.opened is None]
-        if not self._stopped and self._missing_lines():
-            times.append(self._next_dial)
-        return min(times, default=NEVER)
+        due, missing = NEVER, self._policy.redundancy
+        for line in self.lines.values():
+            due = min(due, line.session.deadline())
+            if line.opened is None:
+                due = min(due, Millis(line.dialing_since + self._policy.opening_limit_ms))
+            if line.doubted_until is not None:
+                due = min(due, line.doubted_until)
+            if line.retiring_at is None:
+                missing -= 1
+            elif self._has_successor(line):
+                due = min(due, line.retiring_at)
+        return min(due, self._next_dial) if missing > 0 and not self._stopped else due
 
     # --- inside ---
 

@@ -272,10 +272,8 @@ class Machine:
     def deadline(self) -> Millis:
         if self._has_ended:
             return NEVER
-        times = [self.feed.deadline(), self.doubt_tick, self._next_forget]
-        if self.books is not None:
-            times.append(self.books.deadline())
-        return min(times)
+        asked = NEVER if self.books is None else self.books.deadline()
+        return min(self.feed.deadline(), asked, self.doubt_tick, self._next_forget)
 
     def take_wishes(self) -> list[Wish]:
         wishes, self.feed.wishes = self.feed.wishes, []

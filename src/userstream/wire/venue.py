@@ -12,6 +12,7 @@ from userstream.kernel.secret import Secret
 from userstream.wire.question import RestDialect
 from userstream.wire.request import HttpResponse
 from userstream.wire.session import FrameDecoder, Session
+from userstream.wire.switchboard import Switchboard
 
 
 class Credentials(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,6 +60,23 @@ class AccountPlace(msgspec.Struct, frozen=True, kw_only=True):
     microseconds: bool = False
 
 
+def shared_place(place: AccountPlace) -> AccountPlace:
+    """The place of a session on a shared socket. A line may join until the socket is half as old as sockets may be, and lives for the other
+    half: so it is replaced ahead of the limit, however old the socket was when it joined."""
+    return msgspec.structs.replace(place, rotate_after_ms=place.rotate_after_ms // 2)
+
+
+class Sharing(msgspec.Struct, frozen=True, kw_only=True):
+    """How accounts of a product share sockets. Weights are of the request budget: of a dial, and of a line's opening.
+    `dials_per_5_minutes`: those that this process makes at the most, below the venue's limit for its address."""
+
+    make_switchboard: Callable[[], Switchboard]
+    may_share: Callable[[AccountPlace], bool]
+    dial_weight: int
+    line_weight: int
+    dials_per_5_minutes: int
+
+
 class VenueSpec(msgspec.Struct, frozen=True, kw_only=True):
     """One venue product: its name, its places, and how to make its session and its REST dialect."""
 
@@ -79,3 +97,5 @@ class VenueSpec(msgspec.Struct, frozen=True, kw_only=True):
     """Whether a pair may have an account of its own: `AccountPlace.isolated_symbol`."""
     raw_message_of: Callable[[Filled], dict[str, object]] | None = None
     """A recovered fill in the shape of the venue's own stream message (classic surface)."""
+    sharing: Sharing | None = None
+    """How several accounts use one socket, where the product lets them."""

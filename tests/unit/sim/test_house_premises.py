@@ -1,5 +1,6 @@
 """Spot and margin under one roof: two venues, one exchange."""
 
+from collections.abc import Mapping
 from decimal import Decimal
 
 from tests.unit.sim.kit import open_house
@@ -7,6 +8,7 @@ from tests.unit.sim.margin_kit import VENUE as MARGIN
 from tests.unit.sim.margin_kit import MarginDesk, TokenCaller, user
 from tests.unit.sim.spot_kit import VENUE as SPOT
 from tests.unit.sim.spot_kit import SpotDesk, owner
+from userstream.sim.control import Control
 from userstream.sim.house import House
 
 
@@ -77,3 +79,36 @@ def test_the_demo_traders_live_by_themselves() -> None:
         desk.pass_time(500)
     assert len(desk.books.fills("paper-1")) > 5
     assert desk.books.loans("paper-1")
+
+
+def test_an_isolated_account_is_known_to_the_control_interface_before_its_user_named_it() -> None:
+    house, clock, _ = open_house(venues=(MARGIN,), accounts=(user("lent"),))
+    desk = MarginDesk(house, clock, "lent")
+    assert house.knows("lent.BTCUSDT")
+    assert desk.books.isolated_accounts("lent") == ["lent.BTCUSDT"]
+    assert house.knows("lent.spot")
+    assert not house.knows("lent.NOPE")
+    assert not house.knows("spot")
+    assert not house.knows("nobody.BTCUSDT")
+
+
+def test_users_of_other_venues_have_one_account() -> None:
+    house, _, _ = both()
+    assert not house.knows("spot.BTCUSDT")
+
+
+def test_the_state_shows_each_venue_its_own_accounts() -> None:
+    house, spot, margin = both()
+    client = TokenCaller(margin)
+    client.subscribe(spot)
+    client.number(margin.token())
+    margin.open_key()
+    state = Control(house).state()
+    assert isinstance(state, Mapping)
+    venues = state["venues"]
+    assert isinstance(venues, Mapping)
+    for name, accounts, keys in ((SPOT, ["spot"], []), (MARGIN, ["lent", "lent.spot"], ["lent"])):
+        shown = venues[name]
+        assert isinstance(shown, Mapping)
+        assert (shown["accounts"], list(shown["listen_keys"])) == (accounts, keys)  # type: ignore[arg-type]
+        assert shown["sockets"] == {accounts[0]: 1}

@@ -33,6 +33,15 @@ def open_margin(exchange: Marketplace, account: str, balances: Mapping[str, Deci
     spot_of(exchange).open_margin_account(account, balances)
 
 
+def has_besides(exchange: Marketplace, user: str, name: str) -> bool:
+    """The spot account, and an isolated one for each pair."""
+    spot = spot_of(exchange)
+    if name in spot.instruments:
+        spot.margin_account(user, name)
+        return True
+    return f"{user}.{name}" == spot.spot_account(user)
+
+
 VENUE: Final = Venue(
     name=NAME,
     instruments=DEFAULT_PAIRS,
@@ -41,6 +50,7 @@ VENUE: Final = Venue(
     open=BinanceMargin,
     found=found_spot,
     enrol=open_margin,
+    besides=has_besides,
     limits=LIMITS,
     home=OWN_PREFIXES,
     ping_interval_s=20,

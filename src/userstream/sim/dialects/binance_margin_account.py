@@ -8,7 +8,7 @@ from decimal import Decimal
 from types import MappingProxyType
 from typing import Final
 
-from userstream.sim.books import ZERO, Balance
+from userstream.sim.books import ZERO, Balance, Debt
 from userstream.sim.dialects.binance_calls import Security
 from userstream.sim.dialects.binance_errors import invalid, missing
 from userstream.sim.dialects.binance_margin_calls import account_of, is_isolated
@@ -16,7 +16,8 @@ from userstream.sim.dialects.binance_spot_calls import Endpoint, Request
 from userstream.sim.dialects.binance_spot_history import limit_of, page_of
 from userstream.sim.dialects.binance_spot_trading import read_amount
 from userstream.sim.dialects.binance_spot_words import text_of
-from userstream.sim.spot.loans import HOURLY_RATE, Debt, LoanLine, MarginAccount
+from userstream.sim.spot.lending import level_of
+from userstream.sim.spot.loans import HOURLY_RATE, LoanLine, MarginAccount
 from userstream.sim.venue import Json
 
 BITCOIN: Final = "BTC"
@@ -27,12 +28,13 @@ NO_BALANCE: Final = Debt(asset="")
 
 
 class View:
-    """One margin account with its balances, debts and their worth in bitcoin."""
+    """One margin account with its balances, debts and their worth in bitcoin, as old as a reading call may see them."""
 
     def __init__(self, request: Request, name: str) -> None:
         self.request = request
         self.owner: MarginAccount = request.exchange.margin_of(name)
-        self.lending = request.exchange.lending
+        self._sum_in = request.exchange.lending.sum_in
+        self._debts = {debt.asset: debt for debt in request.books.debts(name)}
         self._balances = {balance.asset: balance for balance in request.books.balances(name)}
 
     def balance(self, asset: str) -> Balance:
@@ -41,22 +43,22 @@ class View:
     @property
     def assets(self) -> list[str]:
         """What the account holds or owes."""
-        return sorted({*self._balances, *self.owner.debts})
+        return sorted({*self._balances, *self._debts})
 
     @property
     def total(self) -> Decimal:
-        return round(self.lending.worth(self.owner, BITCOIN), 8)
+        return round(self._sum_in(BITCOIN, {asset: balance.wallet for asset, balance in self._balances.items()}), 8)
 
     @property
     def liability(self) -> Decimal:
-        return round(self.lending.debts_worth(self.owner, BITCOIN), 8)
+        return round(self._sum_in(BITCOIN, {asset: debt.total for asset, debt in self._debts.items()}), 8)
 
     @property
     def level(self) -> str:
-        return text_of(round(self.lending.level(self.owner), 8))
+        return text_of(round(level_of(self.total, self.liability), 8))
 
     def row(self, asset: str) -> dict[str, Json]:
-        balance, debt = self.balance(asset), self.owner.debts.get(asset, NO_BALANCE)
+        balance, debt = self.balance(asset), self._debts.get(asset, NO_BALANCE)
         return {
             "asset": asset,
             "borrowed": text_of(debt.principal),

@@ -10,6 +10,7 @@ from typing import Final
 import msgspec
 
 from userstream.sim.dialects import binance_spot_history as history
+from userstream.sim.dialects import binance_spot_lists as lists
 from userstream.sim.dialects import binance_spot_trading as trading
 from userstream.sim.dialects.binance_calls import Security
 from userstream.sim.dialects.binance_errors import invalid
@@ -63,6 +64,38 @@ def get_trades(request: Request) -> Json:
     return _marked(history.get_trades(aimed(request)), request)
 
 
+# --- lists -------------------------------------------------------------------------------------------------------------
+
+
+def place_oco(request: Request) -> Json:
+    """In the words of the deprecated call of spot, which are those of margin."""
+    return _marked(lists.place_former_oco(aimed(request)), request)
+
+
+def place_oto(request: Request) -> Json:
+    return _marked(lists.place_oto(aimed(request)), request)
+
+
+def place_otoco(request: Request) -> Json:
+    return _marked(lists.place_otoco(aimed(request)), request)
+
+
+def cancel_list(request: Request) -> Json:
+    return _marked(lists.cancel_list(aimed(request)), request)
+
+
+def get_list(request: Request) -> Json:
+    return _marked(history.get_list(aimed(request)), request)
+
+
+def get_open_lists(request: Request) -> Json:
+    return _marked(history.get_open_lists(aimed(request)), request)
+
+
+def get_all_lists(request: Request) -> Json:
+    return _marked(history.get_all_lists(aimed(request)), request)
+
+
 def _marked(shown: Json, request: Request) -> Json:
     """Every object says whose it is."""
     if isinstance(shown, Mapping):
@@ -80,5 +113,12 @@ ENDPOINTS = (
     Endpoint(method="DELETE", path=PATH + "openOrders", handler=cancel_all, security=TRADE),
     Endpoint(method="GET", path=PATH + "allOrders", handler=get_all_orders, weight=200),
     Endpoint(method="GET", path=PATH + "myTrades", handler=get_trades, weight=10),
+    Endpoint(method="POST", path=PATH + "order/oco", handler=place_oco, weight=6, security=TRADE, orders=(2, 0), by_account=True),
+    Endpoint(method="POST", path=PATH + "order/oto", handler=place_oto, weight=6, security=TRADE, orders=(2, 0), by_account=True),
+    Endpoint(method="POST", path=PATH + "order/otoco", handler=place_otoco, weight=6, security=TRADE, orders=(3, 0), by_account=True),
+    Endpoint(method="DELETE", path=PATH + "orderList", handler=cancel_list, security=TRADE, by_account=True),
+    Endpoint(method="GET", path=PATH + "orderList", handler=get_list, weight=10),
+    Endpoint(method="GET", path=PATH + "openOrderList", handler=get_open_lists, weight=10),
+    Endpoint(method="GET", path=PATH + "allOrderList", handler=get_all_lists, weight=200),
     Endpoint(method="GET", path=PATH + "rateLimit/order", handler=get_order_rates, weight=20),
 )

@@ -7,7 +7,7 @@ exchange's time: its clock never goes back.
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from decimal import Decimal
 
 import msgspec
@@ -31,133 +31,31 @@ from userstream.sim.instruments import is_amount
 from userstream.sim.ledger import money
 from userstream.sim.market import STEP_MS, grid_after
 from userstream.sim.marketplace import Marketplace
-from userstream.sim.reading import Reading
 from userstream.sim.spot.admission import order_of
 from userstream.sim.spot.books import NewList, NewSpotOrder, OrderList, PreventedMatch, Replaced, SpotOrder
 from userstream.sim.spot.borrower import Borrower
 from userstream.sim.spot.instruments import check_client_id, check_price
-from userstream.sim.spot.lending import Lending, margin_account
 from userstream.sim.spot.lists import Lists
-from userstream.sim.spot.loans import Debt, LoanLine, MarginAccount
-from userstream.sim.spot.records import SpotRecords
+from userstream.sim.spot.loans import MarginAccount
+from userstream.sim.spot.margin import MarginSide
 from userstream.sim.spot.stops import Stops
 from userstream.sim.spot.trader import SpotTrader
-from userstream.sim.spot.trading import REJECTABLE, Ending, SpotTrading
+from userstream.sim.spot.trading import REJECTABLE, Ending
 from userstream.sim.spot.world import SpotAccount, SpotWorld
 
-SPOT_SUFFIX = ".spot"
 RESTRICTIONS = {"only_new": OrderStatus.NEW, "only_partially_filled": OrderStatus.PARTIALLY_FILLED}
 
 
-class SpotExchange(Reading[SpotAccount, SpotOrder]):
+class SpotExchange(MarginSide):
     """All books of one spot exchange. Raises Refused, and nothing else, when it says no; a refused call changes no books."""
 
     def __init__(self, instruments: Sequence[Instrument], *, seed: int = 0, start_time: Millis) -> None:
-        self._world: SpotWorld = SpotWorld(instruments, seed, start_time)
-        super().__init__(self._world)
-        self._trading = SpotTrading(self._world)
+        super().__init__(SpotWorld(instruments, seed, start_time))
         self._stops = Stops(self._world, self._trading)
         self._lists = Lists(self._world, self._trading)
-        self.lending = Lending(self._world, self._trading)
-        """What margin accounts owe; the exchange's own calls let time pass, these do not."""
         self._trader = SpotTrader(self._world, self._trading, self._lists)
-        self._borrower = Borrower(self._world, self.lending, self._trader)
+        self._borrower = Borrower(self._world, self.lending, self._trader, self._isolate)
         self._next_step = grid_after(start_time, STEP_MS)
-
-    def open_account(self, account: str, balances: Mapping[str, Decimal]) -> None:
-        """Opening balances are no income: a wallet is its opening balance plus the account's income lines."""
-        self._open(SpotAccount(account, self._next_number, balances, self._world.now), balances)
-
-    @property
-    def _next_number(self) -> int:
-        return len(self._world.accounts) + 1
-
-    def _open(self, account: SpotAccount, balances: Mapping[str, Decimal]) -> None:
-        if account.name in self._world.accounts:
-            raise Refused("duplicate_account", "the account exists already")
-        if not account.name or not all(is_amount(amount) and amount >= 0 for amount in balances.values()):
-            raise Refused("bad_amount", "an account needs a name and amounts that are not negative")
-        self._world.accounts[account.name] = account
-
-    # --- margin ---
-
-    def open_margin_account(self, user: str, balances: Mapping[str, Decimal]) -> None:
-        """The cross account of a user bears the user's name; beside it stands an empty spot account."""
-        self._open(MarginAccount(user, self._next_number, balances, self._world.now, user=user), balances)
-        spot = SpotAccount(f"{user}{SPOT_SUFFIX}", self._next_number, {}, self._world.now)
-        spot.user = user
-        self._open(spot, {})
-
-    def spot_account(self, user: str) -> str:
-        """The name of the user's spot account."""
-        return f"{user}{SPOT_SUFFIX}" if isinstance(self._world.account(user), MarginAccount) else user
-
-    def margin_account(self, user: str, symbol: str = "") -> str:
-        """The name of the user's cross account, or of the isolated one of a pair, which is opened now if it was not.
-
-        Refused("no_margin_account") for a user who trades on spot only.
-        """
-        cross = margin_account(self._world.account(user))
-        if not symbol:
-            return cross.name
-        name = f"{user}.{self._world.instrument(symbol).symbol}"
-        if name not in self._world.accounts:
-            self._open(MarginAccount(name, self._next_number, {}, self._world.now, user=user, symbol=symbol), {})
-        return name
-
-    def isolated_accounts(self, user: str) -> list[str]:
-        """By pair, as they were opened."""
-        owned = (each for each in self._world.accounts.values() if each.user == user and each.only_symbol)
-        return [each.name for each in owned]
-
-    def margin_of(self, account: str) -> MarginAccount:
-        """The account with its debts. Refused("no_margin_account")."""
-        return margin_account(self._world.account(account))
-
-    def debts(self, account: str) -> list[Debt]:
-        """What an account owes, by asset; nothing for one without margin."""
-        owner = self._world.account(account)
-        return [copy.copy(owner.debts[asset]) for asset in sorted(owner.debts)] if isinstance(owner, MarginAccount) else []
-
-    def loans(self, account: str) -> list[LoanLine]:
-        """All that was borrowed, charged and paid back, oldest first; nothing for an account without margin."""
-        owner = self._world.account(account)
-        return list(owner.lines) if isinstance(owner, MarginAccount) else []
-
-    def borrow(self, account: str, asset: str, amount: Decimal, now: Millis) -> LoanLine:
-        line = self.lending.borrow(self._enter(account, now), asset, amount)
-        self.lending.look_at_levels()
-        return line
-
-    def repay(self, account: str, asset: str, amount: Decimal | None, now: Millis) -> LoanLine:
-        """None pays back as much as is owed and free."""
-        line = self.lending.repay(self._enter(account, now), asset, amount)
-        self.lending.look_at_levels()
-        return line
-
-    def liquidate(self, account: str, now: Millis) -> None:
-        """The exchange closes a margin account by force: orders end, assets are sold, debts are paid."""
-        owner = margin_account(self._enter(account, now))
-        if not owner.debts:
-            raise Refused("nothing_owed", "the account owes nothing")
-        self.lending.tell_level(owner, "force_liquidation")
-        self.lending.liquidate(owner)
-        self._lists.settle()
-        self.lending.look_at_levels()
-
-    def call_margin(self, account: str, now: Millis) -> None:
-        """Warn a cross margin account, whatever its level."""
-        self.lending.tell_level(margin_account(self._enter(account, now)), "margin_call")
-
-    def move_between(self, source: str, target: str, asset: str, amount: Decimal, now: Millis) -> None:
-        """Money goes from one account to another one; both are told."""
-        if not is_amount(amount) or amount <= 0:
-            raise Refused("bad_amount", "amount must be above 0")
-        receiver = self._enter(target, now)
-        if isinstance(receiver, MarginAccount) and asset not in self.lending.assets_of(receiver):
-            raise Refused("asset_not_lent", "the account cannot hold this asset")
-        self.transfer(source, asset, -amount, now, reason="transfer_out")
-        self.transfer(target, asset, amount, now, reason="transfer_in")
 
     # --- trading ---
 
@@ -324,16 +222,6 @@ class SpotExchange(Reading[SpotAccount, SpotOrder]):
         """Pay fees in this asset, with a discount, while it lasts; an empty name means what each trade brings in."""
         self._world.account(account).fee_asset = asset
 
-    def transfer(self, account: str, asset: str, amount: Decimal, now: Millis, *, reason: str = "deposit") -> None:
-        """Book a signed amount; a negative one is held against the free part."""
-        owner = self._enter(account, now)
-        if not asset or not reason or not is_amount(amount) or not amount or money(amount) != amount:
-            raise Refused("bad_amount", "amount must not be 0 and have at most 8 decimals")
-        if -amount > self.lending.transferable(owner, asset):
-            raise Refused("balance_insufficient", f"{asset} is insufficient")
-        owner.wallets.post("transfer", asset, amount, self._world.now, info=reason.upper())
-        self._world.tell_balances(owner, [asset], reason, {asset: amount})
-
     def lock_externally(self, account: str, asset: str, amount: Decimal, now: Millis) -> None:
         """Another system locks a positive amount of the free part, or unlocks a negative one (Binance Spot, 4.3.5)."""
         owner = self._enter(account, now)
@@ -385,7 +273,7 @@ class SpotExchange(Reading[SpotAccount, SpotOrder]):
         """One random but sensible action of a trading account."""
         owner = self._enter(account, now)
         if isinstance(owner, MarginAccount):
-            self._borrower.act(owner)
+            self._borrower.act(self._borrower.choose([owner, *map(self.margin_of, self.isolated_accounts(account))]))
         else:
             self._trader.act(owner)
         self._lists.settle()
@@ -435,8 +323,9 @@ class SpotExchange(Reading[SpotAccount, SpotOrder]):
 
     # --- within ---
 
-    def _records(self, account: str) -> SpotRecords:
-        return self._world.account(account).records
+    def _isolate(self, owner: MarginAccount, symbol: str, amount: Decimal) -> None:
+        target = self.margin_account(owner.user, symbol)
+        self.move_between(owner.name, target, self._world.instrument(symbol).quote, amount, self._world.now)
 
     def _shown(self, order: SpotOrder) -> SpotOrder:
         self._lists.settle()

@@ -6,6 +6,7 @@ pair prices counts for nothing.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Final
 
@@ -28,6 +29,7 @@ CALL_LEVEL: Final = Decimal("1.3")
 CLEAR_LEVEL: Final = Decimal("1.35")  # above it the account is out of danger again
 LIQUIDATION_LEVEL: Final = Decimal("1.1")
 LIQUIDATION_LOSS: Final = Decimal("0.02")  # what a forced sale loses against the last price
+LOOKS: Final = 10  # so many steps of the market until every account was looked at
 BORROWING: Final = frozenset({"margin_buy", "auto_borrow_repay"})
 REPAYING: Final = frozenset({"auto_repay", "auto_borrow_repay"})
 SIDE_EFFECTS: Final = BORROWING | REPAYING | {"no_side_effect"}
@@ -40,6 +42,7 @@ class Lending:
         self._world = world
         self._trading = trading
         self._indebted: dict[str, MarginAccount] = {}
+        self._look = 0
         self._next_hour = grid_after(world.now, HOUR_MS)
         trading.on_settled = self._after_fill
 
@@ -131,10 +134,14 @@ class Lending:
 
     def worth(self, owner: SpotAccount, quote: str) -> Decimal:
         """All assets of the account in one asset."""
-        return sum((self._in_quote(wallet.total, wallet.asset, quote) for wallet in owner.wallets.wallets.values()), ZERO)
+        return self.sum_in(quote, {wallet.asset: wallet.total for wallet in owner.wallets.wallets.values()})
 
     def debts_worth(self, owner: MarginAccount, quote: str) -> Decimal:
-        return sum((self._in_quote(debt.total, debt.asset, quote) for debt in owner.debts.values()), ZERO)
+        return self.sum_in(quote, {debt.asset: debt.total for debt in owner.debts.values()})
+
+    def sum_in(self, quote: str, amounts: Mapping[str, Decimal]) -> Decimal:
+        """What these amounts are worth together in one asset."""
+        return sum((self._in_quote(amount, asset, quote) for asset, amount in amounts.items()), ZERO)
 
     def _in_quote(self, amount: Decimal, asset: str, quote: str) -> Decimal:
         price = self._world.asset_price(asset, quote)
@@ -146,8 +153,7 @@ class Lending:
 
     def level(self, owner: MarginAccount) -> Decimal:
         """Assets over debts, never more than 999."""
-        owed = self.debts_worth(owner, self._quote)
-        return min(self.worth(owner, self._quote) / owed, NO_DEBT) if owed else NO_DEBT
+        return level_of(self.worth(owner, self._quote), self.debts_worth(owner, self._quote))
 
     def borrowable(self, owner: MarginAccount, asset: str) -> Decimal:
         """How much more of the asset the level allows."""
@@ -172,7 +178,8 @@ class Lending:
         if self._world.now >= self._next_hour:
             self._next_hour = grid_after(self._world.now, HOUR_MS)
             self._charge_all()
-        self.look_at_levels()
+        self._look = (self._look + 1) % LOOKS
+        self.look_at_levels(self._look)
 
     def _charge_all(self) -> None:
         for owner in self._indebted.values():
@@ -181,9 +188,9 @@ class Lending:
                 if line is not None:
                     self._tell_liability(owner, line)
 
-    def look_at_levels(self) -> None:
-        """Warn where a level has crossed a bound, and liquidate where it fell too deep."""
-        for owner in list(self._indebted.values()):
+    def look_at_levels(self, look: int | None = None) -> None:
+        """Warn where a level has crossed a bound, and liquidate where it fell too deep. Of several looks each sees its share of all."""
+        for owner in [each for each in self._indebted.values() if look in (None, each.number % LOOKS)]:
             status = self._status_of(owner)
             if status != owner.status:
                 owner.status = status
@@ -240,6 +247,11 @@ class Lending:
             owner.wallets.post("margin_liquidation", asset, money(given * kept), self._world.now)
             sold.append(wallet.asset)
         return sold
+
+
+def level_of(assets: Decimal, debts: Decimal) -> Decimal:
+    """The margin level of so much against so much."""
+    return min(assets / debts, NO_DEBT) if debts else NO_DEBT
 
 
 def margin_account(account: SpotAccount) -> MarginAccount:

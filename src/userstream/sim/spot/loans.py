@@ -11,25 +11,13 @@ from typing import Final
 
 import msgspec
 
-from userstream.sim.books import ZERO, Millis
+from userstream.sim.books import ZERO, Debt, Millis
 from userstream.sim.ledger import money
 from userstream.sim.spot.world import SpotAccount
 
 HOURLY_RATE: Final = Decimal("0.0000125")  # interest of one hour, of every asset
 HOUR_MS: Final = 3_600_000
 FIRST_LOAN_ID: Final = 100_000_000_000
-
-
-class Debt(msgspec.Struct, kw_only=True):
-    """What is owed of one asset."""
-
-    asset: str
-    principal: Decimal = ZERO
-    interest: Decimal = ZERO
-
-    @property
-    def total(self) -> Decimal:
-        return self.principal + self.interest
 
 
 class LoanLine(msgspec.Struct, frozen=True, kw_only=True):

@@ -294,14 +294,10 @@ class SpotTrading:
         market, resting = self._world.markets[symbol], self._world.books[symbol].side(side)
         while (front := resting.front()) is not None and reaches(side, front.price, market.best(side)):
             quantity = executable(front)
-            part = self._part(symbol, quantity) if in_parts and market.dice.chance(CROSSING_IN_PARTS) else quantity
+            part = market.part(quantity) if in_parts and market.dice.chance(CROSSING_IN_PARTS) else quantity
             self.fill_from_outside(spot_order(front), front.price, part)
             if part < quantity:
                 return
-
-    def _part(self, symbol: str, quantity: Decimal) -> Decimal:
-        step = self._world.instruments[symbol].step_size
-        return max(quantity * self._world.markets[symbol].dice.share() // step, Decimal(1)) * step
 
     # --- amending ---
 

@@ -21,6 +21,7 @@ from userstream.venues.binance.spot import SpotSession
 from userstream.venues.binance.spot_decoding import SpotDecoder
 from userstream.venues.binance.spot_raw_messages import spot_raw_message_of
 from userstream.venues.binance.spot_rest import SpotDialect
+from userstream.venues.binance.switchboard import SPOT_SHARING
 from userstream.venues.binance.wallet_books import CROSS_BOOKS, isolated_books
 from userstream.wire.venue import AccountPlace, Endpoints, VenueSpec
 
@@ -121,6 +122,7 @@ SPOT: Final = VenueSpec(
     make_dialect=SpotDialect,
     make_decoder=_spot_decoder,
     raw_message_of=spot_raw_message_of,
+    sharing=SPOT_SHARING,
 )
 
 # Binance margin, 1 and 2.4: Spot's socket, books of its own below /sapi, which is not served on any test network (1.1).

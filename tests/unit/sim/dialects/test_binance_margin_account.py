@@ -165,3 +165,25 @@ def test_pairs_and_prices() -> None:
         "price": "81000.00000000",
         "symbol": "BTCUSDT",
     }
+
+
+def test_a_lag_hides_the_newest_debts_and_balances_alike() -> None:
+    desk = open_margin(rest_lag_ms=2000)
+    desk.pass_time(100)
+    desk.borrow("USDT", "5000")
+    body = desk.get(ACCOUNT).body
+    assert isinstance(body, dict)
+    assert (body["marginLevel"], body["totalLiabilityOfBtc"]) == ("999.00000000", "0.00000000")
+    desk.pass_time(3000)
+    later = desk.get(ACCOUNT).body
+    assert isinstance(later, dict)
+    assert {row["asset"]: row["borrowed"] for row in later["userAssets"]}["USDT"] == "5000.00000000"
+
+
+def test_an_account_opened_during_a_lag_can_be_read() -> None:
+    desk = open_margin(rest_lag_ms=2000)
+    desk.pass_time(3000)
+    desk.fund_pair("1000")
+    found = desk.get(ISOLATED)["assets"]
+    assert isinstance(found, list)
+    assert found[0]["symbol"] == "BTCUSDT"

@@ -83,3 +83,32 @@ def test_orders_count_in_the_limits_and_weigh_on_the_account() -> None:
     assert (found.headers["X-MBX-ORDER-COUNT-10S"], found.headers["X-SAPI-USED-UID-WEIGHT-1M"]) == ("1", "6")
     rows = desk.get(PATH + "rateLimit/order").rows
     assert [row["count"] for row in rows] == [1, 1]
+
+
+def test_order_lists_of_margin_accounts() -> None:
+    desk = open_margin()
+    wish = {"symbol": "BTCUSDT", "side": "SELL", "quantity": "0.1", "price": "82000", "stopPrice": "80000"}
+    placed = desk.call("POST", PATH + "order/oco", **wish)
+    assert (placed["contingencyType"], placed["listOrderStatus"], placed["isIsolated"]) == ("OCO", "EXECUTING", False)
+    list_id = placed["orderListId"]
+    assert [row["orderListId"] for row in desk.get(PATH + "openOrderList").rows] == [list_id]
+    assert desk.get("/api/v3/openOrderList").rows == []
+    assert desk.get(PATH + "orderList", orderListId=list_id)["listOrderStatus"] == "EXECUTING"
+    canceled = desk.call("DELETE", PATH + "orderList", symbol="BTCUSDT", orderListId=list_id)
+    assert canceled["listOrderStatus"] == "ALL_DONE"
+    assert [row["orderListId"] for row in desk.get(PATH + "allOrderList").rows] == [list_id]
+
+
+@pytest.mark.parametrize(("kind", "orders"), [("oto", 2), ("otoco", 3)])
+def test_lists_that_begin_with_a_working_order(kind: str, orders: int) -> None:
+    desk = open_margin()
+    wish: dict[str, object] = {"symbol": "BTCUSDT", "workingType": "LIMIT", "workingSide": "BUY", "workingPrice": "80000"}
+    wish |= {"workingTimeInForce": "GTC", "workingQuantity": "0.01", "pendingSide": "SELL", "pendingQuantity": "0.009"}
+    if kind == "oto":
+        wish |= {"pendingType": "LIMIT", "pendingPrice": "83000", "pendingTimeInForce": "GTC"}
+    else:
+        wish |= {"pendingAboveType": "LIMIT_MAKER", "pendingAbovePrice": "83000"}
+        wish |= {"pendingBelowType": "STOP_LOSS", "pendingBelowStopPrice": "79000"}
+    placed = desk.call("POST", PATH + f"order/{kind}", **wish)
+    assert isinstance(placed["orders"], list), placed.body
+    assert len(placed["orders"]) == orders

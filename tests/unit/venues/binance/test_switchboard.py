@@ -1,0 +1,401 @@
+"""Many accounts on one socket: each hears what is its own, once and in order, and nothing else (Binance Spot, 2.3 and 3.1)."""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from userstream.kernel.ids import AccountId, VenueName
+from userstream.kernel.secret import Secret
+from userstream.venues.binance import SPOT
+from userstream.venues.binance.switchboard import MOST_ACTIVE, SPOT_SHARING, SpotSwitchboard
+from userstream.wire.switchboard import NOBODY, Cut, Deliver, End, SwitchEffect, Transmit
+from userstream.wire.venue import AccountPlace, Credentials, shared_place
+
+SUBSCRIBE: Final = "userDataStream.subscribe.signature"
+UNSUBSCRIBE: Final = "userDataStream.unsubscribe"
+SHUTDOWN: Final = b'{"event":{"e":"serverShutdown","E":1790000000000}}'
+ALICE, BOB, CAROL = Secret("key-of-alice"), Secret("key-of-bob"), Secret("key-of-carol")
+
+
+def asking(number: str, method: str = SUBSCRIBE) -> Secret:
+    return Secret(json.dumps({"id": number, "method": method, "params": {"apiKey": "k", "signature": "s"}}))
+
+
+def opened(number: str | int, subscription: int) -> bytes:
+    return json.dumps({"id": number, "status": 200, "result": {"subscriptionId": subscription}, "rateLimits": []}).encode()
+
+
+def refused(number: str | None, code: int, status: int = 400) -> bytes:
+    return json.dumps({"id": number, "status": status, "error": {"code": code, "msg": "no"}}).encode()
+
+
+def event(subscription: int, name: str = "balanceUpdate", time: int = 1_790_000_000_000) -> bytes:
+    return b'{"subscriptionId":%d,"event":{"e":"%s","E":%d,"a":"BTC","d":"1","T":1}}' % (subscription, name.encode(), time)
+
+
+def route(board: SpotSwitchboard, frame: bytes) -> list[SwitchEffect]:
+    """As a driver does."""
+    line = board.line_of(frame)
+    return [Deliver((line,))] if line != NOBODY else board.sort(frame)
+
+
+def heard(board: SpotSwitchboard, frame: bytes) -> list[int]:
+    return [line for effect in route(board, frame) if isinstance(effect, Deliver) for line in effect.lines]
+
+
+def sent(effects: Sequence[SwitchEffect]) -> list[dict[str, object]]:
+    return [json.loads(effect.text.reveal()) for effect in effects if isinstance(effect, Transmit)]
+
+
+@pytest.fixture
+def board() -> SpotSwitchboard:
+    """Alice is line 1 with subscription 0, Bob line 2 with 1."""
+    made = SpotSwitchboard()
+    for line, owner in ((1, ALICE), (2, BOB)):
+        assert made.can_take(owner)
+        made.join(line, owner)
+        made.send(line, asking(f"id-{line}"))
+    for line in (1, 2):
+        assert route(made, opened(f"id-{line}", line - 1)) == [Deliver((line,))]
+    return made
+
+
+# --- events ---
+
+
+def test_an_event_goes_to_the_line_that_subscribed(board: SpotSwitchboard) -> None:
+    assert [heard(board, event(number)) for number in (0, 1, 0)] == [[1], [2], [1]]
+
+
+def test_keys_may_come_in_any_order(board: SpotSwitchboard) -> None:
+    assert heard(board, b'{"event":{"a":"BTC","T":1,"E":2,"e":"balanceUpdate"},"subscriptionId":1}') == [2]
+    assert heard(board, b' { "subscriptionId" : 0, "event" : {"E":2,"e":"executionReport"} }') == [1]
+
+
+def test_words_inside_an_event_are_not_its_name(board: SpotSwitchboard) -> None:
+    trick = b'{"subscriptionId":1,"event":{"e":"executionReport","c":"eventStreamTerminated","C":"\\"e\\":\\"serverShutdown\\""}}'
+    assert heard(board, trick) == [2]
+    assert heard(board, event(1)) == [2]
+    assert board.can_take(CAROL)
+
+
+def test_the_end_of_one_subscription_is_told_to_its_line_alone(board: SpotSwitchboard) -> None:
+    assert heard(board, event(0, "eventStreamTerminated")) == [1]
+    assert heard(board, event(1)) == [2]
+    assert board.hang_up(1) == []
+
+
+@pytest.mark.parametrize("frame", [SHUTDOWN, b'{"e":"serverShutdown","E":1}', event(1, "serverShutdown")])
+def test_a_shutdown_is_told_to_all_and_nobody_joins_any_more(board: SpotSwitchboard, frame: bytes) -> None:
+    assert heard(board, frame) == [1, 2]
+    assert not board.can_take(CAROL)
+    assert heard(board, event(1)) == [2]
+
+
+def test_events_of_nobodys_subscription_reach_nobody_and_their_source_is_closed(board: SpotSwitchboard) -> None:
+    [closing] = sent(route(board, event(7)))
+    assert (closing["method"], closing["params"]) == (UNSUBSCRIBE, {"subscriptionId": 7})
+    assert route(board, event(7)) == []
+    assert board.strays == 1
+
+
+def test_events_before_the_acknowledgement_reach_nobody(board: SpotSwitchboard) -> None:
+    board.join(3, CAROL)
+    board.send(3, asking("id-3"))
+    assert route(board, event(2)) == []
+    assert route(board, opened("id-3", 2)) == [Deliver((3,))]
+    assert heard(board, event(2)) == [3]
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        *(b"", b"{", b"[]", b"nonsense", b"\xff\xfe", b'{"id":', b"[" * 5_000, b'{"hello":1}', b'{"subscriptionId":0}'),
+        *(b'{"event":{"e":"brandNew"}}', b'{"event":5}', b'{"subscriptionId":"x","event":{"e":"balanceUpdate"}}'),
+        *(b'{"event":{"e":7}}', b'{"id":{},"status":200}', b'{"id":1,"status":"odd"}'),
+    ],
+)
+def test_what_nobody_can_read_is_told_once(board: SpotSwitchboard, frame: bytes) -> None:
+    assert heard(board, frame) == [1]
+    assert board.strays == 1
+    board.hang_up(1)
+    assert heard(board, frame) == [2]
+
+
+@given(st.binary(max_size=200))
+def test_no_bytes_raise_or_are_told_to_more_than_one(frame: bytes) -> None:
+    made = SpotSwitchboard()
+    made.join(1, ALICE)
+    made.join(2, BOB)
+    assert len(heard(made, frame)) <= 1
+
+
+# --- answers ---
+
+
+def test_an_answer_goes_to_the_line_that_asked(board: SpotSwitchboard) -> None:
+    board.send(1, asking("x", "time"))
+    board.send(2, asking("y", "time"))
+    assert heard(board, b'{"id":"y","status":200,"result":{"serverTime":1}}') == [2]
+    assert heard(board, b'{"result":{"serverTime":1},"status":200,"id":"x"}') == [1]
+    assert heard(board, b'{"id":"x","status":200,"result":{}}') == []
+    assert board.strays == 1
+
+
+def test_a_request_id_in_use_ends_the_line_that_repeats_it(board: SpotSwitchboard) -> None:
+    board.send(1, asking("same"))
+    [effect] = board.send(2, asking("same"))
+    assert isinstance(effect, Cut) and effect.line == 2
+    board.hang_up(2)
+    assert heard(board, opened("same", 5)) == [1]
+
+
+def test_a_refusal_without_an_id_is_for_the_only_one_who_waits(board: SpotSwitchboard) -> None:
+    board.send(2, asking("x"))
+    assert heard(board, refused(None, -2015, 401)) == [2]
+    assert route(board, refused(None, -2015, 401)) == [End("the venue refused this socket")]
+
+
+def test_a_refusal_without_an_id_is_told_to_none_of_several(board: SpotSwitchboard) -> None:
+    board.join(3, CAROL)
+    board.send(3, asking("x"))
+    board.send(1, asking("y"))
+    effects = route(board, refused(None, -2015, 401))
+    assert [effect.line for effect in effects if isinstance(effect, Cut)] == [1, 3]
+    assert not board.can_take(Secret("another"))
+    for line in (1, 3):
+        board.hang_up(line)
+    assert heard(board, event(1)) == [2]
+
+
+def test_one_subscription_for_two_accounts_ends_the_socket(board: SpotSwitchboard) -> None:
+    board.join(3, CAROL)
+    board.send(3, asking("x"))
+    [effect] = route(board, opened("x", 1))
+    assert isinstance(effect, End)
+
+
+# --- who may join ---
+
+
+def test_an_owner_has_one_line_here(board: SpotSwitchboard) -> None:
+    assert not board.can_take(ALICE)
+    [closing] = sent(board.hang_up(1))
+    assert not board.can_take(ALICE), "the venue has not ended the former subscription yet"
+    route(board, msgspec.json.encode({"id": closing["id"], "status": 200, "result": {}}))
+    assert board.can_take(ALICE)
+    assert heard(board, event(0, "eventStreamTerminated")) == []
+
+
+def test_an_account_that_is_subscribed_under_another_key_goes_elsewhere(board: SpotSwitchboard) -> None:
+    board.join(3, CAROL)
+    board.send(3, asking("x"))
+    assert heard(board, refused("x", -2035)) == [3]
+    board.hang_up(3)
+    assert not board.can_take(CAROL)
+    assert board.can_take(Secret("another"))
+
+
+def test_a_socket_with_too_many_subscriptions_takes_no_more(board: SpotSwitchboard) -> None:
+    board.join(3, CAROL)
+    board.send(3, asking("x"))
+    assert heard(board, refused("x", -2042)) == [3]
+    assert not board.can_take(Secret("another"))
+
+
+def test_it_takes_as_many_as_the_venue() -> None:
+    made = SpotSwitchboard()
+    for line in range(1, MOST_ACTIVE + 1):
+        owner = Secret(f"key-{line}")
+        assert made.can_take(owner)
+        made.join(line, owner)
+    assert not made.can_take(Secret("one more"))
+    assert made.hang_up(1) == []
+    assert made.can_take(Secret("one more"))
+
+
+def test_it_retires_before_the_venue_runs_out_of_numbers() -> None:
+    made = SpotSwitchboard()
+    made.join(1, ALICE)
+    made.join(2, BOB)
+    for number in range(65_533):
+        made.send(1, asking(str(number)))
+        route(made, refused(str(number), -1021))
+    assert not made.can_take(CAROL)
+
+
+# --- hanging up ---
+
+
+def test_the_last_one_closes_the_socket(board: SpotSwitchboard) -> None:
+    assert [message["method"] for message in sent(board.hang_up(1))] == [UNSUBSCRIBE]
+    assert board.hang_up(2) == [End("closed by us")]
+    assert board.hang_up(2) == []
+
+
+def test_what_a_line_asked_for_before_it_hung_up_is_undone(board: SpotSwitchboard) -> None:
+    board.join(3, CAROL)
+    board.send(3, asking("late"))
+    board.hang_up(3)
+    assert not board.can_take(CAROL)
+    [closing] = sent(route(board, opened("late", 2)))
+    assert closing["params"] == {"subscriptionId": 2}
+    assert route(board, event(2)) == []
+    assert route(board, refused(str(closing["id"]), -2036)) == []
+    assert board.can_take(CAROL)
+
+
+def test_what_is_no_request_is_sent_all_the_same(board: SpotSwitchboard) -> None:
+    assert board.send(1, Secret("hello")) == [Transmit(Secret("hello"), 1)]
+    assert board.send(9, asking("gone")) == []
+
+
+def test_weights_are_those_of_the_documents(board: SpotSwitchboard) -> None:
+    methods = ("time", "session.logon", SUBSCRIBE, "userDataStream.subscribe")
+    weights = [effect.weight for method in methods for effect in board.send(1, asking(method, method)) if isinstance(effect, Transmit)]
+    assert weights == [1, 2, 2, 2]
+    assert (SPOT_SHARING.dial_weight, SPOT_SHARING.line_weight) == (2, 3)
+
+
+def test_a_socket_that_is_logged_on_is_not_shared() -> None:
+    place = AccountPlace(
+        account=AccountId("a"), venue=VenueName("binance-spot"), credentials=Credentials(api_key=Secret("k")), endpoints=SPOT.real
+    )
+    assert SPOT_SHARING.may_share(place)
+    assert not SPOT_SHARING.may_share(msgspec.structs.replace(place, session_logon=True))
+    assert shared_place(place).rotate_after_ms * 2 == place.rotate_after_ms
+
+
+# --- laws ---
+
+
+class World:
+    """A venue, a way there and back, and lines that come and go in any order. Every frame that arrives is held to what is true of it.
+    `is_kept`: the first line never hangs up, so that the socket goes on."""
+
+    def __init__(self, *, is_kept: bool) -> None:
+        self.is_kept = is_kept
+        self.board = SpotSwitchboard()
+        self.owners: dict[int, Secret] = {}
+        self.owner_of: dict[int, Secret] = {}
+        self.outward: deque[dict[str, object]] = deque()
+        self.inward: deque[tuple[bytes, int | None]] = deque()
+        self.asked_by: dict[str, int] = {}
+        self.active: dict[int, int] = {}
+        self.subscribed: set[int] = set()
+        self.ended: set[int] = set()
+        self.lines = self.numbers = self.ids = self.times = 0
+        self.is_over = False
+        if is_kept:
+            self.come(0)
+
+    def come(self, pick: int) -> None:
+        self.join(pick)
+        self.ask(-1)
+
+    def join(self, pick: int) -> None:
+        owner = (ALICE, BOB, CAROL, Secret("d"), Secret("e"))[pick % 5]
+        if self.is_over or not self.board.can_take(owner):
+            return
+        self.lines += 1
+        self.board.join(self.lines, owner)
+        self.owners[self.lines] = self.owner_of[self.lines] = owner
+
+    def ask(self, pick: int) -> None:
+        fresh = [line for line in self.owners if line not in self.subscribed]
+        if fresh:
+            line = fresh[pick % len(fresh)]
+            self.subscribed.add(line)
+            self.ids += 1
+            self.asked_by[f"id-{self.ids}"] = line
+            self._carry_out(self.board.send(line, asking(f"id-{self.ids}")))
+
+    def hang_up(self, pick: int) -> None:
+        leaving = list(self.owners)[self.is_kept :]
+        if leaving:
+            line = leaving[pick % len(leaving)]
+            del self.owners[line]
+            self._carry_out(self.board.hang_up(line))
+
+    def answer(self, pick: int) -> None:
+        """The venue takes one request, not always the oldest."""
+        if not self.outward:
+            return
+        self.outward.rotate(-(pick % len(self.outward)))
+        request = self.outward.popleft()
+        number = str(request["id"])
+        if request["method"] == SUBSCRIBE:
+            line = self.asked_by[number]
+            assert self.owner_of[line] not in {self.owner_of[other] for other in self.active.values()}, "the venue would refuse this"
+            self.active[self.numbers] = line
+            self.inward.append((opened(number, self.numbers), line))
+            self.numbers += 1
+            return
+        parameters = request["params"]
+        assert isinstance(parameters, dict)
+        ending = parameters["subscriptionId"]
+        if self.active.pop(ending, None) is None:
+            self.inward.append((refused(number, -2036), None))
+            return
+        self.inward.append((json.dumps({"id": number, "status": 200, "result": {}}).encode(), None))
+        self.inward.append((event(ending, "eventStreamTerminated"), None))
+
+    def happen(self, pick: int) -> None:
+        if self.active:
+            number = list(self.active)[pick % len(self.active)]
+            self.times += 1
+            self.inward.append((event(number, time=self.times), self.active[number]))
+
+    def terminate(self, pick: int) -> None:
+        if self.active:
+            number = list(self.active)[pick % len(self.active)]
+            line = self.active.pop(number)
+            self.ended.add(line)
+            self.inward.append((event(number, "eventStreamTerminated"), line))
+
+    def arrive(self, pick: int) -> None:
+        del pick
+        if self.inward and not self.is_over:
+            frame, line = self.inward.popleft()
+            effects = route(self.board, frame)
+            told = [each for effect in effects if isinstance(effect, Deliver) for each in effect.lines]
+            assert told == ([line] if line in self.owners else []), frame
+            self._carry_out(effects)
+
+    def settle(self) -> None:
+        while not self.is_over and (self.outward or self.inward):
+            self.answer(0)
+            self.arrive(0)
+
+    def _carry_out(self, effects: Sequence[SwitchEffect]) -> None:
+        for effect in effects:
+            assert not isinstance(effect, Cut)
+            if isinstance(effect, End):
+                assert not self.owners, "a socket that somebody uses is closed"
+                self.is_over = True
+            if isinstance(effect, Transmit):
+                self.outward.append(json.loads(effect.text.reveal()))
+
+
+STEPS: Final = ("come", "come", "join", "ask", "hang_up", "hang_up", "answer", "answer", "happen", "happen", "terminate", *["arrive"] * 3)
+steps = st.lists(st.tuples(st.sampled_from(STEPS), st.integers(0, 9)), min_size=20, max_size=120)
+
+
+@settings(max_examples=300)
+@given(steps, st.booleans())
+def test_each_hears_its_own_once_and_in_order_whatever_happens(script: list[tuple[str, int]], is_kept: bool) -> None:
+    world = World(is_kept=is_kept)
+    for step, pick in script:
+        getattr(world, step)(pick)
+    world.settle()
+    if not world.is_over:
+        assert set(world.active.values()) == (world.subscribed & world.owners.keys()) - world.ended, "a subscription that nobody hears"
+        assert world.board.strays == 0
