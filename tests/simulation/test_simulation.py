@@ -23,7 +23,7 @@ NOT_THERE = {"binance-spot": CONTRACTS | KEYS}
 
 ROOT = Path(__file__).parents[2]
 JUDGED = ("binance-spot", "binance-usdm")
-"""Those that every seed is played on; COIN-M, which is USD-M's code with other words, has a few of its own."""
+"""Those that every seed is played on; COIN-M and margin, which are the code of these with other words, have some seeds each."""
 
 venues = pytest.mark.parametrize("venue", JUDGED)
 
@@ -39,8 +39,9 @@ def test_no_invariant_breaks(venue: str) -> None:
 
 
 @pytest.mark.timeout(120)
-def test_no_invariant_breaks_where_contracts_are_paid_in_coins() -> None:
-    assert run_some(range(300), "binance-coinm", Profile.SWARM).findings == []
+@pytest.mark.parametrize("venue", ["binance-coinm", "binance-margin"])
+def test_no_invariant_breaks_at_their_sister_products(venue: str) -> None:
+    assert run_some(range(300), venue, Profile.SWARM).findings == []
 
 
 @pytest.mark.timeout(120)
