@@ -23,7 +23,7 @@ def endpoints_of(settings: AccountSettings, spec: VenueSpec, environment: Mappin
         return (given or environment.get(variable_of(spec, name)) or real).rstrip("/")
 
     ws_url, ws_api_url = choose("ws_url"), choose("ws_api_url")
-    named = settings.ws_api_url or environment.get(variable_of(spec, "ws_api_url"))
+    named = settings.ws_api_url or (not settings.ws_url and environment.get(variable_of(spec, "ws_api_url")))
     if ws_url and not spec.real.ws_url and not named:
         # A venue without a socket for streams alone tells them on the other one: whoever names one place means that.
         ws_api_url = ws_url

@@ -231,8 +231,13 @@ class Books:
         assert finished is not None
         self._round = None
         self._agenda.ended(now, full=finished.full)
-        if finished.full:
-            return self._end_full(finished, now, wall)
+        try:
+            return self._end_full(finished, now, wall) if finished.full else self._end_audit(finished, wall)
+        except BaseException:
+            self.read_again("a fault of our own ended the last reading")
+            raise
+
+    def _end_audit(self, finished: Round, wall: Millis) -> list[Event]:
         self.rounds += 1
         return self._applied([self._proof.snapshot(finished, self._account.proven_until, wall)])
 

@@ -12,7 +12,8 @@ from userstream.domain.events import Event, Filled, GapOpened, GapRepaired, Stre
 from userstream.domain.words import StreamState
 from userstream.kernel.errors import StoreError
 from userstream.kernel.ids import Millis
-from userstream.wire.machine import KEY_DIED, RESTART_LEAP, SEQUENCES_OF_A_MILLISECOND, STOOD_STILL, Machine
+from userstream.wire.feed import KEY_DIED
+from userstream.wire.machine import RESTART_LEAP, SEQUENCES_OF_A_MILLISECOND, STOOD_STILL, Machine
 from userstream.wire.request import HttpResponse
 from userstream.wire.session import Effect
 

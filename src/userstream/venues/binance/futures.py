@@ -92,6 +92,11 @@ class FuturesSession:
         """The key of this socket, None before the venue gave one."""
         return self._key
 
+    @property
+    def common_key(self) -> Secret | None:
+        """The listen key: an account has one at a time (Binance USD-M, 2.1)."""
+        return self._key
+
     def open(self, now: Millis) -> list[Effect]:
         self._phase = Phase.ASKING
         return [Call(CREATE, self._create)]

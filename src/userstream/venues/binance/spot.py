@@ -110,6 +110,11 @@ class SpotSession:
         """None: Spot has no listen keys any more."""
         return None
 
+    @property
+    def common_key(self) -> Secret | None:
+        """None: each socket is subscribed for itself."""
+        return None
+
     def open(self, now: Millis) -> list[Effect]:
         self._phase = Phase.CONNECTING
         return [connect(self._place)]
