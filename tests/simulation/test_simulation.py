@@ -23,8 +23,7 @@ NOT_THERE = {"binance-spot": CONTRACTS | KEYS}
 
 ROOT = Path(__file__).parents[2]
 JUDGED = ("binance-spot", "binance-usdm")
-"""The judge knows their ways: that only changed legs are told, and that past orders are told for all symbols at once, or that wallets
-tell of other symbols."""
+"""Those that every seed is played on; COIN-M and margin, which are the code of these with other words, have some seeds each."""
 
 venues = pytest.mark.parametrize("venue", JUDGED)
 
@@ -37,6 +36,12 @@ def test_no_invariant_breaks(venue: str) -> None:
     assert totals.seeds == SEEDS
     assert set(totals.never_hit) == NOT_THERE.get(venue, set())
     assert len(FAULTS) >= 40
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("venue", ["binance-coinm", "binance-margin"])
+def test_no_invariant_breaks_at_their_sister_products(venue: str) -> None:
+    assert run_some(range(300), venue, Profile.SWARM).findings == []
 
 
 @pytest.mark.timeout(120)

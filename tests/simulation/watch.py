@@ -56,6 +56,7 @@ DIALS_IN_A_LOOK: Final = 25
 """How many sockets may be tried between two looks."""
 
 FillName: TypeAlias = tuple[str, str, str]
+TELLS_ALL_LEGS: Final = "binance-coinm"
 Told: TypeAlias = dict[FillName, tuple[object, ...]]
 
 ENDS: Final = {TrueStatus.EXPIRED_IN_MATCH: "expired", TrueStatus.PENDING_NEW: "pending"}
@@ -254,7 +255,7 @@ class Watch:
 
     def _place(self, event: PositionSet) -> None:
         """A leg is told as it was at its time. The stream tells the values of a millisecond in the order of their making, unless a REST
-        answer came between."""
+        answer came between. COIN-M's messages tell all legs, also as they were before a change of the same millisecond."""
         key = (event.symbol, event.position_side)
         if event.reason == ABSENT_POSITION:
             self._places.pop(key, None)
@@ -268,7 +269,8 @@ class Watch:
             first = max(first, known + 1) if time == known_time else first
         found = [place for place in range(first, end) if amounts[place][1] == event.amount]
         before = amounts[first - 1][1] if first else Decimal(0)
-        if not found and not (first == end and event.amount == before):
+        may_be_before = first == end or event.venue == TELLS_ALL_LEGS
+        if not found and not (may_be_before and event.amount == before):
             raise Violation("I3", f"{key} never was {event.amount} at {time}: {amounts[-9:]}")
         self._places[key] = (time, found[0] if found and event.source is Source.STREAM else -1)
 
