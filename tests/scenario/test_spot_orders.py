@@ -47,6 +47,7 @@ async def test_unknown_symbol_bought_inside_a_gap() -> None:
         desk.trade("ETHUSDT", "buy", "1.0000")
         await desk.until_same()
         assert {fill.symbol for fill in desk.told(Filled)} == {"ETHUSDT"}
+        await desk.until(lambda: bool(desk.told(GapRepaired)), "the repair told")
         assert desk.told(GapRepaired)[0].fills == len(desk.truth()["fills"])
         assert desk.requests("exchangeInfo") == 1
 
@@ -168,7 +169,7 @@ async def test_pair_of_which_one_leg_fills(heard: bool) -> None:
     async with open_spot(recovery=CALM) as desk:
         made = await desk.call("POST", "/api/v3/orderList/oco", **PAIR, belowType="STOP_LOSS", belowStopPrice="80000")
         number = str(made["orderListId"])
-        await desk.until(lambda: len(desk.account.orders.open()) == 2, "both legs")
+        await desk.until(lambda: len({order.order_id for order in desk.told(OrderChanged)}) == 2, "both legs")
         assert {order.order_list_id for order in desk.told(OrderChanged)} == {number}
         if not heard:
             await dark(desk)
@@ -177,6 +178,7 @@ async def test_pair_of_which_one_leg_fills(heard: bool) -> None:
         ends = {order.order_type: order.status for order in desk.told(OrderChanged)}
         assert ends == {"limit_maker": OrderStatus.EXPIRED, "stop_loss": OrderStatus.FILLED}
         if heard:
+            await desk.until(lambda: len(desk.told(OrderListChanged)) == 2, "both states of the list")
             lists = [(told.order_list_id, told.status, told.contingency) for told in desk.told(OrderListChanged)]
             assert lists == [(number, "executing", "oco"), (number, "all_done", "oco")]
 
@@ -251,7 +253,7 @@ async def test_iceberg_trailing_and_stop_orders(heard: bool) -> None:
         await desk.call(
             "POST", "/api/v3/order", **common, side="SELL", type="STOP_LOSS_LIMIT", timeInForce="GTC", price="69000", stopPrice="70000"
         )
-        await desk.until(lambda: len(desk.account.orders.open()) == 3, "all three")
+        await desk.until(lambda: len({order.order_id for order in desk.told(OrderChanged)}) == 3, "all three")
         orders = {order.order_type: order for order in desk.told(OrderChanged)}
         assert orders["limit"].iceberg_quantity == Decimal("0.005")
         assert orders["stop_loss"].callback_rate == Decimal("1.5")

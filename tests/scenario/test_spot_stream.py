@@ -35,6 +35,11 @@ async def open_spot(**changes: Any) -> AsyncIterator[Desk]:
         yield desk
 
 
+def free_of(desk: Desk) -> list[Decimal | None]:
+    """What of the quote asset was told to be available, one word after the other."""
+    return [event.available for event in desk.told(BalanceSet) if event.asset == "USDT"]
+
+
 def calls(desk: Desk) -> int:
     """REST calls that read the account's books."""
     return sum(desk.requests(path) for path in ("account", "myTrades", "allOrders", "openOrders", "order"))
@@ -60,7 +65,7 @@ async def test_what_orders_lock_is_not_available() -> None:
         assert desk.account.balances["USDT"].total == Decimal(100_000)
         desk.act("cancel", account="desk", symbol="BTCUSDT", client_order_id=name)
         await desk.until(lambda: desk.account.balances["USDT"].available == Decimal(100_000), "all of it again")
-        assert [event.available for event in desk.told(BalanceSet) if event.asset == "USDT"][-2:] == [95_000, 100_000]
+        await desk.until(lambda: free_of(desk)[-2:] == [95_000, 100_000], "both told")
 
 
 async def test_books_that_lag_do_not_overrule_the_stream() -> None:
@@ -83,6 +88,7 @@ async def test_fill_wholly_inside_a_gap() -> None:
         desk.trade(quantity="0.030")
         await desk.until(lambda: desk.account.health.reconnects == 1, "a new socket")
         await desk.until_same()
+        await desk.until(lambda: bool(desk.told(GapRepaired)), "the repair told")
         kinds = desk.kinds()
         assert kinds["gap_opened"] == kinds["gap_repaired"] == 1
         repaired = desk.told(GapRepaired)[0]
