@@ -81,14 +81,14 @@ class Holdings:
         if not changed:
             return set()
         effects = list(self._effects())
-        began = max((balance.transaction_time for balance in account.settled.values()), default=NO_TIME)
+        began = max(map(_time_of, account.settled.values()), default=NO_TIME)
         return {balance.asset for balance in changed if not self._is_explained(balance, effects, began)}
 
     def _is_explained(self, balance: BalanceSet, effects: list[tuple[str, Decimal, Millis]], began: Millis) -> bool:
         """What no reading has heard of was not there when the last one ended."""
         before = self._account.settled.get(balance.asset)
-        total, since = (ZERO, began) if before is None else (before.total, before.transaction_time)
-        moved = [delta for asset, delta, time in effects if asset == balance.asset and since < time <= balance.transaction_time]
+        total, since = (ZERO, began) if before is None else (before.total, _time_of(before))
+        moved = [delta for asset, delta, time in effects if asset == balance.asset and since < time <= _time_of(balance)]
         return abs(balance.total - total - sum(moved, ZERO)) <= ROUNDING * len(moved)
 
     def _effects(self) -> Iterator[tuple[str, Decimal, Millis]]:
@@ -111,8 +111,8 @@ class Holdings:
                 return Pair(symbol, base, symbol[len(base) :])
         return None
 
-    def candidates(self, since: Millis, asked: Iterable[Symbol]) -> list[Symbol]:
-        """The symbols to search next for the fills that would explain the differences: those of two changed assets; then those of one with
+    def candidates(self, since: Millis, asked: Iterable[Symbol], most: int = MOST_SEARCHED) -> list[Symbol]:
+        """At most so many symbols to search next for the fills that would explain the differences: those of two changed assets; then those of one with
         another that we know; last, where an earlier reading has left it open already, all of a changed asset: what was bought and sold
         again may have left nothing but the profit."""
         lost, known = self.unexplained(since), self._account.balances.keys()
@@ -126,7 +126,7 @@ class Holdings:
             steps.append([pair.symbol for pair in pairs if {pair.base, pair.quote} & stubborn])
         for step in steps:
             if found := sorted(set(step) - done):
-                return found[:MOST_SEARCHED]
+                return found[:most]
         return []
 
     def end_reading(self) -> tuple[str, ...]:
@@ -144,6 +144,11 @@ class Holdings:
             self._symbols[symbol] = None
         for symbol in list(self._symbols)[:-MOST_REMEMBERED]:
             del self._symbols[symbol]
+
+
+def _time_of(balance: BalanceSet) -> Millis:
+    """When the wallet held this: some books do not say, and tell what holds when they are asked."""
+    return balance.transaction_time or balance.as_of
 
 
 def _effects_of(fill: Filled, pair: Pair | None) -> Iterator[tuple[str, Decimal, Millis]]:

@@ -20,7 +20,7 @@ from userstream.domain.orders import is_short
 from userstream.domain.words import STREAM
 from userstream.kernel.amount import ZERO
 from userstream.kernel.ids import Millis, OrderId, Symbol
-from userstream.wire.holdings import Holdings
+from userstream.wire.holdings import MOST_SEARCHED, Holdings
 from userstream.wire.question import (
     Answer,
     AskBalances,
@@ -106,6 +106,7 @@ class Round:
         self._deeper = deeper
         self._traits, self._holdings = traits, holdings
         self._searches = traits.by_symbol and not traits.movements
+        self._searched = 0
         self._begin(settings)
         for symbol in symbols:
             self._want(AskOrders(since=self.since, until=self.started, symbol=symbol))
@@ -202,7 +203,9 @@ class Round:
         """All was answered: where balances moved otherwise than the fills tell, a symbol that nobody knew of may have been traded."""
         if not self._holdings.knows_pairs and self._holdings.unexplained(self.since):
             self._want(AskSymbols())
-        for symbol in self._holdings.candidates(self.since, self._histories):
+        found = self._holdings.candidates(self.since, self._histories, MOST_SEARCHED - self._searched)
+        self._searched += len(found)
+        for symbol in found:
             self._want_fills(symbol)
         if not self._open:
             self.unexplained = self._holdings.end_reading()

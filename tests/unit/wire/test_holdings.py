@@ -13,6 +13,7 @@ from tests.support.events import balance_moved, balance_set, filled, snapshot_ta
 from userstream.domain.account import Account
 from userstream.domain.events import Event
 from userstream.domain.fold import apply, checkpoint_of
+from userstream.domain.words import Source
 from userstream.kernel.ids import AccountId, Millis, Symbol, VenueName
 from userstream.wire.holdings import MOST_SEARCHED, Holdings
 from userstream.wire.question import Pair
@@ -170,6 +171,21 @@ def test_one_reading_searches_so_many_symbols_at_most() -> None:
     desk.holdings.learn(Pair(Symbol(f"A{one}A{other}"), f"A{one}", f"A{other}") for one in range(30) for other in range(30) if one != other)
     desk.hold(**{f"A{number}": "2" for number in range(30)})
     assert len(desk.holdings.candidates(Millis(0), [])) == MOST_SEARCHED
+    assert len(desk.holdings.candidates(Millis(0), [], 7)) == 7
+
+
+def test_wallets_that_tell_no_time_hold_what_they_held_when_they_were_asked() -> None:
+    class Timeless(Desk):
+        def hold(self, **totals: str) -> None:
+            for asset, total in totals.items():
+                told = balance_set(asset=asset, total=total, transaction_time=0, as_of=self.time, source=Source.SNAPSHOT)
+                apply(self.account, told)
+
+    desk = Timeless(USDT="1000", BTC="1")
+    desk.fill(quantity="0.5", price="100")
+    desk.time += 10_000
+    desk.hold(USDT="950", BTC="1.5")
+    assert not desk.holdings.has_difference
 
 
 trades = st.lists(
