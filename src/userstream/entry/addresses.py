@@ -55,6 +55,18 @@ def check_addresses(settings: AccountSettings, spec: VenueSpec, environment: Map
         part = next(iter(given.values()))
         ways = " and ".join(f"{name} (or set {variable_of(spec, name)})" for name in missing)
         raise SettingsError(f"{part} is only a part: the rest would speak with the real venue; give {ways} as well, or none")
+    _check_both_are_real_or_none(settings, spec, endpoints, given)
+
+
+def _check_both_are_real_or_none(settings: AccountSettings, spec: VenueSpec, endpoints: Endpoints, given: Mapping[str, str]) -> None:
+    """Raises SettingsError where the account says one half and the environment the other, and just one of them is the real venue."""
+    own_socket = settings.ws_url or settings.ws_api_url
+    is_mixed = (settings.rest_url is None) is not (own_socket is None)
+    socket = "ws_url" if spec.real.ws_url else "ws_api_url"
+    is_real = [getattr(endpoints, name) == getattr(spec.real, name) for name in ("rest_url", socket)]
+    if given and is_mixed and is_real[0] is not is_real[1]:
+        told = " but ".join(given.values())
+        raise SettingsError(f"{told}: one half would speak with the real venue and the other not; give both in one place")
 
 
 def _check_form(name: str, address: str) -> str:

@@ -16,9 +16,7 @@ REGISTRY: Final[Mapping[VenueName, VenueSpec]] = MappingProxyType(
 )
 """Every venue product that can be connected."""
 
-PLANNED: Final = frozenset(
-    {"binance-spot", "binance-coinm", "binance-margin", "bitfinex", "bybit", "okx", "kucoin-spot", "kucoin-futures"} - REGISTRY.keys()
-)
+PLANNED: Final = frozenset({"bitfinex", "bybit", "okx", "kucoin-spot", "kucoin-futures"})
 """Names that are fixed for products this version cannot speak yet."""
 
 UNSUPPORTED: Final[Mapping[str, str]] = MappingProxyType(

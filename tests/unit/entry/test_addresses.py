@@ -76,3 +76,11 @@ def test_a_venue_with_one_socket_for_all_takes_either_address_for_it() -> None:
     environment = {"USERSTREAM_BINANCE_SPOT_WS_URL": "ws://127.0.0.1:2"}
     assert endpoints_of(settings(), spot, environment).ws_api_url == "ws://127.0.0.1:2"
     assert endpoints_of(settings(ws_api_url="ws://127.0.0.1:4"), spot, environment).ws_api_url == "ws://127.0.0.1:4"
+
+
+def test_one_half_of_the_account_and_the_other_of_the_environment_must_be_of_one_venue() -> None:
+    found = {variable_of(SPEC, "ws_url"): SOCKET}
+    with pytest.raises(SettingsError, match="one half would speak with the real venue"):
+        check_addresses(settings(rest_url=SPEC.real.rest_url), SPEC, found)
+    check_addresses(settings(rest_url=REST), SPEC, found)
+    check_addresses(settings(rest_url=SPEC.real.rest_url, ws_url=SOCKET), SPEC, {})
