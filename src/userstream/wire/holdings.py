@@ -112,9 +112,9 @@ class Holdings:
         return None
 
     def candidates(self, since: Millis, asked: Iterable[Symbol], most: int = MOST_SEARCHED) -> list[Symbol]:
-        """At most so many symbols to search next for the fills that would explain the differences: those of two changed assets; then those of one with
-        another that we know; last, where an earlier reading has left it open already, all of a changed asset: what was bought and sold
-        again may have left nothing but the profit."""
+        """At most so many symbols to search next for the fills that would explain the differences: those of two changed assets; then those
+        of one with another that we know; last, where an earlier reading has left it open already, all of a changed asset: what was bought
+        and sold again may have left nothing but the profit."""
         lost, known = self.unexplained(since), self._account.balances.keys()
         if not lost:
             return []
