@@ -49,6 +49,7 @@ TESTED_TOGETHER: Final[Mapping[str, str]] = MappingProxyType(
         "venues/binance/messages.py": "contract/test_venue.py",
         "venues/binance/order_facts.py": "contract/test_venue.py",
         "venues/binance/rows.py": "contract/test_venue.py",
+        "venues/binance/spot_rows.py": "unit/venues/binance/test_wallet_books.py",
         "venues/binance/spot_answers.py": "unit/venues/binance/test_spot_rest.py",
         "venues/binance/spot_facts.py": "contract/test_venue.py",
         "venues/binance/spot_messages.py": "contract/test_venue.py",

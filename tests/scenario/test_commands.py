@@ -53,8 +53,8 @@ async def call(*words: str, given: bytes = b"", environment: Mapping[str, str] =
 
 
 @asynccontextmanager
-async def simulator(*words: str) -> AsyncIterator[Any]:
-    process = await start("simulate", "--venue", "binance-usdm", *words)
+async def simulator(*words: str, venue: str = "binance-usdm") -> AsyncIterator[Any]:
+    process = await start("simulate", "--venue", venue, *words)
     assert process.stdout is not None
     try:
         yield json.loads(await asyncio.wait_for(process.stdout.readline(), 20))

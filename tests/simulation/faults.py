@@ -162,7 +162,10 @@ def _be_in_trouble(world: World, until: Millis) -> None:
 
 def _place_conditionals(world: World, account: str, chance: Random) -> bool:
     """Conditional orders near the price: some will be triggered, one may be canceled."""
-    books = contracts_of(world.exchange.hall.room.exchange)
+    try:
+        books = contracts_of(world.exchange.hall.room.exchange)
+    except Refused:
+        return False  # the venue has none
     placed = sum(_place_conditional(world, account, chance) for _ in range(_some(chance, 3)))
     waiting = books.algo_orders(account, open_only=True)
     if waiting and chance.random() < 0.3:

@@ -65,8 +65,9 @@ class Ground:
         self.house.publish(self.hall, self.now())
 
     def _note(self, happenings: Sequence[Happening]) -> None:
+        """Accounts that a user opened besides (the isolated ones of margin) are nobody's here."""
         for happening in happenings:
-            if isinstance(happening, OrderHappened) and happening.fill is not None:
+            if isinstance(happening, OrderHappened) and happening.fill is not None and happening.account in self.truth:
                 self.truth[happening.account].append(TrueFill(fill=happening.fill, happened=self.steady_now()))
 
     # --- what is true ---

@@ -6,6 +6,7 @@ second, the mutant takes both out: its name names both.
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Final
 
 import msgspec
@@ -19,12 +20,22 @@ class Edit(msgspec.Struct, frozen=True):
     new: str
 
 
+class Layer(StrEnum):
+    """Who hunts a mutant: the seeds of the pure layer, those of the shell's, or tests that are named."""
+
+    PURE = "seeds"
+    SHELL = "shell seeds"
+    TESTS = "tests"
+
+
 class Mutant(msgspec.Struct, frozen=True, kw_only=True):
-    """The source without a safeguard."""
+    """The source without a safeguard. `tests`: those that must fail, as pytest names them."""
 
     name: str
     safeguard: str
     edits: tuple[Edit, ...]
+    layer: Layer = Layer.PURE
+    tests: tuple[str, ...] = ()
 
 
 def _mutant(name: str, safeguard: str, *edits: tuple[str, str, str]) -> Mutant:
@@ -209,7 +220,7 @@ OF_BOOKS: Final = (
             BOOKS,
             "        inquiry.not_found += 1\n        if inquiry.not_found <= NOT_FOUND_TRIES:\n",
             "        known = self._account.orders.get((question.symbol, question.order_id, question.conditional))\n"
-            "        if known is not None and known.status not in FINAL:\n"
+            "        if known is not None and not known.has_ended:\n"
             "            import msgspec\n"
             "            from userstream.domain.words import OrderStatus\n"
             "            gone = msgspec.structs.replace(known, sequence=0, status=OrderStatus.CANCELED, received_time=wall)\n"
@@ -230,13 +241,14 @@ OF_BOOKS: Final = (
         ),
     ),
     _mutant(
-        "missing orders are not asked for",
-        "an order that the list of open orders does not name is asked for",
+        "missing orders are not asked for, nor any in turn",
+        "an order that the list of open orders does not name is asked for, and some of those held as open in each audit",
         (
             RECOVERY,
             "                self._want(AskOrder(symbol=order.symbol, order_id=order.order_id, conditional=order.conditional))\n",
             "                pass\n",
         ),
+        (RECOVERY, "    return (quiet[first:] + quiet[:first])[:ORDERS_OF_AN_AUDIT]", "    return []"),
     ),
     _mutant(
         "a question without an answer is dropped",
@@ -348,8 +360,8 @@ OF_SOCKETS: Final = (
         (FEED, "            if now >= line.dialing_since + self._policy.opening_limit_ms:", "            if False:"),
         (
             FEED,
-            "        times += [Millis(line.dialing_since + self._policy.opening_limit_ms) for line",
-            "        times += [NEVER for line",
+            "                due = min(due, Millis(line.dialing_since + self._policy.opening_limit_ms))\n",
+            "                pass\n",
         ),
     ),
     _mutant(

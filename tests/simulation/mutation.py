@@ -20,11 +20,15 @@ from typing import Final
 
 import msgspec
 
-from tests.simulation.mutants import MUTANTS, Edit, Mutant
+from tests.simulation.mutants import MUTANTS, Edit, Layer, Mutant
+from tests.simulation.shell.mutants import SHELL_MUTANTS
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 PACKAGE: Final = "src/userstream"
 SEEDS: Final = 2_000
+SHELL_SHARE: Final = 3
+"""The shell's seeds take so many times longer: a mutant of it must be caught within so many times fewer."""
+ALL: Final = (*MUTANTS, *SHELL_MUTANTS)
 LONGEST_HUNT_S: Final = 1_800
 CONTROL: Final = Mutant(name="(none)", safeguard="the true source: no seed may be a violation", edits=())
 SLIPS: Final = frozenset({"NameError", "UnboundLocalError", "AttributeError", "TypeError", "ImportError", "ModuleNotFoundError"})
@@ -77,11 +81,14 @@ def mutated(mutant: Mutant, package: Path) -> dict[str, str]:
     return sources
 
 
-def hunt(seeds: Iterable[int]) -> Catch:
+def hunt(seeds: Iterable[int], layer: Layer = Layer.PURE) -> Catch:
     """Lives through the seeds until one is a violation."""
-    from tests.simulation.plan import plan_of
-    from tests.simulation.run import run  # the copy's own: the other side of this file never runs a simulation
-
+    # the copy's own: the other side of this file never runs a simulation
+    if layer is Layer.SHELL:
+        from tests.simulation.shell.run import plan_of, run
+    else:
+        from tests.simulation.plan import plan_of
+        from tests.simulation.run import run
     count = 0
     for seed in seeds:
         count += 1
@@ -98,7 +105,7 @@ def try_out(mutant: Mutant, seeds: int) -> Row:
         copy = Path(folder)
         try:
             _copy_with(mutant, copy)
-            catch = _hunt_in(copy, seeds)
+            catch = _test_in(copy, mutant.tests) if mutant.layer is Layer.TESTS else _hunt_in(copy, seeds, mutant.layer)
         except BadMutant as error:
             return _row(mutant, "broken", Catch(seeds=0, text=str(error)), began)
     if catch.seed is None:
@@ -114,13 +121,27 @@ def _copy_with(mutant: Mutant, copy: Path) -> None:
         (copy / PACKAGE / name).write_text(source, encoding="utf-8")
 
 
-def _hunt_in(copy: Path, seeds: int) -> Catch:
-    command = [sys.executable, "-m", "tests.simulation.mutation", "--hunt", "--seeds", str(seeds)]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(copy / "src"), str(copy))), "PYTHONHASHSEED": "0"}
+def _test_in(copy: Path, tests: Sequence[str]) -> Catch:
+    """The tests of the true source, run against the copy: they must fail, and not for want of a test."""
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests]
+    done = _run(command, ROOT, str(copy / "src"))
+    if done.returncode not in (0, 1):
+        raise BadMutant((done.stdout.strip().splitlines() or ["the tests ended without a word"])[-1])
+    return Catch(seeds=0, seed=0 if done.returncode else None, violation="a test", text=done.stdout[-400:])
+
+
+def _run(command: Sequence[str], folder: Path, *roots: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(roots), "PYTHONHASHSEED": "0"}
     try:
-        done = subprocess.run(command, cwd=copy, env=environment, capture_output=True, text=True, timeout=LONGEST_HUNT_S, check=False)
+        return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=LONGEST_HUNT_S, check=False)
     except subprocess.TimeoutExpired:
         raise BadMutant(f"no end within {LONGEST_HUNT_S} s") from None
+
+
+def _hunt_in(copy: Path, seeds: int, layer: Layer) -> Catch:
+    count = seeds if layer is Layer.PURE else -(-seeds // SHELL_SHARE)
+    command = [sys.executable, "-m", "tests.simulation.mutation", "--hunt", "--seeds", str(count), "--layer", layer]
+    done = _run(command, copy, str(copy / "src"), str(copy))
     if done.returncode:
         raise BadMutant((done.stderr.strip().splitlines() or ["the process ended without a word"])[-1])
     return msgspec.json.decode(done.stdout, type=Catch)
@@ -160,7 +181,7 @@ def try_all(mutants: Sequence[Mutant], seeds: int, jobs: int, *, quiet: bool) ->
 
 def chosen(only: Sequence[str]) -> list[Mutant]:
     """The mutants of these names, all of them and the true source without any. Raises BadMutant for a name that is none."""
-    known = {mutant.name: mutant for mutant in (CONTROL, *MUTANTS)}
+    known = {mutant.name: mutant for mutant in (CONTROL, *ALL)}
     if wrong := [name for name in only if name not in known]:
         raise BadMutant(f"no mutant is named {wrong[0]!r}; there are: {', '.join(known)}")
     return [known[name] for name in only] if only else list(known.values())
@@ -173,6 +194,7 @@ def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="how many hunts go on side by side")
     parser.add_argument("--json", action="store_true", help="the table as JSON")
     parser.add_argument("--hunt", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--layer", type=Layer, default=Layer.PURE, help=argparse.SUPPRESS)
     return parser.parse_args(words)
 
 
@@ -180,7 +202,7 @@ def main(words: Sequence[str] | None = None) -> int:
     """0 if every mutant was caught and the true source was not."""
     wanted = _arguments(words)
     if wanted.hunt:
-        sys.stdout.write(msgspec.json.encode(hunt(range(wanted.seeds))).decode())
+        sys.stdout.write(msgspec.json.encode(hunt(range(wanted.seeds), wanted.layer)).decode())
         return 0
     try:
         mutants = chosen(wanted.only)

@@ -8,7 +8,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from tests.simulation.mutants import MUTANTS, Edit, Mutant
+from tests.simulation.mutants import Edit, Layer, Mutant
+from tests.simulation.mutation import ALL as MUTANTS
 from tests.simulation.mutation import CONTROL, PACKAGE, ROOT, BadMutant, chosen, edited, main, mutated, try_out
 
 LEAST_MUTANTS = 25
@@ -32,6 +33,20 @@ def test_the_table_is_long_enough_and_names_each_mutant_once() -> None:
     names = [mutant.name for mutant in MUTANTS]
     assert len(set(names)) == len(names) >= LEAST_MUTANTS
     assert all(mutant.safeguard for mutant in MUTANTS)
+
+
+def test_tests_are_named_where_they_hunt_and_nowhere_else() -> None:
+    assert [mutant.name for mutant in MUTANTS if bool(mutant.tests) is not (mutant.layer is Layer.TESTS)] == []
+
+
+def test_a_mutant_of_the_shell_is_caught_by_seeds_of_the_shell() -> None:
+    row = try_out(named("the end of a socket is not told"), seeds=60)
+    assert (row.verdict, row.is_good) == ("caught", True)
+
+
+def test_a_mutant_may_be_caught_by_tests_that_it_names() -> None:
+    caught = try_out(named("a stale dial is kept"), seeds=0)
+    assert (caught.verdict, caught.violation) == ("caught", "a test")
 
 
 def test_each_edit_changes_its_text() -> None:
@@ -83,3 +98,8 @@ def test_the_table_can_be_had_as_json(capsys: pytest.CaptureFixture[str]) -> Non
     assert main(["--only", "(none)", "--seeds", "1", "--json"]) == 0
     [row] = msgspec.json.decode(capsys.readouterr().out)
     assert (row["name"], row["verdict"]) == ("(none)", "survived")
+
+
+def test_tests_that_are_not_there_catch_nothing() -> None:
+    named_wrongly = msgspec.structs.replace(named("a stale dial is kept"), tests=("tests/unit/runtime/test_sockets.py::test_of_nothing",))
+    assert try_out(named_wrongly, seeds=0).verdict == "broken"

@@ -57,7 +57,8 @@ class World:
                 listen_key_keep_alive_ms=20_000,
                 rotate_after_ms=25_000,
             )
-            watch = Watch(account, self.exchange, spared=account == spared)
+            by_symbol = spec.make_dialect(place).traits().by_symbol
+            watch = Watch(account, self.exchange, spared=account == spared, by_symbol=by_symbol)
             policy = policy_of(seed * 10 + number)
             client = Client(self.scheduler, self.network, self.exchange, self.gate, spec, place, policy, watch)
             self.clients[account] = client

@@ -124,6 +124,11 @@ def margin_called(**fields: object) -> facts.MarginCalled:
     return build(facts.MarginCalled, defaults, fields)
 
 
+def liability_changed(**fields: object) -> facts.LiabilityChanged:
+    defaults: dict[str, object] = {"asset": "USDT", "reason": "borrow", "principal": "100", "interest": "0.01", "transaction_time": A_TIME}
+    return build(facts.LiabilityChanged, defaults, fields)
+
+
 def account_config_changed(**fields: object) -> facts.AccountConfigChanged:
     return build(facts.AccountConfigChanged, {"symbol": "BTCUSDT", "leverage": 25, "transaction_time": A_TIME}, fields)
 
@@ -196,6 +201,7 @@ BUILDERS: Final[tuple[Callable[..., Event], ...]] = (
     balance_locked,
     position_set,
     margin_called,
+    liability_changed,
     account_config_changed,
     order_list_changed,
     strategy_changed,

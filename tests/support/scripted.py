@@ -112,6 +112,10 @@ class ScriptedSession:
         self._ping_at = self._rotate_at = self._silent_at = NEVER
         self.listen_key: Secret | None = None
 
+    @property
+    def common_key(self) -> Secret | None:
+        return self.listen_key
+
     def open(self, now: Millis) -> list[Effect]:
         return [Call(KEY_TAG, HttpRequest(method="POST", target=Secret("/key"), label="POST /key"))]
 

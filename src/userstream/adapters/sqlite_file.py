@@ -47,6 +47,14 @@ _REMEDIES: Final = {
     sqlite3.SQLITE_INTERRUPT: Remedy.RETRY,
 }
 
+ADVICE: Final = {
+    sqlite3.SQLITE_FULL: "make room on its disk",
+    sqlite3.SQLITE_IOERR: "check the disk and the limit of file sizes (ulimit -f)",
+    sqlite3.SQLITE_CORRUPT: "move it away; a new store reads what the venue still has",
+    sqlite3.SQLITE_READONLY: "make the file and its folder writable",
+}
+"""What a person can do."""
+
 
 def remedy_of(error: Exception) -> Remedy:
     """NONE for what trying again cannot heal: a damaged file, a broken rule of the tables, a value that does not fit."""
@@ -55,8 +63,10 @@ def remedy_of(error: Exception) -> Remedy:
 
 
 def store_error(error: Exception, path: Path) -> StoreError:
-    """The error of the database in our words; the text of the database stays in it."""
-    return StoreError(f"{path}: {error}")
+    """The error of the database, with what a person can do about it; the text of the database stays in it."""
+    code = getattr(error, "sqlite_errorcode", None)
+    advice = ADVICE.get(code & 0xFF) if isinstance(code, int) else None
+    return StoreError(f"{path}: {error}: {advice}" if advice else f"{path}: {error}")
 
 
 def check_sqlite_version(version: tuple[int, ...] = sqlite3.sqlite_version_info) -> None:
@@ -133,6 +143,19 @@ def open_for_reading(path: Path) -> sqlite3.Connection:
         connection.close()
         raise StoreError(f"{path} {_WHY_NOT_NEW if version else _WHY_EMPTY}")
     return connection
+
+
+def check_pages(path: Path) -> None:
+    """Reads the whole file. Raises StoreError for damage, and as `open_for_reading`."""
+    connection = open_for_reading(path)
+    try:
+        [found] = connection.execute("PRAGMA quick_check(1)").fetchone()
+    except sqlite3.Error as error:
+        raise store_error(error, path) from None
+    finally:
+        connection.close()
+    if found != "ok":
+        raise StoreError(f"{path} is damaged ({' '.join(str(found).split())}): {ADVICE[sqlite3.SQLITE_CORRUPT]}")
 
 
 def check_identity(connection: sqlite3.Connection, path: Path) -> int:

@@ -77,6 +77,7 @@ class Account:
     at all; asked_time: our own clock when that reading began. began: venue time from which on fills are in our care; what is older was
     never read, or can be read no more. gap_since: venue time from which events may be missing (None: nothing missing). lag_ms: how old
     a REST answer may be at most. mismatches: the open ones, by subject and key. anchors: what was filled of orders before our care.
+    settled: the wallets as they were when a reading last explained them.
     """
 
     def __init__(self, account: AccountId, venue: VenueName, *, lag_ms: int = 5_000) -> None:
@@ -85,6 +86,7 @@ class Account:
         self.orders: dict[OrderKey, OrderChanged] = {}
         self.positions: dict[PositionKey, PositionSet] = {}
         self.balances: dict[str, BalanceSet] = {}
+        self.settled: dict[str, BalanceSet] = {}
         self.available: dict[str, tuple[Decimal, Millis]] = {}
         self.leverages: dict[Symbol, int] = {}
         self.margin_types: dict[Symbol, MarginType] = {}

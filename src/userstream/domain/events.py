@@ -198,7 +198,8 @@ class PositionSet(Fact, frozen=True, kw_only=True, tag="position_set"):
 
 
 class MarginCalled(Fact, frozen=True, kw_only=True, tag="margin_called"):
-    """The venue warns of liquidation: one event for each position at risk."""
+    """The venue warns of liquidation: one event for each position at risk, or one without a symbol for an account that is margined as a
+    whole. margin_level: its assets by its debts; status: how near it is (normal: the warning is over)."""
 
     symbol: Symbol
     position_side: PositionSide
@@ -209,6 +210,18 @@ class MarginCalled(Fact, frozen=True, kw_only=True, tag="margin_called"):
     unrealized_pnl: Decimal | None = None
     maintenance_margin: Decimal | None = None
     cross_wallet: Decimal | None = None
+    margin_level: Decimal | None = None
+    status: str = ""
+    transaction_time: Millis
+
+
+class LiabilityChanged(Fact, frozen=True, kw_only=True, tag="liability_changed"):
+    """What a margin account owes in one asset changed: by borrowing, by paying back, by interest."""
+
+    asset: str
+    reason: str
+    principal: Decimal
+    interest: Decimal
     transaction_time: Millis
 
 
@@ -305,7 +318,8 @@ class SnapshotTaken(Fact, frozen=True, kw_only=True, tag="snapshot_taken"):
     fills were read; what is older rests on earlier readings. Beyond `proven_until` something of it is unexplained (0: it is the same).
     lost_since: what lies between it and `read_since` the venue keeps no more: it can never be read (0: nothing is lost).
     filled_before: what of some orders was filled before our care began. forgotten_before: what ended earlier has left memory.
-    asked_time: our own clock (ms) when the reading began.
+    asked_time: our own clock (ms) when the reading began. unexplained: wallets whose amounts do not follow from the known fills, where
+    that can be told: the next reading looks again.
     """
 
     epoch: int
@@ -319,6 +333,7 @@ class SnapshotTaken(Fact, frozen=True, kw_only=True, tag="snapshot_taken"):
     filled_before: tuple[FilledBefore, ...] = ()
     forgotten_before: Millis = NO_TIME
     asked_time: Millis = NO_TIME
+    unexplained: tuple[str, ...] = ()
 
 
 class Mismatch(Fact, frozen=True, kw_only=True, tag="mismatch"):
@@ -353,6 +368,7 @@ Event: TypeAlias = (
     | BalanceLocked
     | PositionSet
     | MarginCalled
+    | LiabilityChanged
     | AccountConfigChanged
     | OrderListChanged
     | StrategyChanged

@@ -22,6 +22,7 @@ from userstream.domain.events import (
     Filled,
     GapOpened,
     GapRepaired,
+    LiabilityChanged,
     MarginCalled,
     Mismatch,
     OrderChanged,
@@ -35,7 +36,15 @@ from userstream.domain.events import (
 )
 from userstream.domain.fills import apply_completion, apply_fill
 from userstream.domain.orders import anchor_order, apply_order
-from userstream.domain.registers import apply_balance, apply_margin_call, apply_movement, apply_position, apply_settings, news_of
+from userstream.domain.registers import (
+    apply_balance,
+    apply_margin_call,
+    apply_movement,
+    apply_position,
+    apply_settings,
+    news_of,
+    settle_balances,
+)
 from userstream.domain.words import Source
 from userstream.kernel.ids import Millis, OrderId
 
@@ -70,6 +79,7 @@ def _apply_snapshot(account: Account, event: SnapshotTaken, connection: int) -> 
         account.began = max(account.began, event.read_since)
     if read_until > account.read_until:
         account.read_until, account.asked_time = read_until, event.asked_time
+        settle_balances(account, event.unexplained)
     for anchor in event.filled_before:
         anchor_order(account, anchor)
     account.forgotten_before = max(account.forgotten_before, event.forgotten_before)
@@ -95,7 +105,7 @@ def _apply_rare(account: Account, event: OrderListChanged | StrategyChanged | Tr
     return news_of(account, event, key)
 
 
-def _apply_lock(account: Account, event: BalanceLocked, connection: int) -> Event | None:
+def _apply_lock(account: Account, event: BalanceLocked | LiabilityChanged, connection: int) -> Event | None:
     return news_of(account, event, event.asset)
 
 
@@ -108,6 +118,7 @@ FOLDS: Final[dict[type, Callable[..., Event | None]]] = {
     BalanceLocked: _apply_lock,
     PositionSet: apply_position,
     MarginCalled: apply_margin_call,
+    LiabilityChanged: _apply_lock,
     AccountConfigChanged: apply_settings,
     OrderListChanged: _apply_rare,
     StrategyChanged: _apply_rare,
@@ -151,10 +162,13 @@ def newest_time(account: Account) -> Millis:
 
 def checkpoint_of(account: Account) -> tuple[Event, ...]:
     """Events that rebuild the account by `apply`: what a restart reads instead of all of history. Positions come before the snapshot that
-    says that all other legs were flat, fills in the order of their making, what was forgotten behind what was not."""
-    events: list[Event] = [*account.positions.values(), *account.balances.values()]
+    says that all other legs were flat, wallets as a reading explained them before it and what was told since behind it, fills in the
+    order of their making, what was forgotten behind what was not."""
+    events: list[Event] = [*account.positions.values(), *(account.settled or account.balances).values()]
     if account.positions_known_since is not None:
         events.append(_reading_told(account))
+    if account.settled:
+        events += [balance for asset, balance in account.balances.items() if account.settled.get(asset) is not balance]
     fills = [fill for told in account.fills.values() for fill in told.values()]
     fills.sort(key=_when_made)
     events += fills

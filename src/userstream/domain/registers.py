@@ -7,6 +7,7 @@ any time that lies further back than its own lag allows.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from decimal import Decimal
 from enum import Enum
 from typing import Final, TypeAlias, TypeVar
@@ -106,6 +107,17 @@ def apply_balance(account: Account, event: BalanceSet, connection: int) -> Event
     if available is not None and told_before:
         account.available[event.asset] = (available, event.as_of or event.event_time)
     return None if known is not None and same_balance(known, event) and not _locks(known, event) else event
+
+
+def settle_balances(account: Account, unexplained: Iterable[str]) -> None:
+    """A reading ended: what it explained is what the next one starts from; an asset that it met first and cannot explain was not there."""
+    left = set(unexplained)
+    since = max((balance.transaction_time for balance in account.settled.values()), default=Millis(0))
+    for asset, balance in account.balances.items():
+        if asset not in left:
+            account.settled[asset] = balance
+        elif asset not in account.settled:
+            account.settled[asset] = msgspec.structs.replace(balance, total=ZERO, available=ZERO, transaction_time=since)
 
 
 def _note_available(account: Account, asset: str, available: Decimal, time: Millis) -> None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from userstream.entry.bootstrap import AccountSettings, Application, check_account, credentials_of, start_application
 from userstream.kernel.errors import ConnectionError, UserStreamError
-from userstream.kernel.settings import RecoverySettings, StreamSettings
+from userstream.kernel.settings import RecoverySettings, StreamSettings, check
 from userstream.runtime.live import LiveAccount
 
 
@@ -45,8 +47,11 @@ class Fleet:
         ws_api_url: str | None = None,
         recovery: RecoverySettings | None = None,
         stream: StreamSettings | None = None,
+        symbols: Iterable[str] = (),
+        isolated_symbol: str = "",
     ) -> LiveAccount:
-        """Starts an account and returns at once; `await account.wait_proven()` waits for its state. Raises SettingsError."""
+        """Starts an account and returns at once; `await account.wait_proven()` waits for its state. `symbols`, `isolated_symbol`: as in
+        `connect`. Raises SettingsError."""
         return await self.application.add(
             AccountSettings(
                 name=name,
@@ -57,6 +62,8 @@ class Fleet:
                 ws_api_url=ws_api_url,
                 recovery=recovery or RecoverySettings(),
                 stream=stream or StreamSettings(),
+                symbols=tuple(symbols),
+                isolated_symbol=isolated_symbol,
             )
         )
 
@@ -95,7 +102,9 @@ class connect:  # noqa: N801 - reads as a verb where it is used: `async with use
     the account's state is proven (about `recovery.lag_s` after the socket opened), and stops the account at its end.
 
     Without `api_secret` the stream is read and nothing can be proven. `store`: a database file for the journal, so that a restart goes
-    on where this run ended; None keeps the journal in memory. `timeout_s`: how long the beginning may take (None: for ever).
+    on where this run ended; None keeps the journal in memory. `symbols`: where a venue tells its past by symbol (Binance Spot), those
+    whose orders and fills are always read; others are found when they moved a wallet. `isolated_symbol`: the pair of an isolated margin
+    account (empty: the cross account). `timeout_s`: how long the beginning may take (None: for ever).
     Raises SettingsError, StoreError, AuthenticationError, or ConnectionError when the time is over.
     """
 
@@ -113,8 +122,11 @@ class connect:  # noqa: N801 - reads as a verb where it is used: `async with use
         ws_api_url: str | None = None,
         recovery: RecoverySettings | None = None,
         stream: StreamSettings | None = None,
+        symbols: Iterable[str] = (),
+        isolated_symbol: str = "",
         timeout_s: float | None = 60.0,
     ) -> None:
+        check(_is_duration(timeout_s), "timeout_s", timeout_s, "must be a number of seconds, or None")
         self._fleet = Fleet(store=store)
         self._settings = AccountSettings(
             name=account,
@@ -125,6 +137,8 @@ class connect:  # noqa: N801 - reads as a verb where it is used: `async with use
             ws_api_url=ws_api_url,
             recovery=recovery or RecoverySettings(),
             stream=stream or StreamSettings(),
+            symbols=tuple(symbols),
+            isolated_symbol=isolated_symbol,
         )
         self._timeout_s = timeout_s
 
@@ -144,3 +158,7 @@ class connect:  # noqa: N801 - reads as a verb where it is used: `async with use
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         await self._fleet.__aexit__(kind, error, trace)
+
+
+def _is_duration(value: object) -> bool:
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value >= 0)

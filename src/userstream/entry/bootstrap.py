@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from userstream.entry.addresses import ADDRESSES, check_addresses, endpoints_of
 from userstream.entry.gates import GATES, AddressedHttp
 from userstream.kernel.errors import SettingsError, UserStreamError
-from userstream.kernel.ids import AccountId
+from userstream.kernel.ids import AccountId, Symbol
 from userstream.kernel.secret import Secret
-from userstream.kernel.settings import RecoverySettings, StreamSettings
+from userstream.kernel.settings import RecoverySettings, StreamSettings, check
 from userstream.ports import Clock, EvidenceReader, HttpClient, Journal, Record, Transport
 from userstream.runtime.gate import Gate
 from userstream.runtime.live import LiveAccount
@@ -31,7 +32,7 @@ from userstream.wire.feed import FeedPolicy
 from userstream.wire.machine import Machine, MachinePolicy
 from userstream.wire.pacing import Backoff
 from userstream.wire.recovery import Policy
-from userstream.wire.venue import AccountPlace, Credentials, Endpoints, VenueSpec, shared_place
+from userstream.wire.venue import AccountPlace, Credentials, VenueSpec, shared_place
 
 if TYPE_CHECKING:
     from userstream.adapters.metrics import PrometheusMetrics
@@ -39,12 +40,13 @@ if TYPE_CHECKING:
     from userstream.runtime.pump import Pump
 
 PROJECTOR = "tables"
-ADDRESSES: Final = ("rest_url", "ws_url", "ws_api_url")
-"""Without the one the state cannot be proven, without the other nothing is heard."""
+LONGEST_NAME: Final = 64
 
 
 class AccountSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """One account to run. Endpoints left out are the venue's real ones, or those of the environment."""
+    """One account to run. Endpoints left out are the venue's real ones, or those of the environment. symbols: those whose history is
+    always read, where the venue tells it by symbol; session_logon: log in on the socket, where the venue offers it; isolated_symbol: the
+    pair of an isolated margin account, which is an account of its own."""
 
     name: str
     venue: str
@@ -55,6 +57,9 @@ class AccountSettings(msgspec.Struct, frozen=True, kw_only=True):
     recovery: RecoverySettings = RecoverySettings()
     stream: StreamSettings = StreamSettings()
     events: tuple[str, ...] = ()
+    symbols: tuple[str, ...] = ()
+    session_logon: bool = False
+    isolated_symbol: str = ""
 
 
 class Application:
@@ -85,12 +90,10 @@ class Application:
         StoreError when the journal cannot be read, ConnectionError when the account is removed meanwhile."""
         if self._stopped:
             raise UserStreamError(f"account {settings.name!r} cannot be added: all was stopped")
-        if not settings.name:
-            raise SettingsError("account name '' is empty: every account needs a name of its own")
+        check_account(settings, os.environ)
         if settings.name in self.accounts:
             raise SettingsError(f"account {settings.name!r} is running already: names are unique, choose another")
         spec = find_venue(settings.venue)
-        check_account(settings, os.environ)
         place = place_of(settings, spec)
         guard_secrets(place.credentials)
         machine = Machine(spec, place, policy_of(settings, place.jitter_seed), now=self.clock.now(), wall=self.clock.wall())
@@ -196,10 +199,30 @@ class Application:
         await self._stack.aclose()
 
 
+def _check_text(field: str, value: object, *, is_needed: bool) -> None:
+    """Never shows the value, which may be a secret."""
+    if value is None and is_needed:
+        raise SettingsError(f"{field} is None: it must be text; is the environment variable set that holds it?")
+    if not (value is None or isinstance(value, str)):
+        raise SettingsError(f"{field} is no text but of the type {type(value).__name__}")
+
+
+def _check_common(store: object, keep_days: object, weight_limit: object) -> None:
+    """What all accounts share. Raises SettingsError."""
+    check(store is None or isinstance(store, str | Path), "store", store, "must be the path of a file, or None")
+    check(_is_count(keep_days, 36_500), "keep_days", keep_days, "must be between 1 and 36500 (days)")
+    check(weight_limit is None or _is_count(weight_limit), "weight_limit", weight_limit, "must be a whole number above 0, or None")
+
+
+def _is_count(value: object, most: int | None = None) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1 and (most is None or value <= most)
+
+
 async def start_application(store: str | Path | None, *, keep_days: int = 14, weight_limit: int | None = None) -> Application:
     """Builds and starts everything but accounts. `store`: a database file, or None to keep the journal in memory. `weight_limit`: the
     request weight a minute that this process may count on at each venue (None: the venue's whole limit).
-    Raises StoreError when the file cannot be used."""
+    Raises SettingsError for what cannot be, StoreError when the file cannot be used."""
+    _check_common(store, keep_days, weight_limit)
     from userstream.adapters.clock import SystemClock
     from userstream.adapters.http import AiohttpClient
     from userstream.adapters.logs import configure_library_logs
@@ -300,69 +323,43 @@ def place_of(settings: AccountSettings, spec: VenueSpec) -> AccountPlace:
         rotate_after_ms=int(stream.rotate_s * 1000),
         events=settings.events,
         close_listen_key_on_stop=stream.close_listen_key_on_stop,
+        symbols=tuple(Symbol(name) for name in settings.symbols),
+        session_logon=settings.session_logon,
+        isolated_symbol=Symbol(settings.isolated_symbol),
     )
     return shared_place(place) if spec.sharing is not None and spec.sharing.may_share(place) else place
 
 
-def endpoints_of(settings: AccountSettings, spec: VenueSpec, environment: Mapping[str, str]) -> Endpoints:
-    """The account's own addresses, else the environment's, else the real venue's."""
-
-    def choose(name: str) -> str:
-        given: str | None = getattr(settings, name)
-        real: str = getattr(spec.real, name)
-        return (given or environment.get(variable_of(spec, name)) or real).rstrip("/")
-
-    return Endpoints(rest_url=choose("rest_url"), ws_url=choose("ws_url"), ws_api_url=choose("ws_api_url"))
-
-
-def variable_of(spec: VenueSpec, address: str) -> str:
-    """The environment variable that points the venue's `address` (rest_url, ...) elsewhere."""
-    return f"USERSTREAM_{spec.name.upper().replace('-', '_')}_{address.upper()}"
-
-
 def check_account(settings: AccountSettings, environment: Mapping[str, str]) -> None:
-    """Raises SettingsError for a venue nobody knows and for addresses that cannot be, before anything is opened."""
-    spec = find_venue(settings.venue)
+    """Raises SettingsError for what no account can be run with, before anything is opened: a name, a venue, settings, addresses."""
+    name: object = settings.name
+    if not name:
+        raise SettingsError("account name '' is empty: every account needs a name of its own")
+    if not (isinstance(name, str) and name.isprintable() and len(name) <= LONGEST_NAME):
+        raise SettingsError(f"account name {name!r} must be one short line of text")
     try:
+        _check_types(settings)
+        spec = find_venue(settings.venue)
         check_addresses(settings, spec, environment)
+        check_pair(settings, spec)
     except SettingsError as error:
         raise SettingsError(f"account {settings.name!r}: {error}") from None
 
 
-def check_addresses(settings: AccountSettings, spec: VenueSpec, environment: Mapping[str, str]) -> None:
-    """Raises SettingsError for addresses that no socket could use, which would be tried for ever, and for half of them: the other half
-    would speak with the real venue. Addresses are told without their paths, which may hold secrets."""
-    endpoints = endpoints_of(settings, spec, environment)
-    given: dict[str, str] = {}
-    for name in ADDRESSES:
-        shown = _check_form(name, getattr(endpoints, name))
-        variable = variable_of(spec, name)
-        if getattr(settings, name):
-            given[name] = shown
-        elif environment.get(variable):
-            given[name] = f"{variable} gives {shown}"
-    halves = ("rest_url", "ws_url" if spec.real.ws_url else "ws_api_url")
-    missing = [name for name in halves if given and name not in given]
-    if missing:
-        part = next(iter(given.values()))
-        ways = " and ".join(f"{name} (or set {variable_of(spec, name)})" for name in missing)
-        raise SettingsError(f"{part} is only a part: the rest would speak with the real venue; give {ways} as well, or none")
+def _check_types(settings: AccountSettings) -> None:
+    """A program without a type checker hears of its slip here, and not from the depths of a running account."""
+    for field in ("venue", *ADDRESSES):
+        value: object = getattr(settings, field)
+        check(isinstance(value, str) or (value is None and field != "venue"), field, value, "must be text")
+    for field, kind in (("recovery", RecoverySettings), ("stream", StreamSettings)):
+        value = getattr(settings, field)
+        check(isinstance(value, kind), field, value, f"must be userstream.{kind.__name__}(...)")
 
 
-def _check_form(name: str, address: str) -> str:
-    """The address without its path, with its name."""
-    from userstream.adapters.network import check_address
-
-    if not address:
-        return ""
-    secure, plain = ("https", "http") if name == "rest_url" else ("wss", "ws")
-    try:
-        place = check_address(address, secure=secure, plain=plain)
-        if "?" in address:
-            raise SettingsError("a base address must not hold a query")
-    except SettingsError as error:
-        raise SettingsError(f"{name}: {error}") from None
-    return f"{name} = '{place.scheme}://{place}'"
+def check_pair(settings: AccountSettings, spec: VenueSpec) -> None:
+    """Raises SettingsError for the pair of an isolated account where the venue has none."""
+    if settings.isolated_symbol and not spec.has_isolated_accounts:
+        raise SettingsError(f"isolated_symbol = {settings.isolated_symbol!r} has no meaning at {spec.name}: leave it out")
 
 
 def policy_of(settings: AccountSettings, seed: int) -> MachinePolicy:
@@ -389,7 +386,9 @@ def policy_of(settings: AccountSettings, seed: int) -> MachinePolicy:
 
 
 def credentials_of(api_key: str, api_secret: str | None, passphrase: str | None = None) -> Credentials:
-    """Wraps a key. Raises SettingsError for what cannot be a key: empty, or with blanks around it."""
+    """Wraps a key. Raises SettingsError for what cannot be a key: not given, empty, or with blanks around it."""
+    for field, given in (("api_key", api_key), ("api_secret", api_secret), ("passphrase", passphrase)):
+        _check_text(field, given, is_needed=field == "api_key")
     for field, value in (("api_key", api_key), ("api_secret", api_secret)):
         if value is not None and (not value.strip() or (value != value.strip() and "-----" not in value)):
             raise SettingsError(f"{field} is empty or has blanks around it: copy it again from the venue's page")

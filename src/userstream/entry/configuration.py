@@ -11,7 +11,8 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from userstream.entry.bootstrap import AccountSettings, check_addresses, credentials_of, endpoints_of
+from userstream.entry.addresses import check_addresses, endpoints_of
+from userstream.entry.bootstrap import LONGEST_NAME, AccountSettings, check_pair, credentials_of
 from userstream.kernel.errors import SettingsError, nearest
 from userstream.kernel.settings import RecoverySettings, StreamSettings, check
 from userstream.venues import find_venue
@@ -21,7 +22,6 @@ MISSING: Final = "Object missing required field "
 SectionType = TypeVar("SectionType", bound=msgspec.Struct)
 SECTIONS: Final = ("store", "log", "recovery", "stream", "account")
 SECRETS: Final = ("api_key", "api_secret", "passphrase")
-LONGEST_NAME: Final = 64
 OFF: Final = frozenset({"false", "0", "no", "off"})
 FORMATS: Final = ("auto", "console", "json")
 LEVELS: Final = ("debug", "info", "warning", "error")
@@ -67,12 +67,16 @@ class AccountSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     rest_url: str | None = None
     ws_url: str | None = None
     ws_api_url: str | None = None
+    symbols: tuple[str, ...] = ()
+    session_logon: bool = False
+    isolated_symbol: str = ""
     enabled: bool = True
     recovery: dict[str, object] = {}
     stream: dict[str, object] = {}
 
     def __post_init__(self) -> None:
         check(bool(self.name.strip()), "name", self.name, "is empty: every account needs a name of its own")
+        check(all(map(str.strip, self.symbols)), "symbols", self.symbols, "must hold names such as BTCUSDT")
         check(self.name.isprintable() and len(self.name) <= LONGEST_NAME, "name", self.name[:LONGEST_NAME], "must be one short line")
 
     def __repr__(self) -> str:
@@ -195,11 +199,15 @@ def _account(path: Path, account: AccountSection, common: _Common, environment: 
         rest_url=account.rest_url,
         ws_url=account.ws_url,
         ws_api_url=account.ws_api_url,
+        symbols=account.symbols,
+        session_logon=account.session_logon,
+        isolated_symbol=account.isolated_symbol,
         recovery=_merged(path, f"{place} recovery", common.recovery, account.recovery),
         stream=_merged(path, f"{place} stream", common.stream, account.stream),
     )
     try:
         check_addresses(settings, find_venue(settings.venue), environment)
+        check_pair(settings, find_venue(settings.venue))
     except SettingsError as error:
         raise SettingsError(f"{path}: {place} {error}") from None
     return settings
@@ -211,10 +219,10 @@ def _merged(path: Path, name: str, common: SectionType, own: Mapping[str, object
 
 def _check_keys(path: Path, accounts: Sequence[AccountSettings], environment: Mapping[str, str]) -> None:
     """Two names for one account of the venue are a slip of copying: the books of one would be told as those of the other."""
-    owners: dict[tuple[str, str, str], str] = {}
+    owners: dict[tuple[str, str, str, str], str] = {}
     for account in accounts:
         places = endpoints_of(account, find_venue(account.venue), environment)
-        key = (account.venue, places.rest_url, account.credentials.api_key.reveal())
+        key = (account.venue, places.rest_url, account.isolated_symbol, account.credentials.api_key.reveal())
         if key in owners:
             raise SettingsError(f"{path}: accounts {owners[key]!r} and {account.name!r} have the same api_key; give each its own")
         owners[key] = account.name

@@ -12,6 +12,7 @@ import msgspec
 
 from userstream.entry.api import Fleet
 from userstream.entry.comparison import Comparison, compare_account
+from userstream.entry.exchange import open_exchange
 from userstream.kernel.settings import RecoverySettings, StreamSettings
 from userstream.ports import Clock
 from userstream.sim.faults import Script, load_script
@@ -107,7 +108,7 @@ async def open_show(*, accounts: int, rate: float, seed: int, port: int, store: 
     )
     server = PaperExchangeServer(settings)
     server.house.pace.paused = True
-    async with server, Fleet(store=store, weight_limit=LIMITS.weight_per_minute) as fleet:
+    async with open_exchange(server), Fleet(store=store, weight_limit=LIMITS.weight_per_minute) as fleet:
         place = server.listing.venues[VENUE]
         for key in server.listing.accounts:
             await fleet.add(

@@ -10,6 +10,7 @@ from functools import partial
 from typing import Final
 
 import structlog
+from msgspec import structs
 
 from userstream.domain.events import Event
 from userstream.domain.fold import checkpoint_of
@@ -67,7 +68,7 @@ class AccountRunner:
     ) -> None:
         """`http`: the connections for calls, where the gate is shared with others (None: those of the gate)."""
         self.machine, self.account = machine, machine.account
-        self.keeper, self.veil, self._sockets = Keeper(self.account.id, journal, clock), Veil(), Sockets(self)
+        self.keeper, self.veil, self._sockets = Keeper(self.account.id, journal, clock), Veil(machine.secrets), Sockets(self)
         self.listeners = Listeners(self.account.id, self.keeper, clock, lambda: machine.sequence)
         self._clock, self._transport, self._gate, self._journal, self._http = clock, transport, gate, journal, http
         self._tasks: set[asyncio.Task[None]] = set()
@@ -89,17 +90,30 @@ class AccountRunner:
     # --- life ---
 
     async def start(self) -> None:
-        """Takes up what the journal knows of the account, then begins. Raises StoreError when that cannot be read, ConnectionError when
-        the account was stopped meanwhile."""
-        await self._restore()
-        if self._stopping_since is not None:
-            raise ConnectionError(f"account {self.account.id} was stopped while it started")
-        self._has_begun = True
+        """Takes up what the journal knows of the account, then begins. Raises StoreError when that cannot be read, or when an account that
+        is new to it cannot be kept, ConnectionError when the account was stopped meanwhile."""
+        is_new = not await self._restore()
+        self._check_wanted()
         self._look()
         self._next_checkpoint = Millis(self._clock.now() + CHECKPOINT_MS)
         now, wall = self._clock.now(), self._clock.wall()
         self._publish(0, b"", self.machine.start(now, wall), wall)
+        if is_new:
+            await self._keep_beginning()
+            self._check_wanted()
+        self._has_begun = True
         self._carry_out()
+
+    def _check_wanted(self) -> None:
+        if self._stopping_since is not None:
+            raise ConnectionError(f"account {self.account.id} was stopped while it started")
+
+    async def _keep_beginning(self) -> None:
+        """An account that is new to the store is heard once the store knows of it: else the next start would know nothing of this one, and
+        not read what it left unkept."""
+        await self._journal.flush()
+        if self.keeper.trouble is not None:
+            raise self.keeper.trouble
 
     def begin_stop(self) -> None:
         """Closes the sockets; nothing is published any more. `stop` waits for the rest. May be called twice."""
@@ -180,11 +194,12 @@ class AccountRunner:
         since = self._clock.now() if self._stopping_since is None else self._stopping_since
         return max(0, since + STOP_LIMIT_MS - self._clock.now())
 
-    async def _restore(self) -> None:
+    async def _restore(self) -> bool:
+        """Whether the journal knew the account."""
         account = self.account.id
         last_sequence = await self._journal.last_sequence(account)
         if last_sequence == 0:
-            return
+            return False
         sequence, events = await self._journal.load_checkpoint(account)
         known, heard = list(events), Millis(0)
         while records := await self._journal.read_account(account, after=sequence, limit=READ_BATCH):
@@ -194,6 +209,7 @@ class AccountRunner:
                 heard = record.received_time
                 self.machine.feed.start_numbering(record.connection)
         self.machine.restore(known, last_sequence, heard or self._last_word(known) or await self._first_word())
+        return True
 
     @staticmethod
     def _last_word(events: list[Event]) -> Millis:
@@ -408,6 +424,7 @@ class AccountRunner:
     def _take_answer(self, number: int, response: HttpResponse) -> None:
         now, wall = self._clock.now(), self._clock.wall()
         self._gate.learn_clock(self.machine.clock.at(now) - now)
+        response = structs.replace(response, body=self.veil.hide_in_answer(response.body))
         facts = self.machine.answered(number, response, now, wall)
         self._publish(0, response.body if facts else b"", facts, wall)
         self._carry_out()
@@ -435,6 +452,16 @@ class AccountRunner:
 
     def _tick(self) -> None:
         self._timer = None
+        try:
+            self._live_on()
+        except Exception:
+            # without a timer nobody would look after silence, keys and readings any more
+            self.own_faults += 1
+            _log.exception("a fault of our own: time goes on", action="own_fault", account=self.account.id)
+            self._timer_due = Millis(self._clock.now() + FAULT_PAUSE_MS)
+            self._timer = self._clock.call_at(self._timer_due, self._tick)
+
+    def _live_on(self) -> None:
         now, wall = self._clock.now(), self._clock.wall()
         if self._has_slept():
             self._publish(0, b"", self.machine.stood_still(now, wall), wall)

@@ -21,9 +21,11 @@ def _nobody(key: Secret) -> None:
 
 
 class Veil:
-    """Knows the keys of the open sockets. `on_known` and `on_gone` hear of each, so that logs can hide it too."""
+    """Knows the keys of the open sockets, and `own`: what the account's key is made of. `on_known` and `on_gone` hear of each socket's, so
+    that logs can hide it too."""
 
-    def __init__(self) -> None:
+    def __init__(self, own: Iterable[Secret] = ()) -> None:
+        self._own = [part.reveal().encode("utf-8", "replace") for part in own if len(part.reveal()) >= SHORTEST_KEY]
         self._keys: dict[Secret, bytes] = {}
         self._probe, self._has_more = KEY_NAME, False
         self.on_known: Callable[[Secret], None] = _nobody
@@ -47,6 +49,13 @@ class Veil:
         for key in self._keys.values():
             frame = frame.replace(key, MASK)
         return without_key(frame)
+
+    def hide_in_answer(self, body: bytes) -> bytes:
+        """An answer to a call, without any key that the venue repeats in it."""
+        for part in (*self._own, *self._keys.values()):
+            if part in body:
+                body = body.replace(part, MASK)
+        return body
 
     def hide_in_part(self, sample: bytes) -> bytes:
         """As `hide`, of a message that may be cut off in the middle of a key."""

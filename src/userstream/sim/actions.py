@@ -76,10 +76,10 @@ class MovePrice(Action, frozen=True, kw_only=True):
 
 
 class Liquidate(Action, frozen=True, kw_only=True):
-    """The exchange closes (a part of) a position by force."""
+    """The exchange closes (a part of) a position by force; a margin account is closed as a whole."""
 
     account: str
-    symbol: str
+    symbol: Annotated[str, Meta(description="of the position; none for a margin account")] = ""
     position_side: PositionSide = PositionSide.BOTH
     quantity: Annotated[Decimal | None, Meta(description="null: the whole position")] = None
 
@@ -125,6 +125,22 @@ class ExternalLock(Action, frozen=True, kw_only=True):
     amount: Decimal
 
 
+class Borrow(Action, frozen=True, kw_only=True):
+    """Borrow for a margin account, as far as its margin level allows."""
+
+    account: str
+    asset: str
+    amount: Decimal
+
+
+class Repay(Action, frozen=True, kw_only=True):
+    """Pay back what a margin account owes."""
+
+    account: str
+    asset: str
+    amount: Annotated[Decimal | None, Meta(description="null: as much as is owed and free")] = None
+
+
 class MarginCall(Action, frozen=True, kw_only=True):
     """Send a margin call to the account now."""
 
@@ -166,6 +182,12 @@ class FeeAsset(Action, frozen=True, kw_only=True):
 
 class ExpireKey(Action, frozen=True, kw_only=True):
     """The account's listen key expires now: the event is pushed, then the sockets of the key are silent."""
+
+    account: str
+
+
+class ExpireToken(Action, frozen=True, kw_only=True):
+    """The listen tokens of a margin account expire now: subscriptions that began with them end, their sockets stay open."""
 
     account: str
 
@@ -383,12 +405,15 @@ ACTIONS: Mapping[str, type[Action]] = types.MappingProxyType(
         "fund": Fund,
         "transfer": Transfer,
         "external_lock": ExternalLock,
+        "borrow": Borrow,
+        "repay": Repay,
         "margin_call": MarginCall,
         "leverage": Leverage,
         "margin_type": MarginType,
         "hedge_mode": HedgeMode,
         "fee_asset": FeeAsset,
         "expire_key": ExpireKey,
+        "expire_token": ExpireToken,
         "delete_key": DeleteKey,
         "replace_key": ReplaceKey,
         "revoke_api_key": RevokeApiKey,

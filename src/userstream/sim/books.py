@@ -204,6 +204,18 @@ class Income(msgspec.Struct, frozen=True, kw_only=True):
     transaction_id: int
 
 
+class Debt(msgspec.Struct, kw_only=True):
+    """What is owed of one asset."""
+
+    asset: str
+    principal: Decimal = ZERO
+    interest: Decimal = ZERO
+
+    @property
+    def total(self) -> Decimal:
+        return self.principal + self.interest
+
+
 class AlgoOrder(msgspec.Struct, kw_only=True):
     """A conditional order that waits outside the book."""
 
@@ -382,8 +394,36 @@ class ListHappened(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     orders: tuple[ListedOrder, ...]
 
 
+class LiabilityHappened(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """A margin account borrowed, was charged interest or paid back: principal and interest of this change."""
+
+    account: str
+    time: Millis
+    asset: str
+    kind: str  # borrow, interest, repay
+    principal: Decimal
+    interest: Decimal
+
+
+class MarginLevelHappened(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """A cross margin account came into danger, or out of it. The level is assets over debts."""
+
+    account: str
+    time: Millis
+    level: Decimal
+    status: str  # normal, margin_call, force_liquidation
+
+
 Happening: TypeAlias = (
-    OrderHappened | AccountHappened | MarginCallHappened | LeverageHappened | AssetModeHappened | AlgoHappened | ListHappened
+    OrderHappened
+    | AccountHappened
+    | MarginCallHappened
+    | LeverageHappened
+    | AssetModeHappened
+    | AlgoHappened
+    | ListHappened
+    | LiabilityHappened
+    | MarginLevelHappened
 )
 
 

@@ -19,6 +19,7 @@ from userstream.sim.house import Hall, House, UnknownAccount
 from userstream.sim.keys import mask
 from userstream.sim.notes import describe_actions
 from userstream.sim.performing import perform, plain
+from userstream.sim.spot.exchange import SpotExchange
 from userstream.sim.venue import Call, Json, Reply
 
 PREFIX = "/control"
@@ -87,6 +88,11 @@ class Control:
             "income": plain(exchange.income(account)),
             "algo_orders": plain(exchange.algo_orders(account)),
             "settings": plain(exchange.settings(account)),
+            **(
+                {"debts": plain(exchange.debts(account)), "loans": plain(exchange.loans(account))}
+                if isinstance(exchange, SpotExchange)
+                else {}
+            ),
         }
 
     def state(self) -> Json:
@@ -104,14 +110,17 @@ class Control:
 
     def _venue_state(self, hall: Hall, now: Millis) -> Json:
         limits = hall.room.limits
-        sockets = Counter(account for lane in hall.hub.lanes() for account in lane.session.accounts or ("",))
+        accounts = [account for account in hall.room.exchange.accounts() if self._house.hall_of(account) is hall]
+        listening = (account for lane in hall.hub.lanes() for account in lane.session.accounts or ("",))
+        sockets = Counter(account for account in listening if account in ("", *accounts))
         return {
-            "accounts": list(hall.room.exchange.accounts()),
+            "accounts": accounts,
             "sockets": dict(sorted(sockets.items())),
             "waiting_frames": sum(lane.waiting for lane in hall.hub.lanes()),
             "listen_keys": {
                 known.account: {"key": mask(known.key), "left_s": (known.expires_at - now) // 1000}
                 for known in hall.room.listen_keys.living()
+                if known.account in accounts
             },
             "answered_429": limits.slowed,
             "answered_418": limits.banned,

@@ -16,6 +16,7 @@ from userstream.sim.books import (
     AlgoOrder,
     Amendment,
     Balance,
+    Debt,
     Fill,
     Income,
     Instrument,
@@ -267,6 +268,11 @@ class Exchange(Reading[Account, Order]):
         records = self._world.account(account).records
         found = records.waiting_algos if open_only else records.algos
         return [copy.copy(algo) for algo in found.values() if symbol is None or algo.symbol == symbol]
+
+    def debts(self, account: str) -> list[Debt]:
+        """There are none: contracts are not bought with borrowed money."""
+        self._world.account(account)
+        return []
 
     def leverage(self, account: str, symbol: str) -> int:
         self._world.instrument(symbol)

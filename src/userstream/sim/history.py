@@ -14,6 +14,7 @@ from userstream.sim.books import (
     AlgoOrder,
     AlgoStatus,
     Balance,
+    Debt,
     Fill,
     Happening,
     Income,
@@ -42,6 +43,7 @@ class Books(Protocol):
     def balances(self, account: str) -> Sequence[Balance]: ...
     def algo_orders(self, account: str, symbol: str | None = None, open_only: bool = False) -> Sequence[AlgoOrder]: ...
     def settings(self, account: str) -> AccountSettings: ...
+    def debts(self, account: str) -> Sequence[Debt]: ...
 
 
 class Moment(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,6 +55,7 @@ class Moment(msgspec.Struct, frozen=True, kw_only=True):
     balances: tuple[Balance, ...]
     algo_orders: tuple[AlgoOrder, ...]
     settings: AccountSettings
+    debts: tuple[Debt, ...]
 
 
 class History:
@@ -104,7 +107,9 @@ class History:
                 del versions[: old - 1]
 
     def moment(self, account: str, cutoff: Millis) -> Moment:
-        moments = self._moments[account]
+        moments = self._moments.get(account)
+        if moments is None:  # an account that was opened after the recording began
+            return self._moment(account, cutoff)
         place = bisect_right(moments, cutoff, key=lambda moment: moment.time)
         return moments[max(0, place - 1)]
 
@@ -128,6 +133,7 @@ class History:
             balances=tuple(self.books.balances(account)),
             algo_orders=tuple(self.books.algo_orders(account)),
             settings=self.books.settings(account),
+            debts=tuple(self.books.debts(account)),
         )
 
     def _prune_moments(self, account: str, now: Millis) -> None:
@@ -187,3 +193,6 @@ class LaggedBooks:
 
     def settings(self, account: str) -> AccountSettings:
         return self._history.moment(account, self._cutoff).settings
+
+    def debts(self, account: str) -> Sequence[Debt]:
+        return self._history.moment(account, self._cutoff).debts

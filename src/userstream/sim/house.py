@@ -86,10 +86,22 @@ class House:
     # --- finding -------------------------------------------------------------------------------------------------------
 
     def hall_of(self, account: str) -> Hall:
-        """The venue of an account. Raises UnknownAccount."""
-        if account not in self._hall_of:
+        """The venue of an account, also of one that its user opened besides. Raises UnknownAccount."""
+        if account in self._hall_of:
+            return self._hall_of[account]
+        user, _, name = account.partition(".")
+        hall = self._hall_of.get(user)
+        if hall is None or not hall.venue.besides(hall.room.exchange, user, name):
             raise UnknownAccount(f"there is no account {account!r}")
-        return self._hall_of[account]
+        return hall
+
+    def knows(self, account: str) -> bool:
+        """Whether there is such an account."""
+        try:
+            self.hall_of(account)
+        except UnknownAccount:
+            return False
+        return True
 
     def hall_with(self, symbol: str, venue: str) -> Hall:
         """The venue that trades a symbol: the named one, or the first. Raises Refused for a symbol that nobody trades."""
@@ -115,7 +127,15 @@ class House:
         """The open sockets of an account, or all. Raises UnknownAccount."""
         if account != EVERYBODY:
             self.hall_of(account)
-        return ((hall, lane) for hall in self.halls.values() for lane in hall.hub.lanes(account))
+        return ((hall, lane) for hall in self.places for lane in hall.hub.lanes(account))
+
+    @property
+    def places(self) -> list[Hall]:
+        """One venue for each exchange, the first of those that share it."""
+        first: dict[str, Hall] = {}
+        for hall in self.halls.values():
+            first.setdefault(_premises(hall.venue), hall)
+        return list(first.values())
 
     @property
     def accounts(self) -> tuple[str, ...]:
@@ -129,7 +149,7 @@ class House:
 
     def tick(self, now: Millis) -> None:
         """Let time pass on all venues: the market, the trading accounts, keys that expire."""
-        for hall in self.halls.values():
+        for hall in self.places:
             hall.room.exchange.advance(now)
             self.publish(hall, now)
             self.send_frames(hall, hall.dialect.tick(now), now)
@@ -169,7 +189,7 @@ class House:
 
     def set_rest_lag(self, lag_ms: int) -> None:
         """Let REST reads lag; recording begins with the first lag and ends with 0."""
-        for hall in self.halls.values():
+        for hall in self.places:
             history = hall.room.history
             if lag_ms and not history.is_recording:
                 history.begin(hall.room.exchange.accounts(), self.now())
@@ -183,6 +203,9 @@ class House:
         if name not in VENUES:
             raise UnknownVenue(f"the paper exchange has no venue {name!r}; it has {', '.join(sorted(VENUES))}")
         venue = VENUES[name]
+        shared = next((hall for hall in self.halls.values() if _premises(hall.venue) == _premises(venue)), None)
+        if shared is not None:
+            return Hall(venue=venue, room=shared.room, dialect=venue.open(shared.room), hub=shared.hub)
         seed = self.settings.seed * 1000 + place
         limits = self._budgets.setdefault(venue.budget, Limits(self.settings.limits or venue.limits))
         wanted = self.settings.symbols
@@ -207,7 +230,7 @@ class House:
             raise ValueError(f"the account {spec.account!r} is given twice")
         hall = self.halls[spec.venue]
         try:
-            hall.room.exchange.open_account(spec.account, hall.venue.balances if spec.balances is None else spec.balances)
+            hall.venue.enrol(hall.room.exchange, spec.account, hall.venue.balances if spec.balances is None else spec.balances)
         except Refused as refused:
             raise ValueError(f"account {spec.account!r}: {refused.text}") from refused
         key = self._make_key(spec)
@@ -243,3 +266,7 @@ class House:
             can_withdraw=spec.can_withdraw,
             ip_restricted=spec.ip_restricted,
         )
+
+
+def _premises(venue: Venue) -> str:
+    return venue.premises or venue.name

@@ -20,6 +20,7 @@ from userstream.sim.books import Millis
 
 KEY_LETTERS = string.ascii_letters + string.digits
 KEY_LENGTH = 64
+TOKEN_LENGTH = 72
 
 
 class KeyType(StrEnum):
@@ -127,6 +128,48 @@ class KeyRing:
         for key in back:
             self._keys[key.api_key] = self._revoked.pop(key.api_key)
         return len(back)
+
+
+class ListenToken(msgspec.Struct, frozen=True, kw_only=True):
+    """A token that opens one account's user data stream, and when it dies."""
+
+    account: str
+    token: str
+    expires_at: Millis
+
+    def __repr__(self) -> str:
+        return f"ListenToken(account={self.account!r}, token={mask(self.token)!r}, expires_at={self.expires_at})"
+
+
+class ListenTokens:
+    """Living listen tokens. An account may have several, each with its own end; none is ever extended (Binance Spot, 2.4)."""
+
+    def __init__(self, chance: random.Random) -> None:
+        self._chance = chance
+        self._living: dict[str, ListenToken] = {}
+
+    def open(self, account: str, life_ms: int, now: Millis) -> ListenToken:
+        made = ListenToken(account=account, token=make_text(self._chance, TOKEN_LENGTH), expires_at=Millis(now + life_ms))
+        self._living[made.token] = made
+        return made
+
+    def find(self, token: str, now: Millis) -> ListenToken | None:
+        known = self._living.get(token)
+        return known if known is not None and now < known.expires_at else None
+
+    def expire(self, account: str, now: Millis) -> int:
+        """Let the time of the account's tokens be over now; the next `expire_due` takes them. Returns how many."""
+        ending = [known for known in self._living.values() if known.account == account]
+        for known in ending:
+            self._living[known.token] = msgspec.structs.replace(known, expires_at=now)
+        return len(ending)
+
+    def expire_due(self, now: Millis) -> list[ListenToken]:
+        """Take out and return the tokens whose time has come."""
+        due = [known for known in self._living.values() if known.expires_at <= now]
+        for known in due:
+            del self._living[known.token]
+        return due
 
 
 class ListenKey(msgspec.Struct, frozen=True, kw_only=True):

@@ -25,6 +25,8 @@ class LimitSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     """Budgets of one address and of one account; the defaults are those of the futures venues. An order budget of 0 is no limit."""
 
     weight_per_minute: int = 2400
+    wallet_weight_per_minute: int = 12_000  # of the calls of wallets and margin, which have a budget of their own
+    account_weight_per_minute: int = 180_000  # of calls that are weighed by account
     orders_per_10s: int = 300
     orders_per_minute: int = 1200
     orders_per_day: int = 0
@@ -71,10 +73,11 @@ class Charge(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AddressMeter:
-    """Weight, strikes and bans of one address."""
+    """Weight, strikes and bans of one address, or of one account where calls are weighed by account."""
 
-    def __init__(self, settings: LimitSettings) -> None:
+    def __init__(self, settings: LimitSettings, budget: int | None = None) -> None:
         self._settings = settings
+        self._budget = settings.weight_per_minute if budget is None else budget
         self._weight = Window(MINUTE_MS)
         self._strikes = Window(MINUTE_MS)
         self._connects = Window(5 * MINUTE_MS)
@@ -88,7 +91,7 @@ class AddressMeter:
             return self._banned(now)
         used = self._weight.add(weight, now)
         self.highest = max(self.highest, used)
-        if used <= self._settings.weight_per_minute:
+        if used <= self._budget:
             return Charge(verdict=Verdict.ALLOWED, used=used)
         if self._strikes.add(1, now) > self._settings.strikes_before_ban:
             self.ban(min(self._settings.first_ban_s << self._bans, self._settings.longest_ban_s), now)
@@ -169,18 +172,36 @@ class Limits:
         self.settings = settings
         self._addresses: dict[str, AddressMeter] = {}
         self._accounts: dict[str, OrderMeter] = {}
+        self._wallet_weights: dict[str, AddressMeter] = {}
+        self._account_weights: dict[str, AddressMeter] = {}
         self.slowed = 0
         self.banned = 0
 
     def address(self, address: str) -> AddressMeter:
         return self._addresses.setdefault(address, AddressMeter(self.settings))
 
+    def wallet(self, address: str) -> AddressMeter:
+        return self._wallet_weights.setdefault(address, AddressMeter(self.settings, self.settings.wallet_weight_per_minute))
+
+    def account_weight(self, account: str) -> AddressMeter:
+        return self._account_weights.setdefault(account, AddressMeter(self.settings, self.settings.account_weight_per_minute))
+
     def account(self, account: str) -> OrderMeter:
         return self._accounts.setdefault(account, OrderMeter(self.settings))
 
     def charge(self, address: str, weight: int, now: Millis) -> Charge:
         """Spend weight of this address and keep count of refusals."""
-        charge = self.address(address).charge(weight, now)
+        return self._counted(self.address(address).charge(weight, now))
+
+    def charge_wallet(self, address: str, weight: int, now: Millis) -> Charge:
+        """Spend weight of this address in the budget of wallets and margin."""
+        return self._counted(self.wallet(address).charge(weight, now))
+
+    def charge_account(self, account: str, weight: int, now: Millis) -> Charge:
+        """Spend weight of this account and keep count of refusals."""
+        return self._counted(self.account_weight(account).charge(weight, now))
+
+    def _counted(self, charge: Charge) -> Charge:
         self.slowed += charge.verdict is Verdict.SLOW_DOWN
         self.banned += charge.verdict is Verdict.BANNED
         return charge
@@ -189,6 +210,7 @@ class Limits:
         """Ban the loopback address, the only one that can ask, and whatever else was seen."""
         for address in dict.fromkeys((LOOPBACK, *self._addresses)):
             self.address(address).ban(seconds, now)
+            self.wallet(address).ban(seconds, now)
 
     @property
     def highest(self) -> int:

@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import Final, TypeVar
 
 from userstream.sim.books import Instrument, Millis, Side
-from userstream.sim.engine import Level
+from userstream.sim.engine import OPPOSITE, Level
 
 STEP_MS: Final = 100
 OptionT = TypeVar("OptionT")
@@ -23,6 +23,7 @@ _MARK_SHARE: Final = 1000  # the mark price is kept in thousandths of a tick
 _MARK_LAG: Final = 8
 _FIRST_LEVEL_NOTIONAL: Final = Decimal(300)
 _LEVEL_GROWTH: Final = Decimal("1.6")
+_NEAR_SHARE: Final = Decimal("0.0008")
 _FUNDING_UNIT: Final = Decimal("0.000001")
 
 
@@ -143,6 +144,18 @@ class Market:
             if place >= depth:
                 break
         return price
+
+    def price_near(self, side: Side, dice: Dice, *, taking: bool) -> Decimal:
+        """A price for somebody who plays: some ticks behind the best one of his side, or a little through it if he wants to take."""
+        away = max(int(self._middle * _NEAR_SHARE), 4)
+        ticks = dice.between(0, 6) if taking else -dice.between(1, away)
+        start = self.best(side) if taking else self.best(OPPOSITE[side])
+        return max(start + self._tick * ticks * (1 if side is Side.BUY else -1), self._tick)
+
+    def part(self, quantity: Decimal) -> Decimal:
+        """A part of a quantity, in whole steps and at least one."""
+        step = self._instrument.step_size
+        return max(quantity * self.dice.share() // step, Decimal(1)) * step
 
     def trades_elsewhere(self) -> int:
         """How many trades of strangers the tape saw in this step, so that trade ids have holes as on a real tape."""

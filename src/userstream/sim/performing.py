@@ -14,7 +14,7 @@ from userstream.sim.exchange import Exchange, contracts_of
 from userstream.sim.house import Hall, House
 from userstream.sim.keys import mask
 from userstream.sim.lanes import Kind, Parcel
-from userstream.sim.spot.exchange import spot_of
+from userstream.sim.spot.exchange import SpotExchange, spot_of
 from userstream.sim.venue import Json, Subscribed
 
 
@@ -90,8 +90,11 @@ def _move_price(action: act.MovePrice, house: House, now: Millis) -> Json:
 
 @perform.register
 def _liquidate(action: act.Liquidate, house: House, now: Millis) -> Json:
-    exchange = _contracts(house, action.account)
-    return plain(exchange.liquidate(action.account, action.symbol, action.position_side, now, action.quantity))
+    place = house.hall_of(action.account).room.exchange
+    if isinstance(place, SpotExchange):
+        place.liquidate(action.account, now)
+        return None
+    return plain(contracts_of(place).liquidate(action.account, action.symbol, action.position_side, now, action.quantity))
 
 
 @perform.register
@@ -122,8 +125,24 @@ def _transfer(action: act.Transfer, house: House, now: Millis) -> Json:
 
 @perform.register
 def _call_margin(action: act.MarginCall, house: House, now: Millis) -> Json:
-    _contracts(house, action.account).margin_call(action.account, now)
+    place = house.hall_of(action.account).room.exchange
+    if isinstance(place, SpotExchange):
+        place.call_margin(action.account, now)
+    else:
+        contracts_of(place).margin_call(action.account, now)
     return None
+
+
+@perform.register
+def _borrow(action: act.Borrow, house: House, now: Millis) -> Json:
+    exchange = spot_of(house.hall_of(action.account).room.exchange)
+    return plain(exchange.borrow(action.account, action.asset, action.amount, now))
+
+
+@perform.register
+def _repay(action: act.Repay, house: House, now: Millis) -> Json:
+    exchange = spot_of(house.hall_of(action.account).room.exchange)
+    return plain(exchange.repay(action.account, action.asset, action.amount, now))
 
 
 @perform.register
@@ -179,6 +198,14 @@ def _expire_key(action: act.ExpireKey, house: House, now: Millis) -> Json:
     known = hall.room.listen_keys.expire(action.account, now)
     house.send_frames(hall, hall.dialect.tick(now), now)
     return {"listen_key": None if known is None else mask(known.key)}
+
+
+@perform.register
+def _expire_token(action: act.ExpireToken, house: House, now: Millis) -> Json:
+    hall = house.hall_of(action.account)
+    tokens = hall.room.listen_tokens.expire(action.account, now)
+    house.send_frames(hall, hall.dialect.tick(now), now)
+    return {"tokens": tokens}
 
 
 @perform.register

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from decimal import Decimal
 from types import MappingProxyType
@@ -10,21 +11,22 @@ from typing import Generic
 
 from userstream.sim.books import AccountSettings, Fill, Happening, Instrument, Millis, Side
 from userstream.sim.ground import Ground, OwnerT
-from userstream.sim.records import OrderRecords, OrderT
+from userstream.sim.records import OrderKind, OrderRecords
 
 
-class Reading(Generic[OwnerT, OrderT]):
+class Reading(ABC, Generic[OwnerT, OrderKind]):
     """The reading half of an exchange. Records are handed out as copies; an unknown account or symbol is Refused."""
 
     def __init__(self, world: Ground[OwnerT]) -> None:
         self._world = world
 
-    def _records(self, account: str) -> OrderRecords[OrderT]:
-        raise NotImplementedError
+    @abstractmethod
+    def _records(self, account: str) -> OrderRecords[OrderKind]:
+        """The paper of an account."""
 
+    @abstractmethod
     def advance(self, now: Millis) -> None:
         """Let time pass up to `now`."""
-        raise NotImplementedError
 
     def __repr__(self) -> str:
         world = self._world
@@ -42,15 +44,15 @@ class Reading(Generic[OwnerT, OrderT]):
     def accounts(self) -> tuple[str, ...]:
         return tuple(self._world.accounts)
 
-    def order(self, account: str, symbol: str, *, order_id: int | None = None, client_order_id: str | None = None) -> OrderT:
+    def order(self, account: str, symbol: str, *, order_id: int | None = None, client_order_id: str | None = None) -> OrderKind:
         return copy.copy(self._records(account).order(symbol, order_id, client_order_id))
 
-    def open_orders(self, account: str, symbol: str | None = None) -> list[OrderT]:
+    def open_orders(self, account: str, symbol: str | None = None) -> list[OrderKind]:
         """Oldest first."""
         orders = self._records(account).open_orders(symbol)
         return [copy.copy(order) for order in sorted(orders, key=lambda order: order.order_id)]
 
-    def orders(self, account: str, symbol: str | None = None) -> list[OrderT]:
+    def orders(self, account: str, symbol: str | None = None) -> list[OrderKind]:
         """All orders ever, oldest first."""
         records = self._records(account)
         found = records.orders.values() if symbol is None else records.orders_by_symbol.get(symbol, [])

@@ -37,41 +37,41 @@ def linear_worth(order: Order) -> Decimal:
     return order.price * remaining(order)
 
 
-OrderT = TypeVar("OrderT", bound=Order)
+OrderKind = TypeVar("OrderKind", bound=Order)
 
 
-class OrderRecords(Generic[OrderT]):
+class OrderRecords(Generic[OrderKind]):
     """Orders by id, by symbol and by client id, open ones apart; fills and amendments. Owned by the account."""
 
     def __init__(self) -> None:
-        self.orders: dict[int, OrderT] = {}
-        self.orders_by_symbol: dict[str, list[OrderT]] = {}
-        self.open_by_symbol: dict[str, dict[int, OrderT]] = {}
+        self.orders: dict[int, OrderKind] = {}
+        self.orders_by_symbol: dict[str, list[OrderKind]] = {}
+        self.open_by_symbol: dict[str, dict[int, OrderKind]] = {}
         self.fills: list[Fill] = []
         self.fills_by_symbol: dict[str, list[Fill]] = {}
         self.amendments: dict[int, list[Amendment]] = {}
         self._by_client_id: dict[tuple[str, str], int] = {}
         self._open_client_ids: dict[str, int] = {}
 
-    def add(self, order: OrderT) -> None:
+    def add(self, order: OrderKind) -> None:
         self.orders[order.order_id] = order
         self.orders_by_symbol.setdefault(order.symbol, []).append(order)
         self.open_by_symbol.setdefault(order.symbol, {})[order.order_id] = order
         self._name(order)
 
-    def close(self, order: OrderT) -> None:
+    def close(self, order: OrderKind) -> None:
         """The order has ended: it is history now."""
         self.open_by_symbol[order.symbol].pop(order.order_id, None)
         self._open_client_ids.pop(order.client_order_id, None)
 
-    def rename(self, order: OrderT, client_order_id: str) -> None:
+    def rename(self, order: OrderKind, client_order_id: str) -> None:
         """An amended order has a new client id; the former one leads to nothing any more."""
         self._open_client_ids.pop(order.client_order_id, None)
         self._by_client_id.pop((order.symbol, order.client_order_id), None)
         order.client_order_id = client_order_id
         self._name(order)
 
-    def _name(self, order: OrderT) -> None:
+    def _name(self, order: OrderKind) -> None:
         self._by_client_id[order.symbol, order.client_order_id] = order.order_id
         self._open_client_ids[order.client_order_id] = order.order_id
 
@@ -79,7 +79,7 @@ class OrderRecords(Generic[OrderT]):
         self.fills.append(fill)
         self.fills_by_symbol.setdefault(fill.symbol, []).append(fill)
 
-    def order(self, symbol: str, order_id: int | None, client_order_id: str | None) -> OrderT:
+    def order(self, symbol: str, order_id: int | None, client_order_id: str | None) -> OrderKind:
         """The order with this id, or the latest with this client id (with both, both must fit), else Refused("unknown_order")."""
         named = None if client_order_id is None else self._by_client_id.get((symbol, client_order_id), -1)
         wanted = named if order_id is None else order_id
@@ -88,14 +88,14 @@ class OrderRecords(Generic[OrderT]):
             raise Refused("unknown_order", "order does not exist")
         return found
 
-    def open_order(self, symbol: str, order_id: int | None, client_order_id: str | None) -> OrderT:
+    def open_order(self, symbol: str, order_id: int | None, client_order_id: str | None) -> OrderKind:
         """As `order`, but an ended order is unknown as well."""
         found = self.order(symbol, order_id, client_order_id)
         if not is_open(found):
             raise Refused("unknown_order", "order is not open")
         return found
 
-    def open_orders(self, symbol: str | None = None) -> list[OrderT]:
+    def open_orders(self, symbol: str | None = None) -> list[OrderKind]:
         if symbol is not None:
             return list(self.open_by_symbol.get(symbol, {}).values())
         return [order for orders in self.open_by_symbol.values() for order in orders.values()]

@@ -5,7 +5,7 @@ import random
 from userstream.sim.books import Millis
 from userstream.sim.faults import FaultPlan
 from userstream.sim.history import Books, History
-from userstream.sim.keys import ApiKey, KeyRing, ListenKeys
+from userstream.sim.keys import ApiKey, KeyRing, ListenKeys, ListenTokens
 from userstream.sim.limits import Limits
 from userstream.sim.marketplace import Marketplace
 
@@ -21,6 +21,7 @@ class Room:
         self.keys = KeyRing()
         self.chance = random.Random(seed)
         self.listen_keys = ListenKeys(listen_key_life_ms, random.Random(seed + 1))
+        self.listen_tokens = ListenTokens(random.Random(seed + 2))
         self.history = History(exchange)
         self.owners: dict[str, str] = {}
         """Whose an account is, where one person has accounts at several venues that count together."""

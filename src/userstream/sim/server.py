@@ -155,7 +155,7 @@ class PaperExchangeServer:
         """A script that names an account nobody has is a mistake of its writer, not a fault to be played."""
         for number, (_, action) in enumerate(self.settings.script.steps if self.settings.script else (), start=1):
             account = getattr(action, "account", EVERYBODY)
-            if account not in (EVERYBODY, *self.house.accounts):
+            if account != EVERYBODY and not self.house.knows(account):
                 raise ScriptError(f"script entry {number}: there is no account {account!r}; there are {', '.join(self.house.accounts)}")
 
     def _follow_script(self, now: Millis) -> None:

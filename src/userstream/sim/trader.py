@@ -7,7 +7,6 @@ from typing import Final
 
 from userstream.sim.admission import executable
 from userstream.sim.books import ZERO, Instrument, Millis, NewOrder, Order, PositionSide, Refused, Side
-from userstream.sim.engine import OPPOSITE
 from userstream.sim.ledger import Leg, money
 from userstream.sim.margin import available, cross_profit
 from userstream.sim.market import Dice
@@ -81,7 +80,7 @@ class Trader:
         side = dice.choose((Side.BUY, Side.SELL))
         market = action == "market"
         time_in_force = {"post_only": "gtx", "ioc": "ioc", "fok": "fok", "gtd": "gtd"}.get(action, "gtc")
-        price = ZERO if market else self._price_near(instrument, side, dice, taking=action in {"ioc", "fok"})
+        price = ZERO if market else self._world.markets[instrument.symbol].price_near(side, dice, taking=action in {"ioc", "fok"})
         return NewOrder(
             symbol=instrument.symbol,
             side=side,
@@ -102,14 +101,6 @@ class Trader:
         least = max(instrument.min_quantity, (contract.quantity_for(mark, instrument.min_notional * Decimal("1.1")) // step + 1) * step)
         return min(max(contract.quantity(mark, notional) // step * step, least), instrument.max_market_quantity)
 
-    def _price_near(self, instrument: Instrument, side: Side, dice: Dice, *, taking: bool) -> Decimal:
-        """Some ticks behind the best outside price, or a little through it for an order that wants to take."""
-        market, tick = self._world.markets[instrument.symbol], instrument.tick_size
-        away = max(int(market.last / tick * Decimal("0.0008")), 4)
-        ticks = dice.between(0, 6) if taking else -dice.between(1, away)
-        start = market.best(side) if taking else market.best(OPPOSITE[side])
-        return max(start + tick * ticks * (1 if side is Side.BUY else -1), tick)
-
     def _position_side(self, account: Account, instrument: Instrument, side: Side, dice: Dice) -> PositionSide:
         """In hedge mode mostly the leg that the side opens, at times the one it closes."""
         if not account.settings.hedge_mode:
@@ -123,7 +114,7 @@ class Trader:
     # --- changing and being filled ---
 
     def _amend(self, account: Account, instrument: Instrument, order: Order, dice: Dice) -> None:
-        price = self._price_near(instrument, order.side, dice, taking=False)
+        price = self._world.markets[instrument.symbol].price_near(order.side, dice, taking=False)
         quantity = order.quantity
         if not is_reducing(order) and dice.chance(0.3):
             quantity += instrument.step_size * dice.between(1, 3)

@@ -157,14 +157,10 @@ class Trading:
         resting = world.books[symbol].side(side)
         while (order := resting.front()) is not None and reaches(side, order.price, market.best(side)):
             quantity = executable(world, order)
-            partial_quantity = self._part(symbol, quantity) if in_parts and market.dice.chance(CROSSING_IN_PARTS) else quantity
+            partial_quantity = market.part(quantity) if in_parts and market.dice.chance(CROSSING_IN_PARTS) else quantity
             self.fill_from_outside(world.accounts[order.account], order, order.price, partial_quantity)
             if partial_quantity < quantity:
                 return
-
-    def _part(self, symbol: str, quantity: Decimal) -> Decimal:
-        step = self._world.instruments[symbol].step_size
-        return max(quantity * self._world.markets[symbol].dice.share() // step, Decimal(1)) * step
 
     # --- amending ---
 

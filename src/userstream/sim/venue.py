@@ -125,6 +125,17 @@ def found_contracts(instruments: Sequence[Instrument], seed: int, start_time: Mi
     return Exchange(instruments, seed=seed, start_time=start_time)
 
 
+def enrol_plainly(exchange: Marketplace, account: str, balances: Mapping[str, Decimal]) -> None:
+    """One account at the exchange."""
+    exchange.open_account(account, balances)
+
+
+def has_none_besides(exchange: Marketplace, user: str, name: str) -> bool:
+    """Each user has one account."""
+    del exchange, user, name
+    return False
+
+
 class Venue(msgspec.Struct, frozen=True, kw_only=True):
     """A venue that can be served: what is traded there, the name of the weight budget it shares, its dialect and its habits."""
 
@@ -133,6 +144,11 @@ class Venue(msgspec.Struct, frozen=True, kw_only=True):
     budget: str
     open: "Callable[[Room], Dialect]"
     found: Callable[[Sequence[Instrument], int, Millis], Marketplace] = found_contracts
+    enrol: Callable[[Marketplace, str, Mapping[str, Decimal]], None] = enrol_plainly
+    besides: Callable[[Marketplace, str, str], bool] = has_none_besides
+    """Whether the user has an account USER.NAME besides; one that can be opened is opened by asking."""
+    premises: str = ""
+    """Venues of the same premises share one exchange and its keys when they run together; empty: its own name."""
     limits: LimitSettings = LimitSettings()
     home: tuple[str, ...] = ()
     """Beginnings of the paths that are this venue's even where another venue answers some of them as a guest."""

@@ -11,7 +11,9 @@ from userstream.kernel.ids import VenueName
 from userstream.venues import binance
 from userstream.wire.venue import VenueSpec
 
-REGISTRY: Final[Mapping[VenueName, VenueSpec]] = MappingProxyType({spec.name: spec for spec in (binance.USDM, binance.COINM, binance.SPOT)})
+REGISTRY: Final[Mapping[VenueName, VenueSpec]] = MappingProxyType(
+    {spec.name: spec for spec in (binance.USDM, binance.COINM, binance.SPOT, binance.MARGIN, binance.RISK)}
+)
 """Every venue product that can be connected."""
 
 PLANNED: Final = frozenset(

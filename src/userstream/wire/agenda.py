@@ -62,11 +62,12 @@ class Agenda:
 
     def deadline(self, *, lit: bool, polls: bool) -> Millis:
         """When something is due, if time alone brings it."""
-        times = [self._confirm_at]
-        times += [self._next_audit, self._next_history] if lit else []
-        times += [self._again_from] if lit and self._again else []
-        times += [self._next_poll] if polls else []
-        return min(times)
+        due = self._confirm_at
+        if lit:
+            due = min(due, self._next_audit, self._next_history)
+            if self._again:
+                due = min(due, self._again_from)
+        return min(due, self._next_poll) if polls else due
 
     # --- what was done ---
 

@@ -50,7 +50,7 @@ class Assurance:
 
     def opened(self, witness: Witness, now: Millis, *, was_lit: bool) -> None:
         """A socket delivers. In darkness the chain begins again: what that cost is a gap."""
-        key = witness.session.listen_key
+        key = witness.session.common_key
         is_other = self._key is not None and key != self._key
         self.key_died_after = min(self._sure, self._key_sure) if is_other else None
         if not was_lit:
@@ -58,6 +58,10 @@ class Assurance:
         elif self.key_died_after is not None:
             self._sure = self.key_died_after
         self._key, self._key_sure = key, now
+
+    def begin_anew(self, now: Millis) -> None:
+        """The chain broke before this moment, and that is told: from here on it is whole again."""
+        self._sure = self._key_sure = now
 
     def heard(self, witness: Witness) -> None:
         """A sign of life: the socket was whole when it was asked for one."""
@@ -70,7 +74,7 @@ class Assurance:
         if not newest:
             return
         happened = min(now, Millis(newest - (self._clock.at(now) - now)))
-        if witness.session.listen_key == self._key:
+        if witness.session.common_key == self._key:
             self._key_sure = max(self._key_sure, happened)
         self._extend(witness, happened)
 

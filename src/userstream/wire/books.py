@@ -156,10 +156,10 @@ class Books:
         return self._inquiries.prepare(ask, now, self._clock.at(now))
 
     def deadline(self) -> Millis:
-        times = [self._inquiries.deadline(), self._next_clock]
+        due = min(self._inquiries.deadline(), self._next_clock, self._hearing.deadline())
         if self._round is None and self._clock.is_measured:
-            times.append(self._agenda.deadline(lit=self.lit, polls=self.polling or self.is_deaf))
-        return min(*times, self._hearing.deadline())
+            return min(due, self._agenda.deadline(lit=self.lit, polls=self.polling or self.is_deaf))
+        return due
 
     def tick(self, now: Millis) -> None:
         self._inquiries.tick(now)
@@ -206,10 +206,13 @@ class Books:
             lost_since=read if full and kept > read else Millis(0),
             asked_time=wall,
             deeper=self._unknown_since(kept) if full else {},
-            orders=() if full else orders_in_turn(self._account, self._epoch, quiet_since=Millis(venue_now - self._policy.lag_ms)),
+            orders=() if full else self._orders_in_turn(traits.orders_of_an_audit, venue_now),
             symbols=symbols_in_care(self._account, traits),
         )
         self._ask_round()
+
+    def _orders_in_turn(self, most: int, venue_now: Millis) -> list[OrderChanged]:
+        return orders_in_turn(self._account, self._epoch, most, quiet_since=Millis(venue_now - self._policy.lag_ms))
 
     def _beginning(self) -> Millis:
         """Where our care begins: at the start, however late the clock is measured, or with what an earlier, never proven run missed."""
@@ -231,8 +234,13 @@ class Books:
         assert finished is not None
         self._round = None
         self._agenda.ended(now, full=finished.full)
-        if finished.full:
-            return self._end_full(finished, now, wall)
+        try:
+            return self._end_full(finished, now, wall) if finished.full else self._end_audit(finished, wall)
+        except BaseException:
+            self.read_again("a fault of our own ended the last reading")
+            raise
+
+    def _end_audit(self, finished: Round, wall: Millis) -> list[Event]:
         self.rounds += 1
         return self._applied([self._proof.snapshot(finished, self._account.proven_until, wall)])
 

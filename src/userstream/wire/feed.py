@@ -24,6 +24,9 @@ SHORT_LIFE_MS: Final = 10_000
 """A socket that ends sooner counts as a failed try, so that a venue that hangs up at once is not called in a loop."""
 
 
+KEY_DIED: Final = "the listen key of the former socket died, nobody knows when"
+UNANSWERED: Final = "the former socket gave no sign of life before it was replaced"
+
 DOUBT_LIMIT_MS: Final = 5_000
 """How long a socket in doubt may take to show that it lives."""
 
@@ -99,6 +102,13 @@ class Line:
         self.asked_at: Millis | None = None
 
 
+class Break(msgspec.Struct, frozen=True):
+    """Up to `after` (our steady ms) all was told; what happened between that and the next socket's opening may not have been."""
+
+    after: Millis
+    reason: str
+
+
 class FeedPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """redundancy: how many sockets deliver at any time. drain_ms: how long a predecessor goes on beside its successor. opening_limit_ms:
     how long a socket may take from the first wish to delivery."""
@@ -124,6 +134,7 @@ class Feed:
         self.reason = "starting"
         self.form = 0
         self.drift: dict[str, int] = {}
+        self.broken: Break | None = None
         self._numbers = 0
         self._next_dial = Millis(0)
         self._stopped = False
@@ -131,6 +142,13 @@ class Feed:
     @property
     def is_lit(self) -> bool:
         return self.lit_since is not None
+
+    def take_break(self, now: Millis) -> Break | None:
+        """Why something may be missing though a socket delivered all the time, once: its predecessor did not live until it opened."""
+        found, self.broken = self.broken, None
+        if found is not None:
+            self.assurance.begin_anew(now)
+        return found
 
     @property
     def current(self) -> Line | None:
@@ -224,13 +242,18 @@ class Feed:
         self._keep_lines(now)
 
     def deadline(self) -> Millis:
-        times = [line.session.deadline() for line in self.lines.values()]
-        times += [line.retiring_at for line in self.lines.values() if line.retiring_at is not None and self._has_successor(line)]
-        times += [line.doubted_until for line in self.lines.values() if line.doubted_until is not None]
-        times += [Millis(line.dialing_since + self._policy.opening_limit_ms) for line in self.lines.values() if line.opened is None]
-        if not self._stopped and self._missing_lines():
-            times.append(self._next_dial)
-        return min(times, default=NEVER)
+        due, missing = NEVER, self._policy.redundancy
+        for line in self.lines.values():
+            due = min(due, line.session.deadline())
+            if line.opened is None:
+                due = min(due, Millis(line.dialing_since + self._policy.opening_limit_ms))
+            if line.doubted_until is not None:
+                due = min(due, line.doubted_until)
+            if line.retiring_at is None:
+                missing -= 1
+            elif self._has_successor(line):
+                due = min(due, line.retiring_at)
+        return min(due, self._next_dial) if missing > 0 and not self._stopped else due
 
     # --- inside ---
 
@@ -266,6 +289,8 @@ class Feed:
             return
         self.sure_until(now)
         self.assurance.opened(line, now, was_lit=self.is_lit)
+        if self.is_lit and self.assurance.key_died_after is not None:
+            self.broken = Break(self.assurance.key_died_after, KEY_DIED)
         self._ask_for_signs(now)
         line.opened = self.last_heard = now
         self.opened_count += 1
@@ -304,9 +329,12 @@ class Feed:
         for name, times in line.session.drift.items():
             self.drift[name] = self.drift.get(name, 0) + times
         self.wishes.append(Hang(line.connection))
-        if not any(other.opened is not None for other in self.lines.values()):
-            self.lit_since = None
+        remaining = [other.opened for other in self.lines.values() if other.opened is not None]
+        if not remaining:
+            self.lit_since = self.broken = None
             self.reason = reason
+        elif line.opened is not None and (sure := self.sure_until(now)) < min(remaining):
+            self.broken = self.broken or Break(sure, UNANSWERED)
 
     def _tick_line(self, line: Line, now: Millis) -> None:
         if line.opened is None:

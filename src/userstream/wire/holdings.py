@@ -7,14 +7,12 @@ trade.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from decimal import Decimal
 from typing import Final
 
-import msgspec
-
 from userstream.domain.account import Account
-from userstream.domain.events import NO_TIME, Filled
+from userstream.domain.events import NO_TIME, BalanceSet, Filled
 from userstream.domain.words import Side
 from userstream.kernel.amount import ZERO
 from userstream.kernel.ids import Millis, Symbol
@@ -26,34 +24,28 @@ ROUNDING: Final = Decimal("0.00000001")
 MOST_SEARCHED: Final = 500
 """So many symbols are searched in one reading at most."""
 
+MOST_REMEMBERED: Final = 8
+"""So many symbols are read at each reading though nothing is open there: one costs two calls."""
+
 READINGS_KEPT: Final = 2
 """So many readings may leave a difference unexplained; the second one is beyond the venue's lag, and finds nothing more."""
 
 
-class Amount(msgspec.Struct, frozen=True):
-    """What a wallet held at a venue time (ms)."""
-
-    total: Decimal
-    time: Millis
-
-
 class Holdings:
-    """The amounts that the last reading found explained, and which symbols could explain what has changed since."""
+    """Compares the wallets with what the last reading found explained (`account.settled`, which outlives this process), and says which
+    symbols could explain what has changed since."""
 
     def __init__(self, account: Account) -> None:
         self._account = account
-        self._base: dict[str, Amount] | None = None
-        self._based_at = NO_TIME
-        self._is_first = True
         self._pairs: dict[Symbol, Pair] = {}
         self._readings: dict[str, int] = {}
+        self._suspected: set[str] = set()
+        self._symbols: dict[Symbol, None] = {}
 
-    def begin(self) -> None:
-        """A reading begins. The first one starts from what an earlier run knew; without one, nothing is known."""
-        if self._base is None:
-            self._is_first = not self._account.read_until
-            self._base = {}
-            self._rebase(self._account.balances)
+    @property
+    def symbols(self) -> Set[Symbol]:
+        """Those that this process has met last: an order that came and went in one of them moves no wallet."""
+        return self._symbols.keys()
 
     def learn(self, pairs: Iterable[Pair]) -> None:
         """The symbols that can be traded."""
@@ -64,24 +56,40 @@ class Holdings:
         return bool(self._pairs)
 
     @property
+    def _is_first(self) -> bool:
+        return not self._account.read_until
+
+    @property
     def has_difference(self) -> bool:
         """Whether balances moved otherwise than the known fills tell."""
         return not self._is_first and bool(self.unexplained(NO_TIME))
 
+    def weigh(self, before: int) -> bool:
+        """An audit ends: whether a difference is older than this venue time (ms), or was there at the last audit already. A younger one may
+        be a fill that is on its way to us."""
+        lost = set() if self._is_first else self.unexplained(NO_TIME)
+        suspected, self._suspected = self._suspected, lost
+        return any(asset in suspected or self._account.balances[asset].transaction_time <= before for asset in sorted(lost))
+
     def unexplained(self, since: Millis) -> set[str]:
         """The assets whose amounts do not follow from what was known before. In the first reading of all nothing was: there it is every
         asset that may have moved since `since` (venue ms)."""
+        account = self._account
         if self._is_first:
-            return {asset for asset, balance in self._account.balances.items() if balance.transaction_time >= since}
+            return {asset for asset, balance in account.balances.items() if balance.transaction_time >= since}
+        changed = [balance for asset, balance in account.balances.items() if account.settled.get(asset) is not balance]
+        if not changed:
+            return set()
         effects = list(self._effects())
-        return {asset for asset in self._account.balances if not self._is_explained(asset, effects)}
+        began = max((balance.transaction_time for balance in account.settled.values()), default=NO_TIME)
+        return {balance.asset for balance in changed if not self._is_explained(balance, effects, began)}
 
-    def _is_explained(self, asset: str, effects: list[tuple[str, Decimal, Millis]]) -> bool:
-        assert self._base is not None
-        before = self._base.get(asset, Amount(ZERO, self._based_at))
-        balance = self._account.balances[asset]
-        moved = [delta for name, delta, time in effects if name == asset and before.time < time <= balance.transaction_time]
-        return abs(balance.total - before.total - sum(moved, ZERO)) <= ROUNDING * len(moved)
+    def _is_explained(self, balance: BalanceSet, effects: list[tuple[str, Decimal, Millis]], began: Millis) -> bool:
+        """What no reading has heard of was not there when the last one ended."""
+        before = self._account.settled.get(balance.asset)
+        total, since = (ZERO, began) if before is None else (before.total, before.transaction_time)
+        moved = [delta for asset, delta, time in effects if asset == balance.asset and since < time <= balance.transaction_time]
+        return abs(balance.total - total - sum(moved, ZERO)) <= ROUNDING * len(moved)
 
     def _effects(self) -> Iterator[tuple[str, Decimal, Millis]]:
         """(asset, change, time) of all fills and movements in memory."""
@@ -121,24 +129,21 @@ class Holdings:
                 return found[:MOST_SEARCHED]
         return []
 
-    def settle(self) -> None:
-        """A reading ends: from here on the balances are the measure, but for those that it left unexplained and the next may explain."""
+    def end_reading(self) -> tuple[str, ...]:
+        """The assets that this reading leaves open for the next one, which is beyond the venue's lag. What that one leaves open too came
+        from outside."""
         lost = set() if self._is_first else self.unexplained(NO_TIME)
         self._readings = {asset: self._readings.get(asset, 0) + 1 for asset in sorted(lost)}
-        kept = {asset for asset, times in self._readings.items() if times < READINGS_KEPT}
-        self._is_first = False
-        self._rebase(asset for asset in self._account.balances if asset not in kept)
+        self._suspected = set()
+        self._remember()
+        return tuple(asset for asset, times in self._readings.items() if times < READINGS_KEPT)
 
-    def _rebase(self, assets: Iterable[str]) -> None:
-        assert self._base is not None
-        balances = self._account.balances
-        late = self._based_at
-        for asset in assets:
-            self._base[asset] = Amount(balances[asset].total, balances[asset].transaction_time)
-            late = max(late, balances[asset].transaction_time)
-        for asset in balances:
-            self._base.setdefault(asset, Amount(ZERO, self._based_at))  # left open, and never heard of before
-        self._based_at = late
+    def _remember(self) -> None:
+        for symbol in sorted(self._account.symbols()):
+            self._symbols.pop(symbol, None)
+            self._symbols[symbol] = None
+        for symbol in list(self._symbols)[:-MOST_REMEMBERED]:
+            del self._symbols[symbol]
 
 
 def _effects_of(fill: Filled, pair: Pair | None) -> Iterator[tuple[str, Decimal, Millis]]:

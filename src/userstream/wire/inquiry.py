@@ -80,7 +80,11 @@ class Inquiries:
                 self._wish(inquiry)
 
     def deadline(self) -> Millis:
-        return min((inquiry.retry_at for inquiry in self._open.values() if inquiry.retry_at is not None), default=NEVER)
+        due = NEVER
+        for inquiry in self._open.values():
+            if inquiry.retry_at is not None:
+                due = min(due, inquiry.retry_at)
+        return due
 
 
 def _subject_of(question: Question) -> object:

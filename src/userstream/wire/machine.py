@@ -19,8 +19,9 @@ from userstream.domain.fold import FOLDS, apply, forget, newest_time
 from userstream.domain.words import Source, StreamState
 from userstream.kernel.errors import UserStreamError
 from userstream.kernel.ids import Millis
+from userstream.kernel.secret import Secret
 from userstream.wire.books import Books
-from userstream.wire.feed import NEVER, Fail, Feed, FeedPolicy, Wish
+from userstream.wire.feed import KEY_DIED, NEVER, Fail, Feed, FeedPolicy, Wish
 from userstream.wire.pacing import VenueClock
 from userstream.wire.recovery import Policy, forgettable
 from userstream.wire.request import HttpRequest, HttpResponse
@@ -51,7 +52,6 @@ UNPROVEN_MEMORY_MS: Final = 900_000
 
 STOOD_STILL: Final = "this machine slept, or its wall clock jumped"
 
-KEY_DIED: Final = "the listen key of the former socket died, nobody knows when"
 
 UNREADABLE: Final = "bytes"
 """The name under which decoders report bytes that are no message."""
@@ -97,6 +97,12 @@ class Machine:
         self.doubt_tick: Millis = NEVER
         self._wall = wall
         self._next_forget = NEVER if self.books is not None else Millis(now + FORGET_MS)
+
+    @property
+    def secrets(self) -> tuple[Secret, ...]:
+        """What the account's key is made of: in nothing that is kept or shown."""
+        key = self._place.credentials
+        return tuple(part for part in (key.api_key, key.api_secret, key.passphrase) if part is not None)
 
     def claim_sequence(self) -> int:
         """A place in the journal for bytes that told nothing new."""
@@ -272,10 +278,8 @@ class Machine:
     def deadline(self) -> Millis:
         if self._has_ended:
             return NEVER
-        times = [self.feed.deadline(), self.doubt_tick, self._next_forget]
-        if self.books is not None:
-            times.append(self.books.deadline())
-        return min(times)
+        asked = NEVER if self.books is None else self.books.deadline()
+        return min(self.feed.deadline(), asked, self.doubt_tick, self._next_forget)
 
     def take_wishes(self) -> list[Wish]:
         wishes, self.feed.wishes = self.feed.wishes, []
@@ -352,6 +356,10 @@ class Machine:
             self._tell(self._gap(self._last_sure(now), self.feed.reason))
         if lit and not self._was_lit and (alive := self.feed.assurance.key_died_after) is not None:
             self._tell(self._gap(self._lag_before(alive), KEY_DIED))
+        if lit and self._was_lit and (found := self.feed.take_break(now)) is not None:
+            self._tell(self._gap(self._lag_before(found.after), found.reason))
+            if self.books is not None:
+                self.books.message_lost(found.reason, self.clock.at(now), now)
         is_new = self.feed.opened_count > self._opened_before
         if lit and self.books is not None and (not self._was_lit or (self.books.is_deaf and is_new)):
             self.books.stream_opened(self.clock.at(now), now)

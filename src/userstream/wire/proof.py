@@ -147,6 +147,7 @@ class Proof:
                 lost_since=finished.lost_since if is_read else NO_TIME,
                 filled_before=self._anchors(finished) if is_read else (),
                 asked_time=finished.asked_time,
+                unexplained=finished.unexplained,
             ),
         ]
 

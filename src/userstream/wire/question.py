@@ -124,6 +124,7 @@ class Traits(msgspec.Struct, frozen=True, kw_only=True):
 
     movements: there is a cash history that names traded symbols; without it only known symbols are covered, and those of `pairs` whose
     assets moved. by_symbol: past orders are told for one symbol at a time. symbols: those that are always read then.
+    orders_of_an_audit: how many open orders an audit asks one by one, by what one costs.
     """
 
     positions: bool = True
@@ -132,6 +133,7 @@ class Traits(msgspec.Struct, frozen=True, kw_only=True):
     movements: bool = True
     by_symbol: bool = False
     symbols: tuple[Symbol, ...] = ()
+    orders_of_an_audit: int = 10
 
 
 class RestDialect(Protocol):

@@ -41,7 +41,6 @@ MOST_DOUBLINGS: Final = 20
 """Waits that grow do so no further: 2 ** 20 times any of them is longer than any process lives."""
 
 NOTHING_DEEPER: Final[Mapping[Symbol, Millis]] = MappingProxyType({})
-ORDERS_OF_AN_AUDIT: Final = 10
 EDGE_MS: Final = 1_000
 """The cash history may stamp a trade slightly later than the fill: it is read a little less far back than the fills it must explain."""
 
@@ -70,7 +69,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
 class Round:
     """One reading of the books. `full` reads history and moves the watermark; otherwise it only compares registers. `lost_since`: where
     ours ends, if the venue's history no longer reaches back to there (else 0). `refused`: what the venue would not answer. `deeper`:
-    symbols whose fills are read from farther back, because one of them is missing."""
+    symbols whose fills are read from farther back, because one of them is missing. `unexplained`: wallets that do not follow from fills."""
 
     def __init__(
         self,
@@ -95,6 +94,7 @@ class Round:
         self.started, self.since, self.lost_since, self.asked_time = started, since, lost_since, asked_time
         self.weight = 0
         self.refused: list[Question] = []
+        self.unexplained: tuple[str, ...] = ()
         self.created: dict[tuple[Symbol, OrderId], Millis] = {}
         self._asked: set[Question] = set()
         self._open: set[Question] = set()
@@ -117,8 +117,6 @@ class Round:
         self._want(AskBalances())
         if traits.positions:
             self._want(AskPositions())
-        if self._searches:
-            self._holdings.begin()
         if not traits.by_symbol:
             self._want(AskOrders(since=self.since, until=self.started))
         if settings and traits.settings:
@@ -189,8 +187,9 @@ class Round:
             self._want_history(symbol)
         if any(isinstance(question, AskOpenOrders | AskOrders | AskMovements) for question in self._open):
             return
-        for symbol in sorted(account.symbols()):
-            if _is_active(account, symbol, self.since) or (self._traits.by_symbol and _has_orders(account, symbol, self.since)):
+        for symbol in sorted(account.symbols() | self._holdings.symbols):
+            is_busy = _is_active(account, symbol, self.since) or (self._traits.by_symbol and _has_orders(account, symbol, self.since))
+            if is_busy or self._searches:
                 self._want_history(symbol)
         self._ask_missing_orders(account)
         self._ask_unknown_conditionals(account)
@@ -206,7 +205,7 @@ class Round:
         for symbol in self._holdings.candidates(self.since, self._histories):
             self._want_fills(symbol)
         if not self._open:
-            self._holdings.settle()
+            self.unexplained = self._holdings.end_reading()
 
     def _follow_order(self, account: Account, event: OrderChanged) -> None:
         if event.created_time and not event.conditional:
@@ -255,7 +254,7 @@ class Round:
         """Whether an audit's answer tells of something that should have been told before this venue time."""
         if self.full:
             return False
-        return any(_is_old(fact, before) for fact in facts) or (self._searches and self.is_done and self._holdings.has_difference)
+        return any(_is_old(fact, before) for fact in facts) or (self._searches and self.is_done and self._holdings.weigh(before))
 
     def amount_of(self, leg: PositionKey) -> Decimal:
         """What the books said of a leg; one that they do not mention is flat."""
@@ -272,12 +271,12 @@ def _is_half_told(fill: Filled) -> bool:
     return fill.fee is None and fill.source is STREAM
 
 
-def orders_in_turn(account: Account, turn: int, *, quiet_since: Millis) -> list[OrderChanged]:
-    """Some of the orders that we hold as open, other ones in each turn: an end that no socket told shows nowhere else until all of history
-    is read."""
+def orders_in_turn(account: Account, turn: int, most: int, *, quiet_since: Millis) -> list[OrderChanged]:
+    """At most so many of the orders that we hold as open, other ones in each turn: an end that no socket told shows nowhere else until all
+    of history is read."""
     quiet = [order for order in account.open_orders() if order.transaction_time < quiet_since]
-    first = turn * ORDERS_OF_AN_AUDIT % max(1, len(quiet))
-    return (quiet[first:] + quiet[:first])[:ORDERS_OF_AN_AUDIT]
+    first = turn * most % max(1, len(quiet))
+    return (quiet[first:] + quiet[:first])[:most]
 
 
 def symbols_in_care(account: Account, traits: Traits) -> list[Symbol]:

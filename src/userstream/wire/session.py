@@ -120,3 +120,7 @@ class Session(Protocol):
     @property
     def listen_key(self) -> Secret | None:
         """The key of this socket, where the venue has one."""
+
+    @property
+    def common_key(self) -> Secret | None:
+        """The key that all of the account's sockets have at a time, where the venue has one: another one means that it has died."""

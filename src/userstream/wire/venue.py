@@ -35,7 +35,8 @@ class Endpoints(msgspec.Struct, frozen=True, kw_only=True):
 class AccountPlace(msgspec.Struct, frozen=True, kw_only=True):
     """All a venue's factories need to speak for one account.
 
-    symbols: those whose history is always read, where the venue tells it by symbol only. session_logon: log in on the socket, and sign
+    symbols: those whose history is always read, where the venue tells it by symbol only. isolated_symbol: the pair of an isolated margin
+    account (empty: the cross account). session_logon: log in on the socket, and sign
     no more there, where the venue offers both. microseconds: ask for times in that unit, where the venue does.
     """
 
@@ -54,6 +55,7 @@ class AccountPlace(msgspec.Struct, frozen=True, kw_only=True):
     close_listen_key_on_stop: bool = False
     connection_form: int = 0
     symbols: tuple[Symbol, ...] = ()
+    isolated_symbol: Symbol = Symbol("")
     session_logon: bool = False
     microseconds: bool = False
 
@@ -91,6 +93,8 @@ class VenueSpec(msgspec.Struct, frozen=True, kw_only=True):
     make_session: Callable[[AccountPlace, int, Millis], Session]
     make_dialect: Callable[[AccountPlace], RestDialect]
     make_decoder: Callable[[AccountId], FrameDecoder]
+    has_isolated_accounts: bool = False
+    """Whether a pair may have an account of its own: `AccountPlace.isolated_symbol`."""
     raw_message_of: Callable[[Filled], dict[str, object]] | None = None
     """A recovered fill in the shape of the venue's own stream message (classic surface)."""
     sharing: Sharing | None = None

@@ -60,6 +60,11 @@ def _limit(wire: Wire, chance: Random, *, up: bool, most: int) -> None:
     way.bytes_until_reset = chance.randrange(most)
 
 
+def _break_answer_off(wire: Wire, chance: Random) -> None:
+    _limit(wire, chance, up=False, most=3_000)
+    wire.down.breaks_off = True
+
+
 # --- the weather ---
 
 
@@ -139,6 +144,7 @@ OWN: Final[Mapping[str, Fault]] = MappingProxyType(
         "call connections closed unseen": _each_wire(partial(_break, client=False), sockets=False),
         "calls into a black hole": _each_wire(_fall_silent, sockets=False),
         "answers cut": _each_wire(partial(_limit, up=False, most=3_000), sockets=False),
+        "answers broken off": _each_wire(_break_answer_off, sockets=False),
         "calls cut": _each_wire(partial(_limit, up=True, most=600), sockets=False),
         # all connections
         "network slow": _for_a_while("slow_ms", 50, 400),

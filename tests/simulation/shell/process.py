@@ -31,6 +31,7 @@ BREAK_TOLD_WITHIN_MS: Final = 200
 PARTED_WITHIN_MS: Final = 500
 """After a stop both ends of every connection that works are closed within so long."""
 
+REFUSALS: Final = frozenset({429, 418})
 ALL: Final = 1_000_000
 
 
@@ -49,15 +50,21 @@ class Disk(MemoryJournal):
 
 
 class NotingClient:
-    """The real client; notes for the watch when a call failed."""
+    """The real client; notes for the watch when a call failed. `early`: a call that went out before the venue wanted one again."""
 
     def __init__(self, inner: HttpClient, ground: Ground, clock: Clock) -> None:
         self._inner, self._ground, self._clock = inner, ground, clock
+        self._silent_until = Millis(0)
+        self.early = ""
 
     async def send(self, base_url: str, request: HttpRequest, *, time_limit_ms: int) -> HttpResponse:
+        if self._clock.now() < self._silent_until:
+            self.early = self.early or f"{request.label} at {self._clock.now()}, no call was wanted until {self._silent_until}"
         response = await self._inner.send(base_url, request, time_limit_ms=time_limit_ms)
         if response.status != 200:
             self._ground.last_trouble = self._clock.now()
+        if response.status in REFUSALS and (wait_s := response.headers.get("retry-after", "")).isdecimal():
+            self._silent_until = max(self._silent_until, Millis(self._clock.now() + int(wait_s) * 1_000))
         return response
 
     async def close(self) -> None:
@@ -131,6 +138,7 @@ class Process:
             raise self.wrong
 
     def look(self) -> None:
+        check("I7", not self._http.early, self._http.early)
         for account, watch in self._watches.items():
             if account in self.application.accounts:
                 watch.look(self._machines[account], self, self.clock.now())

@@ -234,7 +234,8 @@ class Wire:
 
 
 class Way:
-    """One direction of a connection. Nothing overtakes. `bytes_until_reset`: so many more pass, then the connection breaks."""
+    """One direction of a connection. Nothing overtakes. `bytes_until_reset`: so many more pass, then the connection breaks; or ends, as if
+    the sender had closed it, where it `breaks_off`."""
 
     def __init__(self, wire: Wire, source: socket.socket, sink: socket.socket, chance: Random) -> None:
         self._wire, self._network, self._loop = wire, wire.network, wire.network.loop
@@ -243,6 +244,7 @@ class Way:
         self._timer: asyncio.TimerHandle | None = None
         self._last_arrival = 0.0
         self.bytes_until_reset: int | None = None
+        self.breaks_off = False
         self.on_data: Callable[[bytes], None] | None = None
         self.ends_in_reset: Callable[[], bool] = lambda: False
         self.is_over = False
@@ -316,14 +318,18 @@ class Way:
         """False if the way ends here, or the sink takes no more for now."""
         if isinstance(what, bytes):
             return self._send(time, what)
-        self.is_over = True
         if what == "reset":
+            self.is_over = True
             self._wire.reset()
         else:
-            with contextlib.suppress(OSError):
-                self._sink.shutdown(socket.SHUT_WR)
-            self._wire.end()
+            self._end()
         return False
+
+    def _end(self) -> None:
+        self.is_over = True
+        with contextlib.suppress(OSError):
+            self._sink.shutdown(socket.SHUT_WR)
+        self._wire.end()
 
     def _send(self, time: float, data: bytes) -> bool:
         limit = self.bytes_until_reset
@@ -338,7 +344,10 @@ class Way:
         if limit is not None:
             self.bytes_until_reset = limit - sent
             if limit == sent:
-                self._wire.reset()
+                if self.breaks_off:
+                    self._end()
+                else:
+                    self._wire.reset()
                 return False
         if sent < len(data):
             self._coming.appendleft((time, data[sent:]))

@@ -28,6 +28,10 @@ STORM_MS: Final = 6_000
 QUIET_S: Final = 60.0
 LOOK_S: Final = 0.49
 TRADES_EVERY_MS: Final = 700
+AT_ONCE_MS: Final = 500
+CALM_S: Final = 10
+GARBLED: Final = frozenset({"page of a proxy", "200 with a page", "403 of a firewall", "half an answer"})
+"""Where none of these is planned, every answer that counts as one can be read."""
 ACCOUNTS: Final = ("alice", "bob")
 ALONE: Final = 0.8
 OWN_SHARE: Final = 0.7
@@ -85,6 +89,8 @@ def run(plan: Plan) -> Report:
     """Never raises for what the product did wrong: that is in the report."""
     loop = VirtualLoop()
     world = World(loop, plan.seed, plan.accounts)
+    for watch in world.watches.values():
+        watch.answers_are_whole = GARBLED.isdisjoint(strike.kind for strike in plan.strikes)
     hits: Counter[str] = Counter()
     violation = text = ""
     try:
@@ -128,7 +134,22 @@ async def _storm_and_calm(world: World, plan: Plan, hits: Counter[str]) -> None:
     world.exchange.perform(act.Clear())
     world.network.clear()
     await _come_to_rest(world)
+    if not plan.strikes:
+        await _stay_calm(world)
     await world.close()
+
+
+async def _stay_calm(world: World) -> None:
+    """Nothing befell this run: every trade is told at once, and no socket ends, for longer than the venue waits for a pong."""
+    for account, watch in world.watches.items():
+        watch.expect_calm(AT_ONCE_MS)
+        for after_s in range(1, CALM_S):
+            world.loop.call_later(after_s, world.exchange.trade, account)
+    for _ in range(CALM_S):
+        await asyncio.sleep(1)
+        world.look()
+    for watch in world.watches.values():
+        watch.expect_calm(None, may_blink=True)
 
 
 async def _come_to_rest(world: World) -> None:

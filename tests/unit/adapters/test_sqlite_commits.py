@@ -66,10 +66,10 @@ async def open_desk(folder: Path, code: int = sqlite3.SQLITE_FULL) -> Desk:
 async def test_trouble_is_told_once_and_recovery_once(tmp_path: Path) -> None:
     desk = await open_desk(tmp_path)
     await desk.break_disk()
-    assert (desk.commits.backlog, str(desk.commits.trouble)) == (3, f"{tmp_path / 'a.db'}: database or disk is full")
+    assert (desk.commits.backlog, str(desk.commits.trouble)) == (3, f"{tmp_path / 'a.db'}: database or disk is full: make room on its disk")
     await desk.turn(1_000)
     await desk.turn(2_000)
-    assert desk.troubles == [f"{tmp_path / 'a.db'}: database or disk is full"]
+    assert desk.troubles == [f"{tmp_path / 'a.db'}: database or disk is full: make room on its disk"]
     desk.breakage.mend()
     await desk.clock.advance(4_000)
     await desk.commits.flush()
@@ -127,7 +127,7 @@ async def test_flush_without_trouble_waits_as_long_as_it_takes(tmp_path: Path) -
 async def test_a_full_backlog_refuses_more_and_goes_on_after_recovery(tmp_path: Path) -> None:
     desk = await open_desk(tmp_path)
     await desk.break_disk(10)
-    with pytest.raises(StoreError, match=r"10 records wait to be written, no more are taken \(.*disk is full\)"):
+    with pytest.raises(StoreError, match=r"10 records wait to be written, no more are taken \(.*disk is full: .*\)"):
         desk.append(1, first=11)
     desk.breakage.mend()
     await desk.clock.advance(1_000)

@@ -23,6 +23,7 @@ from userstream.adapters.sqlite_file import (
     open_for_reading,
     open_for_writing,
     remedy_of,
+    store_error,
 )
 from userstream.kernel.errors import StoreError
 
@@ -171,6 +172,33 @@ def test_each_error_has_its_remedy(code: int, remedy: Remedy) -> None:
     error = sqlite3.OperationalError("words")
     error.sqlite_errorcode = code
     assert remedy_of(error) is remedy
+
+
+@pytest.mark.parametrize(
+    ("code", "advice"),
+    [
+        (sqlite3.SQLITE_FULL, "make room on its disk"),
+        (sqlite3.SQLITE_IOERR_WRITE, "check the disk"),
+        (sqlite3.SQLITE_CORRUPT, "move it away"),
+        (sqlite3.SQLITE_READONLY_DIRECTORY, "writable"),
+    ],
+)
+def test_an_error_is_told_with_what_a_person_can_do(code: int, advice: str) -> None:
+    error = sqlite3.OperationalError("words of the database")
+    error.sqlite_errorcode = code
+    told = str(store_error(error, Path("a.db")))
+    assert told.startswith("a.db: words of the database: ")
+    assert advice in told
+    assert str(store_error(OverflowError("too large"), Path("a.db"))) == "a.db: too large"
+
+
+def test_a_damaged_file_is_told_with_what_a_person_can_do(tmp_path: Path) -> None:
+    path = tmp_path / "a.db"
+    open_for_writing(path).close()
+    path.write_bytes(path.read_bytes()[:5_000])
+    for opener in (open_for_writing, open_for_reading):
+        with pytest.raises(StoreError, match="malformed: move it away; a new store reads what the venue still has"):
+            opener(path)
 
 
 def test_an_error_that_is_not_the_databases_has_no_remedy() -> None:

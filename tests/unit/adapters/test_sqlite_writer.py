@@ -15,7 +15,7 @@ import pytest
 from tests.support.broken_sqlite import Breakage
 from tests.support.events import filled
 from tests.support.records import record, row_of_records
-from userstream.adapters.sqlite_file import open_for_reading, open_for_writing
+from userstream.adapters.sqlite_file import ADVICE, open_for_reading, open_for_writing
 from userstream.adapters.sqlite_rows import Batch, read_after
 from userstream.adapters.sqlite_writer import SqliteWriter
 from userstream.kernel.errors import StoreError
@@ -235,7 +235,7 @@ async def test_what_cannot_heal_ends_the_journal_and_counts_what_is_lost(tmp_pat
     breakage.arm()
     owner.hand_over(row_of_records(3))
     await until(lambda: bool(owner.troubles))
-    assert owner.troubles == [(f"{path}: database disk image is malformed", True)]
+    assert owner.troubles == [(f"{path}: database disk image is malformed: {ADVICE[sqlite3.SQLITE_CORRUPT]}", True)]
     owner.hand_over(row_of_records(2, first=4))
     assert await writer.stop() == 5
 

@@ -63,6 +63,47 @@ def test_keys_that_cannot_be_are_told_before_anything_is_opened(wrong: dict[str,
         connect("binance-usdm", **wrong)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"api_key": None}, "api_key is None: .* environment variable"),
+        ({"api_key": 5}, "api_key is no text but of the type int"),
+        ({"api_key": b"k"}, "api_key is no text but of the type bytes"),
+        ({"api_secret": b"s"}, "api_secret is no text but of the type bytes"),
+        ({"passphrase": 5}, "passphrase is no text but of the type int"),
+        ({"venue": None}, "venue = None must be text"),
+        ({"account": 5}, "account name 5 must be"),
+        ({"account": "a\nb"}, "account name 'a.*b' must be"),
+        ({"account": "a" * 65}, "one short line"),
+        ({"rest_url": 5, "ws_url": "ws://127.0.0.1:9"}, "rest_url = 5 must be text"),
+        ({"recovery": {"lag_s": 1}}, "recovery = .* must be userstream.RecoverySettings"),
+        ({"stream": 5}, "stream = 5 must be userstream.StreamSettings"),
+        ({"timeout_s": "5"}, "timeout_s = '5' must be"),
+        ({"timeout_s": -1}, "timeout_s = -1 must be"),
+        ({"timeout_s": float("nan")}, "timeout_s = nan must be"),
+        ({"store": 5}, "store = 5 must be the path of a file"),
+    ],
+)
+async def test_what_a_program_gives_by_mistake_is_named_and_makes_nothing(wrong: dict[str, object], told: str, tmp_path: Path) -> None:
+    settings = {"venue": "binance-usdm", "api_key": "k", "store": tmp_path / "a.db"} | wrong
+    with pytest.raises(SettingsError, match=told) as caught:
+        async with connect(**settings):  # type: ignore[arg-type]
+            pass
+    assert "\n" not in str(caught.value)
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"keep_days": 0}, {"keep_days": "many"}, {"keep_days": True}, {"weight_limit": 0}, {"weight_limit": 2.5}]
+)
+async def test_a_fleet_that_cannot_be_makes_nothing(wrong: dict[str, object], tmp_path: Path) -> None:
+    [(name, value)] = wrong.items()
+    with pytest.raises(SettingsError, match=f"{name} = {value!r} must be"):
+        async with Fleet(store=tmp_path / "a.db", **wrong):  # type: ignore[arg-type]
+            pass
+    assert os.listdir(tmp_path) == []
+
+
 @pytest.mark.parametrize("wrong", [{"account": ""}, {"venue": "binance"}, {"rest_url": "nowhere"}])
 async def test_a_mistake_at_the_beginning_leaves_nothing_running(wrong: dict[str, str]) -> None:
     before = asyncio.all_tasks()

@@ -11,7 +11,6 @@ import structlog
 from userstream.entry.bootstrap import (
     AccountSettings,
     credentials_of,
-    endpoints_of,
     place_of,
     policy_of,
     start_application,
@@ -28,16 +27,6 @@ KEY = credentials_of("key", "secret")
 
 def settings(**fields: object) -> AccountSettings:
     return AccountSettings(**{"name": "alice", "venue": "binance-usdm", "credentials": KEY, **fields})  # type: ignore[arg-type]
-
-
-def test_addresses_are_the_settings_then_the_environments_then_the_venues() -> None:
-    environment = {"USERSTREAM_BINANCE_USDM_REST_URL": "http://127.0.0.1:1/", "USERSTREAM_BINANCE_SPOT_WS_URL": "ws://127.0.0.1:2"}
-    real = endpoints_of(settings(), SPEC, {})
-    assert real == SPEC.real
-    named = endpoints_of(settings(), SPEC, environment)
-    assert (named.rest_url, named.ws_url) == ("http://127.0.0.1:1", SPEC.real.ws_url)
-    given = endpoints_of(settings(rest_url="http://127.0.0.1:3/"), SPEC, environment)
-    assert given.rest_url == "http://127.0.0.1:3"
 
 
 @pytest.mark.parametrize(

@@ -160,6 +160,21 @@ def test_a_handler_must_be_callable() -> None:
         UserDataStreamAPI("key", "handler")  # type: ignore[arg-type]
 
 
+def test_a_key_that_is_not_there_is_named() -> None:
+    with pytest.raises(SettingsError, match=r"api_key is None: .* environment variable"):
+        UserDataStreamAPI(None, print)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("config", [{"rest_url": "http://127.0.0.1:9"}, {"ws_url": "ws://127.0.0.1:9"}])
+async def test_half_an_address_is_refused_at_the_start_and_leaves_nothing_running(config: dict[str, str]) -> None:
+    before = asyncio.all_tasks()
+    stream = UserDataStreamAPI("key", print, config)
+    with pytest.raises(SettingsError, match="is only a part"):
+        await stream.start()
+    assert asyncio.all_tasks() == before
+    assert stream.account is None
+
+
 async def test_before_the_start_nothing_runs_and_no_secret_shows() -> None:
     stream = UserDataStreamAPI("canary-key", print, {"api_secret": "canary-secret"})
     assert (stream.is_connected, stream.listen_key, stream.account, stream.can_recover) == (False, None, None, True)

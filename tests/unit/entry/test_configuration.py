@@ -10,6 +10,7 @@ from userstream.entry.configuration import Configuration, read_configuration
 from userstream.kernel.errors import SettingsError
 
 ACCOUNT = '[[account]]\nname = "alice"\nvenue = "binance-usdm"\napi_key_env = "KEY"\n'
+SPOT = ACCOUNT.replace("binance-usdm", "binance-spot")
 ENVIRONMENT = {"KEY": "the-key", "SECRET": "the-secret"}
 
 
@@ -74,6 +75,11 @@ def test_websocket_switch_of_the_environment(tmp_path: Path) -> None:
         ("[[account]]\nname = 'alice'\napi_key_env = 'KEY'\n", r"\[account 1\] venue is missing; docs/reference/configuration.md"),
         (ACCOUNT + 'rest_url = "http://127.0.0.1:9"\n', r"account 'alice' rest_url = 'http://127.0.0.1:9' is only a part.* give ws_url"),
         (ACCOUNT + 'ws_url = "ws://127.0.0.1:9"\n', r"ws_url = 'ws://127.0.0.1:9' is only a part.* give rest_url"),
+        (SPOT + 'ws_api_url = "ws://127.0.0.1:9"\n', r"ws_api_url = 'ws://127.0.0.1:9' is only a part.* give rest_url"),
+        (SPOT + 'ws_url = "ws://127.0.0.1:9"\n', r"ws_url = 'ws://127.0.0.1:9' is only a part.* give rest_url"),
+        (SPOT + 'rest_url = "http://127.0.0.1:9"\n', r"rest_url = 'http://127.0.0.1:9' is only a part.* give ws_api_url"),
+        (SPOT + 'symbols = ["BTCUSDT", " "]\n', "symbols"),
+        (SPOT + 'isolated_symbol = "BTCUSDT"\n', "isolated_symbol = 'BTCUSDT' has no meaning at binance-spot"),
         (ACCOUNT + ACCOUNT, "names are unique"),
         (ACCOUNT + "api_sekret = 'x'\n", "did you mean 'api_secret'"),
         (ACCOUNT + 'api_key = "again"\n', "more than one way"),
@@ -120,3 +126,16 @@ def test_unreadable_files(tmp_path: Path) -> None:
     (tmp_path / "latin.toml").write_bytes(b"\xff\xfe")
     with pytest.raises(SettingsError, match="not UTF-8"):
         read_configuration(tmp_path / "latin.toml", {})
+
+
+def test_each_isolated_pair_is_an_account_of_its_own_with_the_same_key(tmp_path: Path) -> None:
+    margin = ACCOUNT.replace("binance-usdm", "binance-margin")
+    pairs = [margin.replace("alice", pair.lower()) + f'isolated_symbol = "{pair}"\n' for pair in ("BTCUSDT", "ETHUSDT")]
+    accounts = read(tmp_path, margin + "".join(pairs)).accounts
+    assert [(account.name, account.isolated_symbol) for account in accounts] == [
+        ("alice", ""),
+        ("btcusdt", "BTCUSDT"),
+        ("ethusdt", "ETHUSDT"),
+    ]
+    with pytest.raises(SettingsError, match="same api_key"):
+        read(tmp_path, pairs[0] + pairs[0].replace("btcusdt", "again"))

@@ -57,6 +57,14 @@ def test_a_demo_without_room_says_so_in_one_line(limit: int) -> None:
     assert f"this process may open {limit} files and sockets, 3 accounts can need 68: raise the limit" in line
 
 
+def test_an_exchange_without_room_for_anybody_says_so_in_one_line() -> None:
+    for limit in (6, 16):
+        ended = call(limit, limit, "simulate")
+        [line] = ended.stderr.splitlines()
+        assert (ended.returncode, ended.stdout) == (1, "")
+        assert f"this process may open {limit} files and sockets, 1 account can need 28: raise the limit" in line
+
+
 @pytest.mark.slow
 def test_a_demo_makes_the_room_that_it_may_make() -> None:
     ended = call(24, 1_024, "demo", "--headless", "--seconds", "1")

@@ -6,13 +6,13 @@ import subprocess
 import sys
 
 PROGRAM = """
-import gc, sys
+import gc
 from userstream.entry.tuning import tune_interpreter
 tune_interpreter()
-print(sys.getswitchinterval() < 0.001, gc.get_threshold()[0] > 10_000, gc.get_freeze_count() > 0, gc.isenabled())
+print(gc.get_threshold()[0] > 10_000, gc.get_freeze_count() > 0, gc.isenabled())
 """
 
 
-def test_threads_hand_over_soon_and_old_objects_are_left_alone() -> None:
+def test_old_objects_are_left_alone_and_the_collector_still_works() -> None:
     done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True, timeout=30)
-    assert done.stdout.split() == ["True"] * 4
+    assert done.stdout.split() == ["True"] * 3

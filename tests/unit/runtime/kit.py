@@ -68,8 +68,13 @@ class CountedDialect:
         self.weighed: list[tuple[int, int]] = []
         self.spoiled: Answer | None = None
         self.faults: Iterator[Exception] = iter(())
+        self.weightless = 0
 
     def weight(self, question: Question) -> int:
+        """Fails as often as `weightless` says: a fault in the middle of a tick."""
+        if self.weightless:
+            self.weightless -= 1
+            raise RuntimeError("never thought of")
         self.weighed.append((self._dialect.weight(question), self._dialect.request(question, Millis(0)).weight))
         return self._dialect.weight(question)
 

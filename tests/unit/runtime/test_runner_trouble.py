@@ -225,7 +225,38 @@ async def test_a_fill_that_no_journal_took_is_read_from_the_venue_by_the_next_st
     await second.gate.close()
 
 
+async def test_a_fault_of_our_own_in_a_tick_does_not_stop_the_care_of_the_account(shell: Shell) -> None:
+    await shell.start()
+    await shell.clock.advance_until(lambda: shell.account.state is StreamState.LIVE, limit_ms=5 * MINUTE_MS)
+    [dialect] = shell.dialects
+    dialect.weightless = 1
+    with structlog.testing.capture_logs() as entries:
+        await shell.clock.advance_until(lambda: shell.runner.own_faults > 0, limit_ms=60 * MINUTE_MS)
+        await shell.clock.advance(10 * MINUTE_MS)
+    assert [entry["action"] for entry in entries].count("own_fault") == 1
+    assert shell.runner.machine.deadline() > shell.clock.now(), "what was due was done"
+
+
+@pytest.mark.parametrize("refusing_records", [True, False])
+async def test_a_new_account_that_cannot_be_kept_does_not_begin(shell: Shell, refusing_records: bool) -> None:
+    shell.held.is_refusing_records = refusing_records
+    shell.held.refusal = None if refusing_records else "database or disk is full"
+    with pytest.raises(StoreError, match="no more are taken" if refusing_records else "disk is full"):
+        await shell.runner.start()
+    assert shell.http.requests == [] and shell.transport.sockets == []
+
+
 # --- secrets ---
+
+
+async def test_a_key_that_the_venue_repeats_in_an_answer_is_not_kept(shell: Shell) -> None:
+    key = shell.runner.machine.secrets[0].reveal()
+    shell.http.plan("GET /fapi/v3/balance", lambda request: json_answer({"code": -1102, "msg": f"bad parameter for {key}"}, 400))
+    await shell.start()
+    await shell.clock.advance(MINUTE_MS)
+    kept = await shell.held.read_account(shell.id, after=0, limit=10_000)
+    assert any("answer AskBalances" in str(record.events) for record in kept)
+    assert key not in str(kept) and key.encode() not in b"".join(record.frame for record in kept)
 
 
 async def test_the_listen_key_is_in_nothing_that_is_kept_or_told(shell: Shell) -> None:

@@ -117,9 +117,11 @@ def test_a_contract_is_delivered_at_its_date() -> None:
 
 
 @settings(max_examples=15, deadline=None)
-@given(st.integers(0, 10_000))
-def test_whatever_a_trader_does_the_wallets_are_their_cash_lines_and_the_positions_their_fills(seed: int) -> None:
+@given(st.integers(0, 10_000), st.booleans())
+def test_whatever_a_trader_does_the_wallets_are_their_cash_lines_and_the_positions_their_fills(seed: int, hedged: bool) -> None:
     exchange, now = open_exchange(seed), int(START)
+    if hedged:
+        exchange.set_hedge_mode("alice", True, START)
     for _ in range(120):
         now += 700
         exchange.trade_randomly("alice", Millis(now))
@@ -127,7 +129,8 @@ def test_whatever_a_trader_does_the_wallets_are_their_cash_lines_and_the_positio
         assert wallet(exchange, asset) == opening + sum(each.amount for each in exchange.income("alice") if each.asset == asset)
     for position in exchange.positions("alice", all=True):
         signs = {Side.BUY: 1, Side.SELL: -1}
-        assert position.amount == sum(signs[each.side] * each.quantity for each in exchange.fills("alice", position.symbol))
+        fills = [each for each in exchange.fills("alice", position.symbol) if each.position_side is position.position_side]
+        assert position.amount == sum(signs[each.side] * each.quantity for each in fills)
     assert len(exchange.fills("alice")) > 5
 
 

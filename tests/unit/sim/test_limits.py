@@ -110,3 +110,19 @@ def test_addresses_do_not_share_weight() -> None:
     limits = Limits(SMALL)
     limits.charge("127.0.0.1", 100, START)
     assert limits.charge("127.0.0.2", 100, START).verdict is Verdict.ALLOWED
+
+
+def test_wallets_and_accounts_have_budgets_of_their_own() -> None:
+    limits = Limits(LimitSettings(weight_per_minute=10, wallet_weight_per_minute=20, account_weight_per_minute=30))
+    assert limits.charge("a", 10, START).verdict is Verdict.ALLOWED
+    assert limits.charge_wallet("a", 20, START).verdict is Verdict.ALLOWED
+    assert limits.charge_account("x", 30, START).verdict is Verdict.ALLOWED
+    assert [limits.charge("a", 1, START).verdict, limits.charge_wallet("a", 1, START).verdict] == [Verdict.SLOW_DOWN] * 2
+    assert limits.charge_account("x", 1, START).verdict is Verdict.SLOW_DOWN
+    assert limits.charge_account("y", 1, START).verdict is Verdict.ALLOWED
+
+
+def test_a_ban_of_the_address_is_for_wallets_too() -> None:
+    limits = Limits(LimitSettings())
+    limits.ban_all(60, START)
+    assert limits.charge_wallet("127.0.0.1", 0, START).verdict is Verdict.BANNED

@@ -1,11 +1,13 @@
 """Actions carried out on spot accounts: what makes sense is done, what does not is refused with a word."""
 
+from collections.abc import Mapping
 from typing import cast
 
 import msgspec
 import pytest
 
 from tests.unit.sim.kit import Desk, open_house
+from tests.unit.sim.margin_kit import open_margin
 from tests.unit.sim.spot_kit import VENUE, SpotDesk, caller, open_spot, owner, part
 from userstream.sim.actions import parse_action
 from userstream.sim.books import Refused
@@ -137,3 +139,42 @@ def test_the_truth_of_a_spot_account() -> None:
 def control_truth(desk: SpotDesk) -> dict[str, object]:
     answer = Control(desk.house).answer(Call(method="GET", path=f"/control/truth/{desk.account}"))
     return cast(dict[str, object], msgspec.json.decode(answer.body))
+
+
+def test_loans_are_for_margin_accounts() -> None:
+    desk = open_margin()
+    mine(desk, "borrow", asset="USDT", amount="500")
+    assert [debt.principal for debt in desk.books.debts(desk.account)] == [500]
+    mine(desk, "repay", asset="USDT")
+    assert desk.books.debts(desk.account) == []
+    with pytest.raises(Refused, match="for contracts and margin"):
+        mine(open_spot(), "borrow", asset="USDT", amount="500")
+
+
+def test_a_margin_account_is_called_and_liquidated_on_request() -> None:
+    desk = open_margin()
+    lane = desk.listen_to_risk()
+    mine(desk, "borrow", asset="USDT", amount="500")
+    mine(desk, "margin_call")
+    mine(desk, "liquidate")
+    desk.publish()
+    told = [(event["e"], event.get("s", event.get("t"))) for event in desk.heard(lane)]
+    assert told == [
+        ("USER_LIABILITY_CHANGE", "BORROW"),
+        ("MARGIN_LEVEL_STATUS_CHANGE", "MARGIN_CALL"),
+        ("MARGIN_LEVEL_STATUS_CHANGE", "FORCE_LIQUIDATION"),
+        ("USER_LIABILITY_CHANGE", "REPAY"),
+    ]
+    with pytest.raises(Refused, match="owes nothing"):
+        mine(desk, "liquidate")
+
+
+def test_the_truth_of_a_margin_account_shows_what_it_owes() -> None:
+    desk = open_margin()
+    mine(desk, "borrow", asset="USDT", amount="500")
+    truth = Control(desk.house).truth(desk.account)
+    assert isinstance(truth, Mapping)
+    assert truth["debts"] == [{"asset": "USDT", "principal": "500", "interest": "0.00625000"}]
+    beside = Control(desk.house).truth(f"{desk.account}.spot")
+    assert isinstance(beside, Mapping)
+    assert beside["debts"] == beside["loans"] == []

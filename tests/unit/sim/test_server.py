@@ -380,6 +380,18 @@ async def test_a_script_is_carried_out_at_its_times_and_a_failing_step_does_not_
         assert balance.wallet == Decimal(100_003)
 
 
+def test_a_script_may_name_the_isolated_accounts_of_a_margin_user() -> None:
+    script = load_script(b'[{"at_s": 1, "action": "transfer", "account": "paper-1.BTCUSDT", "asset": "USDT", "amount": "5"}]')
+    clock = HandClock()
+    server = PaperExchangeServer(SimulatorSettings(venues=("binance-margin",), script=script), clock=clock)
+    clock.turn(1000)
+    server.tick()
+    assert server.control.truth("paper-1.BTCUSDT")["balances"][0]["wallet"] == "5"  # type: ignore[call-overload, index]
+    with pytest.raises(ScriptError, match=r"paper-1\.NOPE"):
+        unknown = load_script(b'[{"at_s": 1, "action": "cut", "account": "paper-1.NOPE"}]')
+        PaperExchangeServer(SimulatorSettings(venues=("binance-margin",), script=unknown))
+
+
 def test_a_script_for_an_account_nobody_has_is_refused_at_once() -> None:
     script = load_script(b'[{"at_s": 1, "action": "cut"}, {"at_s": 2, "action": "cut", "account": "nobody"}]')
     with pytest.raises(ScriptError, match=r"entry 2.*'nobody'.*paper-1"):

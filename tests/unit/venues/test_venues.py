@@ -7,7 +7,18 @@ import pytest
 from userstream.kernel.errors import SettingsError
 from userstream.venues import PLANNED, REGISTRY, UNSUPPORTED, find_venue
 
-FIXED = {"binance-usdm", "binance-spot", "binance-coinm", "binance-margin", "bitfinex", "bybit", "okx", "kucoin-spot", "kucoin-futures"}
+FIXED = {
+    "binance-usdm",
+    "binance-spot",
+    "binance-coinm",
+    "binance-margin",
+    "binance-margin-risk",
+    "bitfinex",
+    "bybit",
+    "okx",
+    "kucoin-spot",
+    "kucoin-futures",
+}
 
 
 def test_every_fixed_name_is_built_or_planned_and_no_other() -> None:

@@ -37,8 +37,8 @@ from userstream.wire.question import (
     AskOrders,
     AskPositions,
     Question,
+    Traits,
 )
-from userstream.wire.recovery import ORDERS_OF_AN_AUDIT
 from userstream.wire.request import HttpResponse
 
 # --- what proves ---
@@ -437,7 +437,7 @@ def test_not_found_in_answer_to_anything_else_is_asked_again() -> None:
 
 def test_audits_ask_the_orders_that_are_held_as_open_some_in_each_turn() -> None:
     driver = Driver().start().run_until_live()
-    placed = [driver.place() for _ in range(ORDERS_OF_AN_AUDIT + 2)]
+    placed = [driver.place() for _ in range(Traits().orders_of_an_audit + 2)]
     driver.run_for(BRISK.books.audit_ms // 2)
     driver.asked.clear()
     driver.run_for(3 * BRISK.books.audit_ms)

@@ -84,3 +84,14 @@ def test_the_next_page_of_an_orders_fills_is_asked_though_it_is_the_same_questio
     number = stage.number_of(AskOrderFills)
     stage.say(number, Answer(more=(AskOrderFills(symbol=BTC, order_id=OrderId("7"), since=Millis(5), until=Millis(9)),)))
     assert stage.number_of(AskOrderFills) != number
+
+
+def test_a_reading_whose_end_broke_is_made_again_soon() -> None:
+    stage = Stage()
+    broken = stage.books._round
+    assert broken is not None
+    broken.started = None  # type: ignore[assignment]
+    with pytest.raises(TypeError):
+        stage.books._end(NOW, WALL)
+    stage.books.care(Millis(NOW + BRISK.books.lag_ms), WALL)
+    assert stage.books._round not in (None, broken)

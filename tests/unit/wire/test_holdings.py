@@ -5,12 +5,14 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Final
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.events import balance_moved, balance_set, filled
+from tests.support.events import balance_moved, balance_set, filled, snapshot_taken
 from userstream.domain.account import Account
-from userstream.domain.fold import apply
+from userstream.domain.events import Event
+from userstream.domain.fold import apply, checkpoint_of
 from userstream.kernel.ids import AccountId, Millis, Symbol, VenueName
 from userstream.wire.holdings import MOST_SEARCHED, Holdings
 from userstream.wire.question import Pair
@@ -28,11 +30,16 @@ class Desk:
     def __init__(self, **totals: str) -> None:
         self.account = Account(AccountId("alice"), VenueName("binance-spot"))
         self.holdings = Holdings(self.account)
-        self.time, self.trades = NOW, 0
-        self.holdings.begin()
+        self.time, self.trades, self.readings = NOW, 0, 0
         self.hold(**totals)
-        self.holdings.settle()
+        self.settle()
         self.time += 1_000
+
+    def settle(self) -> None:
+        """A full reading ends."""
+        self.readings += 1
+        told = snapshot_taken(epoch=self.readings, proven_until=NOW + self.readings, unexplained=self.holdings.end_reading())
+        apply(self.account, told)
 
     def hold(self, **totals: str) -> None:
         """What the venue says the wallets hold now."""
@@ -93,7 +100,7 @@ def test_a_round_trip_that_left_only_its_fee_and_its_profit_is_searched_widely_b
     desk.hold(USDT="1001", BNB="1.9")
     assert desk.search() == ["BNBUSDT"]
     assert desk.search("BNBUSDT") == []
-    desk.holdings.settle()
+    desk.settle()
     assert desk.search() == ["BNBUSDT"]
     assert desk.search("BNBUSDT") == ["BTCUSDT", "ETHUSDT", "SOLUSDT"]
     desk.fill("SOLUSDT", price="100", quantity="1")
@@ -120,22 +127,20 @@ def test_what_stays_unexplained_is_searched_by_two_readings_and_then_the_measure
     desk.hold(USDT="1100")
     for _ in range(2):
         assert desk.holdings.has_difference
-        desk.holdings.begin()
-        desk.holdings.settle()
+        desk.settle()
     assert not desk.holdings.has_difference
 
 
 def test_an_asset_never_heard_of_is_kept_open_for_the_next_reading_too() -> None:
     desk = Desk(USDT="1000")
     desk.hold(SOL="7")
-    desk.holdings.settle()
+    desk.settle()
     assert desk.holdings.unexplained(Millis(0)) == {"SOL"}
 
 
 def test_the_first_reading_searches_what_may_have_moved_since_our_care_began() -> None:
     account = Account(AccountId("alice"), VenueName("binance-spot"))
     holdings = Holdings(account)
-    holdings.begin()
     holdings.learn(PAIRS)
     for asset in ("USDT", "ETH"):
         apply(account, balance_set(asset=asset, total="5", transaction_time=NOW))
@@ -144,15 +149,20 @@ def test_the_first_reading_searches_what_may_have_moved_since_our_care_began() -
     assert not holdings.has_difference
 
 
-def test_after_a_restart_what_the_earlier_run_knew_is_the_measure() -> None:
-    account = Account(AccountId("alice"), VenueName("binance-spot"))
-    account.read_until = Millis(NOW)
-    apply(account, balance_set(asset="USDT", total="1000", transaction_time=NOW))
-    holdings = Holdings(account)
-    holdings.begin()
-    apply(account, balance_set(asset="USDT", total="900", transaction_time=NOW + 9))
-    apply(account, balance_set(asset="ETH", total="1", transaction_time=NOW + 9))
-    assert holdings.unexplained(Millis(0)) == {"USDT", "ETH"}
+@pytest.mark.parametrize("by_checkpoint", [True, False])
+def test_after_a_restart_what_an_earlier_run_explained_is_the_measure_not_what_it_heard_last(by_checkpoint: bool) -> None:
+    """A process reads the wallets and dies before it has read what moved them."""
+    desk = Desk(USDT="1000")
+    told: list[Event] = [*desk.account.settled.values(), snapshot_taken(epoch=1, proven_until=NOW + 1)]
+    desk.hold(USDT="900", ETH="1")
+    told += desk.account.balances.values()
+    again = Desk()
+    again.account = Account(AccountId("alice"), VenueName("binance-spot"))
+    for event in checkpoint_of(desk.account) if by_checkpoint else told:
+        apply(again.account, event)
+    again.holdings = Holdings(again.account)
+    assert again.holdings.unexplained(Millis(0)) == {"USDT", "ETH"}
+    assert again.search() == ["ETHUSDT"]
 
 
 def test_one_reading_searches_so_many_symbols_at_most() -> None:

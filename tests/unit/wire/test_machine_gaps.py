@@ -12,7 +12,9 @@ from userstream.domain.events import Event, Filled, GapOpened, GapRepaired, Stre
 from userstream.domain.words import StreamState
 from userstream.kernel.errors import StoreError
 from userstream.kernel.ids import Millis
-from userstream.wire.machine import KEY_DIED, RESTART_LEAP, SEQUENCES_OF_A_MILLISECOND, STOOD_STILL, Machine
+from userstream.wire.feed import KEY_DIED, UNANSWERED
+from userstream.wire.machine import RESTART_LEAP, SEQUENCES_OF_A_MILLISECOND, STOOD_STILL, Machine
+from userstream.wire.recovery import Policy
 from userstream.wire.request import HttpResponse
 from userstream.wire.session import Effect
 
@@ -100,6 +102,24 @@ def test_a_wall_clock_that_was_set_back_takes_no_place_twice_of_what_was_kept() 
     machine = Machine(spec_of(driver.script), PLACE, BRISK, now=START, wall=Millis(1))
     machine.restore(driver.facts, driver.facts[-1].sequence, driver.facts[-1].received_time)
     assert machine.start(START, Millis(1))[0].sequence > driver.facts[-1].sequence + RESTART_LEAP
+
+
+@pytest.mark.parametrize("other_key", [True, False])
+def test_a_predecessor_that_died_before_its_successor_opened_leaves_a_gap_though_a_socket_was_open_all_the_time(other_key: bool) -> None:
+    place = msgspec.structs.replace(PLACE, own_ping_ms=20_000, silence_limit_ms=45_000, rotate_after_ms=160_000)
+    policy = msgspec.structs.replace(BRISK, books=Policy())  # no audit finds it before
+    driver = Driver(OtherKeys() if other_key else Fate(), place=place, policy=policy).start().run_until_live()
+    driver.run_for(START + 145_000 - driver.now)
+    predecessor = driver.sockets[driver.connections[0]]
+    predecessor.deaf, predecessor.frozen = other_key, not other_key
+    lost = driver.venue_now
+    driver.trade()
+    driver.run_for(30_000)
+    [gap] = facts_of(driver, GapOpened)
+    assert gap.since <= lost and gap.reason == (KEY_DIED if other_key else UNANSWERED)
+    assert [repaired.fills for repaired in facts_of(driver, GapRepaired)] == [1]
+    driver.run_until_live()
+    driver.laws.hold_at_rest(driver.venue_now)
 
 
 def wall_at(now: Millis) -> Millis:

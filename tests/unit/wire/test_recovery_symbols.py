@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from tests.support.events import balance_set, filled, order_changed
+from tests.support.events import balance_set, filled, order_changed, snapshot_taken
 from userstream.domain.account import Account
 from userstream.domain.events import Event
 from userstream.domain.fold import apply
@@ -42,8 +42,8 @@ class Reading:
 
     def __init__(self, *known: Event, full: bool = True, symbols: tuple[Symbol, ...] = ()) -> None:
         self.account = Account(AccountId("alice"), VenueName("binance-spot"))
-        self.account.read_until = SINCE
-        for event in (balance_set(asset="USDT", total="1000", transaction_time=OLD), *known):
+        usdt = balance_set(asset="USDT", total="1000", transaction_time=OLD)
+        for event in (usdt, snapshot_taken(epoch=1, proven_until=SINCE), *known):
             apply(self.account, event)
         self.holdings = Holdings(self.account)
         self.begin(full=full, symbols=symbols)
@@ -70,6 +70,12 @@ class Reading:
             self.take(question)
 
 
+def settle(reading: Reading) -> None:
+    """The round is over, and its snapshot is told."""
+    told = snapshot_taken(epoch=2, proven_until=reading.account.read_until + 1, unexplained=reading.round.unexplained)
+    apply(reading.account, told)
+
+
 def outcome(reading: Reading) -> tuple[bool, bool]:
     """Whether the round is over, and whether something is unexplained."""
     return reading.round.is_done, reading.holdings.has_difference
@@ -88,16 +94,25 @@ def test_configured_symbols_are_always_read() -> None:
     assert Reading(symbols=(BTC,)).asked == [AskBalances(), OPEN_ORDERS, *history(BTC)]
 
 
-def test_symbols_with_open_orders_recent_orders_or_recent_fills_are_read_in_both_ways() -> None:
+def test_symbols_with_orders_or_fills_in_memory_are_read_in_both_ways() -> None:
     reading = Reading(
         order_changed(symbol=BTC, order_id="1", status="new", transaction_time=OLD),
         order_changed(symbol=ETH, order_id="2", status="canceled", transaction_time=SINCE + 1),
         filled(symbol=SOL, order_id="3", trade_id="9", position_side=None, transaction_time=SINCE + 1, price="0.01", fee="0"),
-        order_changed(symbol="OLDUSDT", order_id="4", status="canceled", transaction_time=OLD),
     )
     reading.take(AskBalances())
     ready = reading.take(OPEN_ORDERS)
     assert [question for question in ready if not isinstance(question, AskOrder)] == [*history(BTC), *history(ETH), *history(SOL)]
+
+
+def test_symbols_met_before_are_read_again_though_nothing_of_them_is_left() -> None:
+    reading = Reading(order_changed(symbol=BTC, order_id="1", status="canceled", transaction_time=OLD))
+    reading.take_rest()
+    reading.take_rest(*reading.asked[:2])
+    reading.account.orders.clear()
+    reading.begin()
+    reading.take(AskBalances())
+    assert reading.take(OPEN_ORDERS) == history(BTC)
 
 
 def test_an_open_order_that_is_not_listed_any_more_is_asked() -> None:
@@ -132,13 +147,15 @@ def test_what_is_searched_in_vain_is_searched_wider_once_more_and_then_let_go() 
     reading.take(OPEN_ORDERS)
     reading.take(AskSymbols(), pairs=PAIRS)
     assert outcome(reading) == (True, True)
+    settle(reading)
     reading.begin()
     reading.take(AskBalances())
     searched = reading.take(OPEN_ORDERS)
     assert searched == [history(symbol)[0] for symbol in (BTC, ETH, SOL)]
     for question in searched:
         reading.take(question)
-    assert outcome(reading) == (True, False)
+    assert outcome(reading) == (True, True)
+    settle(reading)
     reading.begin()
     reading.take(AskBalances())
     assert reading.take(OPEN_ORDERS) == [] and reading.round.is_done
@@ -148,7 +165,13 @@ def test_an_audit_finds_a_difference_that_no_amount_alone_shows() -> None:
     reading = Reading(full=False)
     fresh = balance_set(asset="USDT", total="900", transaction_time=STARTED, source="snapshot", as_of=STARTED)
     reading.take(AskBalances(), fresh)
-    assert reading.round.finds_difference([fresh], STARTED - 5_000)
+    assert not reading.round.finds_difference([fresh], STARTED - 5_000), "its fill may be on its way"
+    reading.begin(full=False)
+    reading.take(AskBalances())
+    assert reading.round.finds_difference([], STARTED - 5_000), "it is still there"
+    old = Reading(full=False)
+    old.take(AskBalances(), balance("USDT", "900"))
+    assert old.round.finds_difference([], STARTED - 5_000)
     quiet = Reading(full=False)
     quiet.take(AskBalances(), balance("USDT", "1000"))
     assert not quiet.round.finds_difference([], STARTED - 5_000)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 from cyclopts import Parameter
 
+from userstream.entry.cli import hear_interrupts
 from userstream.entry.cli.output import say
 from userstream.kernel.errors import SettingsError
 
@@ -50,6 +51,7 @@ def chaos(
     found = asyncio.run(find_versions(clients, str(python or sys.executable)))
     if scripts:
         return _list(chosen, found, json=json)
+    hear_interrupts()
     try:
         scores = asyncio.run(_play(found, chosen, seeds))
     except asyncio.CancelledError:

@@ -15,12 +15,11 @@ from cyclopts import Parameter
 
 from userstream.entry.cli.output import complain, say
 from userstream.entry.cli.stores import check_store_is_new
-from userstream.kernel.errors import PaperExchangeError, SettingsError
+from userstream.kernel.errors import SettingsError
 
 if TYPE_CHECKING:
     from userstream.entry.comparison import Comparison
     from userstream.entry.show import Show
-    from userstream.sim.faults import Script
 
 MOST_ACCOUNTS = 200
 HIGHEST_PORT = 65_535
@@ -60,42 +59,39 @@ def demo(
     if store is not None:
         check_store_is_new(store)
     require_room(accounts, ends=2)
-    with tempfile.TemporaryDirectory(prefix="userstream-demo-") as folder:
-        path = store or Path(folder) / "demo.db"
-        tune_interpreter()
-        plain = headless or json or not sys.stdout.isatty()
-        return asyncio.run(_run(accounts, seconds, plain, rate, seed, port, path, _load(script), json))
-
-
-def _load(script: Path | None) -> Script | None:
-    from userstream.sim.faults import ScriptError, load_script
-
-    try:
-        return None if script is None else load_script(script)
-    except ScriptError as error:
-        raise SettingsError(str(error)) from None
+    tune_interpreter()
+    plain = headless or json or not sys.stdout.isatty()
+    return asyncio.run(_run(accounts, seconds, plain, rate, seed, port, store, script, json))
 
 
 async def _run(
-    accounts: int, seconds: float | None, plain: bool, rate: float, seed: int, port: int, path: Path, script: Script | None, json: bool
+    accounts: int,
+    seconds: float | None,
+    plain: bool,
+    rate: float,
+    seed: int,
+    port: int,
+    store: Path | None,
+    script: Path | None,
+    json: bool,
 ) -> int:
     from userstream.entry.descriptors import quieten
+    from userstream.entry.exchange import load_faults
     from userstream.entry.show import open_show
-    from userstream.sim.server import PortInUse
 
+    faults = load_faults(script)
     stopped, loop = asyncio.Event(), asyncio.get_running_loop()
     for name in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(name, stopped.set)
     quieten(loop, complain)
-    try:
-        async with open_show(accounts=accounts, rate=rate, seed=seed, port=port, store=path, script=script) as show:
+    with tempfile.TemporaryDirectory(prefix="userstream-demo-") as folder:
+        path = store or Path(folder) / "demo.db"
+        async with open_show(accounts=accounts, rate=rate, seed=seed, port=port, store=path, script=faults) as show:
             watcher = _Lines(show, quiet=json) if plain else _Screen(show)
             await watcher.follow(stopped, seconds)
             watcher.tell("trading ends; every account is read once more and compared with the exchange's books ...")
             comparisons = await show.settle()
             _summarize(show, comparisons, json)
-    except PortInUse as error:
-        raise PaperExchangeError(str(error)) from None
     return 0 if all(comparison.is_equal for comparison in comparisons) else 1
 
 

@@ -11,7 +11,7 @@ import msgspec
 from cyclopts import Parameter
 
 from userstream.entry.cli.output import complain, say
-from userstream.kernel.errors import PaperExchangeError, SettingsError
+from userstream.kernel.errors import SettingsError
 
 if TYPE_CHECKING:
     from userstream.sim.settings import AccountSpec, SimulatorSettings
@@ -23,7 +23,8 @@ ROOM_FOR_CLIENTS = 4_096
 def simulate(
     *,
     venue: Annotated[
-        list[str] | None, Parameter(help="Which venue to play, can be given again for more: binance-usdm, binance-coinm, binance-spot.")
+        list[str] | None,
+        Parameter(help="Which venue to play, can be given again for more: binance-usdm, binance-coinm, binance-spot, binance-margin."),
     ] = None,
     port: Annotated[int, Parameter(help="On 127.0.0.1; 0 takes a free one.")] = 0,
     accounts: Annotated[int, Parameter(help="How many at each venue; their names are paper-1, paper-2, ...")] = 1,
@@ -41,8 +42,8 @@ def simulate(
 
     Example: `userstream simulate --venue binance-usdm --port 8080 --accounts 2 --rate 20`
     """
+    from userstream.entry.exchange import load_faults
     from userstream.sim.actions import BadAction
-    from userstream.sim.faults import load_script
     from userstream.sim.settings import SimulatorSettings
 
     _check_keys(accounts, api_key, api_secret)
@@ -53,12 +54,10 @@ def simulate(
             accounts=_specs(tuple(venue or ["binance-usdm"]), accounts, api_key, api_secret),
             seed=seed,
             rate=rate,
-            script=None if script is None else load_script(script),
+            script=load_faults(script),
             strict=strict,
         )
         return asyncio.run(_serve(settings))
-    except OSError as error:
-        raise SettingsError(f"cannot read {script}: {error.strerror}") from None
     except (ValueError, BadAction) as error:
         raise SettingsError(str(error)) from None
 
@@ -83,21 +82,21 @@ def _specs(venues: tuple[str, ...], count: int, api_key: str | None, api_secret:
 
 
 async def _serve(settings: SimulatorSettings) -> int:
-    from userstream.entry.descriptors import make_room, quieten
+    from userstream.entry.descriptors import make_room, quieten, require_room
+    from userstream.entry.exchange import open_exchange
     from userstream.sim.house import UnknownVenue
-    from userstream.sim.server import PaperExchangeServer, PortInUse
+    from userstream.sim.server import PaperExchangeServer
 
     stopped, loop = asyncio.Event(), asyncio.get_running_loop()
     for name in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(name, stopped.set)
     make_room(ROOM_FOR_CLIENTS)
+    require_room(1)
     quieten(loop, complain)
     try:
-        async with PaperExchangeServer(settings) as server:
+        async with open_exchange(PaperExchangeServer(settings)) as server:
             say(server.listing.to_json())
             await stopped.wait()
-    except PortInUse as error:
-        raise PaperExchangeError(str(error)) from None
     except UnknownVenue as error:
         raise SettingsError(str(error)) from None
     return 0

@@ -85,6 +85,11 @@ class Endpoint(msgspec.Struct, Generic[Asked], frozen=True, kw_only=True):
     is_free: bool = False
     by_account: bool = False
 
+    @property
+    def is_of_wallet(self) -> bool:
+        """A call of wallets or margin: these have a weight budget of their own."""
+        return self.path.startswith("/sapi/")
+
     def cost(self, parameters: Mapping[str, str]) -> int:
         if self.weight_without_symbol is not None and not parameters.get("symbol"):
             return self.weight_without_symbol
@@ -154,14 +159,14 @@ def check_signature(key: ApiKey, signature: str | None, payloads: list[bytes]) -
         raise VenueError(-1022)
 
 
-def check_charge(charge: Charge, settings: LimitSettings, manners: Manners) -> None:
-    """-1003 with 429 for too much weight, with 418 for an address that did not slow down."""
+def check_charge(charge: Charge, budget: int, manners: Manners) -> None:
+    """-1003 with 429 for more weight than the budget, with 418 for an address that did not slow down."""
     if charge.verdict is Verdict.ALLOWED:
         return
     advice = {"Retry-After": str(charge.retry_after_s)}
     if charge.verdict is Verdict.BANNED:
         raise VenueError(-1003, manners.ban_text.format(until=charge.banned_until), status=418, headers=advice)
-    raise VenueError(-1003, manners.slow_text.format(limit=settings.weight_per_minute), status=429, headers=advice)
+    raise VenueError(-1003, manners.slow_text.format(limit=budget), status=429, headers=advice)
 
 
 def check_order_use(use: OrderUse, settings: LimitSettings, manners: Manners, now: Millis) -> None:
@@ -225,21 +230,30 @@ class Product(msgspec.Struct, Generic[Asked], frozen=True, kw_only=True):
     ) -> Outcome:
         """Carry out a call; `find` gives the key that may make it. Free calls cost their weight only when they fail. Raises VenueError."""
         weight = endpoint.cost(parameters.values)
-        if not endpoint.by_account:
-            self.charge(room, address, 0 if endpoint.is_free else weight, now)
+        self._charge_address(room, endpoint, address, weight, now)
         try:
             key = find(endpoint.security)
             if endpoint.by_account and key is not None:
-                self.charge(room, room.owner(key.account), weight, now)
+                charge = room.limits.charge_account(room.owner(key.account), weight, now)
+                check_charge(charge, room.limits.settings.account_weight_per_minute, self.manners)
             return self._perform(room, endpoint, key, parameters, now)
         except VenueError:
             if endpoint.is_free:
                 room.limits.charge(address, weight, now)
             raise
 
+    def _charge_address(self, room: Room, endpoint: Endpoint[Asked], address: str, weight: int, now: Millis) -> None:
+        """A free call and one that is weighed by account cost the address nothing, but a banned address may not make them either."""
+        spent = 0 if endpoint.is_free or endpoint.by_account else weight
+        if endpoint.is_of_wallet:
+            charge = room.limits.charge_wallet(address, spent, now)
+            check_charge(charge, room.limits.settings.wallet_weight_per_minute, self.manners)
+        else:
+            self.charge(room, address, spent, now)
+
     def charge(self, room: Room, address: str, weight: int, now: Millis) -> None:
         """Spend weight or raise -1003."""
-        check_charge(room.limits.charge(address, weight, now), room.limits.settings, self.manners)
+        check_charge(room.limits.charge(address, weight, now), room.limits.settings.weight_per_minute, self.manners)
 
     def _perform(self, room: Room, endpoint: Endpoint[Asked], key: ApiKey | None, parameters: Parameters, now: Millis) -> Outcome:
         account = key.account if key is not None else ""

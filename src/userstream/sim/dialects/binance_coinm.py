@@ -23,7 +23,7 @@ from userstream.sim.dialects.binance_futures import Futures
 from userstream.sim.dialects.binance_futures_calls import MANNERS, Endpoint, Request, Security
 from userstream.sim.dialects.binance_futures_messages import MessageWriter
 from userstream.sim.dialects.binance_futures_methods import COINM_ACCOUNT, COMMON, below
-from userstream.sim.dialects.binance_futures_sockets import StreamSession, open_unrouted
+from userstream.sim.dialects.binance_sockets import StreamSession, open_unrouted
 from userstream.sim.exchange import Exchange
 from userstream.sim.instruments import DEFAULT_INVERSE
 from userstream.sim.marketplace import Marketplace
@@ -41,6 +41,7 @@ PUBLIC: Final = (
     Endpoint(method="GET", path=V1 + "exchangeInfo", handler=public.get_rules, security=NONE),
     Endpoint(method="GET", path=V1 + "ticker/price", handler=public.get_price, weight_without_symbol=2, security=NONE),
     Endpoint(method="GET", path=V1 + "ticker/bookTicker", handler=public.get_book_ticker, weight=2, weight_without_symbol=5, security=NONE),
+    Endpoint(method="GET", path=V1 + "ticker/24hr", handler=public.get_day_ticker, weight_without_symbol=40, security=NONE),
     Endpoint(method="GET", path=V1 + "premiumIndex", handler=public.get_premium_index, weight=10, security=NONE),
     Endpoint(method="GET", path=V1 + "depth", handler=futures_public.get_depth, weight=2, security=NONE),
     Endpoint(method="GET", path=V1 + "klines", handler=futures_public.get_nothing, security=NONE),
@@ -65,8 +66,8 @@ ACCOUNT: Final = (
 HISTORY: Final = (
     Endpoint(method="GET", path=V1 + "order", handler=history.get_order),
     Endpoint(method="GET", path=V1 + "openOrder", handler=history.get_open_order),
-    Endpoint(method="GET", path=V1 + "openOrders", handler=history.get_open_orders, weight_without_symbol=40),
-    Endpoint(method="GET", path=V1 + "allOrders", handler=history.get_all_orders, weight=5),
+    Endpoint(method="GET", path=V1 + "openOrders", handler=account.get_open_orders, weight_without_symbol=40),
+    Endpoint(method="GET", path=V1 + "allOrders", handler=account.get_all_orders, weight=5),
     Endpoint(method="GET", path=V1 + "userTrades", handler=account.get_user_trades, weight=5),
     Endpoint(method="GET", path=V1 + "income", handler=history.get_income, weight=20),
     Endpoint(method="GET", path=V1 + "forceOrders", handler=history.get_force_orders, weight=20, weight_without_symbol=50),

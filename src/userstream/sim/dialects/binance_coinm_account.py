@@ -1,13 +1,13 @@
-"""Reading balances, positions and brackets on Binance COIN-M, and changing the leverage (Binance COIN-M, 6.6)."""
+"""Reading balances, positions, orders and brackets on Binance COIN-M, and changing the leverage (Binance COIN-M, 6.6)."""
 
 from userstream.sim.books import Instrument, Position
-from userstream.sim.dialects.binance_coinm_words import account_position, balance_row, max_coins, position_row
-from userstream.sim.dialects.binance_errors import missing
+from userstream.sim.dialects.binance_coinm_objects import account_position, balance_row, max_coins, position_row
+from userstream.sim.dialects.binance_errors import missing, missing_both
 from userstream.sim.dialects.binance_futures_account import Picture, asset_row
 from userstream.sim.dialects.binance_futures_calls import Request
 from userstream.sim.dialects.binance_futures_errors import refuse
-from userstream.sim.dialects.binance_futures_history import trades_of
-from userstream.sim.dialects.binance_futures_objects import alias_of, max_notional
+from userstream.sim.dialects.binance_futures_history import is_kept, orders_page, trades_of
+from userstream.sim.dialects.binance_futures_objects import alias_of, max_notional, order_row
 from userstream.sim.dialects.binance_futures_words import text_of
 from userstream.sim.venue import Json
 
@@ -61,6 +61,25 @@ def get_user_trades(request: Request) -> Json:
     if not symbols:
         raise refuse(-1121)
     return trades_of(request, symbols)
+
+
+def get_open_orders(request: Request) -> Json:
+    """All, those of a contract, or those of a pair."""
+    orders = request.books.open_orders(request.account, request.maybe_symbol())
+    return [order_row(order, request.instrument(order.symbol)) for order in orders if _is_of_pair(request, order.symbol)]
+
+
+def get_all_orders(request: Request) -> Json:
+    """Those of a contract, or of a pair; one of the two is needed."""
+    symbol, pair = request.maybe_symbol(), request.parameters.maybe_text("pair")
+    if symbol is None and pair is None:
+        raise missing_both("symbol", "pair")
+    orders = [order for order in request.books.orders(request.account, symbol) if _is_of_pair(request, order.symbol)]
+    return orders_page(request, [order for order in orders if is_kept(order, request.now)])
+
+
+def _is_of_pair(request: Request, symbol: str) -> bool:
+    return request.parameters.maybe_text("pair") in (None, request.instrument(symbol).pair)
 
 
 def get_brackets(request: Request) -> Json:

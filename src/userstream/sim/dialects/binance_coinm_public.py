@@ -2,13 +2,15 @@
 
 from collections.abc import Sequence
 
-from userstream.sim.books import Instrument, Side
+from userstream.sim.books import ZERO, Instrument, Side
 from userstream.sim.dialects.binance_calls import limit_rows
 from userstream.sim.dialects.binance_futures_calls import MANNERS, Request
 from userstream.sim.dialects.binance_futures_public import (
     FUNDING_INTERVAL_MS,
     NEVER_DELIVERED_MS,
     ONBOARD_MS,
+    day_row,
+    day_trades,
     digits,
     filters_of,
     price_of,
@@ -67,6 +69,21 @@ def _wanted(request: Request) -> Sequence[Instrument]:
 def get_price(request: Request) -> Json:
     """`ticker/price`."""
     return [{**_names(each), "price": price_of(request, each), "time": request.stated} for each in _wanted(request)]
+
+
+def get_day_ticker(request: Request) -> Json:
+    """`ticker/24hr`: as on USD-M, with the turnover in coins."""
+    return [_day_row(request, each) for each in _wanted(request)]
+
+
+def _day_row(request: Request, instrument: Instrument) -> dict[str, Json]:
+    row = day_row(request, instrument)
+    trades = day_trades(request, instrument.symbol)
+    coins = sum((instrument.contract.base(trade.price, trade.quantity) for trade in trades), ZERO)
+    dollars = sum((trade.quote_quantity for trade in trades), ZERO)
+    del row["quoteVolume"]
+    average = text_of(round(dollars / coins, 8)) if coins else row["lastPrice"]
+    return row | {"pair": instrument.pair, "weightedAvgPrice": average, "baseVolume": text_of(round(coins, 8))}
 
 
 def get_book_ticker(request: Request) -> Json:

@@ -1,6 +1,7 @@
 """What USD-M and COIN-M have in common at the door: sockets of two kinds, events, keys that expire (Binance USD-M, 2.1, 4.1)."""
 
 import random
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from urllib.parse import parse_qsl
 
@@ -13,13 +14,13 @@ from userstream.sim.dialects.binance_dialect import RestDoor
 from userstream.sim.dialects.binance_errors import VenueError
 from userstream.sim.dialects.binance_futures_calls import Request
 from userstream.sim.dialects.binance_futures_messages import MessageWriter, frame_of
-from userstream.sim.dialects.binance_futures_sockets import StreamSession
 from userstream.sim.dialects.binance_methods import MethodSession
+from userstream.sim.dialects.binance_sockets import StreamSession
 from userstream.sim.room import Room
 from userstream.sim.venue import Frame
 
 
-class Futures(RestDoor[Request]):
+class Futures(RestDoor[Request], ABC):
     """The dialect of a venue of contracts over one room."""
 
     def __init__(self, room: Room, product: Product[Request]) -> None:
@@ -37,9 +38,9 @@ class Futures(RestDoor[Request]):
             return MethodSession(self._room, self._product, address, dict(parse_qsl(query)), now)
         return self._open_stream(path, query)
 
+    @abstractmethod
     def _open_stream(self, path: str, query: str) -> StreamSession | None:
         """The session of a stream address; None for an address that is none."""
-        raise NotImplementedError
 
     def write(self, happenings: Sequence[Happening], now: Millis) -> list[Frame]:
         return self._writer.write(happenings, self._room.stated(now))

@@ -17,6 +17,7 @@ from userstream.sim.dialects.binance_futures_objects import (
     symbol_config_row,
 )
 from userstream.sim.dialects.binance_futures_words import text_of, word_of
+from userstream.sim.dialects.binance_rights import rights_of
 from userstream.sim.venue import Json
 
 
@@ -280,22 +281,7 @@ def get_order_rates(request: Request) -> Json:
 
 def get_key_rights(request: Request) -> Json:
     """What the asking key may do; asked for on the spot address, served here for clients that check a key before they use it."""
-    key = request.key
-    return {
-        "ipRestrict": key is not None and key.ip_restricted,
-        "createTime": 0,
-        "enableReading": True,
-        "enableWithdrawals": key is not None and key.can_withdraw,
-        "enableInternalTransfer": key is not None and key.can_withdraw,
-        "permitsUniversalTransfer": key is not None and key.can_withdraw,
-        "enableMargin": False,
-        "enableFutures": key is not None and key.can_trade,
-        "enableVanillaOptions": False,
-        "enableSpotAndMarginTrading": False,
-        "enablePortfolioMarginTrading": False,
-        "enableFixApiTrade": False,
-        "enableFixReadOnly": False,
-    }
+    return rights_of(request.key, futures=True)
 
 
 ENDPOINTS = (

@@ -1,6 +1,5 @@
 """What a call of Binance USD-M or COIN-M is to its handler, and how these products tell of their limits (Binance USD-M, 3.2, 1.3)."""
 
-from collections.abc import Mapping
 from typing import Final, TypeAlias
 
 from userstream.sim.dialects import binance_calls
@@ -30,4 +29,3 @@ class Request(binance_calls.Request):
 
 
 Endpoint: TypeAlias = binance_calls.Endpoint[Request]
-Endpoints: TypeAlias = Mapping[tuple[str, str], Endpoint]

@@ -109,8 +109,12 @@ def get_open_orders(request: Request) -> Json:
 
 
 def get_all_orders(request: Request) -> Json:
-    """With orderId: that one and later ones. Otherwise by time."""
     kept = [order for order in request.books.orders(request.account, request.maybe_symbol()) if is_kept(order, request.now)]
+    return orders_page(request, kept)
+
+
+def orders_page(request: Request, kept: Sequence[Order]) -> Json:
+    """Of these orders, with orderId that one and later ones, otherwise by time."""
     order_id = request.parameters.maybe_whole("orderId")
     if order_id is not None:
         return [_row(request, order) for order in kept if order.order_id >= order_id][: limit_of(request)]

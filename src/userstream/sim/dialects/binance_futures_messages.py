@@ -17,8 +17,10 @@ from userstream.sim.books import (
     Fill,
     Happening,
     LeverageHappened,
+    LiabilityHappened,
     ListHappened,
     MarginCallHappened,
+    MarginLevelHappened,
     Millis,
     Order,
     OrderHappened,
@@ -93,8 +95,8 @@ def message_of(happening: Happening, now: Millis) -> dict[str, Json]:
             return _stamped("ACCOUNT_CONFIG_UPDATE", happening.time, now) | {"ac": {"s": symbol, "l": leverage}}
         case AssetModeHappened(multi_assets=multi_assets):
             return _stamped("ACCOUNT_CONFIG_UPDATE", happening.time, now) | {"ai": {"j": multi_assets}}
-        case ListHappened():
-            raise ValueError("contracts know no order lists")
+        case ListHappened() | LiabilityHappened() | MarginLevelHappened():
+            raise ValueError(f"{type(happening).__name__} does not happen to contracts")
 
 
 def order_trade_update(happening: OrderHappened, now: Millis) -> dict[str, Json]:

@@ -107,12 +107,12 @@ def get_book_ticker(request: Request) -> Json:
 def get_day_ticker(request: Request) -> Json:
     """`ticker/24hr`: what the accounts of this exchange traded in a day, between the price it began with and the present one. The outside
     market keeps no tape."""
-    rows: list[Json] = [_day_row(request, each) for each in _wanted(request)]
+    rows: list[Json] = [day_row(request, each) for each in _wanted(request)]
     return rows if request.maybe_symbol() is None else rows[0]
 
 
-def _day_row(request: Request, instrument: Instrument) -> dict[str, Json]:
-    trades = _day_trades(request, instrument.symbol)
+def day_row(request: Request, instrument: Instrument) -> dict[str, Json]:
+    trades = day_trades(request, instrument.symbol)
     opened, last = instrument.start_price, request.exchange.last_price(instrument.symbol)
     prices = [opened, last, *(trade.price for trade in trades)]
     volume = sum((trade.quantity for trade in trades), ZERO)
@@ -137,7 +137,7 @@ def _day_row(request: Request, instrument: Instrument) -> dict[str, Json]:
     }
 
 
-def _day_trades(request: Request, symbol: str) -> list[Fill]:
+def day_trades(request: Request, symbol: str) -> list[Fill]:
     """Oldest first; a match of two accounts, which both have, once."""
     found: dict[int, Fill] = {}
     for account in request.exchange.accounts():

@@ -9,6 +9,9 @@ import msgspec
 
 from userstream.sim.books import Happening, Instrument, Millis
 from userstream.sim.dialects import (
+    binance_margin_account,
+    binance_margin_streams,
+    binance_margin_trading,
     binance_spot_account,
     binance_spot_history,
     binance_spot_lists,
@@ -18,6 +21,8 @@ from userstream.sim.dialects import (
 )
 from userstream.sim.dialects.binance_calls import Product, table_of
 from userstream.sim.dialects.binance_dialect import RestDoor
+from userstream.sim.dialects.binance_margin_messages import KEY_EVENT, RISK_EVENTS, listen_key_expired
+from userstream.sim.dialects.binance_sockets import StreamSession, open_unrouted
 from userstream.sim.dialects.binance_spot_calls import LIMITS, MANNERS, Request
 from userstream.sim.dialects.binance_spot_methods import METHODS, SOCKET_PATH, SpotSession
 from userstream.sim.dialects.binance_spot_times import answer_in_microseconds
@@ -28,7 +33,8 @@ from userstream.sim.spot.instruments import DEFAULT_PAIRS
 from userstream.sim.venue import Call, Frame, Json, Reply, Venue
 
 NAME: Final = "binance-spot"
-OWN_PREFIXES: Final = ("/api/", "/ws-api/")
+RISK_STREAMS: Final = "/margin-stream"
+OWN_PREFIXES: Final = ("/api/", "/ws-api/", "/sapi/v1/margin/", RISK_STREAMS + "/")
 PRODUCT: Final = Product(
     manners=MANNERS,
     request=Request,
@@ -39,6 +45,9 @@ PRODUCT: Final = Product(
             binance_spot_history.ENDPOINTS,
             binance_spot_trading.ENDPOINTS,
             binance_spot_lists.ENDPOINTS,
+            binance_margin_streams.ENDPOINTS,
+            binance_margin_account.ENDPOINTS,
+            binance_margin_trading.ENDPOINTS,
         )
     ),
     methods=METHODS,
@@ -63,13 +72,24 @@ class BinanceSpot(RestDoor[Request]):
         return super()._reply(call, status, body, now, headers)
 
     def _used(self, call: Call, now: Millis) -> dict[str, str]:
-        weight = str(self._room.limits.address(call.address).used(now))
+        limits = self._room.limits
+        if call.path.startswith("/sapi/"):
+            return {"X-SAPI-USED-IP-WEIGHT-1M": str(limits.wallet(call.address).used(now)), **self._used_by_account(call, now)}
+        weight = str(limits.address(call.address).used(now))
         return {"X-MBX-USED-WEIGHT": weight, "X-MBX-USED-WEIGHT-1M": weight}
+
+    def _used_by_account(self, call: Call, now: Millis) -> dict[str, str]:
+        key = self._room.keys.find(call.headers.get("x-mbx-apikey", ""))
+        if key is None:
+            return {}
+        return {"X-SAPI-USED-UID-WEIGHT-1M": str(self._room.limits.account_weight(self._room.owner(key.account)).used(now))}
 
     # --- sockets -------------------------------------------------------------------------------------------------------
 
-    def open_socket(self, path: str, query: str, address: str, now: Millis) -> SpotSession | None:
-        """Only JSON is spoken: a socket that asks for another form is refused."""
+    def open_socket(self, path: str, query: str, address: str, now: Millis) -> SpotSession | StreamSession | None:
+        """The WebSocket API, or a risk socket of margin. Only JSON is spoken: a socket that asks for another form is refused."""
+        if path.startswith((RISK_STREAMS + "/", "/ws/")):
+            return open_unrouted(self._room, path.removeprefix(RISK_STREAMS), query, RISK_EVENTS)
         wishes = dict(parse_qsl(query))
         if path != SOCKET_PATH or wishes.get("responseFormat", "json").lower() != "json":
             return None
@@ -79,9 +99,21 @@ class BinanceSpot(RestDoor[Request]):
         return binance_spot_messages.write(happenings, self._room.stated(now))
 
     def tick(self, now: Millis) -> list[Frame]:
-        """Nothing: there are no keys that expire."""
-        del now
-        return []
+        """Listen keys of risk sockets and listen tokens that expire (Binance Spot, 2.1 and 2.4)."""
+        stated, room = self._room.stated(now), self._room
+        ended = msgspec.json.encode(binance_spot_messages.stream_terminated(stated))
+        return [
+            *(
+                Frame(
+                    account=known.account, event=KEY_EVENT, body=msgspec.json.encode(listen_key_expired(known.key, stated)), key=known.key
+                )
+                for known in room.listen_keys.expire_due(now)
+            ),
+            *(
+                Frame(account=known.account, event="eventStreamTerminated", body=ended, key=known.token)
+                for known in room.listen_tokens.expire_due(now)
+            ),
+        ]
 
     def shutdown_notice(self, now: Millis) -> bytes:
         return msgspec.json.encode(binance_spot_messages.server_shutdown(self._room.stated(now)))
@@ -103,6 +135,7 @@ VENUE: Final = Venue(
     found=found_spot,
     limits=LIMITS,
     home=OWN_PREFIXES,
+    premises=NAME,
     has_listen_keys=False,
     ping_interval_s=20,
     pong_deadline_s=60,

@@ -1,6 +1,7 @@
 """The account itself: balances, commission, order counts, rights of the key (Binance Spot, 6.2)."""
 
 from userstream.sim.books import Balance, Instrument
+from userstream.sim.dialects.binance_rights import rights_of
 from userstream.sim.dialects.binance_spot_calls import Endpoint, Request
 from userstream.sim.dialects.binance_spot_public import rate_limits
 from userstream.sim.dialects.binance_spot_words import text_of
@@ -71,30 +72,14 @@ def get_commission(request: Request) -> Json:
 
 def get_order_rates(request: Request) -> Json:
     """How many orders the account has counted in the running windows."""
-    use = request.room.limits.account(request.account).use(request.now)
+    use = request.room.limits.account(request.room.owner(request.user)).use(request.now)
     counts = {"SECOND": use.ten_seconds, "DAY": use.day}
     return [{**row, "count": counts[str(row["interval"])]} for row in rate_limits(request) if row["rateLimitType"] == "ORDERS"]
 
 
 def get_key_rights(request: Request) -> Json:
     """What the asking key may do; clients check a key with it before they use it."""
-    key = request.key
-    may_leave = key is not None and key.can_withdraw
-    return {
-        "ipRestrict": key is not None and key.ip_restricted,
-        "createTime": 0,
-        "enableReading": True,
-        "enableWithdrawals": may_leave,
-        "enableInternalTransfer": may_leave,
-        "permitsUniversalTransfer": may_leave,
-        "enableMargin": False,
-        "enableFutures": False,
-        "enableVanillaOptions": False,
-        "enableSpotAndMarginTrading": key is not None and key.can_trade,
-        "enablePortfolioMarginTrading": False,
-        "enableFixApiTrade": False,
-        "enableFixReadOnly": False,
-    }
+    return rights_of(request.key, spot=True, margin=request.account != request.user)
 
 
 def get_coins(request: Request) -> Json:

@@ -5,9 +5,12 @@ from typing import Final, TypeAlias
 from userstream.sim.books import Millis, Order
 from userstream.sim.dialects import binance_calls
 from userstream.sim.dialects.binance_calls import Interval, Manners, Security
+from userstream.sim.dialects.binance_parameters import Parameters
 from userstream.sim.dialects.binance_spot_errors import VOCABULARY
 from userstream.sim.dialects.binance_spot_times import in_milliseconds
+from userstream.sim.keys import ApiKey
 from userstream.sim.limits import LimitSettings
+from userstream.sim.room import Room
 from userstream.sim.spot.books import SpotOrder, spot_order
 from userstream.sim.spot.exchange import SpotExchange, spot_of
 
@@ -27,7 +30,12 @@ MANNERS: Final = Manners(
 
 
 class Request(binance_calls.Request):
-    """A request to the spot venue."""
+    """A request to the spot venue. `account` is the spot account of `user`, unless a handler of margin aims at another one."""
+
+    def __init__(self, room: Room, user: str, parameters: Parameters, now: Millis, key: ApiKey | None = None) -> None:
+        account = spot_of(room.exchange).spot_account(user) if user else ""
+        super().__init__(room, account, parameters, now, key)
+        self.user = user
 
     @property
     def exchange(self) -> SpotExchange:

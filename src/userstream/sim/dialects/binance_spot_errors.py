@@ -12,6 +12,7 @@ TEXTS: Final[Mapping[int, str]] = MappingProxyType(
         -1127: "More than 24 hours between startTime and endTime.",
         -1136: "Invalid newOrderRespType.",
         -1145: "Invalid cancelRestrictions",
+        -1209: "Invalid listenToken.",
         -2018: "Order list does not exist.",
         -2021: "Order cancel-replace partially failed.",
         -2022: "Order cancel-replace failed.",
@@ -25,6 +26,13 @@ TEXTS: Final[Mapping[int, str]] = MappingProxyType(
 # What the books call a broken rule -> code and text of this venue.
 RULES: Final[Mapping[str, tuple[int, str]]] = MappingProxyType(
     {
+        "asset_not_lent": (-3027, "Not a valid margin asset."),
+        "bad_side_effect": (-1130, "Data sent for parameter 'sideEffectType' is not valid."),
+        "borrow_too_much": (-3006, "Your borrow amount has exceed maximum borrow amount."),
+        "no_margin_account": (-3003, "Margin account does not exist."),
+        "nothing_owed": (-3015, "Repay amount exceeds borrow amount."),
+        "only_own_pair": (-3028, "Not a valid margin pair."),
+        "repay_too_much": (-3015, "Repay amount exceeds borrow amount."),
         "amend_not_possible": (-2038, "Order amend is not supported for this order."),
         "amend_not_smaller": (-2038, "Order amend (quantity increase) is not supported."),
         "bad_amount": (-1130, ""),

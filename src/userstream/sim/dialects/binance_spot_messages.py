@@ -4,7 +4,18 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
-from userstream.sim.books import AccountHappened, Balance, Execution, Fill, Happening, ListHappened, Millis
+from userstream.sim.books import (
+    AccountHappened,
+    Balance,
+    Execution,
+    Fill,
+    Happening,
+    LiabilityHappened,
+    ListHappened,
+    MarginLevelHappened,
+    Millis,
+)
+from userstream.sim.dialects.binance_margin_messages import level_change, liability_change
 from userstream.sim.dialects.binance_spot_words import execution_word, reject_word, text_of, word_of
 from userstream.sim.engine import is_open
 from userstream.sim.spot.books import Prevention, SpotOrder, SpotOrderHappened
@@ -31,6 +42,10 @@ def _messages(happening: Happening, now: Millis) -> Iterator[dict[str, Json]]:
             yield from _account_messages(happening, now)
         case ListHappened():
             yield list_status(happening, now)
+        case LiabilityHappened():
+            yield liability_change(happening, now)
+        case MarginLevelHappened():
+            yield level_change(happening, now)
         case _:
             raise ValueError(f"{type(happening).__name__} does not happen on spot")
 

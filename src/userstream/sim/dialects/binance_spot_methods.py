@@ -10,9 +10,12 @@ from userstream.sim.dialects.binance_errors import VenueError
 from userstream.sim.dialects.binance_methods import MethodSession
 from userstream.sim.dialects.binance_parameters import Parameters
 from userstream.sim.dialects.binance_spot_calls import Request
+from userstream.sim.dialects.binance_spot_errors import refuse
 from userstream.sim.dialects.binance_spot_subscriptions import Subscriptions
 from userstream.sim.dialects.binance_spot_times import answer_in_microseconds
+from userstream.sim.keys import ApiKey
 from userstream.sim.room import Room
+from userstream.sim.spot.exchange import spot_of
 from userstream.sim.venue import Frame, Json
 
 SOCKET_PATH: Final = "/ws-api/v3"
@@ -71,6 +74,7 @@ class SpotSession(MethodSession[Request]):
             "session.subscriptions": self._tell_subscriptions,
             "userDataStream.subscribe": self._subscribe,
             "userDataStream.subscribe.signature": self._subscribe_signed,
+            "userDataStream.subscribe.listenToken": self._subscribe_by_token,
             "userDataStream.unsubscribe": self._unsubscribe,
         }
         room.limits.charge(address, CONNECT_WEIGHT, now)
@@ -115,10 +119,21 @@ class SpotSession(MethodSession[Request]):
         del parameters, now
         if self._key is None:
             raise VenueError(-1002)
-        return {"subscriptionId": self._subscriptions.open(self._key.account, by_logon=True)}
+        return {"subscriptionId": self._subscriptions.open(self._spot_account(self._key), by_logon=True)}
 
     def _subscribe_signed(self, parameters: Parameters, now: Millis) -> Json:
-        return {"subscriptionId": self._subscriptions.open(self._signer(parameters, now).account, by_logon=False)}
+        return {"subscriptionId": self._subscriptions.open(self._spot_account(self._signer(parameters, now)), by_logon=False)}
+
+    def _spot_account(self, key: ApiKey) -> str:
+        return spot_of(self._room.exchange).spot_account(key.account)
+
+    def _subscribe_by_token(self, parameters: Parameters, now: Millis) -> Json:
+        """Nobody needs to be logged on; the time of the end is in microseconds, whatever the socket speaks (Binance Spot, 2.4)."""
+        token = self._room.listen_tokens.find(parameters.text("listenToken"), now)
+        if token is None:
+            raise refuse(-1209)
+        number = self._subscriptions.open(token.account, by_logon=False, token=token.token)
+        return {"subscriptionId": number, "expirationTime": token.expires_at * 1000}
 
     def _unsubscribe(self, parameters: Parameters, now: Millis) -> Json:
         self._ended += self._subscriptions.close(parameters.maybe_whole("subscriptionId"), self._room.stated(now))

@@ -92,10 +92,10 @@ def _symbol_row(instrument: Instrument) -> dict[str, Json]:
         "amendAllowed": True,
         "pegInstructionsAllowed": False,
         "isSpotTradingAllowed": True,
-        "isMarginTradingAllowed": False,
+        "isMarginTradingAllowed": True,
         "filters": _filters(instrument),
         "permissions": [],
-        "permissionSets": [["SPOT"]],
+        "permissionSets": [["SPOT", "MARGIN"]],
         "defaultSelfTradePreventionMode": "EXPIRE_MAKER",
         "allowedSelfTradePreventionModes": list(PREVENTIONS),
     }

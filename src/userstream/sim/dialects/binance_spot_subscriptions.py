@@ -5,6 +5,7 @@ from typing import Final
 import msgspec
 
 from userstream.sim.books import Millis
+from userstream.sim.dialects.binance_margin_messages import RISK_EVENTS
 from userstream.sim.dialects.binance_spot_errors import refuse
 from userstream.sim.dialects.binance_spot_messages import stream_terminated
 from userstream.sim.dialects.binance_spot_times import event_in_microseconds
@@ -15,11 +16,12 @@ MOST_OVER_A_LIFE: Final = 65_535
 
 
 class Subscription(msgspec.Struct, frozen=True, kw_only=True):
-    """One account's events on a socket. `by_logon`: it ends with the session."""
+    """One account's events on a socket. `by_logon`: it ends with the session; with a `token` it ends with that."""
 
     number: int
     account: str
     by_logon: bool
+    token: str = ""
 
 
 class Subscriptions:
@@ -38,15 +40,22 @@ class Subscriptions:
     def numbers(self) -> list[int]:
         return sorted(each.number for each in self._by_account.values())
 
-    def open(self, account: str, *, by_logon: bool) -> int:
-        """Subscribe to the account's events. -2035 when it is subscribed already, -2042 when the socket had too many."""
-        if account in self._by_account:
+    def open(self, account: str, *, by_logon: bool, token: str = "") -> int:
+        """Subscribe to the account's events. -2035 when it is subscribed already, -2042 when the socket had too many.
+
+        Another token of the account extends a subscription that began with one, and gives its number again.
+        """
+        known = self._by_account.get(account)
+        if known is not None and known.token and token:
+            self._by_account[account] = msgspec.structs.replace(known, token=token)
+            return known.number
+        if known is not None:
             raise refuse(-2035)
         if len(self._by_account) >= MOST_ACTIVE or self._given >= MOST_OVER_A_LIFE:
             raise refuse(-2042)
         number = self._given
         self._given += 1
-        self._by_account[account] = Subscription(number=number, account=account, by_logon=by_logon)
+        self._by_account[account] = Subscription(number=number, account=account, by_logon=by_logon, token=token)
         return number
 
     def close(self, number: int | None, now: Millis) -> list[bytes]:
@@ -65,9 +74,13 @@ class Subscriptions:
         return [self._end(each, now) for each in list(self._by_account.values()) if each.by_logon]
 
     def wrap(self, frame: Frame) -> list[bytes]:
-        """The event in its envelope; nothing for an account without a subscription."""
+        """The event in its envelope; nothing for an account without a subscription. A frame with a key ends what began with that token."""
         known = self._by_account.get(frame.account)
-        return [] if known is None else [self._envelope(known, frame.body)]
+        if known is None or frame.event in RISK_EVENTS or (frame.key and frame.key != known.token):
+            return []
+        if frame.key:
+            del self._by_account[frame.account]
+        return [self._envelope(known, frame.body)]
 
     def announce(self, body: bytes) -> bytes:
         """An event of the connection: its envelope has no number."""

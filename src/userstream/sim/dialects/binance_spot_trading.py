@@ -99,18 +99,18 @@ def _read_time_in_force(parameters: Parameters, order_type: str) -> str:
 
 
 def place_order(request: Request) -> Json:
-    kind = _read_kind(request.parameters)
+    kind = read_kind(request.parameters)
     new = read_new_order(request)
-    return _shown(request, request.exchange.place(request.account, new, request.now), kind)
+    return shown(request, request.exchange.place(request.account, new, request.now), kind)
 
 
-def _read_kind(parameters: Parameters) -> str:
+def read_kind(parameters: Parameters) -> str:
     if parameters.maybe_text("newOrderRespType") is None:
         return ""
     return parameters.word("newOrderRespType", RESPONSE_TYPES, refuse(-1136))
 
 
-def _shown(request: Request, order: SpotOrder, kind: str) -> dict[str, Json]:
+def shown(request: Request, order: SpotOrder, kind: str) -> dict[str, Json]:
     """By default the full answer for LIMIT and MARKET, a short one for the others."""
     kind = kind or ("full" if order.order_type in FULL_BY_DEFAULT else "ack")
     return placed(order, _fills_of(request.exchange, order) if kind == "full" else [], kind)
@@ -204,10 +204,10 @@ def amend_order(request: Request) -> Json:
     except Refused as refused:
         raise translate(refused) from refused
     order = request.exchange.order(request.account, symbol, order_id=made.order_id)
-    shown = amended(order, made)
+    row = amended(order, made)
     if order.list_id < 0:
-        return shown
-    return shown | {"listStatus": shown_list(request, request.exchange.order_list(request.account, list_id=order.list_id))}
+        return row
+    return row | {"listStatus": shown_list(request, request.exchange.order_list(request.account, list_id=order.list_id))}
 
 
 # --- replacing ---------------------------------------------------------------------------------------------------------
@@ -219,7 +219,7 @@ def replace_order(request: Request) -> Json:
     mode = parameters.text("cancelReplaceMode")
     if mode not in ("STOP_ON_FAILURE", "ALLOW_FAILURE"):
         raise invalid("cancelReplaceMode")
-    kind, wish = _read_kind(parameters), read_new_order(request)
+    kind, wish = read_kind(parameters), read_new_order(request)
     order_id, client_order_id = names_of(request, "cancelOrderId", "cancelOrigClientOrderId")
     done = request.exchange.replace(
         request.account,
@@ -232,11 +232,11 @@ def replace_order(request: Request) -> Json:
         restriction=_read_restriction(parameters),
         stop_on_failure=mode == "STOP_ON_FAILURE",
     )
-    shown = _shown_replacement(request, done, kind)
+    answer = _shown_replacement(request, done, kind)
     if done.is_whole:
-        return shown
+        return answer
     half = done.canceled is not None or done.placed is not None
-    raise refuse(-2021 if half else -2022, data=shown, status=CONFLICT if half else 400)
+    raise refuse(-2021 if half else -2022, data=answer, status=CONFLICT if half else 400)
 
 
 def _shown_replacement(request: Request, done: Replaced, kind: str) -> dict[str, Json]:
@@ -245,7 +245,7 @@ def _shown_replacement(request: Request, done: Replaced, kind: str) -> dict[str,
         "cancelResult": "SUCCESS" if done.canceled is not None else "FAILURE",
         "newOrderResult": ("SUCCESS" if done.placed is not None else "FAILURE") if attempted else "NOT_ATTEMPTED",
         "cancelResponse": canceled(done.canceled) if done.canceled is not None else _error(done.cancel_refusal, -2011),
-        "newOrderResponse": _shown(request, done.placed, kind) if done.placed is not None else _error(done.refusal, 0),
+        "newOrderResponse": shown(request, done.placed, kind) if done.placed is not None else _error(done.refusal, 0),
     }
 
 

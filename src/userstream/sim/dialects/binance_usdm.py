@@ -14,7 +14,7 @@ from userstream.sim.dialects.binance_calls import Product, table_of
 from userstream.sim.dialects.binance_futures import Futures
 from userstream.sim.dialects.binance_futures_calls import MANNERS, Request
 from userstream.sim.dialects.binance_futures_methods import COMMON, USDM_ACCOUNT, below
-from userstream.sim.dialects.binance_futures_sockets import StreamSession, open_stream
+from userstream.sim.dialects.binance_sockets import StreamSession, open_stream
 from userstream.sim.instruments import DEFAULT_INSTRUMENTS
 from userstream.sim.room import Room
 from userstream.sim.venue import Venue

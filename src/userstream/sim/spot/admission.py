@@ -108,10 +108,14 @@ def need_of(world: SpotWorld, order: SpotOrder) -> Decimal:
     return cost_of_taking(world, order)
 
 
+def paid_asset(instrument: Instrument, side: Side) -> str:
+    """The asset that an order of this side pays with."""
+    return instrument.quote if side is Side.BUY else instrument.base
+
+
 def paid_with(world: SpotWorld, order: SpotOrder) -> str:
     """The asset that the order pays with."""
-    instrument = world.instruments[order.symbol]
-    return instrument.quote if order.side is Side.BUY else instrument.base
+    return paid_asset(world.instruments[order.symbol], order.side)
 
 
 def check_funds(world: SpotWorld, account: SpotAccount, order: SpotOrder) -> None:
@@ -128,6 +132,8 @@ def admit(world: SpotWorld, account: SpotAccount, new: NewSpotOrder, *, pending:
     if not account.settings.can_trade:
         raise Refused("trading_disabled", "the account may not trade")
     instrument = world.instrument(new.symbol)
+    if account.only_symbol not in ("", new.symbol):
+        raise Refused("only_own_pair", f"the account trades {account.only_symbol} only")
     _check_words(new)
     _check_client_id(account, new.client_order_id)
     _check_counts(account, new)
@@ -204,6 +210,7 @@ def order_of(world: SpotWorld, account: SpotAccount, new: NewSpotOrder) -> SpotO
         self_trade_prevention=new.self_trade_prevention,
         strategy_id=new.strategy_id,
         strategy_type=new.strategy_type,
+        side_effect=new.side_effect,
         created_time=world.now,
         updated_time=world.now,
     )

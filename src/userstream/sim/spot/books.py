@@ -51,6 +51,8 @@ class SpotOrder(Order, kw_only=True):
     strategy_type: int | None = None
     expiry: Expiry = Expiry.NONE
     cancel_id: str = ""  # the client id of the request that cancelled it
+    side_effect: str = "no_side_effect"  # margin_buy, auto_repay, auto_borrow_repay
+    borrowed: Decimal = ZERO  # for this order, of the asset it pays with
 
 
 class NewSpotOrder(NewOrder, frozen=True, kw_only=True):
@@ -63,6 +65,7 @@ class NewSpotOrder(NewOrder, frozen=True, kw_only=True):
     iceberg_quantity: Decimal = ZERO
     strategy_id: int | None = None
     strategy_type: int | None = None
+    side_effect: str = "no_side_effect"
 
 
 class Prevention(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,12 +7,13 @@ exchange's time: its clock never goes back.
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from decimal import Decimal
 
 import msgspec
 
 from userstream.sim.books import (
+    ZERO,
     AlgoOrder,
     Amendment,
     Balance,
@@ -30,46 +31,41 @@ from userstream.sim.instruments import is_amount
 from userstream.sim.ledger import money
 from userstream.sim.market import STEP_MS, grid_after
 from userstream.sim.marketplace import Marketplace
-from userstream.sim.reading import Reading
 from userstream.sim.spot.admission import order_of
 from userstream.sim.spot.books import NewList, NewSpotOrder, OrderList, PreventedMatch, Replaced, SpotOrder
+from userstream.sim.spot.borrower import Borrower
 from userstream.sim.spot.instruments import check_client_id, check_price
 from userstream.sim.spot.lists import Lists
-from userstream.sim.spot.records import SpotRecords
+from userstream.sim.spot.loans import MarginAccount
+from userstream.sim.spot.margin import MarginSide
 from userstream.sim.spot.stops import Stops
 from userstream.sim.spot.trader import SpotTrader
-from userstream.sim.spot.trading import REJECTABLE, Ending, SpotTrading
+from userstream.sim.spot.trading import REJECTABLE, Ending
 from userstream.sim.spot.world import SpotAccount, SpotWorld
 
 RESTRICTIONS = {"only_new": OrderStatus.NEW, "only_partially_filled": OrderStatus.PARTIALLY_FILLED}
 
 
-class SpotExchange(Reading[SpotAccount, SpotOrder]):
+class SpotExchange(MarginSide):
     """All books of one spot exchange. Raises Refused, and nothing else, when it says no; a refused call changes no books."""
 
     def __init__(self, instruments: Sequence[Instrument], *, seed: int = 0, start_time: Millis) -> None:
-        self._world: SpotWorld = SpotWorld(instruments, seed, start_time)
-        super().__init__(self._world)
-        self._trading = SpotTrading(self._world)
+        super().__init__(SpotWorld(instruments, seed, start_time))
         self._stops = Stops(self._world, self._trading)
         self._lists = Lists(self._world, self._trading)
         self._trader = SpotTrader(self._world, self._trading, self._lists)
+        self._borrower = Borrower(self._world, self.lending, self._trader, self._isolate)
         self._next_step = grid_after(start_time, STEP_MS)
-
-    def open_account(self, account: str, balances: Mapping[str, Decimal]) -> None:
-        """Opening balances are no income: a wallet is its opening balance plus the account's income lines."""
-        if account in self._world.accounts:
-            raise Refused("duplicate_account", "the account exists already")
-        if not account or not all(is_amount(amount) and amount >= 0 for amount in balances.values()):
-            raise Refused("bad_amount", "an account needs a name and amounts that are not negative")
-        self._world.accounts[account] = SpotAccount(account, len(self._world.accounts) + 1, balances, self._world.now)
 
     # --- trading ---
 
     def place(self, account: str, order: NewOrder, now: Millis) -> SpotOrder:
         """Place an order and carry out all that follows at once; returns a copy of the order as it stands then."""
         owner = self._enter(account, now)
-        placed = self._trading.place(owner, order if isinstance(order, NewSpotOrder) else _as_spot(order))
+        wish = order if isinstance(order, NewSpotOrder) else _as_spot(order)
+        loan = self.lending.borrow_for(owner, wish)
+        placed = self._trading.place(owner, wish)
+        placed.borrowed = ZERO if loan is None else loan.principal
         return self._shown(placed)
 
     def amend(
@@ -226,14 +222,6 @@ class SpotExchange(Reading[SpotAccount, SpotOrder]):
         """Pay fees in this asset, with a discount, while it lasts; an empty name means what each trade brings in."""
         self._world.account(account).fee_asset = asset
 
-    def transfer(self, account: str, asset: str, amount: Decimal, now: Millis, *, reason: str = "deposit") -> None:
-        """Book a signed amount; a negative one is held against the free part."""
-        owner = self._enter(account, now)
-        if not asset or not reason or not is_amount(amount) or not amount or money(amount) != amount:
-            raise Refused("bad_amount", "amount must not be 0 and have at most 8 decimals")
-        owner.wallets.post("transfer", asset, amount, self._world.now, info=reason.upper())
-        self._world.tell_balances(owner, [asset], reason, {asset: amount})
-
     def lock_externally(self, account: str, asset: str, amount: Decimal, now: Millis) -> None:
         """Another system locks a positive amount of the free part, or unlocks a negative one (Binance Spot, 4.3.5)."""
         owner = self._enter(account, now)
@@ -261,6 +249,7 @@ class SpotExchange(Reading[SpotAccount, SpotOrder]):
         self._trading.cross(symbol, in_parts=False)
         self._stops.watch(symbol)
         self._lists.settle()
+        self.lending.look_at_levels()
 
     def advance(self, now: Millis) -> None:
         """Let time pass: market steps and the orders they reach, up to `now`."""
@@ -278,10 +267,15 @@ class SpotExchange(Reading[SpotAccount, SpotOrder]):
                 self._trading.cross(symbol, in_parts=True)
             self._stops.watch(symbol)
         self._lists.settle()
+        self.lending.step()
 
     def trade_randomly(self, account: str, now: Millis) -> None:
         """One random but sensible action of a trading account."""
-        self._trader.act(self._enter(account, now))
+        owner = self._enter(account, now)
+        if isinstance(owner, MarginAccount):
+            self._borrower.act(self._borrower.choose([owner, *map(self.margin_of, self.isolated_accounts(account))]))
+        else:
+            self._trader.act(owner)
         self._lists.settle()
 
     # --- reading ---
@@ -329,8 +323,9 @@ class SpotExchange(Reading[SpotAccount, SpotOrder]):
 
     # --- within ---
 
-    def _records(self, account: str) -> SpotRecords:
-        return self._world.account(account).records
+    def _isolate(self, owner: MarginAccount, symbol: str, amount: Decimal) -> None:
+        target = self.margin_account(owner.user, symbol)
+        self.move_between(owner.name, target, self._world.instrument(symbol).quote, amount, self._world.now)
 
     def _shown(self, order: SpotOrder) -> SpotOrder:
         self._lists.settle()

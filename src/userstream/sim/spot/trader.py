@@ -43,6 +43,8 @@ class SpotTrader:
 
     def _tradable(self, account: SpotAccount) -> list[Instrument]:
         """Pairs of which the account has one side; without any the first pair's quote will be paid in."""
+        if account.only_symbol:
+            return [self._world.instruments[account.only_symbol]]
         instruments = list(self._world.instruments.values())
         found = [each for each in instruments if any(account.wallets.total(asset) for asset in (each.base, each.quote))]
         return found or instruments[:1]
@@ -101,7 +103,7 @@ class SpotTrader:
 
     def _wish(self, action: str, instrument: Instrument, side: Side, quantity: Decimal, dice: Dice) -> NewSpotOrder:
         market = action in ("market", "quote")
-        price = ZERO if market else self._price_near(instrument, side, dice, taking=action in ("ioc", "fok"))
+        price = ZERO if market else self._world.markets[instrument.symbol].price_near(side, dice, taking=action in ("ioc", "fok"))
         if action == "stop":
             return self._stop_wish(instrument, side, quantity, dice)
         worth = money(quantity * self._world.last_price(instrument.symbol)) if action == "quote" else ZERO
@@ -164,14 +166,6 @@ class SpotTrader:
         tick, last = instrument.tick_size, self._world.last_price(instrument.symbol)
         ticks = max(int(last / tick * Decimal("0.0015")), 6)
         return max(last + tick * dice.between(5, ticks) * (1 if up else -1), tick)
-
-    def _price_near(self, instrument: Instrument, side: Side, dice: Dice, *, taking: bool) -> Decimal:
-        """Some ticks behind the best outside price, or a little through it for an order that wants to take."""
-        market, tick = self._world.markets[instrument.symbol], instrument.tick_size
-        away = max(int(market.last / tick * Decimal("0.0008")), 4)
-        ticks = dice.between(0, 6) if taking else -dice.between(1, away)
-        start = market.best(side) if taking else market.best(OPPOSITE[side])
-        return max(start + tick * ticks * (1 if side is Side.BUY else -1), tick)
 
     # --- changing and being filled ---
 

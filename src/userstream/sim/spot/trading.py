@@ -54,13 +54,14 @@ class SpotTrading:
     """Carries out what accounts and the market do to orders. Every change is followed by its news.
 
     `on_fill` is told before an order is filled, prevented or triggered, `on_ended` after an order ended, `on_waiting` when a stop
-    begins to wait; `need` says how much an order must have locked.
+    begins to wait, `on_settled` after the news of a fill; `need` says how much an order must have locked.
     """
 
     def __init__(self, world: SpotWorld) -> None:
         self._world = world
         self.on_fill: Callable[[SpotOrder], None] = lambda _: None
         self.on_ended: Callable[[SpotOrder, Ending | None], None] = lambda _, __: None
+        self.on_settled: Callable[[SpotOrder, Fill], None] = lambda _, __: None
         self.on_waiting: Callable[[SpotOrder], None] = lambda _: None
         self.need: Callable[[SpotOrder], Decimal] = partial(need_of, world)
 
@@ -225,6 +226,7 @@ class SpotTrading:
         instrument = self._world.instruments[order.symbol]
         self._world.tell_order(order, Execution.TRADE, fill)
         self._world.tell_balances(account, (instrument.base, instrument.quote, fill.fee_asset))
+        self.on_settled(order, fill)
         if order.status in FINAL:
             self.on_ended(order, None)
         return fill
@@ -292,14 +294,10 @@ class SpotTrading:
         market, resting = self._world.markets[symbol], self._world.books[symbol].side(side)
         while (front := resting.front()) is not None and reaches(side, front.price, market.best(side)):
             quantity = executable(front)
-            part = self._part(symbol, quantity) if in_parts and market.dice.chance(CROSSING_IN_PARTS) else quantity
+            part = market.part(quantity) if in_parts and market.dice.chance(CROSSING_IN_PARTS) else quantity
             self.fill_from_outside(spot_order(front), front.price, part)
             if part < quantity:
                 return
-
-    def _part(self, symbol: str, quantity: Decimal) -> Decimal:
-        step = self._world.instruments[symbol].step_size
-        return max(quantity * self._world.markets[symbol].dice.share() // step, Decimal(1)) * step
 
     # --- amending ---
 

@@ -43,6 +43,8 @@ class SpotAccount(Owner):
     def __init__(self, name: str, number: int, balances: Mapping[str, Decimal], now: Millis) -> None:
         super().__init__(name, now)
         self.number = number
+        self.user = name
+        self.only_symbol = ""  # the one pair that an isolated account may trade
         self.wallets = Wallets(name, balances, now)
         self.records = SpotRecords()
 

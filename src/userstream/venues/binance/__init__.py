@@ -6,22 +6,30 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
+import msgspec
+
 from userstream.kernel.ids import AccountId, VenueName
 from userstream.venues.binance.decoding import Decoder
 from userstream.venues.binance.errors import pause_ms
 from userstream.venues.binance.futures import FuturesSession
-from userstream.venues.binance.products import COIN_M, USD_M, FuturesProduct
+from userstream.venues.binance.margin import MarginSession
+from userstream.venues.binance.products import COIN_M, MARGIN_RISK, USD_M, FuturesProduct
 from userstream.venues.binance.raw_messages import raw_message_of
 from userstream.venues.binance.rest import FuturesDialect
+from userstream.venues.binance.risk_rest import RiskDialect
 from userstream.venues.binance.spot import SpotSession
 from userstream.venues.binance.spot_decoding import SpotDecoder
 from userstream.venues.binance.spot_raw_messages import spot_raw_message_of
 from userstream.venues.binance.spot_rest import SpotDialect
 from userstream.venues.binance.switchboard import SPOT_SHARING
-from userstream.wire.venue import Endpoints, VenueSpec
+from userstream.venues.binance.wallet_books import CROSS_BOOKS, isolated_books
+from userstream.wire.venue import AccountPlace, Endpoints, VenueSpec
 
 FUTURES_BUDGET: Final = "binance-futures"
 SPOT_NAME: Final = VenueName("binance-spot")
+MARGIN_NAME: Final = VenueName("binance-margin")
+RISK_NAME: Final = VenueName("binance-margin-risk")
+MARGIN_BUDGET: Final = "binance-sapi"
 
 
 def _decoder_of(product: FuturesProduct) -> Callable[[AccountId], Decoder]:
@@ -30,6 +38,21 @@ def _decoder_of(product: FuturesProduct) -> Callable[[AccountId], Decoder]:
 
 def _spot_decoder(account: AccountId) -> SpotDecoder:
     return SpotDecoder(account, SPOT_NAME)
+
+
+def _margin_decoder(account: AccountId) -> SpotDecoder:
+    return SpotDecoder(account, MARGIN_NAME)
+
+
+def _risk_decoder(account: AccountId) -> Decoder:
+    return Decoder(account, RISK_NAME, MARGIN_RISK.language)
+
+
+def _margin_dialect(place: AccountPlace) -> SpotDialect:
+    pair = place.isolated_symbol
+    if not pair:
+        return SpotDialect(place, CROSS_BOOKS)
+    return SpotDialect(msgspec.structs.replace(place, symbols=(pair,)), isolated_books(pair))
 
 
 def _futures(product: FuturesProduct, title: str, real: Endpoints, test: Endpoints) -> VenueSpec:
@@ -100,4 +123,36 @@ SPOT: Final = VenueSpec(
     make_decoder=_spot_decoder,
     raw_message_of=spot_raw_message_of,
     sharing=SPOT_SHARING,
+)
+
+# Binance margin, 1 and 2.4: Spot's socket, books of its own below /sapi, which is not served on any test network (1.1).
+MARGIN: Final = VenueSpec(
+    name=MARGIN_NAME,
+    title="Binance margin",
+    real=Endpoints(rest_url="https://api.binance.com", ws_url="", ws_api_url="wss://ws-api.binance.com:443/ws-api/v3"),
+    test=None,
+    weight_limit_per_minute=12_000,
+    budget=MARGIN_BUDGET,
+    pause_of=pause_ms,
+    used_weight_header="x-sapi-used-ip-weight-1m",
+    make_session=MarginSession,
+    make_dialect=_margin_dialect,
+    make_decoder=_margin_decoder,
+    has_isolated_accounts=True,
+    raw_message_of=spot_raw_message_of,
+)
+
+# Binance margin, 1 and 2.5: the cross account's warnings come by a socket of their own, and so it is an account of its own here.
+RISK: Final = VenueSpec(
+    name=RISK_NAME,
+    title="Binance margin, warnings of the cross account",
+    real=Endpoints(rest_url="https://api.binance.com", ws_url="wss://margin-stream.binance.com"),
+    test=None,
+    weight_limit_per_minute=12_000,
+    budget=MARGIN_BUDGET,
+    pause_of=pause_ms,
+    used_weight_header="x-sapi-used-ip-weight-1m",
+    make_session=partial(FuturesSession, feed=MARGIN_RISK),
+    make_dialect=RiskDialect,
+    make_decoder=_risk_decoder,
 )

@@ -28,6 +28,14 @@ from userstream.venues.binance.coin_messages import CoinAccountUpdate, CoinAlgoU
 from userstream.venues.binance.drift import Drift, short
 from userstream.venues.binance.frames import MOST_BYTES, MOST_LEVELS, TROUBLE, event_time_of, has_more_levels, time_of
 from userstream.venues.binance.languages import USD_M_LANGUAGE, Language, Told
+from userstream.venues.binance.margin_risk import (
+    CamelMarginLevelStatusChange,
+    CamelUserLiabilityChange,
+    MarginLevelStatusChange,
+    UserLiabilityChange,
+    level_facts,
+    liability_facts,
+)
 from userstream.venues.binance.messages import (
     AccountConfigUpdate,
     AccountUpdate,
@@ -96,6 +104,10 @@ _READERS: Final[dict[type[Told], Reader]] = {
     CoinAccountUpdate: account_facts,
     CoinAlgoUpdate: algo_facts,
     CoinMarginCall: margin_call_facts,
+    MarginLevelStatusChange: level_facts,
+    CamelMarginLevelStatusChange: level_facts,
+    UserLiabilityChange: liability_facts,
+    CamelUserLiabilityChange: liability_facts,
 }
 
 

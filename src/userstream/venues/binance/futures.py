@@ -1,4 +1,5 @@
-"""One futures private stream: key, socket, keep-alive, silence, rotation (Binance USD-M, 2.1, 2.2, 3.1). Never awaits, reads no clock."""
+"""One private stream behind a listen key (futures, margin risk): key, socket, keep-alive, silence, rotation (Binance USD-M, 2.1, 2.2,
+3.1). Never awaits, reads no clock."""
 
 from __future__ import annotations
 
@@ -89,6 +90,11 @@ class FuturesSession:
     @property
     def listen_key(self) -> Secret | None:
         """The key of this socket, None before the venue gave one."""
+        return self._key
+
+    @property
+    def common_key(self) -> Secret | None:
+        """The listen key: an account has one at a time (Binance USD-M, 2.1)."""
         return self._key
 
     def open(self, now: Millis) -> list[Effect]:
@@ -245,7 +251,8 @@ class FuturesSession:
         if now < self._renew_at:
             return []
         self._renew_at = NEVER  # until the answer sets it
-        return [Call(EXTEND, listen_key.extend(self._feed.listen_key_path, self._place.credentials.api_key))]
+        named = self._key if self._feed.renewal_names_key else None
+        return [Call(EXTEND, listen_key.extend(self._feed.listen_key_path, self._place.credentials.api_key, named))]
 
     def _rotate(self, now: Millis) -> list[Effect]:
         if now < self._rotate_at:

@@ -1,4 +1,4 @@
-"""What each futures product can say: its messages, bare and wrapped, and the keys that they may have."""
+"""What each feed behind a listen key can say: its messages, bare and wrapped, and the keys that they may have."""
 
 from __future__ import annotations
 
@@ -8,21 +8,25 @@ from typing import Final, TypeAlias, get_args
 import msgspec
 
 from userstream.venues.binance.coin_messages import CoinEnvelope, CoinMessage
+from userstream.venues.binance.margin_risk import RiskEnvelope, RiskMessage
 from userstream.venues.binance.messages import AnyMessage, Envelope
 from userstream.venues.binance.shapes import SHAPES, Shape, shapes_of
 
-Told: TypeAlias = AnyMessage | CoinMessage
+Told: TypeAlias = AnyMessage | CoinMessage | RiskMessage
 
 
 class Language(msgspec.Struct, frozen=True):
     """A product's messages: `bare` and `wrapped` read a whole frame and raise errors of msgspec; `shapes` has an entry for each name."""
 
     bare: Callable[[bytes], Told]
-    wrapped: Callable[[bytes], Envelope | CoinEnvelope]
+    wrapped: Callable[[bytes], Envelope | CoinEnvelope | RiskEnvelope]
     shapes: Mapping[str, Shape]
 
 
 USD_M_LANGUAGE: Final = Language(msgspec.json.Decoder(AnyMessage).decode, msgspec.json.Decoder(Envelope).decode, SHAPES)
 COIN_M_LANGUAGE: Final = Language(
     msgspec.json.Decoder(CoinMessage).decode, msgspec.json.Decoder(CoinEnvelope).decode, shapes_of(get_args(CoinMessage))
+)
+RISK_LANGUAGE: Final = Language(
+    msgspec.json.Decoder(RiskMessage).decode, msgspec.json.Decoder(RiskEnvelope).decode, shapes_of(get_args(RiskMessage))
 )

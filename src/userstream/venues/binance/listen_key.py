@@ -4,6 +4,7 @@ the product's."""
 from __future__ import annotations
 
 from typing import Final
+from urllib.parse import quote
 
 import msgspec
 
@@ -29,9 +30,9 @@ def create(path: str, api_key: Secret) -> HttpRequest:
     return _request("POST", path, api_key)
 
 
-def extend(path: str, api_key: Secret) -> HttpRequest:
-    """Extends the key to 60 minutes from now."""
-    return _request("PUT", path, api_key)
+def extend(path: str, api_key: Secret, named: Secret | None = None) -> HttpRequest:
+    """Extends the key to 60 minutes from now. `named`: the key itself, where the venue wants it said."""
+    return _request("PUT", path, api_key, "" if named is None else f"?listenKey={quote(named.reveal(), safe='')}")
 
 
 def give_up(path: str, api_key: Secret) -> HttpRequest:
@@ -39,8 +40,8 @@ def give_up(path: str, api_key: Secret) -> HttpRequest:
     return _request("DELETE", path, api_key)
 
 
-def _request(method: str, path: str, api_key: Secret) -> HttpRequest:
-    return HttpRequest(method=method, target=Secret(path), label=f"{method} {path}", headers=(key_header(api_key),), weight=1)
+def _request(method: str, path: str, api_key: Secret, query: str = "") -> HttpRequest:
+    return HttpRequest(method=method, target=Secret(f"{path}{query}"), label=f"{method} {path}", headers=(key_header(api_key),), weight=1)
 
 
 def read_key(response: HttpResponse, label: str, hidden: tuple[Secret, ...]) -> Secret | None:

@@ -11,8 +11,8 @@ from typing import Final
 import msgspec
 
 from userstream.kernel.ids import VenueName
-from userstream.venues.binance.forms import ALL_EVENTS, Form
-from userstream.venues.binance.languages import COIN_M_LANGUAGE, USD_M_LANGUAGE, Language
+from userstream.venues.binance.forms import ALL_EVENTS, KEY_EXPIRY, Form
+from userstream.venues.binance.languages import COIN_M_LANGUAGE, RISK_LANGUAGE, USD_M_LANGUAGE, Language
 
 DAY_MS: Final = 24 * 3600 * 1000
 LONGEST_WINDOW_MS: Final = 7 * DAY_MS - 1_000
@@ -54,13 +54,14 @@ class Reads(msgspec.Struct, frozen=True, kw_only=True):
 
 class KeyedFeed(msgspec.Struct, frozen=True, kw_only=True):
     """A feed behind a listen key. socket_path: what stands between the address and the form. forms: the ways to open a socket, in the
-    order in which they are tried. events: all names of the feed."""
+    order in which they are tried. events: all names of the feed. renewal_names_key: the call that extends the key must say which."""
 
     listen_key_path: str
     socket_path: str
     forms: tuple[Form, ...]
     events: tuple[str, ...]
     language: Language
+    renewal_names_key: bool = False
 
 
 class FuturesProduct(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,6 +82,16 @@ class FuturesProduct(msgspec.Struct, frozen=True, kw_only=True):
     settings_in_account: bool = False
     tells_all_legs: bool = False
 
+
+# Binance margin, 2.1 and 2.5: warnings of the cross account.
+MARGIN_RISK: Final = KeyedFeed(
+    listen_key_path="/sapi/v1/margin/listen-key",
+    socket_path="",
+    forms=(Form.PATH, Form.COMBINED),
+    events=("MARGIN_LEVEL_STATUS_CHANGE", "USER_LIABILITY_CHANGE", KEY_EXPIRY),
+    language=RISK_LANGUAGE,
+    renewal_names_key=True,
+)
 
 # Binance USD-M, 2.1, 2.2, 6.1.
 USD_M: Final = FuturesProduct(

@@ -93,7 +93,7 @@ def call_of(question: Question, product: FuturesProduct) -> Call:
             times = _times(question.since, _window_end(question))
             return _call(reads.movements, {**times, "page": question.cursor or "1", "limit": str(product.movements_page)})
         case AskSymbols():
-            raise RequestRefused("the books of the futures tell all symbols at once: their list is never asked")
+            raise RequestRefused("the cash history of the futures names the symbols: their list is never asked")
         case _:
             assert_never(question)
 

@@ -79,9 +79,10 @@ class SpotSession:
             raise SettingsError("session_logon needs an Ed25519 key: give its private key in PEM, or leave session_logon out")
         self._place, self._connection = place, connection
         self._sign = make_signer(place.credentials.api_secret)
-        self._hidden = (place.credentials.api_key, place.credentials.api_secret)
+        self._hidden: tuple[Secret, ...] = (place.credentials.api_key, place.credentials.api_secret)
         self._decoder = SpotDecoder(place.account, place.venue)
         self._phase = Phase.NEW
+        self._way_in = LOGON if place.session_logon else SUBSCRIBE_SIGNED
         self._subscription: int | None = None
         self._requests = 0
         self._pending = self._method = ""
@@ -107,6 +108,11 @@ class SpotSession:
     @property
     def listen_key(self) -> Secret | None:
         """None: Spot has no listen keys any more."""
+        return None
+
+    @property
+    def common_key(self) -> Secret | None:
+        """None: each socket is subscribed for itself."""
         return None
 
     def open(self, now: Millis) -> list[Effect]:
@@ -135,10 +141,14 @@ class SpotSession:
         self._phase, self._method = Phase.ASKING, method
         self._pending = f"{self._place.jitter_seed & 0xFFFFFFFF:x}-{self._connection}-{self._requests}"
         self._answer_by, self._retry_at = Millis(now + ANSWER_LIMIT_MS), NEVER
-        if method in (LOGON, SUBSCRIBE_SIGNED):
-            venue_now = Millis(self._venue_time + now - self._venue_time_at)
-            return [request(self._pending, method, signed(self._place.credentials.api_key, self._sign, venue_now))]
-        return [request(self._pending, method)]
+        return [request(self._pending, method, self._parameters(method, now))]
+
+    def _parameters(self, method: str, now: Millis) -> dict[str, str | int] | None:
+        """What is said beside a method."""
+        if method not in (LOGON, SUBSCRIBE_SIGNED):
+            return None
+        venue_now = Millis(self._venue_time + now - self._venue_time_at)
+        return signed(self._place.credentials.api_key, self._sign, venue_now)
 
     def _answered(self, reply: Reply, now: Millis) -> list[Effect]:
         if self._phase not in _WITH_SOCKET:
@@ -156,7 +166,7 @@ class SpotSession:
         result = reply.result
         if self._method == TIME and result is not None and result.server_time:
             self._venue_time, self._venue_time_at = milliseconds(result.server_time), now
-            return self._ask(LOGON if self._place.session_logon else SUBSCRIBE_SIGNED, now)
+            return self._ask(self._way_in, now)
         if self._method == LOGON:
             return self._ask(SUBSCRIBE, now)
         if result is None or result.subscription_id is None:

@@ -126,7 +126,10 @@ def _order_changed(drift: Drift, report: ExecutionReport, received_time: Millis)
 def _reason(drift: Drift, report: ExecutionReport) -> str:
     if report.expiry_reason:
         return SPOT_EXPIRY_REASONS.get(report.expiry_reason) or drift.text(f"{_ORDER}.eR", report.expiry_reason)
-    return REJECT_REASONS.get(report.reject_reason) or drift.text(f"{_ORDER}.r", report.reject_reason)
+    word = report.reject_reason
+    if word.lstrip("-").isdecimal():
+        return f"code {word}"  # margin tells an error code here (Binance margin, 4.4)
+    return REJECT_REASONS.get(word) or drift.text(f"{_ORDER}.r", word)
 
 
 def _filled(report: ExecutionReport, changed: OrderChanged, trade_id: str) -> Filled:

@@ -173,6 +173,7 @@ class ReplyResult(msgspec.Struct, frozen=True):
 
     subscription_id: int | None = field(name="subscriptionId", default=None)
     server_time: int = field(name="serverTime", default=NO_TIME)
+    expiration_time: int = field(name="expirationTime", default=NO_TIME)
 
 
 class Reply(msgspec.Struct, frozen=True):

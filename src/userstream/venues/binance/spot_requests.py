@@ -23,6 +23,7 @@ TIME: Final = "time"
 LOGON: Final = "session.logon"
 SUBSCRIBE: Final = "userDataStream.subscribe"
 SUBSCRIBE_SIGNED: Final = "userDataStream.subscribe.signature"
+SUBSCRIBE_TOKEN: Final = "userDataStream.subscribe.listenToken"
 NOBODY: Final = -2015
 UNAUTHORIZED: Final = 401
 

@@ -5,7 +5,7 @@ Past orders and fills are told for one symbol at a time, in windows of a day; no
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final, TypeAlias
 
 import msgspec
@@ -18,12 +18,14 @@ from userstream.kernel.secret import Secret
 from userstream.venues.binance.answers import read_row, read_rows
 from userstream.venues.binance.drift import Drift
 from userstream.venues.binance.errors import error_of, is_success, refusal_of
+from userstream.venues.binance.products import Read
 from userstream.venues.binance.rest import Call
 from userstream.venues.binance.rows import ClockRow
 from userstream.venues.binance.signing import key_header, make_signer, signed_query
 from userstream.venues.binance.spot_answers import SpotReading
 from userstream.venues.binance.spot_requests import check_not_retired
-from userstream.venues.binance.spot_rows import AccountRow, RulesRow, SpotOrderRow, SpotTradeRow
+from userstream.venues.binance.spot_rows import RulesRow, SpotOrderRow, SpotTradeRow
+from userstream.venues.binance.wallet_books import SPOT_BOOKS, WalletBooks
 from userstream.wire.question import (
     Answer,
     AskBalances,
@@ -53,61 +55,70 @@ UNFILLED_DEPTH_MS: Final = 90 * DAY_MS
 """An order that was cancelled or expired without a fill is archived after 90 days (Binance Spot, 6.2)."""
 
 ARCHIVED: Final = -2026
+ORDERS_OF_AN_AUDIT: Final = 3
+"""One costs four times what it costs at the futures."""
+
 UNSIGNED: Final = (AskClock, AskSymbols)
 
 History: TypeAlias = AskOrders | AskFills
 
 
-def call_of(question: Question) -> Call:
-    """The call that asks it, with its weight per IP (Binance Spot, 6.2). Raises RequestRefused for what Spot has not."""
+def call_of(question: Question, books: WalletBooks = SPOT_BOOKS) -> Call:
+    """The call that asks it, with its weight per IP (Binance Spot, 6.2). Raises RequestRefused for what the product has not."""
+    said = books.parameters
     match question:
         case AskClock():
             return Call("/api/v3/time", 1)
         case AskSymbols():
             return Call("/api/v3/exchangeInfo", 20)
         case AskBalances():
-            return Call("/api/v3/account", 20, {"omitZeroBalances": "true"})
+            return _call(books.account, books.account_parameters)
         case AskOpenOrders(conditional=False):
-            return Call("/api/v3/openOrders", 80)
+            return _call(books.open_orders, books.open_orders_parameters)
         case AskOrder(symbol, order_id, conditional=False):
-            return Call("/api/v3/order", 4, {"symbol": symbol, "orderId": order_id})
+            return _call(books.order, {"symbol": symbol, "orderId": order_id, **said})
         case AskOrders(symbol=symbol, conditional=False) if symbol is not None:
-            return Call("/api/v3/allOrders", 20, {"symbol": symbol, **_place("orderId", question)})
+            return _call(books.orders, {"symbol": symbol, **_place("orderId", question, books.orders_page), **said})
         case AskFills(symbol):
-            return Call("/api/v3/myTrades", 20, {"symbol": symbol, **_place("fromId", question)})
+            return _call(books.fills, {"symbol": symbol, **_place("fromId", question, PAGE), **said})
         case AskOrderFills(symbol, order_id):
             # Times are not allowed beside an order id; without an id to begin at, the venue may tell the newest ones only.
-            return Call("/api/v3/myTrades", 5, {"symbol": symbol, "orderId": order_id, "fromId": "0", "limit": str(PAGE)})
+            return _call(books.order_fills, {"symbol": symbol, "orderId": order_id, "fromId": "0", "limit": str(PAGE), **said})
         case _:
-            raise RequestRefused(f"Spot cannot be asked {type(question).__name__}")
+            raise RequestRefused(f"{books.title} cannot be asked {type(question).__name__}")
 
 
-def _place(id_name: str, question: History) -> dict[str, str]:
+def _call(read: Read, parameters: Mapping[str, str]) -> Call:
+    return Call(read.path, read.weight, dict(parameters))
+
+
+def _place(id_name: str, question: History, page: int) -> dict[str, str]:
     """Ids and times exclude each other."""
     if question.cursor:
-        return {id_name: question.cursor, "limit": str(PAGE)}
+        return {id_name: question.cursor, "limit": str(page)}
     since, until = max(question.since, NO_TIME), max(_window_end(question), NO_TIME)
-    return {"startTime": str(since), "endTime": str(until), "limit": str(PAGE)}
+    return {"startTime": str(since), "endTime": str(until), "limit": str(page)}
 
 
 def _window_end(question: History) -> Millis:
     return min(question.until, Millis(question.since + LONGEST_WINDOW_MS))
 
 
-def more_pages(question: History, found: int, newest_id: int, newest_time: Millis) -> tuple[Question, ...]:
+def more_pages(question: History, found: int, newest_id: int, newest_time: Millis, page: int = PAGE) -> tuple[Question, ...]:
     """What is still to be asked after a page: from the first day on that told anything, by id up to the last time; else the next day."""
     if question.cursor or found:
-        is_over = newest_time > question.until or (found < PAGE and (bool(question.cursor) or _window_end(question) >= question.until))
+        is_over = newest_time > question.until or (found < page and (bool(question.cursor) or _window_end(question) >= question.until))
         return () if is_over else (msgspec.structs.replace(question, cursor=str(newest_id + 1)),)
     end = _window_end(question)
     return (msgspec.structs.replace(question, since=end),) if question.since < end < question.until else ()
 
 
 class SpotDialect:
-    """Spot's `RestDialect`. Owned by one account; holds the signer and the counts of unknown words."""
+    """The `RestDialect` of Spot and margin. Owned by one account; holds the signer and the counts of unknown words."""
 
-    def __init__(self, place: AccountPlace) -> None:
+    def __init__(self, place: AccountPlace, books: WalletBooks = SPOT_BOOKS) -> None:
         """Raises SettingsError where the key cannot sign, and for settings of the retired listen keys."""
+        self._books = books
         if place.credentials.api_secret is None:
             raise SettingsError("api_secret is missing: without it neither the stream nor the venue's books can be asked")
         check_not_retired(place)
@@ -116,7 +127,13 @@ class SpotDialect:
         self._hidden = (place.credentials.api_key, place.credentials.api_secret)
         self._drift = Drift(place.account, place.venue)
         self._traits = Traits(
-            positions=False, settings=False, conditional_orders=False, movements=False, by_symbol=True, symbols=place.symbols
+            positions=False,
+            settings=False,
+            conditional_orders=False,
+            movements=False,
+            by_symbol=True,
+            symbols=place.symbols,
+            orders_of_an_audit=ORDERS_OF_AN_AUDIT,
         )
 
     def traits(self) -> Traits:
@@ -125,11 +142,11 @@ class SpotDialect:
 
     def weight(self, question: Question) -> int:
         """Weight per IP (Binance Spot, 6.2); signs nothing."""
-        return call_of(question).weight
+        return call_of(question, self._books).weight
 
     def request(self, question: Question, venue_now: Millis) -> HttpRequest:
         """The call that asks it, signed for `venue_now` (the venue's ms) and good for five seconds."""
-        call = call_of(question)
+        call = call_of(question, self._books)
         if isinstance(question, UNSIGNED):
             return HttpRequest(method="GET", target=Secret(call.path), label=call.label, weight=call.weight)
         target = Secret(f"{call.path}?{signed_query(call.parameters, self._sign, venue_now)}")
@@ -137,7 +154,7 @@ class SpotDialect:
 
     def answer(self, question: Question, response: HttpResponse, as_of: Millis, received_time: Millis) -> Answer:
         """Reads the answer. Unknown words come as `Unrecognized` after the facts, once each. Raises the error that says how to react."""
-        label = call_of(question).label
+        label = call_of(question, self._books).label
         if not is_success(response):
             raise self._error(question, response, label, as_of)
         answer = self._read(question, response.body, label, SpotReading(self._drift, label, as_of, received_time))
@@ -174,7 +191,7 @@ class SpotDialect:
                 rows = read_row(body, RulesRow, label).symbols
                 return Answer(pairs=tuple(Pair(row.symbol, row.base, row.quote) for row in rows))
             case AskBalances():
-                return Answer(events=reading.account(read_row(body, AccountRow, label)))
+                return Answer(events=reading.account(read_row(body, self._books.account_kind, label).account))
             case AskOpenOrders():
                 return Answer(events=tuple(map(reading.spot_order, read_rows(body, SpotOrderRow, label))))
             case AskOrder():
@@ -186,12 +203,15 @@ class SpotDialect:
             case AskOrderFills():
                 return self._read_order_fills(question, read_rows(body, SpotTradeRow, label), reading)
             case _:
-                raise RequestRefused(f"Spot cannot be asked {type(question).__name__}")
+                raise RequestRefused(f"{self._books.title} cannot be asked {type(question).__name__}")
 
     def _read_orders(self, question: AskOrders, rows: list[SpotOrderRow], reading: SpotReading) -> Answer:
         newest_id = max((row.order_id for row in rows), default=0)
         newest_time = max((row.created_time for row in rows), default=NO_TIME)
-        return Answer(events=tuple(map(reading.spot_order, rows)), more=more_pages(question, len(rows), newest_id, newest_time))
+        return Answer(
+            events=tuple(map(reading.spot_order, rows)),
+            more=more_pages(question, len(rows), newest_id, newest_time, self._books.orders_page),
+        )
 
     def _read_fills(self, question: AskFills, rows: list[SpotTradeRow], reading: SpotReading) -> Answer:
         # Pages by trade id have no end of their own.

@@ -1,5 +1,5 @@
-"""The shapes of Spot's REST answers, one struct an object (Binance Spot, 6.2). Unknown keys are allowed: answers carry much that no event
-needs, and gain more over time."""
+"""The shapes of Spot's and margin's REST answers, one struct an object (Binance Spot, 6.2). Unknown keys are allowed: answers carry much
+that no event needs, and gain more over time."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from decimal import Decimal
 
 from msgspec import field
 
+from userstream.domain.events import NO_TIME
 from userstream.kernel.ids import ClientOrderId, Symbol
 from userstream.venues.binance.messages import Time
 from userstream.venues.binance.rows import Row
@@ -25,6 +26,42 @@ class AccountRow(Row, frozen=True, kw_only=True):
     can_trade: bool | None = field(name="canTrade", default=None)
     update_time: Time = field(name="updateTime")
     balances: tuple[WalletRow, ...]
+
+    @property
+    def account(self) -> AccountRow:
+        """Itself."""
+        return self
+
+
+class CrossAccountRow(Row, frozen=True, kw_only=True):
+    """The cross margin account. It has no time of its own, and what is borrowed is in the amounts already."""
+
+    trade_enabled: bool | None = field(name="tradeEnabled", default=None)
+    wallets: tuple[WalletRow, ...] = field(name="userAssets")
+
+    @property
+    def account(self) -> AccountRow:
+        """The same in the shape of Spot's account."""
+        return AccountRow(can_trade=self.trade_enabled, update_time=NO_TIME, balances=self.wallets)
+
+
+class IsolatedPairRow(Row, frozen=True, kw_only=True):
+    base: WalletRow = field(name="baseAsset")
+    quote: WalletRow = field(name="quoteAsset")
+    trade_enabled: bool | None = field(name="tradeEnabled", default=None)
+
+
+class IsolatedAccountRow(Row, frozen=True, kw_only=True):
+    """The isolated accounts that were asked for: one pair."""
+
+    pairs: tuple[IsolatedPairRow, ...] = field(name="assets")
+
+    @property
+    def account(self) -> AccountRow:
+        """The same in the shape of Spot's account; a pair that was never opened has no wallets."""
+        wallets = tuple(wallet for pair in self.pairs for wallet in (pair.base, pair.quote))
+        can_trade = self.pairs[0].trade_enabled if self.pairs else None
+        return AccountRow(can_trade=can_trade, update_time=NO_TIME, balances=wallets)
 
 
 class SpotOrderRow(Row, frozen=True, kw_only=True):

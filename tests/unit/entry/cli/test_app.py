@@ -107,3 +107,9 @@ def test_a_run_has_a_length(seconds: str, capsys: Capture) -> None:
 def test_a_run_that_cannot_be(words: list[str], capsys: Capture) -> None:
     assert run_command(["run", *words]) == USAGE
     assert "Try: userstream run --help" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("patience", ["0", "-1", "nan", "inf"])
+def test_the_doctor_s_patience_has_a_length(patience: str, capsys: Capture) -> None:
+    assert run_command(["doctor", "--patience", patience]) == USAGE
+    assert "--patience" in capsys.readouterr().err

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from userstream.adapters.sqlite_file import open_for_writing
 from userstream.entry.cli import run_command
+from userstream.entry.cli.doctor import judge_room
 
 Capture = pytest.CaptureFixture[str]
 NOBODY = (
@@ -17,11 +19,11 @@ NOBODY = (
 )
 
 
-def findings(capsys: Capture, tmp_path: Path, text: str) -> tuple[int, dict[str, tuple[str, str]]]:
+def findings(capsys: Capture, tmp_path: Path, text: str, *words: str) -> tuple[int, dict[str, tuple[str, str]]]:
     path = tmp_path / "userstream.toml"
     path.write_text(text)
     path.chmod(0o600)
-    code = run_command(["doctor", "--json", "--config", str(path)])
+    code = run_command(["doctor", "--json", "--config", str(path), *words])
     [line] = capsys.readouterr().out.splitlines()
     assert "canary" not in line
     return code, {found["subject"]: (found["verdict"], found["words"]) for found in json.loads(line)}
@@ -45,6 +47,52 @@ def test_folders_and_files_that_cannot_hold_a_store(tmp_path: Path, capsys: Capt
     (tmp_path / "text.db").write_text("no database, but a text that somebody keeps\n" * 50)
     code, found = findings(capsys, tmp_path, f'[store]\npath = "{tmp_path}/text.db"\n' + NOBODY)
     assert (code, found["store"][0], "not a database" in found["store"][1]) == (1, "problem", True)
+
+
+def test_an_empty_file_is_a_store_that_begins(tmp_path: Path, capsys: Capture) -> None:
+    (tmp_path / "empty.db").touch()
+    code, found = findings(capsys, tmp_path, f'[store]\npath = "{tmp_path}/empty.db"\n' + NOBODY)
+    assert (code, found["store"]) == (0, ("ok", f"{tmp_path}/empty.db is empty: it will be filled"))
+
+
+def test_a_store_that_is_damaged_behind_its_first_page_is_found(tmp_path: Path, capsys: Capture) -> None:
+    path = tmp_path / "rot.db"
+    open_for_writing(path).close()
+    content = bytearray(path.read_bytes())
+    for place in range(4_096, len(content), 7):
+        content[place] ^= 0x55
+    path.write_bytes(content)
+    code, found = findings(capsys, tmp_path, f'[store]\npath = "{path}"\n' + NOBODY)
+    assert (code, found["store"][0]) == (1, "problem")
+    assert "move it away" in found["store"][1]
+
+
+def test_a_store_that_is_being_written_is_no_problem(tmp_path: Path, capsys: Capture) -> None:
+    with closing(open_for_writing(tmp_path / "ours.db")) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        code, found = findings(capsys, tmp_path, f'[store]\npath = "{tmp_path}/ours.db"\n' + NOBODY)
+    assert (code, found["store"][0]) == (0, "ok")
+
+
+@pytest.mark.parametrize(
+    ("free", "verdict", "words"),
+    [(5 << 30, "ok", "5.0 GiB"), (300 << 20, "warning", "300.0 MiB"), (3 << 20, "problem", "3.0 MiB free in here: make room")],
+)
+def test_the_less_room_is_left_the_louder_it_is_told(free: int, verdict: str, words: str) -> None:
+    found = judge_room(free, Path("here"))
+    assert found.verdict == verdict
+    assert found.words.startswith(words)
+
+
+def test_an_address_where_nobody_is_tells_what_to_look_at(tmp_path: Path, capsys: Capture) -> None:
+    code, found = findings(
+        capsys, tmp_path, NOBODY.replace("enabled = false\n", "") + "[account.stream]\nfirst_delay_s = 0.1\n", "--patience", "0.3"
+    )
+    assert code == 1
+    verdict, words = found["account alice"]
+    assert verdict == "problem"
+    assert "cannot reach http://127.0.0.1:9: connection refused" in words
+    assert words.endswith("check rest_url, ws_url and the network")
 
 
 def test_people_get_a_line_for_each_finding(tmp_path: Path, capsys: Capture) -> None:

@@ -36,4 +36,6 @@ def test_mistakes_are_one_line(capsys: pytest.CaptureFixture[str], words: list[s
 def test_a_script_that_says_nothing_sensible(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "faults.json").write_text('[{"every_s": 5, "action": "cutt"}]')
     assert run_command(["simulate", "--script", str(tmp_path / "faults.json")]) == 2
-    assert "cutt" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "cutt" in told
+    assert "faults.json: " in told

@@ -185,7 +185,7 @@ def test_a_row_of_history_shows_coins() -> None:
 
 
 def test_weights_follow_the_tables() -> None:
-    paths = {"account": 5, "balance": 1, "positionRisk": 1, "openOrders": 40, "allOrders": 5, "income": 20, "forceOrders": 50}
+    paths = {"account": 5, "balance": 1, "positionRisk": 1, "openOrders": 40, "income": 20, "forceOrders": 50}
     for path, weight in paths.items():
         assert open_coinm().get(f"/dapi/v1/{path}").headers["X-MBX-USED-WEIGHT-1M"] == str(weight)
 

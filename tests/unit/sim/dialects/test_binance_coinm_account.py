@@ -119,3 +119,17 @@ def test_income_is_in_coins() -> None:
     desk.fill()
     [row] = desk.get("/dapi/v1/income").rows
     assert (row["incomeType"], row["asset"], row["income"]) == ("COMMISSION", "BTC", "-0.00000300")
+
+
+def test_orders_of_a_contract_and_of_a_pair() -> None:
+    desk = open_coinm()
+    first, second, third = (
+        desk.limit(symbol=symbol, price=price)["orderId"]
+        for symbol, price in ((SYMBOL, "80000.0"), ("BTCUSD_261225", "80000.0"), ("ETHUSD_PERP", "2800.00"))
+    )
+    for path in ("openOrders", "allOrders"):
+        assert [row["orderId"] for row in desk.get(f"/dapi/v1/{path}", pair="BTCUSD").rows] == [first, second]
+        assert [row["orderId"] for row in desk.get(f"/dapi/v1/{path}", symbol="ETHUSD_PERP").rows] == [third]
+    assert len(desk.get("/dapi/v1/openOrders").rows) == 3
+    assert desk.get("/dapi/v1/allOrders").code == -1102
+    assert [row["orderId"] for row in desk.get("/dapi/v1/allOrders", pair="BTCUSD", orderId=second).rows] == [second]

@@ -38,3 +38,13 @@ def test_time_and_ping_need_no_key() -> None:
     desk = open_coinm()
     assert desk.send("GET", "/dapi/v1/time", key="")["serverTime"] == desk.clock.now()
     assert desk.send("GET", "/dapi/v1/ping", key="").body == {}
+
+
+def test_the_day_is_told_in_contracts_and_coins() -> None:
+    desk = open_coinm()
+    desk.fill(quantity="8", price="80000.0")
+    [row] = desk.send("GET", "/dapi/v1/ticker/24hr", f"symbol={SYMBOL}").rows
+    assert (row["volume"], row["baseVolume"], row["count"]) == ("8", "0.01000000", 1)
+    assert row["weightedAvgPrice"] == "80000.00000000"
+    assert "quoteVolume" not in row
+    assert len(desk.send("GET", "/dapi/v1/ticker/24hr", "pair=BTCUSD").rows) == 2

@@ -32,9 +32,12 @@ def test_every_documented_call_is_there(call: str) -> None:
 
 
 def test_what_changes_something_needs_a_key_that_may_trade() -> None:
+    by_key = {path for _, path in PRODUCT.endpoints if path.endswith(("userListenToken", "listen-key"))}
+    retired = {path for _, path in PRODUCT.endpoints if "userDataStream" in path}
     for (method, path), endpoint in PRODUCT.endpoints.items():
         if method != "GET":
-            assert endpoint.security is (Security.NONE if path.endswith("userDataStream") else Security.TRADE)
+            wanted = Security.KEY if path in by_key else Security.NONE if path in retired else Security.TRADE
+            assert endpoint.security is wanted
 
 
 @pytest.mark.parametrize(
@@ -44,7 +47,9 @@ def test_what_changes_something_needs_a_key_that_may_trade() -> None:
         ("/api/v1/userDataStream", True),
         ("/ws-api/v3", True),
         ("/sapi/v1/account/apiRestrictions", True),
-        ("/sapi/v1/margin/account", False),
+        ("/sapi/v1/margin/account", True),
+        ("/margin-stream/ws/abc", True),
+        ("/sapi/v1/lending/x", False),
         ("/fapi/v1/order", False),
         ("/ws/abc", False),
         ("/control", False),

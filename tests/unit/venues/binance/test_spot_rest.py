@@ -129,8 +129,10 @@ def test_what_spot_has_not_is_not_asked(question: Question) -> None:
 
 
 def test_traits_and_depths() -> None:
-    asked = Traits(positions=False, settings=False, conditional_orders=False, movements=False, by_symbol=True, symbols=(ETH,))
-    assert dialect(symbols=(ETH,)).traits() == asked
+    told = dialect(symbols=(ETH,)).traits()
+    assert told == Traits(
+        positions=False, settings=False, conditional_orders=False, movements=False, by_symbol=True, symbols=(ETH,), orders_of_an_audit=3
+    )
     assert dialect().history_depth_ms() == 365 * DAY_MS and dialect().unfilled_depth_ms() == 90 * DAY_MS
 
 

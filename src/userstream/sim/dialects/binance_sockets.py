@@ -1,4 +1,4 @@
-"""The stream sockets of Binance USD-M: their addresses, subscriptions and control frames (Binance USD-M, 1.2, 2.2)."""
+"""The stream sockets of the Binance family: their addresses, subscriptions and control frames (Binance USD-M, 1.2, 2.2)."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -36,17 +36,20 @@ class ControlFrame(msgspec.Struct, frozen=True, kw_only=True):
 class StreamSession:
     """One stream socket. `wrapped` frames name their stream; a socket off the private route never gets an event.
 
-    `has_filters`: a product where the address may name the events that it wants, and may have to.
+    `has_filters`: a product where the address may name the events that it wants, and may have to. `carries`: the only events there are.
     """
 
     messages_per_second = MESSAGES_PER_SECOND
     wants_close = False
 
-    def __init__(self, room: Room, *, wrapped: bool, private: bool, has_filters: bool = True) -> None:
+    def __init__(
+        self, room: Room, *, wrapped: bool, private: bool, has_filters: bool = True, carries: frozenset[str] | None = None
+    ) -> None:
         self._room = room
         self._wrapped = wrapped
         self._private = private
         self._has_filters = has_filters
+        self._carries = carries
         self._subscriptions: dict[str, Subscription] = {}
 
     @property
@@ -61,7 +64,9 @@ class StreamSession:
         self._subscriptions[key] = Subscription(key=key, account=account, events=events, by_frame=by_frame)
 
     def wrap(self, frame: Frame) -> list[bytes]:
-        wanted = [each for each in self._subscriptions.values() if self._delivers(each, frame)] if self._private else []
+        if not self._private or (self._carries is not None and frame.event not in self._carries):
+            return []
+        wanted = [each for each in self._subscriptions.values() if self._delivers(each, frame)]
         return [self._in_envelope(each.key, frame.body) for each in wanted]
 
     def announce(self, body: bytes) -> bytes:
@@ -126,15 +131,17 @@ def open_stream(room: Room, path: str, query: str) -> StreamSession | None:
     return None
 
 
-def open_unrouted(room: Room, path: str, query: str) -> StreamSession | None:
+def open_unrouted(room: Room, path: str, query: str, carries: frozenset[str] | None = None) -> StreamSession | None:
     """The session of a stream address of a product without routes, where every address is private (Binance COIN-M, 2.1)."""
-    return _open(room, path, query, private=True, has_filters=False)
+    return _open(room, path, query, private=True, has_filters=False, carries=carries)
 
 
-def _open(room: Room, below: str, query: str, *, private: bool, has_filters: bool = True) -> StreamSession | None:
+def _open(
+    room: Room, below: str, query: str, *, private: bool, has_filters: bool = True, carries: frozenset[str] | None = None
+) -> StreamSession | None:
     if below not in ("/ws", "/stream") and not below.startswith("/ws/"):
         return None
-    session = StreamSession(room, wrapped=below == "/stream", private=private, has_filters=has_filters)
+    session = StreamSession(room, wrapped=below == "/stream", private=private, has_filters=has_filters, carries=carries)
     for key, events in _keys_of(below.removeprefix("/ws/") if below.startswith("/ws/") else "", query).items():
         session.subscribe(key, events)
     return session

@@ -1,0 +1,138 @@
+"""Binance margin against the paper exchange: trades on Spot's socket by listen token, warnings on a socket of their own."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Final
+
+from tests.support.desk import NAME, QUICK, SHORT_PINGS, Desk, open_desk
+from userstream import (
+    BalanceSet,
+    Event,
+    Filled,
+    GapOpened,
+    LiabilityChanged,
+    LiveAccount,
+    MarginCalled,
+    RecoverySettings,
+    StreamSettings,
+)
+
+VENUE: Final = "binance-margin"
+MONEY: Final = {"USDT": Decimal(100_000), "BTC": Decimal(1)}
+
+
+async def test_plain_trading_on_the_cross_account_is_followed(tmp_path: Path) -> None:
+    async with open_desk(venue=VENUE, balances=MONEY, store=tmp_path / "desk.db") as desk:
+        desk.trade(quantity="0.010")
+        desk.fill(desk.place(quantity="0.010", price="60000"))
+        await desk.until_same()
+        assert desk.account.health.fills_recovered == 0
+
+
+async def test_a_fill_inside_a_gap_is_found_in_the_accounts_books(tmp_path: Path) -> None:
+    async with open_desk(venue=VENUE, balances=MONEY, store=tmp_path / "desk.db") as desk:
+        name = desk.place(quantity="0.010", price="60000")
+        await desk.until(lambda: name in desk.account.orders, "the order")
+        desk.act("cut")
+        desk.fill(name)
+        desk.trade("ETHUSDT", quantity="0.5")
+        await desk.until(lambda: desk.account.health.reconnects == 1, "a new socket")
+        await desk.until_same()
+
+
+async def test_loans_are_told_and_owed_coins_are_sold(tmp_path: Path) -> None:
+    async with open_desk(venue=VENUE, balances={"USDT": Decimal(100_000)}, store=tmp_path / "desk.db") as desk:
+        desk.act("borrow", account=NAME, asset="BTC", amount="0.5")
+        await desk.until(lambda: any(event.asset == "BTC" and event.total == Decimal("0.5") for event in desk.told(BalanceSet)), "the loan")
+        desk.trade(side="sell", quantity="0.2")
+        desk.trade(side="buy", quantity="0.2")
+        desk.act("repay", account=NAME, asset="BTC")
+        await desk.until_same()
+
+
+async def test_a_token_that_ends_leads_to_another_one(tmp_path: Path) -> None:
+    async with open_desk(venue=VENUE, balances=MONEY, store=tmp_path / "desk.db") as desk:
+        desk.act("expire_token", account=NAME)
+        desk.trade(quantity="0.010")
+        await desk.until(lambda: desk.account.health.reconnects >= 1, "a new socket")
+        desk.trade(side="sell", quantity="0.010")
+        await desk.until_same()
+        assert desk.requests("userListenToken") >= 2
+
+
+async def test_a_silent_socket_is_replaced(tmp_path: Path) -> None:
+    async with open_desk(venue=VENUE, balances=MONEY, store=tmp_path / "desk.db") as desk:
+        desk.act("silence")
+        desk.trade(quantity="0.010")
+        await desk.until(lambda: desk.account.health.reconnects >= 1, "a new socket")
+        await desk.until_same()
+
+
+async def test_planned_rotation_is_never_dark(tmp_path: Path) -> None:
+    quick = StreamSettings(own_ping_s=0.2, silence_s=0.6, rotate_s=1.2)
+    calm = RecoverySettings(lag_s=0.15, audit_s=600, history_s=600)
+    async with open_desk(venue=VENUE, balances=MONEY, store=tmp_path / "desk.db", stream=quick, recovery=calm) as desk:
+        asked = desk.requests("myTrades")
+        while desk.account.health.reconnects < 2:
+            desk.trade(quantity="0.001")
+            await desk.application.clock.sleep(50)
+        await desk.until_same()
+        assert not any(isinstance(event, GapOpened) for event in desk.events)
+        assert desk.requests("myTrades") == asked
+
+
+@asynccontextmanager
+async def beside(desk: Desk, name: str, venue: str, **fields: str) -> AsyncIterator[tuple[LiveAccount, list[Event]]]:
+    """Another account of the same key, and what it is told."""
+    key, place = desk.server.listing.accounts[0], desk.server.listing.venues[VENUE]
+    places = {"rest_url": place.rest_url, "ws_url": place.ws_url, "ws_api_url": place.ws_api_url}
+    account = await desk.fleet.add(
+        name, venue, api_key=key.api_key, api_secret=key.api_secret, recovery=QUICK, stream=SHORT_PINGS, **places, **fields
+    )
+    told: list[Event] = []
+    account.on(handler=told.append)
+    await account.wait_proven(20)
+    yield account, told
+
+
+async def test_warnings_come_to_an_account_of_their_own(tmp_path: Path) -> None:
+    async with open_desk(venue=VENUE, balances=MONEY) as desk, beside(desk, "risk", "binance-margin-risk") as (_, told):
+        desk.act("borrow", account=NAME, asset="BTC", amount="0.1")
+        desk.act("margin_call", account=NAME)
+        await desk.until(lambda: {MarginCalled, LiabilityChanged} <= {type(event) for event in told}, "the loan and the warning")
+        [owed] = [event for event in told if isinstance(event, LiabilityChanged)]
+        called = [event for event in told if isinstance(event, MarginCalled)][-1]
+        assert (owed.asset, owed.reason, owed.principal) == ("BTC", "borrow", Decimal("0.1"))
+        assert called.symbol == "" and called.margin_level is not None and called.status == "margin_call"
+
+
+async def test_the_key_of_the_warnings_is_kept_alive_and_replaced(tmp_path: Path) -> None:
+    async with open_desk(venue=VENUE, balances=MONEY) as desk, beside(desk, "risk", "binance-margin-risk") as (risk, told):
+        desk.act("expire_key", account=NAME)
+        await desk.until(lambda: risk.health.reconnects >= 1, "a new socket")
+        desk.act("margin_call", account=NAME)
+        await desk.until(lambda: any(isinstance(event, MarginCalled) for event in told), "the warning")
+
+
+async def test_an_isolated_pair_is_an_account_of_its_own(tmp_path: Path) -> None:
+    async with open_desk(venue=VENUE, balances=MONEY) as desk, beside(desk, "pair", VENUE, isolated_symbol="BTCUSDT") as (pair, told):
+        own = f"{NAME}.BTCUSDT"
+        desk.act("transfer", account=own, asset="USDT", amount="5000")
+        await desk.until(lambda: any(balance.total for balance in pair.balances), "the money")
+        desk.act("place", account=own, symbol="BTCUSDT", side="buy", quantity="0.010", order_type="market")
+        await desk.until(lambda: any(isinstance(event, Filled) for event in told), "the fill")
+        await desk.until(lambda: pair.health.is_healthy, "a healthy account")
+        assert {row["asset"]: Decimal(row["wallet"]) for row in truth(desk, own) if Decimal(row["wallet"])} == {
+            balance.asset: balance.total for balance in pair.balances if balance.total
+        }
+        assert not desk.told(Filled)
+
+
+def truth(desk: Desk, account: str) -> list[dict[str, str]]:
+    books: Any = desk.server.control.truth(account)
+    balances: list[dict[str, str]] = books["balances"]
+    return balances

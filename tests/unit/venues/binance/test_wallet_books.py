@@ -1,0 +1,152 @@
+"""What margin is asked, cross and isolated, and what its accounts' answers mean."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from urllib.parse import parse_qsl
+
+import pytest
+
+from tests.unit.venues.binance.kit import answer, place
+from userstream.domain.events import AccountConfigChanged, BalanceSet, Filled, OrderChanged
+from userstream.kernel.errors import RequestRefused
+from userstream.kernel.ids import Millis, OrderId, Symbol, VenueName
+from userstream.venues import find_venue
+from userstream.wire.question import (
+    AskBalances,
+    AskClock,
+    AskFills,
+    AskMovements,
+    AskOpenOrders,
+    AskOrder,
+    AskOrderFills,
+    AskOrders,
+    AskSymbols,
+    Question,
+    RestDialect,
+)
+
+MARGIN = find_venue("binance-margin")
+NOW = Millis(1_790_000_000_000)
+SINCE = Millis(NOW - 3_600_000)
+ETH = Symbol("ETHUSDT")
+WINDOW = {"startTime": str(SINCE), "endTime": str(NOW)}
+ISOLATED = {"isIsolated": "TRUE"}
+WALLET = {"asset": "USDT", "borrowed": "500.0", "free": "120.5", "interest": "0.01", "locked": "4.5", "netAsset": "-375.01"}
+ORDER = {
+    "symbol": "ETHUSDT",
+    "orderId": 5293153001,
+    "clientOrderId": "svc7-m-41",
+    "price": "2875.1",
+    "origQty": "1.5",
+    "executedQty": "0.5",
+    "cummulativeQuoteQty": "1437.55",
+    "status": "PARTIALLY_FILLED",
+    "timeInForce": "GTC",
+    "type": "LIMIT",
+    "side": "SELL",
+    "stopPrice": "0",
+    "icebergQty": "0",
+    "time": NOW,
+    "updateTime": NOW,
+    "isWorking": True,
+    "isIsolated": False,
+    "accountId": 1,
+}
+TRADE = {
+    "id": 87001,
+    "orderId": 5293153001,
+    "symbol": "ETHUSDT",
+    "price": "2875.1",
+    "qty": "0.5",
+    "commission": "1.4",
+    "time": NOW,
+    "commissionAsset": "USDT",
+    "isBuyer": False,
+    "isMaker": True,
+    "isBestMatch": True,
+    "isIsolated": False,
+}
+
+
+def dialect(isolated: str = "") -> RestDialect:
+    return MARGIN.make_dialect(place(venue=VenueName("binance-margin"), endpoints=MARGIN.real, isolated_symbol=Symbol(isolated)))
+
+
+@pytest.mark.parametrize(
+    ("question", "path", "weight", "cross", "isolated"),
+    [
+        (AskClock(), "/api/v3/time", 1, {}, {}),
+        (AskSymbols(), "/api/v3/exchangeInfo", 20, {}, {}),
+        (AskBalances(), "/sapi/v1/margin/account", 10, {}, {"symbols": "ETHUSDT"}),
+        (AskOpenOrders(conditional=False), "/sapi/v1/margin/openOrders", 10, {}, {"symbol": "ETHUSDT", **ISOLATED}),
+        (
+            AskOrder(ETH, OrderId("7"), False),
+            "/sapi/v1/margin/order",
+            10,
+            {"symbol": "ETHUSDT", "orderId": "7"},
+            {"symbol": "ETHUSDT", "orderId": "7", **ISOLATED},
+        ),
+        (
+            AskOrders(SINCE, NOW, ETH),
+            "/sapi/v1/margin/allOrders",
+            200,
+            {"symbol": "ETHUSDT", **WINDOW, "limit": "500"},
+            {"symbol": "ETHUSDT", **WINDOW, "limit": "500", **ISOLATED},
+        ),
+        (
+            AskFills(ETH, SINCE, NOW, "5"),
+            "/sapi/v1/margin/myTrades",
+            10,
+            {"symbol": "ETHUSDT", "fromId": "5", "limit": "1000"},
+            {"symbol": "ETHUSDT", "fromId": "5", "limit": "1000", **ISOLATED},
+        ),
+        (
+            AskOrderFills(ETH, OrderId("7"), SINCE, NOW),
+            "/sapi/v1/margin/myTrades",
+            10,
+            {"symbol": "ETHUSDT", "orderId": "7", "fromId": "0", "limit": "1000"},
+            {"symbol": "ETHUSDT", "orderId": "7", "fromId": "0", "limit": "1000", **ISOLATED},
+        ),
+    ],
+)
+def test_each_question_is_its_call(question: Question, path: str, weight: int, cross: dict[str, str], isolated: dict[str, str]) -> None:
+    for asker, told in ((dialect(), cross), (dialect("ETHUSDT"), isolated)):
+        asked, _, query = asker.request(question, NOW).target.reveal().partition("?")
+        said = {name: value for name, value in parse_qsl(query) if name not in ("recvWindow", "timestamp", "signature")}
+        assert asked.replace("margin/isolated/account", "margin/account") == path
+        assert (asker.weight(question), said) == (weight, told)
+
+
+def test_what_margin_has_not_is_refused_by_its_name() -> None:
+    with pytest.raises(RequestRefused, match="margin cannot be asked AskMovements"):
+        dialect().request(AskMovements(SINCE, NOW), NOW)
+
+
+def test_the_cross_accounts_wallets_hold_what_was_borrowed() -> None:
+    body = {"borrowEnabled": True, "marginLevel": "1.6", "tradeEnabled": True, "userAssets": [WALLET]}
+    wallet, rights = dialect().answer(AskBalances(), answer(body), NOW, NOW).events
+    assert isinstance(wallet, BalanceSet) and isinstance(rights, AccountConfigChanged)
+    assert (wallet.asset, wallet.total, wallet.available, wallet.transaction_time) == ("USDT", Decimal(125), Decimal("120.5"), 0)
+    assert rights.can_trade is True
+
+
+def test_an_isolated_pair_has_two_wallets() -> None:
+    pair = {"symbol": "ETHUSDT", "baseAsset": {**WALLET, "asset": "ETH"}, "quoteAsset": WALLET, "tradeEnabled": False}
+    told = dialect("ETHUSDT").answer(AskBalances(), answer({"assets": [pair]}), NOW, NOW).events
+    assert [event.asset for event in told if isinstance(event, BalanceSet)] == ["ETH", "USDT"]
+    assert [event.can_trade for event in told if isinstance(event, AccountConfigChanged)] == [False]
+    assert dialect("ETHUSDT").answer(AskBalances(), answer({"assets": []}), NOW, NOW).events == ()
+
+
+def test_orders_and_fills_are_read_as_spots() -> None:
+    [order] = dialect().answer(AskOpenOrders(conditional=False), answer([ORDER]), NOW, NOW).events
+    [fill] = dialect().answer(AskFills(ETH, SINCE, NOW), answer([TRADE]), NOW, NOW).events
+    assert isinstance(order, OrderChanged) and isinstance(fill, Filled)
+    assert (order.venue, order.filled_quantity, fill.quantity, fill.fee_asset) == (MARGIN.name, Decimal("0.5"), Decimal("0.5"), "USDT")
+
+
+def test_a_smaller_page_of_orders_leads_on() -> None:
+    rows = [{**ORDER, "orderId": 100 + number} for number in range(500)]
+    told = dialect().answer(AskOrders(SINCE, NOW, ETH), answer(rows), NOW, NOW)
+    assert told.more == (AskOrders(SINCE, NOW, ETH, cursor="600"),)
