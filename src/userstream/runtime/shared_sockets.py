@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-from userstream.kernel.errors import ConnectionError
+from userstream.kernel.errors import ConnectionError, UserStreamError
 from userstream.kernel.ids import Millis
 from userstream.kernel.secret import Secret
 from userstream.ports import Clock, SocketEvents, Transport
@@ -134,7 +134,7 @@ class SocketExchange:
 
     async def _serve(self) -> None:
         while callers := self._waiting():
-            wire = self._wire_for(callers[0]) or await self._dial(callers[0])
+            wire = self._wire_for(callers[0]) or await self._dial()
             if wire is not None:
                 await self._hand_out(wire, callers[0])
 
@@ -144,20 +144,21 @@ class SocketExchange:
     def _wire_for(self, caller: Caller) -> Wire | None:
         return next((wire for wire in self.wires if wire.can_take(caller.owner, caller.until_age_ms)), None)
 
-    async def _dial(self, caller: Caller) -> Wire | None:
+    async def _dial(self) -> Wire | None:
         """Opens a socket, when the venue's limits allow. Where that fails all who wait are refused: each tries again in its own time."""
         if wait_ms := self._pace.wait_ms(self._clock.now()):
             await self._clock.sleep(min(wait_ms, LONGEST_NAP_MS))
             return None
         await self._gate.grant_vital(self._sharing.dial_weight)
-        if caller.line.done():
+        if not (waiting := self._waiting()):
             return None
+        left_ms = max(each.expires_at for each in waiting) - self._clock.now()
         wire = Wire(self._sharing.make_switchboard(), self._clock, self._gate, self._part_with)
         try:
-            socket = await self._transport.connect(self._url, wire, time_limit_ms=max(1, caller.expires_at - self._clock.now()))
-        except ConnectionError as error:
-            for waiting in self._callers:
-                waiting.refuse(str(error))
+            socket = await self._transport.connect(self._url, wire, time_limit_ms=max(1, left_ms))
+        except UserStreamError as error:
+            for caller in self._callers:
+                caller.refuse(str(error))
             return None
         wire.carry(socket)
         self.wires.append(wire)
