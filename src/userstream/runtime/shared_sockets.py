@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-from userstream.kernel.errors import ConnectionError
+from userstream.kernel.errors import ConnectionError, UserStreamError
 from userstream.kernel.ids import Millis
 from userstream.kernel.secret import Secret
 from userstream.ports import Clock, SocketEvents, Transport
@@ -19,6 +19,8 @@ from userstream.wire.switchboard import DialPace
 from userstream.wire.venue import AccountPlace, Sharing
 
 LINES_AT_ONCE: Final = 50
+SOON_MS: Final = 10_000
+"""Who lost a line wants another one by then; and what was paid for those who do not is forgotten."""
 LONGEST_NAP_MS: Final = 1_000
 LONG_MS: Final = 1 << 62
 """The one for whom a socket was chosen gets it, even if the request budget made him wait for it."""
@@ -96,12 +98,13 @@ class SocketExchange:
     def __init__(self, url: Secret, transport: Transport, clock: Clock, gate: Gate, sharing: Sharing, pace: DialPace) -> None:
         self._url, self._transport, self._clock, self._gate, self._sharing, self._pace = url, transport, clock, gate, sharing, pace
         self.wires: list[Wire] = []
-        self._callers: list[Caller] = []
+        self._callers: dict[Caller, None] = {}
+        self._openings = Openings(gate, clock, sharing.line_weight)
         self._server: asyncio.Task[None] | None = None
 
     async def call(self, owner: Secret, until_age_ms: int, events: SocketEvents, time_limit_ms: int) -> SharedLine:
         caller = Caller(owner, until_age_ms, events, Millis(self._clock.now() + time_limit_ms))
-        self._callers.append(caller)
+        self._callers[caller] = None
         if self._server is None or self._server.done():
             self._server = self._clock.spawn(self._serve(), "shared sockets")
         limit = self._clock.call_at(caller.expires_at, lambda: caller.refuse(f"no line within {time_limit_ms} ms"))
@@ -113,6 +116,7 @@ class SocketExchange:
             raise
         finally:
             limit.cancel()
+            del self._callers[caller]
         asyncio.get_running_loop().call_soon(line.hand_over)
         return line
 
@@ -130,31 +134,31 @@ class SocketExchange:
 
     async def _serve(self) -> None:
         while callers := self._waiting():
-            wire = self._wire_for(callers[0]) or await self._dial(callers[0])
+            wire = self._wire_for(callers[0]) or await self._dial()
             if wire is not None:
                 await self._hand_out(wire, callers[0])
 
     def _waiting(self) -> list[Caller]:
-        self._callers = [caller for caller in self._callers if not caller.line.done()]
-        return self._callers
+        return [caller for caller in self._callers if not caller.line.done()]
 
     def _wire_for(self, caller: Caller) -> Wire | None:
         return next((wire for wire in self.wires if wire.can_take(caller.owner, caller.until_age_ms)), None)
 
-    async def _dial(self, caller: Caller) -> Wire | None:
+    async def _dial(self) -> Wire | None:
         """Opens a socket, when the venue's limits allow. Where that fails all who wait are refused: each tries again in its own time."""
         if wait_ms := self._pace.wait_ms(self._clock.now()):
             await self._clock.sleep(min(wait_ms, LONGEST_NAP_MS))
             return None
         await self._gate.grant_vital(self._sharing.dial_weight)
-        if caller.line.done():
+        if not (waiting := self._waiting()):
             return None
+        left_ms = max(each.expires_at for each in waiting) - self._clock.now()
         wire = Wire(self._sharing.make_switchboard(), self._clock, self._gate, self._part_with)
         try:
-            socket = await self._transport.connect(self._url, wire, time_limit_ms=max(1, caller.expires_at - self._clock.now()))
-        except ConnectionError as error:
-            for waiting in self._callers:
-                waiting.refuse(str(error))
+            socket = await self._transport.connect(self._url, wire, time_limit_ms=max(1, left_ms))
+        except UserStreamError as error:
+            for caller in self._callers:
+                caller.refuse(str(error))
             return None
         wire.carry(socket)
         self.wires.append(wire)
@@ -162,17 +166,55 @@ class SocketExchange:
 
     async def _hand_out(self, wire: Wire, first: Caller) -> None:
         """Lines for the first and some others who can have one here; a socket that nobody wants is closed."""
-        await self._gate.grant_vital(self._sharing.line_weight * len(self._waiting()[:LINES_AT_ONCE]))
-        given = 0
-        for caller in self._waiting():
+        await self._openings.pay(len(self._waiting()))
+        for caller in self._waiting()[:LINES_AT_ONCE]:
             until_age_ms = LONG_MS if caller is first else caller.until_age_ms
-            if given < LINES_AT_ONCE and wire.can_take(caller.owner, until_age_ms):
+            if wire.can_take(caller.owner, until_age_ms) and self._openings.take():
                 caller.line.set_result(wire.join(caller.owner, caller.events, self._sharing.line_weight))
-                given += 1
         if not wire.lines:
             wire.close()
         await self._clock.sleep(0)
 
     def _part_with(self, gone: Wire) -> None:
+        self._openings.expect(len(gone.lines))
         if gone in self.wires:
             self.wires.remove(gone)
+
+
+class Openings:
+    """The request weight of lines to be opened, taken for all who need one before the first has one: the books of those who come first must
+    not use up what the last need to come at all."""
+
+    def __init__(self, gate: Gate, clock: Clock, weight: int) -> None:
+        self._gate, self._clock, self._weight = gate, clock, weight
+        self._paid = self._expected = 0
+        self._expected_at = self._paid_at = clock.now()
+
+    def expect(self, lines: int) -> None:
+        """So many lines were lost together, and will be wanted again."""
+        if lines:
+            self._expected, self._expected_at = lines, self._clock.now()
+
+    async def pay(self, waiting: int) -> None:
+        """Returns when at least one opening is paid, as many as the budget allows of those who wait or will soon."""
+        now = self._clock.now()
+        self._paid = self._paid if now - self._paid_at < SOON_MS else 0
+        expected = self._expected if now - self._expected_at < SOON_MS else 0
+        unpaid = max(waiting, expected) - self._paid
+        if unpaid <= 0 or (self._paid and not self._room()):
+            return
+        lines = max(1, min(unpaid, self._room()))
+        await self._gate.grant_vital(self._weight * lines)
+        self._paid, self._paid_at = self._paid + lines, self._clock.now()
+
+    def take(self) -> bool:
+        """One opening, if one is paid."""
+        if not self._paid:
+            return False
+        self._paid -= 1
+        self._expected = max(0, self._expected - 1)
+        return True
+
+    def _room(self) -> int:
+        """Openings for which the current minute has weight."""
+        return max(0, self._gate.budget.limit - self._gate.used_weight) // self._weight

@@ -141,11 +141,50 @@ async def test_lines_wait_for_the_weight_that_their_opening_needs() -> None:
     building = Building(weight_per_minute=200)
     tasks = [building.clock.spawn(_open(building, f"account-{number}"), f"account {number}") for number in range(100)]
     await building.clock.settle()
-    assert sum(task.done() for task in tasks) == LINES_AT_ONCE  # 2 + 50 times 3 of the 200
+    assert sum(task.done() for task in tasks) == 66  # 2 + 66 times 3 of the 200
     await building.clock.advance(70_000)
     assert all(task.done() for task in tasks)
     assert len(building.sockets) == 1
     assert building.gate.budget.highest <= 200
+
+
+async def test_the_first_to_return_cannot_use_up_what_the_last_need() -> None:
+    building = Building(weight_per_minute=2_000)
+    names = [f"account-{number}" for number in range(300)]
+    await building.open_all(names)
+    await building.clock.advance(130_000)
+    building.sockets[0].cut()
+    await building.clock.settle()
+    await building.open(names[0])
+    reading = building.clock.spawn(building.gate.grant(950, urgent=True), "books")
+    later = building.clock.spawn(building.gate.grant(100, urgent=True), "more books")
+    await building.clock.settle()
+    assert (reading.done(), later.done()) == (True, False)
+    await building.open_all(names[1:])
+    assert len(building.shared.wires[0].lines) == 300
+    assert building.gate.budget.highest <= 2_000
+    await building.gate.close()
+
+
+async def test_when_the_budget_is_nearly_used_some_return_at_once() -> None:
+    building = Building(weight_per_minute=1_000)
+    await building.gate.grant(900, urgent=True)
+    tasks = [building.clock.spawn(_open(building, f"account-{number}"), f"account {number}") for number in range(60)]
+    await building.clock.settle()
+    assert sum(task.done() for task in tasks) == (1_000 - 900 - 2) // 3
+    await building.clock.advance(70_000)
+    assert all(task.done() for task in tasks)
+
+
+async def test_what_was_paid_for_those_who_never_return_is_forgotten() -> None:
+    building = Building(weight_per_minute=2_000)
+    await building.open_all(f"account-{number}" for number in range(100))
+    building.sockets[0].cut()
+    await building.clock.settle()
+    await building.open("account-0")
+    await building.clock.advance(180_000)
+    await building.open("account-1")
+    assert building.gate.used_weight == 3
 
 
 async def _open(building: Building, name: str) -> None:
