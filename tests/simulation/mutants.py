@@ -211,7 +211,7 @@ OF_BOOKS: Final = (
     _mutant(
         "orders that ended unseen are not asked for",
         "orders made or changed since the watermark are read, not only the open ones",
-        (RECOVERY, "        self._want(AskOrders(since=self.since, until=self.started))\n", ""),
+        (RECOVERY, "            self._want(AskOrders(since=self.since, until=self.started))\n", "            pass\n"),
     ),
     _mutant(
         "not found means canceled",
@@ -248,7 +248,7 @@ OF_BOOKS: Final = (
             "                self._want(AskOrder(symbol=order.symbol, order_id=order.order_id, conditional=order.conditional))\n",
             "                pass\n",
         ),
-        (RECOVERY, "    return (quiet[first:] + quiet[:first])[:ORDERS_OF_AN_AUDIT]", "    return []"),
+        (RECOVERY, "    return (quiet[first:] + quiet[:first])[:most]", "    return []"),
     ),
     _mutant(
         "a question without an answer is dropped",
@@ -264,12 +264,16 @@ OF_BOOKS: Final = (
     _mutant(
         "the cash history is not read",
         "the cash history names symbols nobody heard of",
-        (RECOVERY, "        if movements and self.since", "        if False and self.since"),
+        (RECOVERY, "        if traits.movements and self.since", "        if False and self.since"),
     ),
     _mutant(
         "conditional orders are not read",
         "open conditional orders are read with the others",
-        (RECOVERY, "        for conditional in (False, True):\n", "        for conditional in (False,):\n"),
+        (
+            RECOVERY,
+            "        for conditional in (False, True) if traits.conditional_orders else (False,):\n",
+            "        for conditional in (False,):\n",
+        ),
     ),
     _mutant(
         "the weight budget is off",
