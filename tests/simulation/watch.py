@@ -132,6 +132,7 @@ class Watch:
 
     def restarted(self, machine: Machine, durable: Iterable[Event], *, set_back: bool = False) -> None:
         """A process comes up: only what the disk holds was told. `set_back`: its wall clock is behind that of the runs before."""
+        self._before_gap.clear()
         self._running_since = self._exchange.steady_now()
         self._began = self._began if self._began is not None else Millis(self._exchange.now())
         self._told, self._orders, self._mismatches = {}, {}, set()
@@ -142,7 +143,6 @@ class Watch:
             self._highest = self._sequence  # the run between left nothing on disk, not even that it began, and no clock tells of it
         self._resumed_at, self._resumes = self._sequence, self._sequence > 0
         self._places.clear()
-        self._before_gap.clear()
         check("I10", set(machine.account.mismatches) == self._mismatches, "what is open does not survive a restart")
         self._learn_truth()
         self._missing = {name: true for name, true in self._true.items() if name not in self._told}

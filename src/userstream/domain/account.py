@@ -77,12 +77,14 @@ class Account:
     at all; asked_time: our own clock when that reading began. began: venue time from which on fills are in our care; what is older was
     never read, or can be read no more. gap_since: venue time from which events may be missing (None: nothing missing). lag_ms: how old
     a REST answer may be at most. mismatches: the open ones, by subject and key. anchors: what was filled of orders before our care.
+    was_live: whether it ever was; before that, nothing says since when the stream tells all.
     settled: the wallets as they were when a reading last explained them.
     """
 
     def __init__(self, account: AccountId, venue: VenueName, *, lag_ms: int = 5_000) -> None:
         self.id, self.venue, self.lag_ms = account, venue, lag_ms
         self.state = StreamState.CONNECTING
+        self.was_live = False
         self.orders: dict[OrderKey, OrderChanged] = {}
         self.positions: dict[PositionKey, PositionSet] = {}
         self.balances: dict[str, BalanceSet] = {}

@@ -45,7 +45,7 @@ from userstream.domain.registers import (
     news_of,
     settle_balances,
 )
-from userstream.domain.words import Source
+from userstream.domain.words import Source, StreamState
 from userstream.kernel.ids import Millis, OrderId
 
 
@@ -56,6 +56,7 @@ def apply(account: Account, event: Event, connection: int = 0) -> Event | None:
 
 def _apply_stream(account: Account, event: StreamChanged, connection: int) -> Event | None:
     account.state = event.state
+    account.was_live = account.was_live or event.state is StreamState.LIVE
     return event
 
 
@@ -175,6 +176,8 @@ def checkpoint_of(account: Account) -> tuple[Event, ...]:
     events += account.orders.values()
     events += [_movement_told(account, movement) for movement in account.movements]
     events += _settings_of(account)
+    if account.was_live:
+        events.append(StreamChanged(account=account.id, venue=account.venue, state=StreamState.LIVE, reason="checkpoint"))
     if account.gap_since is not None:
         events.append(GapOpened(account=account.id, venue=account.venue, since=account.gap_since, reason="checkpoint"))
     events += account.mismatches.values()

@@ -127,8 +127,8 @@ class Machine:
             passed_ms = 0 if last_heard is None else max(0, self._wall - last_heard)
             self.sequence = last_sequence + RESTART_LEAP + passed_ms * SEQUENCES_OF_A_MILLISECOND
         if first_heard is not None and last_heard is not None:
-            # a run that proved nothing may have missed anything since it began, not only since it was heard last
-            unsure = first_heard if self.books is not None and not self.account.proven_until else last_heard
+            # a run that never was live may have missed anything since it began, not only since it was heard last
+            unsure = last_heard if self.books is None or self.account.was_live else first_heard
             since = max(self.account.proven_until, Millis(unsure - self._policy.books.lag_ms))
             self._tell(self._gap(since, "restart"))
         self.account.state = StreamState.CONNECTING
