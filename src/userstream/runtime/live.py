@@ -172,7 +172,7 @@ class LiveAccount:
         balance; fills are never merged. Raises AuthenticationError when the venue refuses the key for good, StoreError when it has to
         read on from a journal that cannot give it, UserStreamError off the event loop (there: `sync`); ends when the account is
         stopped. A wait that is cancelled loses nothing. Raises TypeError for kinds that are no collection of event classes, and ValueError
-        for another `delivery`."""
+        for another `delivery` and for an `after` that this account has not reached."""
         _check_kinds(types)
         if delivery not in get_args(Delivery):
             raise ValueError(f"delivery {delivery!r} is not known; {nearest(str(delivery), get_args(Delivery))}")
@@ -180,6 +180,8 @@ class LiveAccount:
             loop = asyncio.get_running_loop()
         except RuntimeError:
             raise UserStreamError("events are read on the event loop: in another thread, use account.sync()") from None
+        if after is not None and after > (newest := self._runner.machine.sequence):
+            raise ValueError(f"after={after} is above the newest event {newest} of {self.id}: it is a place in another store")
         kind = LatestStream if delivery == "latest" else EventStream
         return kind(self._runner.listeners, self._runner.listeners.open_reader(after, types), loop)
 
@@ -217,11 +219,14 @@ class LiveAccount:
 
     def on(self, *types: type[Fact], handler: AnyHandler | None = None) -> AnyHandler | Decorator:
         """Calls a function, sync or async, for each event of these kinds (all, if none is named): as a decorator `@account.on(Filled)`.
-        Raises TypeError for what is no class of an event. A handler that raises is logged and counted (`health.handler_errors`). For type
-        checkers the handler takes the kinds that are named; from four on, and without any, it takes an `Event`."""
+        Raises TypeError for what is no class of an event, or no function. A handler that raises is logged and counted
+        (`health.handler_errors`). For type checkers the handler takes the kinds that are named; from four on, and without any, it takes an
+        `Event`."""
         _check_kinds(types)
 
         def attach(chosen: AnyHandler) -> AnyHandler:
+            if not callable(chosen):
+                raise TypeError(f"handler {chosen!r} is no function")
             # it is called with the kinds it was checked against, and with no other
             self._runner.listeners.attach(cast(Handler, chosen), types or None)
             return chosen

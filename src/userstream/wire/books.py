@@ -331,7 +331,7 @@ class Books:
         if missed:
             facts += self._turned_deaf(min(missed), now, wall)
         if (since := self._account.gap_since) is not None:
-            self._proof.repaired_fills += sum(fill.transaction_time >= since for fill in fills)
+            self._proof.repaired_fills += [fill.transaction_time for fill in fills if fill.transaction_time >= since]
         return facts
 
     def _was_missed(self, fill: Filled, as_of: Millis) -> bool:

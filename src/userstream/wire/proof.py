@@ -38,7 +38,7 @@ class Proof:
         self.lit_at: Millis | None = None
         self.lit_now = Millis(0)
         self.is_proven = self.is_read = False
-        self.repaired_fills = 0
+        self.repaired_fills: list[Millis] = []
         self._unexplained: list[Place] = []
         self._tries = 0
 
@@ -179,7 +179,8 @@ class Proof:
         since = self._account.gap_since
         if not self.is_proven or since is None or self.lit_at is None:
             return []
-        fills, self.repaired_fills = self.repaired_fills, 0
+        fills = sum(since <= time < self.lit_at for time in self.repaired_fills)
+        self.repaired_fills = [time for time in self.repaired_fills if time >= self.lit_at]
         repaired = GapRepaired(
             account=self._account.id,
             venue=self._account.venue,

@@ -75,6 +75,14 @@ async def test_reading_ends_with_the_account(shell: Shell) -> None:
     assert [event async for event in shell.account.events(after=told[0].sequence)] == told[1:]
 
 
+async def test_a_place_that_the_account_has_not_reached_is_no_bookmark_of_it(shell: Shell) -> None:
+    await shell.trade()
+    newest = shell.events[-1].sequence
+    shell.account.events(after=newest)
+    with pytest.raises(ValueError, match=f"above the newest event {newest}"):
+        shell.account.events(after=newest + 1)
+
+
 async def test_a_refused_key_is_told_to_every_reader_after_what_came_before() -> None:
     shell = Shell()
     shell.http.plan(CREATE, json_answer({"code": -2015, "msg": "Invalid API-key"}, 401))

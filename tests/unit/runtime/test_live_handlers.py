@@ -116,3 +116,8 @@ def taken_by_a_type_checker(account: LiveAccount) -> None:
     for handler in handlers:
         account.on(Filled, handler=handler)
     account.on(Filled, handler=lambda fill: print(fill.price))  # noqa: T201 - never called
+
+
+async def test_what_is_no_function_is_no_handler(shell: Shell) -> None:
+    with pytest.raises(TypeError, match="handler 3 is no function"):
+        shell.account.on(Filled, handler=3)  # type: ignore[call-overload]

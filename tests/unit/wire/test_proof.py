@@ -303,3 +303,18 @@ def test_a_question_has_the_same_name_in_every_reading() -> None:
     assert name_of(AskOrderFills(BTC, OrderId("7"), Millis(1), Millis(2))) == "AskOrderFills BTCUSDT 7"
     assert name_of(AskPositions()) == "AskPositions"
     assert name_of(AskSettings(symbol_settings=True)) == "AskSettings"
+
+
+# --- what a repair counts ---
+
+
+def test_a_repair_counts_the_fills_of_its_interval_and_leaves_later_ones_to_the_next() -> None:
+    driver = live()
+    proof, account = books(driver)._proof, driver.account
+    account.gap_since, proof.lit_at = Millis(1_000), Millis(2_000)
+    proof.repaired_fills = [Millis(time) for time in (1_000, 1_999, 2_000, 2_500)]
+    [first] = proof.confirm(Millis(1))
+    account.gap_since, proof.lit_at = Millis(2_000), Millis(3_000)
+    [second] = proof.confirm(Millis(2))
+    assert isinstance(first, GapRepaired) and isinstance(second, GapRepaired)
+    assert (first.fills, second.fills) == (2, 2)
