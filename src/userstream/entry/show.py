@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from decimal import Decimal
+from itertools import cycle
 from pathlib import Path
 from typing import Final
 
@@ -13,6 +14,7 @@ import msgspec
 from userstream.entry.api import Fleet
 from userstream.entry.comparison import Comparison, compare_account
 from userstream.entry.exchange import open_exchange
+from userstream.kernel.errors import SettingsError
 from userstream.kernel.settings import RecoverySettings, StreamSettings
 from userstream.ports import Clock
 from userstream.sim.faults import Script, load_script
@@ -21,7 +23,7 @@ from userstream.sim.server import PaperExchangeServer
 from userstream.sim.settings import AccountSpec, SimulatorSettings
 from userstream.sim.venue import Call
 
-VENUE: Final = "binance-usdm"
+VENUES: Final = ("binance-usdm",)
 NAMES: Final = ("alice", "bob", "carol", "dave", "erin", "frank", "grace", "heidi")
 RECOVERY: Final = RecoverySettings(lag_s=1.0, overlap_s=2.0, audit_s=5.0, history_s=10.0, poll_s=5.0)
 STREAM: Final = StreamSettings(own_ping_s=1.0, silence_s=3.0, first_delay_s=0.2, max_delay_s=3.0)
@@ -35,6 +37,9 @@ FAULTS: Final = b"""[
 
 LIMITS: Final = LimitSettings(weight_per_minute=24_000)
 """A minute of the demo holds the troubles of days, so it has the request budget of ten minutes."""
+
+BALANCES: Final = {"USDT": Decimal(50_000)}
+"""At USD-M; elsewhere an account has what the exchange gives it."""
 
 CALM_S: Final = 30
 STEP_MS: Final = 100
@@ -99,26 +104,44 @@ class Show:
 
 
 @asynccontextmanager
-async def open_show(*, accounts: int, rate: float, seed: int, port: int, store: Path, script: Script | None) -> AsyncIterator[Show]:
-    """Starts everything but the trading (`Show.trade_when_live`); at the end of the block it is stopped in order."""
+async def open_show(
+    *, accounts: int, rate: float, seed: int, port: int, store: Path, script: Script | None, venues: Sequence[str] = VENUES
+) -> AsyncIterator[Show]:
+    """Starts everything but the trading (`Show.trade_when_live`); at the end of the block it is stopped in order. The accounts take turns
+    at the venues. Raises SettingsError for a venue that the paper exchange cannot play."""
     names = tuple(NAMES[number] if number < len(NAMES) else f"account-{number + 1}" for number in range(accounts))
-    specs = tuple(AccountSpec(account=name, balances={"USDT": Decimal(50_000)}) for name in names)
+    specs = tuple(map(_spec_of, names, cycle(venues)))
     settings = SimulatorSettings(
-        accounts=specs, rate=rate, seed=seed, port=port, script=script or load_script(FAULTS), ping_interval_s=5, limits=LIMITS
+        venues=tuple(dict.fromkeys(spec.venue for spec in specs)),
+        accounts=specs,
+        rate=rate,
+        seed=seed,
+        port=port,
+        script=script or load_script(FAULTS),
+        ping_interval_s=5,
+        limits=LIMITS,
     )
-    server = PaperExchangeServer(settings)
+    try:
+        server = PaperExchangeServer(settings)
+    except ValueError as error:
+        raise SettingsError(str(error)) from None
     server.house.pace.paused = True
     async with open_exchange(server), Fleet(store=store, weight_limit=LIMITS.weight_per_minute) as fleet:
-        place = server.listing.venues[VENUE]
         for key in server.listing.accounts:
+            place = server.listing.venues[key.venue]
             await fleet.add(
                 key.account,
-                VENUE,
+                key.venue,
                 api_key=key.api_key,
                 api_secret=key.api_secret,
                 rest_url=place.rest_url,
                 ws_url=place.ws_url,
+                ws_api_url=place.ws_api_url,
                 recovery=RECOVERY,
                 stream=STREAM,
             )
         yield Show(server, fleet, names, fleet.application.clock)
+
+
+def _spec_of(name: str, venue: str) -> AccountSpec:
+    return AccountSpec(account=name, venue=venue, balances=BALANCES if venue in VENUES else None)

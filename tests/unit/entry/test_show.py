@@ -6,6 +6,7 @@ import asyncio
 import io
 from pathlib import Path
 
+import pytest
 from rich.console import Console
 
 from tests.support.events import position_set
@@ -14,6 +15,7 @@ from userstream.domain.events import Filled
 from userstream.domain.fold import apply
 from userstream.entry.cli.table import COLUMNS, NARROW_COLUMNS, WIDE, LiveTable, list_legs
 from userstream.entry.show import NAMES, open_show
+from userstream.kernel.errors import SettingsError
 from userstream.kernel.ids import AccountId, VenueName
 from userstream.runtime.views import PositionsView
 from userstream.sim.faults import load_script
@@ -50,6 +52,26 @@ async def test_the_trading_waits_for_the_accounts_so_that_nothing_is_learned_lat
         comparisons = await show.settle()
         assert all(comparison.is_equal for comparison in comparisons), comparisons
         assert [show.fleet[name].health.fills_recovered for name in show.names] == [0, 0]
+
+
+async def test_accounts_of_several_venues_trade_side_by_side_and_each_store_is_its_venues_books(tmp_path: Path) -> None:
+    venues = ("binance-usdm", "binance-spot", "binance-coinm", "binance-margin")
+    store = tmp_path / "show.db"
+    async with open_show(accounts=4, venues=venues, rate=60.0, seed=5, port=0, store=store, script=load_script(b"[]")) as show:
+        for name in show.names:
+            await show.fleet[name].wait_proven(10)
+        show.trade_when_live()
+        async with asyncio.timeout(20):
+            while not all(map(show.fills_at_exchange, show.names)):
+                await show.clock.sleep(50)
+        comparisons = await show.settle()
+        assert all(comparison.is_equal and comparison.fills_in_store for comparison in comparisons), comparisons
+
+
+async def test_a_venue_that_nobody_plays_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="no venue 'nope'; it has binance-coinm"):
+        async with open_show(accounts=1, venues=("nope",), rate=1.0, seed=1, port=0, store=tmp_path / "a.db", script=load_script(b"[]")):
+            raise AssertionError("opened")
 
 
 def test_legs_are_listed_as_far_as_there_is_room() -> None:

@@ -30,6 +30,9 @@ REPORT_MS = 5_000
 def demo(
     *,
     accounts: Annotated[int, Parameter(help=f"How many accounts trade, up to {MOST_ACCOUNTS}.")] = 3,
+    venue: Annotated[
+        list[str] | None, Parameter(help="Where; given again for more, the accounts take turns. Without it, binance-usdm.")
+    ] = None,
     seconds: Annotated[float | None, Parameter(help="How long the accounts trade; without it, until Ctrl-C.")] = None,
     headless: Annotated[bool, Parameter(help="Plain lines instead of a live table; so it is too where no terminal listens.")] = False,
     rate: Annotated[float, Parameter(help="Events a second over all accounts.")] = 40.0,
@@ -61,11 +64,13 @@ def demo(
     require_room(accounts, ends=2)
     tune_interpreter()
     plain = headless or json or not sys.stdout.isatty()
-    return asyncio.run(_run(accounts, seconds, plain, rate, seed, port, store, script, json))
+    venues = tuple(venue or ["binance-usdm"])
+    return asyncio.run(_run(accounts, venues, seconds, plain, rate, seed, port, store, script, json))
 
 
 async def _run(
     accounts: int,
+    venues: tuple[str, ...],
     seconds: float | None,
     plain: bool,
     rate: float,
@@ -86,7 +91,7 @@ async def _run(
     quieten(loop, complain)
     with tempfile.TemporaryDirectory(prefix="userstream-demo-") as folder:
         path = store or Path(folder) / "demo.db"
-        async with open_show(accounts=accounts, rate=rate, seed=seed, port=port, store=path, script=faults) as show:
+        async with open_show(accounts=accounts, venues=venues, rate=rate, seed=seed, port=port, store=path, script=faults) as show:
             watcher = _Lines(show, quiet=json) if plain else _Screen(show)
             await watcher.follow(stopped, seconds)
             watcher.tell("trading ends; every account is read once more and compared with the exchange's books ...")
