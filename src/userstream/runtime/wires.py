@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 import structlog
@@ -17,7 +17,7 @@ from userstream.kernel.ids import Millis
 from userstream.kernel.secret import Secret
 from userstream.ports import Clock, Socket, SocketEvents
 from userstream.runtime.gate import Gate
-from userstream.wire.switchboard import NOBODY, Cut, Deliver, End, Switchboard, SwitchEffect, Transmit
+from userstream.wire.switchboard import NOBODY, Cut, Deliver, End, Switchboard, SwitchEffect, Transmit, Warn
 
 MOST_HELD_FRAMES: Final = 10_000
 MOST_HELD_BYTES: Final = 16 * 1024 * 1024
@@ -27,6 +27,7 @@ TOLD_AT_ONCE: Final = 50
 DRAINED_AT_ONCE: Final = 500
 """So many call-backs in one turn of the event loop; others get their turn before the next."""
 
+UNREADABLE: Final = "a message on the shared socket that nobody can read"
 SAME_PING_MS: Final = 250
 """Lines that ask for a ping so soon after one was sent are answered by its pong."""
 
@@ -220,8 +221,12 @@ class Wire:
             self._carry_out(effect, frame)
 
     def on_odd_frame(self, frame: bytes, reason: str) -> None:
-        for number in self.switchboard.first():
-            self.guard(self.lines[number], lambda line: line.take_odd(frame, reason))
+        for effect in self.switchboard.unreadable():
+            match effect:
+                case Deliver(numbers):
+                    self._tell(numbers, lambda line: line.take_odd(frame, reason))
+                case _:
+                    self._carry_out(effect)
 
     def on_ping(self) -> None:
         self._pinged_at = None
@@ -289,9 +294,9 @@ class Wire:
     def _carry_out(self, effect: SwitchEffect, frame: bytes = b"") -> None:
         match effect:
             case Deliver(numbers):
-                for number in numbers:
-                    if (line := self.lines.get(number)) is not None:
-                        self.guard(line, lambda line: line.take(frame))
+                self._tell(numbers, lambda line: line.take(frame))
+            case Warn(numbers):
+                self._tell(numbers, lambda line: line.take_odd(b"", UNREADABLE))
             case Transmit():
                 self._outbox.append(effect)
                 if self._sender is None or self._sender.done():
@@ -300,6 +305,11 @@ class Wire:
                 self.cut(number, reason)
             case End(reason):
                 self.close(reason)
+
+    def _tell(self, numbers: Iterable[int], tell: Callable[[SharedLine], None]) -> None:
+        for number in numbers:
+            if (line := self.lines.get(number)) is not None:
+                self.guard(line, tell)
 
     async def _send_in_turn(self) -> None:
         while self._outbox and self._socket is not None:

@@ -22,6 +22,12 @@ class Deliver(msgspec.Struct, frozen=True, gc=False):
     lines: tuple[int, ...]
 
 
+class Warn(msgspec.Struct, frozen=True):
+    """The frame just received may have been for these lines, and nobody can read it: they are told so, without its bytes."""
+
+    lines: tuple[int, ...]
+
+
 class Transmit(msgspec.Struct, frozen=True):
     """Send a text frame, once its weight is granted."""
 
@@ -42,7 +48,7 @@ class End(msgspec.Struct, frozen=True):
     reason: str
 
 
-SwitchEffect: TypeAlias = Deliver | Transmit | Cut | End
+SwitchEffect: TypeAlias = Deliver | Warn | Transmit | Cut | End
 
 
 class Switchboard(Protocol):
@@ -67,8 +73,8 @@ class Switchboard(Protocol):
     def sort(self, frame: bytes) -> list[SwitchEffect]:
         """What becomes of any frame."""
 
-    def first(self) -> tuple[int, ...]:
-        """Who hears what is nobody's, and must be told once."""
+    def unreadable(self) -> list[SwitchEffect]:
+        """What becomes of a message that nobody can read: one line keeps it, the others are warned."""
 
     def hang_up(self, line: int) -> list[SwitchEffect]:
         """A line has ended."""

@@ -182,14 +182,14 @@ async def test_the_last_line_closes_the_socket_the_others_unsubscribe() -> None:
     assert not socket.is_open
 
 
-async def test_unreadable_messages_are_told_to_one_line() -> None:
+async def test_unreadable_messages_are_kept_by_one_line_and_the_others_are_warned() -> None:
     building = Building()
     (_, alice), (_, bob) = await building.open_all(["alice", "bob"])
     [socket] = building.sockets
     socket.deliver("nonsense")
     socket.deliver_odd(b"\x00", "binary frame")
     assert alice.told[-2:] == [("frame", b"nonsense"), ("odd", b"\x00", "binary frame")]
-    assert len(bob.told) == 1  # the answer to its request
+    assert [(kind, sample) for kind, sample, _ in bob.told[1:]] == [("odd", b""), ("odd", b"")]  # behind the answer to its request
 
 
 async def test_what_was_not_paid_ahead_waits_for_the_budget() -> None:

@@ -16,7 +16,7 @@ from userstream.kernel.secret import Secret
 from userstream.venues.binance.frames import TROUBLE
 from userstream.venues.binance.spot_messages import Reply
 from userstream.venues.binance.spot_requests import LOGON, SUBSCRIBE, SUBSCRIBE_SIGNED, TIME, is_refused
-from userstream.wire.switchboard import NOBODY, Cut, Deliver, End, SwitchEffect, Transmit
+from userstream.wire.switchboard import NOBODY, Cut, Deliver, End, SwitchEffect, Transmit, Warn
 from userstream.wire.venue import AccountPlace, Sharing
 
 MOST_ACTIVE: Final = 1_000
@@ -50,6 +50,7 @@ class _Request(msgspec.Struct, frozen=True):
     method: str
 
 
+_SUBSCRIPTION: Final = re.compile(rb'\s*\{\s*"subscriptionId"\s*:\s*(\d{1,9})\s*,')
 _TOP: Final = msgspec.json.Decoder(_Top).decode
 _NAMED: Final = msgspec.json.Decoder(_Named).decode
 _NUMBER: Final = msgspec.json.Decoder(int).decode
@@ -140,8 +141,10 @@ class SpotSwitchboard:
         del self._line_by_subscription[gone.subscription]
         return self._unsubscribe(gone.subscription, gone.owner)
 
-    def first(self) -> tuple[int, ...]:
-        return tuple(self._lines)[:1]
+    def unreadable(self) -> list[SwitchEffect]:
+        self._strays += 1
+        lines = tuple(self._lines)
+        return [Deliver(lines[:1]), Warn(lines[1:])]
 
     def _note(self, number: str | int, asked: _Asked) -> None:
         self._asked[number] = asked
@@ -181,7 +184,7 @@ class SpotSwitchboard:
         try:
             top = _TOP(frame)
         except TROUBLE:
-            return self._stray()
+            return self._sort_broken(frame)
         if top.event or top.name:
             return self._sort_event(top, frame)
         if top.id or top.status:
@@ -190,7 +193,16 @@ class SpotSwitchboard:
 
     def _stray(self) -> list[SwitchEffect]:
         self._strays += 1
-        return [Deliver(self.first())]
+        return [Deliver(tuple(self._lines)[:1])]
+
+    def _sort_broken(self, frame: bytes) -> list[SwitchEffect]:
+        """A frame that breaks off may have said before whose it is."""
+        named = _SUBSCRIPTION.match(frame)
+        line = NOBODY if named is None else self._line_by_subscription.get(int(named[1]), NOBODY)
+        if line == NOBODY:
+            return self.unreadable()
+        self._strays += 1
+        return [Deliver((line,))]
 
     def _drop(self) -> list[SwitchEffect]:
         self._strays += 1

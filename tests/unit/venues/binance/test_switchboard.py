@@ -16,7 +16,7 @@ from userstream.kernel.ids import AccountId, VenueName
 from userstream.kernel.secret import Secret
 from userstream.venues.binance import SPOT
 from userstream.venues.binance.switchboard import MOST_ACTIVE, SPOT_SHARING, SpotSwitchboard
-from userstream.wire.switchboard import NOBODY, Cut, Deliver, End, SwitchEffect, Transmit
+from userstream.wire.switchboard import NOBODY, Cut, Deliver, End, SwitchEffect, Transmit, Warn
 from userstream.wire.venue import AccountPlace, Credentials, shared_place
 
 SUBSCRIBE: Final = "userDataStream.subscribe.signature"
@@ -128,6 +128,13 @@ def test_what_nobody_can_read_is_told_once(board: SpotSwitchboard, frame: bytes)
     assert board.strays == 1
     board.hang_up(1)
     assert heard(board, frame) == [2]
+
+
+def test_a_message_that_breaks_off_goes_to_whom_it_names_and_else_everybody_is_warned(board: SpotSwitchboard) -> None:
+    assert board.sort(b"nonsense") == [Deliver((1,)), Warn((2,))]
+    assert board.unreadable() == [Deliver((1,)), Warn((2,))]
+    assert board.sort(b'{"subscriptionId": 1, "event":{"e":"execut') == [Deliver((2,))]
+    assert board.sort(b'{"subscriptionId": 8, "event":{"e":"execut') == [Deliver((1,)), Warn((2,))]
 
 
 @given(st.binary(max_size=200))
