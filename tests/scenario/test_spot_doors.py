@@ -132,6 +132,8 @@ async def test_the_classic_surface_tells_recovered_fills_in_the_streams_shape() 
         seen: list[dict[str, Any]] = []
         places = {"rest_url": place.rest_url, "ws_url": place.ws_url, "reconnect_delay": 0.1, "max_reconnect_delay": 1}
         stream = await BinanceClient().user_stream(key.api_key, seen.append, {"venue": VENUE, "api_secret": key.api_secret, **places})
+        assert stream.account is not None
+        await stream.account.wait_proven(30)
         wish = {"account": NAME, "symbol": "BTCUSDT", "side": "buy", "quantity": "0.01", "order_type": "market"}
         for action, fields in (("cut", {}), ("place", wish)):
             reply = server.control.answer(Call(method="POST", path=f"/control/{action}", body=msgspec.json.encode(fields)))
