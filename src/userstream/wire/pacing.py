@@ -17,10 +17,20 @@ measured over, a first handshake included."""
 
 WINDOWS_KEPT: Final = 16
 
+LONGEST_ROTATION_JITTER_MS: Final = 30 * 60 * 1000
+ROTATION_JITTER_SHARE: Final = 46
+"""23 h / 46 = 30 min: shorter lives get shorter jitter."""
+
 
 def jitter(seed: int, number: int) -> float:
     """A number in [0, 1) that depends on its arguments alone: spreads many accounts over time, the same way in every replay."""
     return zlib.crc32(f"{seed}:{number}".encode()) / 2**32
+
+
+def life_ms(most_ms: int, seed: int, number: int) -> int:
+    """How long a socket lives before it is replaced on purpose (ms): a little above `most_ms`, spread, so that many accounts do not rotate
+    at once."""
+    return most_ms + int(min(most_ms // ROTATION_JITTER_SHARE, LONGEST_ROTATION_JITTER_MS) * jitter(seed, number))
 
 
 class Backoff(msgspec.Struct, frozen=True, kw_only=True):

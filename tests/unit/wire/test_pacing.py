@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from userstream.kernel.ids import Millis
-from userstream.wire.pacing import MINUTE_MS, WINDOWS_KEPT, Backoff, VenueClock, WeightBudget, jitter
+from userstream.wire.pacing import MINUTE_MS, WINDOWS_KEPT, Backoff, VenueClock, WeightBudget, jitter, life_ms
 
 NOON = Millis(1_760_000_040_000)
 """The beginning of a minute."""
@@ -11,6 +11,16 @@ NOON = Millis(1_760_000_040_000)
 
 def at(milliseconds: int) -> Millis:
     return Millis(NOON + milliseconds)
+
+
+# --- the life of a socket ---
+
+
+@pytest.mark.parametrize(("most_ms", "jitter_ms"), [(23 * 3_600_000, 1_800_000), (46_000, 1_000), (10, 1)])
+def test_sockets_are_replaced_at_different_times_behind_their_age(most_ms: int, jitter_ms: int) -> None:
+    lives = {life_ms(most_ms, seed, number) for seed in range(20) for number in range(5)}
+    assert all(most_ms <= life < most_ms + jitter_ms for life in lives)
+    assert len(lives) > 50 or jitter_ms == 1
 
 
 # --- back-off ---

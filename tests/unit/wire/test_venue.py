@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.venues.binance.kit import place
-from userstream.venues.binance.spot import LONGEST_ROTATION_JITTER_MS, ROTATION_JITTER_SHARE
+from userstream.wire.pacing import LONGEST_ROTATION_JITTER_MS, ROTATION_JITTER_SHARE
 from userstream.wire.venue import shared_place
 
 VENUE_LIMIT_MS = 24 * 3_600_000

@@ -16,7 +16,7 @@ from userstream.venues.binance.decoding import KEY_EXPIRED, SHUTDOWN, ControlRep
 from userstream.venues.binance.drift import printable
 from userstream.venues.binance.forms import SUBSCRIBE_ID, Form, connect, event_list, subscribe
 from userstream.venues.binance.products import USD_M, KeyedFeed
-from userstream.wire.pacing import Backoff, jitter
+from userstream.wire.pacing import Backoff, life_ms
 from userstream.wire.request import HttpResponse
 from userstream.wire.session import Call, Effect, Emit, GiveUp, Opened, Ping, Reset, Troubled
 from userstream.wire.venue import AccountPlace
@@ -29,9 +29,6 @@ NEVER: Final = Millis(1 << 62)
 SUBSCRIBE_LIMIT_MS: Final = 10_000
 FIRST_RENEWAL_WAIT_MS: Final = 30_000
 LONGEST_RENEWAL_WAIT_MS: Final = 60_000
-LONGEST_ROTATION_JITTER_MS: Final = 30 * 60 * 1000
-ROTATION_JITTER_SHARE: Final = 46
-"""23 h / 46 = 30 min: shorter lives get shorter jitter."""
 
 
 class Phase(Enum):
@@ -106,18 +103,12 @@ class FuturesSession:
             return []
         self._heard_at = now
         self._ping_at = Millis(now + self._place.own_ping_ms)
-        self._rotate_at = Millis(now + self._life_ms())
+        self._rotate_at = Millis(now + life_ms(self._place.rotate_after_ms, self._place.jitter_seed, self._connection))
         if self._form is not Form.SUBSCRIBE:
             return self._delivering()
         self._phase = Phase.SUBSCRIBING
         self._subscribe_by = Millis(now + SUBSCRIBE_LIMIT_MS)
         return [subscribe(self._key)]
-
-    def _life_ms(self) -> int:
-        """How long the socket lives before it is replaced on purpose; spread, so that many accounts do not rotate at once."""
-        life = self._place.rotate_after_ms
-        most = min(life // ROTATION_JITTER_SHARE, LONGEST_ROTATION_JITTER_MS)
-        return life + int(most * jitter(self._place.jitter_seed, self._connection))
 
     def _delivering(self) -> list[Effect]:
         self._phase = Phase.OPEN

@@ -29,7 +29,7 @@ from userstream.venues.binance.spot_requests import (
     request,
     signed,
 )
-from userstream.wire.pacing import Backoff, jitter
+from userstream.wire.pacing import Backoff, life_ms
 from userstream.wire.request import HttpResponse
 from userstream.wire.session import Effect, Emit, GiveUp, Opened, Ping, Reset, Troubled
 from userstream.wire.venue import AccountPlace
@@ -41,10 +41,6 @@ MOST_SKEWS: Final = 3
 
 STATE_MISMATCHES: Final = frozenset({-2035, -2036, -2042})
 """The venue's picture of this socket's subscriptions is not ours: another socket begins anew (Binance Spot, 3.3)."""
-
-LONGEST_ROTATION_JITTER_MS: Final = 30 * 60 * 1000
-ROTATION_JITTER_SHARE: Final = 46
-"""23 h / 46 = 30 min: shorter lives get shorter jitter."""
 
 
 class Phase(Enum):
@@ -124,14 +120,8 @@ class SpotSession:
             return []
         self._heard_at = now
         self._ping_at = Millis(now + self._place.own_ping_ms)
-        self._rotate_at = Millis(now + self._life_ms())
+        self._rotate_at = Millis(now + life_ms(self._place.rotate_after_ms, self._place.jitter_seed, self._connection))
         return self._ask(TIME, now)
-
-    def _life_ms(self) -> int:
-        """How long the socket lives before it is replaced on purpose; spread, so that many accounts do not rotate at once."""
-        life = self._place.rotate_after_ms
-        most = min(life // ROTATION_JITTER_SHARE, LONGEST_ROTATION_JITTER_MS)
-        return life + int(most * jitter(self._place.jitter_seed, self._connection))
 
     # --- requests and their answers ---
 
