@@ -16,7 +16,7 @@ from userstream.kernel.errors import SettingsError
 def decode(
     file: Annotated[str, Parameter(help="A file of frames, or - for standard input.")] = "-",
     *,
-    venue: Annotated[str, Parameter(help="Whose frames they are: binance-usdm.")],
+    venue: Annotated[str, Parameter(help="Whose frames they are: binance-usdm, binance-coinm, binance-spot, ...")],
 ) -> int:
     """Print one JSON object for each event of each raw frame.
 
