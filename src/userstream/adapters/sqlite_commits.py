@@ -3,23 +3,32 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sqlite3
 from collections import deque
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import msgspec
 
 from userstream.adapters.sequences import Sequences
-from userstream.adapters.sqlite_file import open_for_writing
-from userstream.adapters.sqlite_rows import Batch
+from userstream.adapters.sqlite_file import open_for_writing, store_error
+from userstream.adapters.sqlite_rows import Batch, make_batch
 from userstream.adapters.sqlite_writer import SqliteWriter
 from userstream.adapters.watchers import Watchers
 from userstream.kernel.errors import StoreError
 from userstream.kernel.ids import Millis
 from userstream.ports import Clock, Record, Timer
+
+MOST_RECORDS: Final = 4_096
+MOST_BYTES: Final = 4 << 20
+STORM_RECORDS: Final = 64
+RECORDS_GATHERED_IN_A_MS: Final = 20
+LONGEST_GATHER_MS: Final = 15
+"""After a commit of a storm more records may gather, the longer the more there were: each commit takes the interpreter from the event loop
+a few times, whatever its size."""
 
 ResultT = TypeVar("ResultT")
 
@@ -76,7 +85,10 @@ class Commits:
         self._on_trouble_changed = on_trouble
         self._records: deque[Record] = deque()
         connect = connect or partial(open_for_writing, path, max_pages=settings.max_pages)
-        self._writer = SqliteWriter(path, self._records, self, connect)
+        self._writer = SqliteWriter(path, self, connect)
+        self._next_position = 1
+        self._is_writing = self._is_planned = self._is_stopping = self._has_failed = False
+        self._gathering: Timer | None = None
         self._appended = self._committed = 0
         self._flushes: deque[_Flush] = deque()
         self._refusal: StoreError | None = None
@@ -85,7 +97,8 @@ class Commits:
 
     async def open(self) -> None:
         """Raises StoreError if the file cannot be used."""
-        self.sequences = Sequences(await self._writer.open())
+        known, self._next_position = await self._writer.open()
+        self.sequences = Sequences(known)
 
     def append(self, record: Record) -> None:
         """Raises StoreError for a sequence that is not above the account's last, for a full backlog, and once nothing can be written."""
@@ -96,8 +109,10 @@ class Commits:
         self.sequences.take(record)
         self._appended += 1
         self._records.append(record)
-        if self._writer.resting:
-            self._writer.wake()
+        if not (self._is_writing or self._is_planned):
+            # At the end of this turn of the loop: what else it brings is of the same batch.
+            self._is_planned = True
+            asyncio.get_running_loop().call_soon(self._hand_over)
 
     @property
     def backlog(self) -> int:
@@ -113,8 +128,7 @@ class Commits:
             return
         if self._refusal is not None:
             raise StoreError(str(self._refusal))
-        flush = _Flush(self._appended)
-        self._flushes.append(flush)
+        flush = self._expect_all()
         self._set_patience(flush)
         try:
             await flush.done
@@ -126,17 +140,74 @@ class Commits:
         """Writes what can be written, then ends the thread. Raises StoreError if records are lost."""
         closed = StoreError(f"{self._path} is closed")
         self._refusal = self._refusal or closed
+        self._is_stopping = True
         if self._retry_timer is not None:
             self._retry_timer.cancel()
-        lost = await self._writer.stop()
+        if self.backlog and not self._has_failed:
+            await self._write_the_rest()
+        await self._writer.stop()
         self._fail_flushes(self.trouble or closed)
-        if lost:
-            raise StoreError(f"{self._path}: {lost} records could not be written: {self.trouble}")
+        if self.backlog:
+            raise StoreError(f"{self._path}: {self.backlog} records could not be written: {self.trouble}")
+
+    async def _write_the_rest(self) -> None:
+        rest = self._expect_all()
+        if self.trouble is not None:
+            self._writer.retry()
+        with contextlib.suppress(StoreError):
+            await rest.done
+
+    def _expect_all(self) -> _Flush:
+        flush = _Flush(self._appended)
+        self._flushes.append(flush)
+        if self._gathering is not None:
+            self._gathering.cancel()
+            self._hand_over()
+        return flush
+
+    # ---- batches, one at a time
+
+    def _hand_over(self) -> None:
+        self._is_planned, self._gathering = False, None
+        if self._is_writing or self._has_failed or not self._records:
+            return
+        try:
+            batch = self._take()
+        except Exception as error:  # a value that no journal can hold
+            self.on_trouble(store_error(error, self._path), final=True)
+        else:
+            self._is_writing = True
+            self._writer.write(batch)
+
+    def _take(self) -> Batch:
+        records: list[Record] = []
+        size = 0
+        while self._records and len(records) < MOST_RECORDS and size < MOST_BYTES:
+            record = self._records.popleft()
+            records.append(record)
+            size += len(record.frame)
+        try:
+            batch = make_batch(records, self._next_position)
+        except Exception:
+            self._records.extendleft(reversed(records))
+            raise
+        self._next_position += len(batch.rows)
+        return batch
+
+    def _go_on(self, committed: int) -> None:
+        if STORM_RECORDS <= committed < MOST_RECORDS and not self._flushes:
+            self._is_planned = True
+            gather_ms = min(committed // RECORDS_GATHERED_IN_A_MS, LONGEST_GATHER_MS)
+            self._gathering = self._clock.call_at(Millis(self._clock.now() + gather_ms), self._hand_over)
+        else:
+            self._hand_over()
 
     # ---- what the writing thread reports
 
     def on_committed(self, batch: Batch) -> None:
+        self._is_writing = False
         self._committed += len(batch.records)
+        self._go_on(len(batch.records))
         if self.trouble is not None:
             self.trouble, self._retry_ms = None, self._settings.first_retry_ms
             self._tell_trouble(None)
@@ -148,7 +219,8 @@ class Commits:
         news = self.trouble is None or final
         self.trouble = error
         if final:
-            self._refusal = error
+            self._has_failed, self._refusal = True, error
+        if final or self._is_stopping:
             self._fail_flushes(error)
         else:
             self._retry_timer = self._clock.call_at(Millis(self._clock.now() + self._retry_ms), self._writer.retry)

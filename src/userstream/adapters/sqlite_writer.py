@@ -1,7 +1,8 @@
 """The one thread that writes. Journal batches come first, jobs (tables, checkpoints, retention) take turns in between.
 
-The thread reads no clock: after an error it stands still until `retry` is called, in a storm it lets records gather. What it could not
-write it keeps, and writes again at the same positions, so that a commit whose answer was lost is not written twice.
+Batches come encoded: the thread handles bytes only, and seldom needs the interpreter while the event loop is busy. It reads no clock:
+after an error it stands still until `retry` is called. What it could not write it keeps, and writes again at the same positions, so that a
+commit whose answer was lost is not written twice.
 """
 
 from __future__ import annotations
@@ -14,23 +15,21 @@ from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Final, Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 from userstream.adapters.sqlite_file import Remedy, remedy_of, roll_back, store_error
-from userstream.adapters.sqlite_rows import Batch, insert_rows, is_stored, make_batch, read_last_sequences, read_newest_position
+from userstream.adapters.sqlite_rows import Batch, insert_rows, is_stored, read_last_sequences, read_newest_position
 from userstream.kernel.errors import StoreError
 from userstream.kernel.ids import AccountId
-from userstream.ports import Record
-
-MOST_RECORDS: Final = 4_096
-MOST_BYTES: Final = 4 << 20
-STORM_RECORDS: Final = 64
-GATHER_S_OF_A_RECORD: Final = 0.00005
-LONGEST_GATHER_S: Final = 0.015
-"""After a commit of so many records the thread lets more gather, the longer the more there were: each commit takes the interpreter from
-the event loop a few times, whatever its size."""
 
 ResultT = TypeVar("ResultT")
+
+
+class Contents(NamedTuple):
+    """What an opened journal holds: the highest committed sequence of each account, and the place for the next row."""
+
+    sequences: dict[AccountId, int]
+    next_position: int
 
 
 class WriterOwner(Protocol):
@@ -39,42 +38,40 @@ class WriterOwner(Protocol):
     def on_committed(self, batch: Batch) -> None: ...
 
     def on_trouble(self, error: StoreError, *, final: bool) -> None:
-        """A commit failed. If not `final`, the records are kept and `retry` tries again."""
+        """A commit failed. If not `final`, the batch is kept and `retry` tries again."""
 
 
 class SqliteWriter:
-    """Made and used on the event loop. `records` is filled by the owner, who calls `wake` when `resting` is true."""
+    """Made and used on the event loop. Batches are written in the order of `write`, each whole or not at all."""
 
-    def __init__(self, path: Path, records: deque[Record], owner: WriterOwner, connect: Callable[[], sqlite3.Connection]) -> None:
-        self.resting = False
-        self._path, self._records, self._owner, self._connect = path, records, owner, connect
+    def __init__(self, path: Path, owner: WriterOwner, connect: Callable[[], sqlite3.Connection]) -> None:
+        self._path, self._owner, self._connect = path, owner, connect
         self._loop = asyncio.get_running_loop()
         self._wakeups: SimpleQueue[None] = SimpleQueue()
         self._jobs: deque[Callable[[], None]] = deque()
-        self._opened: asyncio.Future[dict[AccountId, int]] = self._loop.create_future()
+        self._batches: deque[Batch] = deque()
+        self._opened: asyncio.Future[Contents] = self._loop.create_future()
         self._ended: asyncio.Future[None] = self._loop.create_future()
         self._stopping = self._blocked = self._failed = False
-        self._hurry = threading.Event()
         self._connection: sqlite3.Connection | None = None
-        self._batch: Batch | None = None
         self._in_doubt = False
         self._synchronous = "FULL"
-        self._next_position = 1
         self._thread = threading.Thread(target=self._run, name=f"userstream-writer-{path.name}", daemon=True)
 
-    async def open(self) -> dict[AccountId, int]:
-        """Starts the thread; the highest committed sequence of each account. Raises StoreError if the file cannot be used."""
+    async def open(self) -> Contents:
+        """Starts the thread. Raises StoreError if the file cannot be used."""
         self._thread.start()
         return await self._opened
 
-    def wake(self) -> None:
-        self.resting = False
+    def write(self, batch: Batch) -> None:
+        """Commits a batch, after those before it."""
+        self._batches.append(batch)
         self._wakeups.put(None)
 
     def retry(self) -> None:
         """Another attempt after trouble."""
         self._blocked = False
-        self.wake()
+        self._wakeups.put(None)
 
     def submit(self, work: Callable[[sqlite3.Connection], ResultT], *, durable: bool = True) -> asyncio.Future[ResultT]:
         """Runs work in a transaction, between journal batches. Not `durable`: a power cut may take it back, together with all that
@@ -93,80 +90,58 @@ class SqliteWriter:
             future.set_exception(StoreError(f"{self._path} is closed"))
         else:
             self._jobs.append(run)
-            self.wake()
+            self._wakeups.put(None)
         return future
 
     async def stop(self) -> int:
         """Tries once more to write what is held, then ends the thread. Returns how many records could not be written."""
         if self._thread.ident is not None:
             self._stopping, self._blocked = True, False
-            self._hurry.set()
-            self.wake()
+            self._wakeups.put(None)
             await self._ended
-        return len(self._records) + (len(self._batch.records) if self._batch else 0)
+        return sum(len(batch.records) for batch in self._batches)
 
     # ---- on the thread
 
     def _run(self) -> None:
         try:
             self._connection = self._connect()
-            self._next_position = read_newest_position(self._connection) + 1
-            known = read_last_sequences(self._connection)
+            contents = Contents(read_last_sequences(self._connection), read_newest_position(self._connection) + 1)
         except Exception as error:
             self._post(_fail, self._opened, error if isinstance(error, StoreError) else store_error(error, self._path))
         else:
-            self._post(_fulfil, self._opened, known)
+            self._post(_fulfil, self._opened, contents)
             self._work()
             self._gather_in_one_file()
         self._discard()
         self._post(_fulfil, self._ended, None)
 
     def _work(self) -> None:
+        """Every wish comes with a wake-up, so none is overlooked; those that find nothing to do any more are harmless."""
         while True:
-            self._rest()
-            if self._can_commit():
-                self._commit()
-            if self._jobs:
-                self._jobs.popleft()()
-            elif self._stopping and not self._can_commit():
+            self._wakeups.get()
+            stopping = self._stopping  # looked at first: whatever was wished before the stop is then still found
+            while self._can_commit() or self._jobs:
+                if self._can_commit():
+                    self._commit()
+                if self._jobs:
+                    self._jobs.popleft()()
+            if stopping:
                 return
 
-    def _rest(self) -> None:
-        # The flag goes up before the look, and the owner fills before it looks at the flag: one of the two sees the other.
-        self.resting = True
-        if not (self._stopping or self._jobs or self._can_commit()):
-            self._wakeups.get()
-        self.resting = False
-
     def _can_commit(self) -> bool:
-        return not (self._blocked or self._failed) and (self._batch is not None or bool(self._records))
+        return bool(self._batches) and not (self._blocked or self._failed)
 
     def _commit(self) -> None:
+        batch = self._batches[0]
         try:
-            batch = self._batch = self._batch or self._take()
             self._write(batch)
         except Exception as error:
             self._suffer(error)
             return
-        self._batch, self._in_doubt = None, False
+        self._in_doubt = False
+        self._batches.popleft()
         self._post(self._owner.on_committed, batch)
-        if STORM_RECORDS <= len(batch.records) < MOST_RECORDS:
-            self._hurry.wait(min(len(batch.records) * GATHER_S_OF_A_RECORD, LONGEST_GATHER_S))
-
-    def _take(self) -> Batch:
-        records: list[Record] = []
-        size = 0
-        while self._records and len(records) < MOST_RECORDS and size < MOST_BYTES:
-            record = self._records.popleft()
-            records.append(record)
-            size += len(record.frame)
-        try:
-            batch = make_batch(records, self._next_position)
-        except Exception:
-            self._records.extendleft(reversed(records))
-            raise
-        self._next_position += len(batch.rows)
-        return batch
 
     def _write(self, batch: Batch) -> None:
         connection = self._usable()

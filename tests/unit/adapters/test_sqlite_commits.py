@@ -12,8 +12,9 @@ import pytest
 
 from tests.support.broken_sqlite import Breakage
 from tests.support.clock import ManualClock
-from tests.support.records import row_of_records
-from userstream.adapters.sqlite_commits import Commits, SqliteSettings
+from tests.support.events import filled
+from tests.support.records import record, row_of_records
+from userstream.adapters.sqlite_commits import MOST_RECORDS, STORM_RECORDS, Commits, SqliteSettings
 from userstream.kernel.errors import StoreError
 
 SETTINGS = SqliteSettings(max_backlog=10, flush_limit_ms=5_000, first_retry_ms=1_000, max_retry_ms=4_000)
@@ -190,3 +191,54 @@ async def test_what_a_listener_raises_is_not_the_stores_trouble(tmp_path: Path) 
     await commits.flush()
     await commits.stop()
     assert complaints == ["a mistake of the user"] * 2
+
+
+async def open_commits(folder: Path) -> tuple[Commits, ManualClock]:
+    clock = ManualClock()
+    commits = Commits(folder / "a.db", clock, SqliteSettings(), None)
+    await commits.open()
+    return commits, clock
+
+
+async def test_a_record_that_cannot_be_encoded_ends_the_journal_and_stays_counted(tmp_path: Path) -> None:
+    commits, _ = await open_commits(tmp_path)
+    for one in (*row_of_records(2), record(filled(), sequence=1 << 70)):
+        commits.append(one)
+    await until(lambda: commits.trouble is not None)
+    with pytest.raises(StoreError):
+        commits.append(record(filled(), sequence=(1 << 70) + 1))
+    with pytest.raises(StoreError, match="3 records could not be written"):
+        await commits.stop()
+
+
+async def test_in_a_storm_more_gathers_before_the_next_commit(tmp_path: Path) -> None:
+    commits, clock = await open_commits(tmp_path)
+    for one in row_of_records(STORM_RECORDS):
+        commits.append(one)
+    await until(lambda: commits.backlog == 0)
+    commits.append(row_of_records(1, first=STORM_RECORDS + 1)[0])
+    await asyncio.sleep(0.003)
+    assert commits.backlog == 1
+    await clock.advance(20)
+    await until(lambda: commits.backlog == 0)
+    await commits.stop()
+
+
+async def test_whoever_waits_for_the_disk_does_not_wait_for_a_storm_to_gather(tmp_path: Path) -> None:
+    commits, _ = await open_commits(tmp_path)
+    for first in (1, STORM_RECORDS + 1):
+        for one in row_of_records(STORM_RECORDS, first=first):
+            commits.append(one)
+        if first == 1:
+            await until(lambda: commits.backlog == 0)
+    await commits.flush()
+    assert commits.backlog == 0
+    await commits.stop()
+
+
+async def test_stop_writes_all_batches_that_wait(tmp_path: Path) -> None:
+    commits, _ = await open_commits(tmp_path)
+    for one in row_of_records(3 * MOST_RECORDS):
+        commits.append(one)
+    await commits.stop()
+    assert commits.backlog == 0
