@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import sys
 from collections.abc import AsyncIterator
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 
 import userstream
 from binance_futures_async import BinanceClient
@@ -69,7 +71,8 @@ async def test_the_complete_usage_example_runs_unchanged() -> None:
         await process.wait()
 
 
-async def test_messages_come_once_in_order_sync_and_async() -> None:
+async def test_messages_come_once_in_order_sync_and_async(caplog: pytest.LogCaptureFixture) -> None:
+    structlog.reset_defaults()  # as in a program of its own
     async with exchange() as desk:
         seen: list[dict[str, Any]] = []
         stream = UserDataStreamAPI(KEY, seen.append, config_of(desk))
@@ -89,6 +92,8 @@ async def test_messages_come_once_in_order_sync_and_async() -> None:
         assert [message["e"] for message in seen] == [message["e"] for message in waited]
         assert sum(message["e"] == "TRADE_LITE" for message in seen) == 1
         assert second.handler_errors == len(waited)
+        told = "\n".join(logging.Formatter().format(entry) for entry in caplog.records)
+        assert told.count("ValueError: a handler that raises hurts nobody") == len(waited)
         await asyncio.gather(stream.stop(), second.stop())
         await stream.stop()
         assert (stream.is_connected, stream.listen_key) == (False, None)
