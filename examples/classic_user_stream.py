@@ -106,4 +106,7 @@ async def main():
             await user_stream.stop()
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    try:
+        asyncio.run(main())
+    except KeyboardInterrupt:  # Ctrl-C; main() has stopped the stream
+        pass

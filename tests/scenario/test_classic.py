@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
+import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 
 import userstream
 from binance_futures_async import BinanceClient
@@ -47,17 +50,15 @@ async def until(holds: Any, what: str) -> None:
     raise AssertionError(f"never came: {what}")
 
 
-async def test_the_complete_usage_example_runs_unchanged() -> None:
-    async with exchange() as desk:
-        place = desk.server.listing.venues["binance-usdm"]
-        places = {"USERSTREAM_BINANCE_USDM_REST_URL": place.rest_url, "USERSTREAM_BINANCE_USDM_WS_URL": place.ws_url}
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-u",
-            str(ROOT / "examples" / "classic_user_stream.py"),
-            stdout=asyncio.subprocess.PIPE,
-            env=os.environ | places,
-        )
+@asynccontextmanager
+async def running(program: Path, desk: Desk) -> AsyncIterator[asyncio.subprocess.Process]:
+    """The program in a process of its own, once it has printed a position."""
+    place = desk.server.listing.venues["binance-usdm"]
+    places = {"USERSTREAM_BINANCE_USDM_REST_URL": place.rest_url, "USERSTREAM_BINANCE_USDM_WS_URL": place.ws_url}
+    words = (sys.executable, "-u", str(program))
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(*words, stdout=pipe, stderr=pipe, env=os.environ | places)
+    try:
         assert process.stdout is not None
         assert await asyncio.wait_for(process.stdout.readline(), 20) == b"User data stream started\n"
         desk.trade()
@@ -65,11 +66,30 @@ async def test_the_complete_usage_example_runs_unchanged() -> None:
         while b"BTCUSDT: 0.010 @" not in printed:
             printed += await asyncio.wait_for(process.stdout.readline(), 20)
         assert b"Current Positions:" in printed
-        process.kill()
-        await process.wait()
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.communicate()
 
 
-async def test_messages_come_once_in_order_sync_and_async() -> None:
+async def test_the_complete_usage_example_runs_as_it_was_written(tmp_path: Path) -> None:
+    example = (ROOT / "examples" / "classic_user_stream.py").read_text("utf-8")
+    program, mark, _ = example.partition('if __name__ == "__main__":\n')
+    (tmp_path / "program.py").write_text(f"{program}{mark}    asyncio.run(main())\n", "utf-8")
+    async with exchange() as desk, running(tmp_path / "program.py", desk):
+        pass
+
+
+async def test_ctrl_c_ends_the_example_in_order() -> None:
+    async with exchange() as desk, running(ROOT / "examples" / "classic_user_stream.py", desk) as process:
+        process.send_signal(signal.SIGINT)
+        _, complaints = await asyncio.wait_for(process.communicate(), 20)
+        assert (process.returncode, complaints) == (0, b"")
+
+
+async def test_messages_come_once_in_order_sync_and_async(caplog: pytest.LogCaptureFixture) -> None:
+    structlog.reset_defaults()  # as in a program of its own
     async with exchange() as desk:
         seen: list[dict[str, Any]] = []
         stream = UserDataStreamAPI(KEY, seen.append, config_of(desk))
@@ -89,6 +109,8 @@ async def test_messages_come_once_in_order_sync_and_async() -> None:
         assert [message["e"] for message in seen] == [message["e"] for message in waited]
         assert sum(message["e"] == "TRADE_LITE" for message in seen) == 1
         assert second.handler_errors == len(waited)
+        told = "\n".join(logging.Formatter().format(entry) for entry in caplog.records)
+        assert told.count("ValueError: a handler that raises hurts nobody") == len(waited)
         await asyncio.gather(stream.stop(), second.stop())
         await stream.stop()
         assert (stream.is_connected, stream.listen_key) == (False, None)

@@ -15,7 +15,7 @@ import structlog
 from userstream.adapters import sqlite_rows
 from userstream.adapters.file_lock import FileLock
 from userstream.adapters.sqlite_commits import Commits, SqliteSettings
-from userstream.adapters.sqlite_file import check_place
+from userstream.adapters.sqlite_file import check_owner, check_place
 from userstream.adapters.sqlite_reader import SqliteReader
 from userstream.adapters.sqlite_retention import ANY_AGE, find_removable, remove_rows, used_bytes
 from userstream.adapters.sqlite_tables import TableBatch, prepare_batch, split_records, write_batch
@@ -66,8 +66,8 @@ class SqliteStore:
     ) -> SqliteStore:
         """Opens or creates the store. `on_trouble` hears once when commits begin to fail, and None once they succeed again.
 
-        Raises StoreError, in one line for people: another process writes it, it is another program's file, no database, from a newer
-        version, or cannot be made or read.
+        A new file can be read by its owner alone. Raises StoreError, in one line for people: another process writes it, it is another
+        program's file, no database, from a newer version, or cannot be made or read.
         """
         check_place(path)
         store = cls(path, clock, settings, on_trouble)
@@ -81,6 +81,8 @@ class SqliteStore:
         await self.close()
 
     async def _begin(self) -> None:
+        # before the lock, which is a file beside it and stays
+        await asyncio.to_thread(check_owner, self._path)
         self._lock.take()
         try:
             await self._commits.open()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import stat
 from collections.abc import Sequence
+from contextlib import closing, suppress
 from enum import Enum
 from pathlib import Path
 from typing import Final
@@ -19,7 +21,7 @@ BUSY_LIMIT_MS: Final = 5_000
 LARGEST_IDLE_LOG: Final = 64 << 20
 ROWS_OF_STATEMENTS: Final = (64, 16, 4, 1)
 _CACHED_STATEMENTS: Final = 256
-
+_OWNER_ALONE: Final = 0o600
 
 _WHY_NOT_NEW: Final = "was written by an older version: start the program that writes it once with this version, then read it"
 _WHY_EMPTY: Final = "holds no tables yet: if it is a copy, copy the file together with its -wal, or stop the program that writes it first"
@@ -96,12 +98,25 @@ def _is_there(path: Path) -> bool:
     return True
 
 
+def check_owner(path: Path) -> None:
+    """Raises StoreError, as `open_for_writing` does, for a file that is not ours or from the future. Makes nothing, not even beside it."""
+    check_sqlite_version()
+    if not _is_there(path):
+        return
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True)) as connection:
+            check_identity(connection, path)
+    except sqlite3.Error as error:
+        raise _explain(error, path) from None
+
+
 def open_for_writing(
     path: Path, *, max_pages: int | None = None, factory: type[sqlite3.Connection] = sqlite3.Connection
 ) -> sqlite3.Connection:
     """Opens or creates the store and brings it to the newest form. Raises StoreError, in one line, for a file that is not ours."""
     check_sqlite_version()
     check_place(path)
+    _make_private(path)
     try:
         connection = sqlite3.connect(
             path, isolation_level=None, check_same_thread=False, cached_statements=_CACHED_STATEMENTS, factory=factory
@@ -203,6 +218,15 @@ def roll_back(connection: sqlite3.Connection) -> None:
     """Ends a transaction that failed, if the database has not ended it already."""
     if connection.in_transaction:
         connection.execute("ROLLBACK")
+
+
+def _make_private(path: Path) -> None:
+    """A new file holds the affairs of its owner alone; what SQLite puts beside it gets the same rights."""
+    if _is_there(path):
+        return
+    # what is wrong with the place, SQLite says when it comes there
+    with suppress(OSError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), _OWNER_ALONE))
 
 
 def _set_up(connection: sqlite3.Connection, path: Path, max_pages: int | None) -> None:

@@ -23,6 +23,7 @@ from userstream.domain.events import (
     OrderChanged,
     PositionSet,
 )
+from userstream.kernel.amount import plain_amount
 from userstream.kernel.errors import nearest
 
 Value: TypeAlias = str | int | None
@@ -178,7 +179,7 @@ def _extractor(table: str, kind: type[Event]) -> Callable[[Event], tuple[Value, 
 def _change_of(field_type: object) -> Callable[[object], Value] | None:
     for one in get_args(field_type) or (field_type,):
         if one is Decimal:
-            return plain_amount
+            return _amount
         if one is bool:
             return _flag
         if isinstance(one, type) and issubclass(one, Enum):
@@ -186,10 +187,8 @@ def _change_of(field_type: object) -> Callable[[object], Value] | None:
     return None
 
 
-def plain_amount(amount: object) -> str:
-    """The digits the amount came with; small numbers and many zeros without the exponent that Decimal gives them."""
-    text = str(amount)
-    return format(Decimal(text), "f") if "E" in text else text
+def _amount(value: object) -> str:
+    return plain_amount(value) if isinstance(value, Decimal) else str(value)
 
 
 def _flag(value: object) -> int:
@@ -238,5 +237,5 @@ def encode_event(event: Event) -> bytes:
     data = _encoder.encode(event).replace(_NO_BYTES, b"", 1)
     # Keys stand between bare quotes, and quotes within a text are escaped: a text that merely looks like an amount is not hit.
     if b"E-" in data or b"E+" in data:
-        data = _SCIENTIFIC.sub(lambda found: b'"%s":"%s"' % (found[1], plain_amount(found[2].decode()).encode()), data)
+        data = _SCIENTIFIC.sub(lambda found: b'"%s":"%s"' % (found[1], plain_amount(Decimal(found[2].decode())).encode()), data)
     return data

@@ -196,7 +196,8 @@ class UserDataStreamAPI:
                 await waiting
         except Exception:
             self.handler_errors += 1
-            _log.exception("the message handler raised", action="handler_raised")
+            # not `exception`: the standard logging would print the traceback a second time, and hide no secret in it
+            _log.error("the message handler raised", action="handler_raised", exc_info=True)
 
     def __repr__(self) -> str:
         state = self._account.state if self._account is not None else StreamState.STOPPED

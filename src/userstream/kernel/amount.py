@@ -24,6 +24,12 @@ def parse_amount(text: str) -> Decimal:
     return value
 
 
+def plain_amount(value: Decimal) -> str:
+    """The digits the amount came with, zeros at its end too, without the exponent that Decimal gives to small ones."""
+    text = str(value)
+    return format(value, "f") if "E" in text else text
+
+
 def format_amount(value: Decimal) -> str:
     """Plain digits: no exponent, no trailing zeros after the point, never '-0'."""
     if value == 0:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import inspect
 from collections import OrderedDict, deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Iterator
 from typing import Final, Literal, Never, TypeAlias, TypeVar, cast, get_args, overload
@@ -442,6 +443,9 @@ def _check_kinds(types: object) -> None:
     if not isinstance(types, Collection) or isinstance(types, str | bytes | type):
         raise TypeError(f"types must be a collection of event classes such as {{userstream.Filled}}, not {_shown(types)}")
     for kind in types:
+        if inspect.isroutine(kind):
+            wanted = "write @account.on(userstream.Filled), or @account.on() for events of all kinds"
+            raise TypeError(f"{kind.__name__} is a function, and no class of an event: {wanted}")
         if not (isinstance(kind, type) and issubclass(kind, Fact)):
             raise TypeError(f"{_shown(kind)} is no class of an event: name classes, such as userstream.Filled")
 

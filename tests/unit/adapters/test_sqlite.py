@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sqlite3
+import stat
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -21,6 +23,7 @@ from tests.support.events import balance_set, filled, order_changed, stream_chan
 from tests.support.records import cut_histories, record, row_of_records
 from userstream.adapters.sqlite import SqliteStore, open_reader
 from userstream.adapters.sqlite_commits import SqliteSettings
+from userstream.adapters.sqlite_file import open_for_writing
 from userstream.kernel.errors import StoreError
 from userstream.kernel.ids import AccountId, Millis
 from userstream.ports import Record, StoredRecord
@@ -121,6 +124,41 @@ async def test_a_store_that_could_not_open_lets_go_of_its_lock(tmp_path: Path) -
     for _ in range(2):
         with pytest.raises(StoreError, match="is not a database"):
             await SqliteStore.open(tmp_path / "a.db", ManualClock())
+
+
+async def test_what_is_not_ours_gets_nothing_put_beside_it(tmp_path: Path) -> None:
+    async def refused(name: str, why: str) -> None:
+        with pytest.raises(StoreError, match=why):
+            await SqliteStore.open(tmp_path / name, ManualClock())
+
+    with closing(sqlite3.connect(tmp_path / "theirs.db")) as theirs:
+        theirs.execute("PRAGMA journal_mode = WAL")
+        theirs.execute("CREATE TABLE recipes (name)")
+    with closing(open_for_writing(tmp_path / "newer.db")) as newer:
+        newer.execute("PRAGMA user_version = 99")
+    (tmp_path / "notes.txt").write_text("buy low, sell high\n" * 100)
+    before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}  # noqa: ASYNC240 - nobody waits here
+    await refused("theirs.db", "another program")
+    await refused("newer.db", "newer version")
+    await refused("notes.txt", "not a database")
+    assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before  # noqa: ASYNC240 - nobody waits here
+
+
+@pytest.mark.skipif(os.name != "posix", reason="elsewhere files have no such mode")
+async def test_a_new_store_is_for_its_owner_alone(tmp_path: Path) -> None:
+    async with await SqliteStore.open(tmp_path / "a.db", ManualClock()) as store:
+        await append_all(store, row_of_records(1))
+        modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in tmp_path.iterdir()}  # noqa: ASYNC240 - nobody waits here
+    assert modes == dict.fromkeys(("a.db", "a.db-wal", "a.db-shm", "a.db.lock"), 0o600)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="elsewhere files have no such mode")
+async def test_whom_a_person_let_read_a_store_may_go_on_reading(tmp_path: Path) -> None:
+    async with await SqliteStore.open(tmp_path / "a.db", ManualClock()):
+        pass
+    (tmp_path / "a.db").chmod(0o640)
+    async with await SqliteStore.open(tmp_path / "a.db", ManualClock()):
+        assert {stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("a.db", "a.db-wal")} == {0o640}
 
 
 def test_a_missing_folder_is_told_and_nothing_is_made(tmp_path: Path) -> None:

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from tests.support.events import BUILDERS, balance_set, filled, order_changed, position_set
 from tests.support.records import some_event
 from userstream.adapters.sql import load_migrations, load_queries, split_script
-from userstream.adapters.tables import TABLES, encode_event, find_table, plain_amount, row_of, sort_into_tables
+from userstream.adapters.tables import TABLES, encode_event, find_table, row_of, sort_into_tables
 from userstream.domain.events import Event, stamp
+from userstream.kernel.amount import plain_amount
 
 
 def test_every_kind_of_event_has_a_home() -> None:

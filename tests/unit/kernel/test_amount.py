@@ -2,7 +2,7 @@ from decimal import Decimal
 
 import pytest
 
-from userstream.kernel.amount import format_amount, parse_amount
+from userstream.kernel.amount import format_amount, parse_amount, plain_amount
 
 
 @pytest.mark.parametrize(
@@ -58,3 +58,8 @@ def test_the_refusal_of_a_long_text_is_short() -> None:
 )
 def test_it_is_printed_in_plain_digits(value: str, text: str) -> None:
     assert format_amount(Decimal(value)) == text
+
+
+@pytest.mark.parametrize("text", ["0.00000000", "-0.00000050", "61250.10", "0", "-0", "100", "0.000000000000000001", "9" * 60 + ".10"])
+def test_the_digits_that_were_sent_are_printed_again(text: str) -> None:
+    assert plain_amount(parse_amount(text)) == text

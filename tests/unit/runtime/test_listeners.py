@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from tests.support.clock import ManualClock
 from tests.support.events import filled, order_changed
 from tests.support.records import record
+from userstream.adapters.logs import configure_library_logs
 from userstream.adapters.memory import MemoryJournal
 from userstream.domain.events import Event, Fact, Filled, OrderChanged
 from userstream.kernel.errors import AuthenticationError, NotKept, StoreError
@@ -355,6 +357,22 @@ async def test_what_a_handler_raises_is_logged_and_hurts_nobody(house: House) ->
     assert sorted(told) == [1, 1, 2, 2]
     assert house.listeners.handler_errors == 4
     assert {entry["action"] for entry in entries} == {"handler_raised"}
+
+
+async def test_what_a_handler_raises_is_told_once(house: House, caplog: pytest.LogCaptureFixture) -> None:
+    def broken(event: Event) -> None:
+        raise ValueError("a mistake of the user")
+
+    house.listeners.attach(broken, None)
+    structlog.reset_defaults()
+    try:
+        configure_library_logs()
+        house.tell()
+        await house.clock.settle()
+    finally:
+        structlog.reset_defaults()
+    [entry] = caplog.records
+    assert logging.Formatter().format(entry).count("ValueError: a mistake of the user") == 1
 
 
 async def test_a_busy_handler_lets_the_others_run(house: House) -> None:

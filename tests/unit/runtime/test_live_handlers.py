@@ -121,3 +121,16 @@ def taken_by_a_type_checker(account: LiveAccount) -> None:
 async def test_what_is_no_function_is_no_handler(shell: Shell) -> None:
     with pytest.raises(TypeError, match="handler 3 is no function"):
         shell.account.on(Filled, handler=3)  # type: ignore[call-overload]
+
+
+async def test_a_decorator_without_parentheses_is_told_how_it_is_written(shell: Shell) -> None:
+    with pytest.raises(
+        TypeError, match=r"note is a function, and no class of an event: write @account\.on\(userstream\.Filled\), or @account\.on\(\)"
+    ):
+
+        @shell.account.on  # type: ignore[call-overload]
+        def note(event: Event) -> None: ...
+
+    await shell.trade()
+    await shell.clock.settle()
+    assert shell.account.health.handler_errors == 0

@@ -24,7 +24,8 @@ def decode(
 
     Example: `echo '{"e":"listenKeyExpired","E":1,"listenKey":"k"}' | userstream decode --venue binance-usdm -`
     """
-    from userstream.domain.events import Event, public_form
+    from userstream.domain.events import Event
+    from userstream.entry.cli.forms import plain_form
     from userstream.kernel.ids import AccountId, Millis
     from userstream.venues import find_venue
 
@@ -34,7 +35,7 @@ def decode(
     interactive = file == "-"
 
     def write(events: tuple[Event, ...]) -> None:
-        out.write(b"".join(encode(public_form(event)) + b"\n" for event in events))
+        out.write(b"".join(encode(plain_form(event)) + b"\n" for event in events))
         if interactive:
             out.flush()
 

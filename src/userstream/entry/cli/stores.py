@@ -58,5 +58,14 @@ async def check_account(reader: SqliteReader, account: str | None) -> None:
         raise SettingsError(f"no account {account!r}; the store has {_names(known) or 'no account yet'}")
 
 
+async def find_only_account(reader: SqliteReader, why: str) -> str | None:
+    """The account of a store that has just one, None of one that has none yet. Raises SettingsError, with `why` one has to be named, where
+    there are several."""
+    known = await reader.accounts()
+    if len(known) > 1:
+        raise SettingsError(f"{why}, and the store has {_names(known)}: name one with --account")
+    return known[0] if known else None
+
+
 def _names(known: Sequence[str]) -> str:
     return ", ".join(known[:MOST_NAMES]) + (f" and {len(known) - MOST_NAMES} more" if len(known) > MOST_NAMES else "")

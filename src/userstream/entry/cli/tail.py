@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 from cyclopts import Parameter
 
-from userstream.domain.events import Event, public_form
+from userstream.domain.events import Event
+from userstream.entry.cli.forms import plain_form
 from userstream.entry.cli.output import say, show_time
-from userstream.entry.cli.stores import check_account, require_store
+from userstream.entry.cli.stores import check_account, find_only_account, require_store
 from userstream.kernel.errors import SettingsError, nearest
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def tail(
     *,
     account: Annotated[str | None, Parameter(help="Only this account; without it, all.")] = None,
     kind: Annotated[list[str] | None, Parameter(help="Only events of these kinds, such as filled.")] = None,
-    after: Annotated[int, Parameter(help="Only events behind this sequence.")] = 0,
+    after: Annotated[int | None, Parameter(help="Only events behind this sequence of the account: each account counts its own.")] = None,
     last: Annotated[int | None, Parameter(help="Only so many, the newest.")] = None,
     follow: Annotated[bool, Parameter(help="Go on with what is written from now on.")] = False,
     json: Annotated[bool, Parameter(help="One JSON object a line.")] = False,
@@ -43,22 +44,25 @@ def tail(
     from userstream.adapters.sqlite import open_reader
 
     kinds = frozenset(_known_kinds(kind or []))
-    if last is not None and last < 0:
-        raise SettingsError(f"--last {last} must be 0 or above")
+    for option, number in (("--after", after), ("--last", last)):
+        if number is not None and number < 0:
+            raise SettingsError(f"{option} {number} must be 0 or above")
     require_store(store)
     return asyncio.run(_tail(open_reader(store), account, kinds, after, last, follow=follow, json=json))
 
 
 async def _tail(
-    reader: SqliteReader, account: str | None, kinds: frozenset[str], after: int, last: int | None, *, follow: bool, json: bool
+    reader: SqliteReader, account: str | None, kinds: frozenset[str], after: int | None, last: int | None, *, follow: bool, json: bool
 ) -> int:
     def is_wanted(event: Event) -> bool:
         named = not kinds or event.__struct_config__.tag in kinds
-        return named and account in (None, event.account) and event.sequence > after
+        return named and account in (None, event.account) and event.sequence > (after or 0)
 
     position = 0
     try:
         await check_account(reader, account)
+        if after is not None and account is None:
+            account = await find_only_account(reader, f"--after {after} counts the events of one account")
         if last is not None:
             position, newest = await _newest(reader, last, is_wanted)
             for event in newest:
@@ -100,7 +104,7 @@ def _known_kinds(kinds: list[str]) -> list[str]:
 
 
 def _line(event: Event, *, json: bool) -> str:
-    form = public_form(event)
+    form = plain_form(event)
     if json:
         return msgspec.json.encode(form).decode()
     shown = " ".join(f"{name}={form[name]}" for name in PLAIN_FIELDS if form.get(name) not in (None, ""))

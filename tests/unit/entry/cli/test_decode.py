@@ -24,6 +24,12 @@ def test_blank_lines_and_line_ends_are_no_frames(tmp_path: Path, capsys: Capture
     assert [(line["kind"], line["symbol"], line["leverage"]) for line in lines] == [("account_config_changed", "BTCUSDT", 25)] * 2
 
 
+def test_amounts_have_the_digits_that_the_venue_sent(tmp_path: Path, capsys: Capture) -> None:
+    update = b'{"e":"ACCOUNT_UPDATE","E":2,"T":1,"a":{"m":"ORDER","B":[{"a":"USDT","wb":"0.00000000","cw":"-0.00000050","bc":"0"}],"P":[]}}'
+    [line] = decoded(capsys, tmp_path / "frames", update)
+    assert (line["total"], line["cross_total"]) == ("0.00000000", "-0.00000050")
+
+
 def test_an_empty_file_has_no_events(tmp_path: Path, capsys: Capture) -> None:
     assert decoded(capsys, tmp_path / "frames", b"") == []
 

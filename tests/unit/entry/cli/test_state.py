@@ -56,6 +56,16 @@ def asked(capsys: Capture, store: Path, *words: str) -> Any:
     return json.loads(line)
 
 
+def test_amounts_have_the_digits_that_the_venue_sent(tmp_path: Path, capsys: Capture) -> None:
+    tiny = record(balance_set(total="0.00000000"), filled(fee="-0.00000050"), sequence=1)
+    store = make_store(tmp_path / "tiny.db", tiny)
+    tables = asked(capsys, store)
+    assert (tables["balances"][0]["total"], tables["fills"][0]["fee"]) == ("0.00000000", "-0.00000050")
+    assert run_command(["state", str(store)]) == 0
+    printed = capsys.readouterr().out
+    assert all(text in printed for text in (" 0.00000000 ", " -0.00000050 "))
+
+
 def test_open_orders_held_positions_and_all_accounts(store: Path, capsys: Capture) -> None:
     tables = asked(capsys, store)
     assert [row["order_id"] for row in tables["orders"]] == ["1"]

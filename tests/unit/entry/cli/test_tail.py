@@ -47,6 +47,7 @@ def store(tmp_path: Path) -> Path:
         (["--kind", "filled"], ["filled", "filled"]),
         (["--kind", "filled", "--kind", "balance_set"], ["filled", "balance_set", "filled"]),
         (["--account", "alice", "--after", "2"], ["filled"]),
+        (["--account", "alice", "--after", "0"], ["order_changed", "filled", "filled"]),
         (["--last", "2"], ["balance_set", "filled"]),
         (["--last", "0"], []),
         (["--last", "99"], ["order_changed", "filled", "balance_set", "filled"]),
@@ -66,6 +67,15 @@ def test_lines_for_people_leave_out_what_is_not_known(store: Path, capsys: Captu
     assert "trade_id" not in line
 
 
+def test_small_amounts_are_printed_as_the_venue_sent_them(tmp_path: Path, capsys: Capture) -> None:
+    store = make_store(tmp_path / "a.db", record(filled(fee="-0.00000050", realized_pnl="0.00000000"), sequence=1))
+    assert run_command(["tail", str(store)]) == 0
+    assert " fee=-0.00000050 " in capsys.readouterr().out
+    assert run_command(["tail", str(store), "--json"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert (printed["fee"], printed["realized_pnl"]) == ("-0.00000050", "0.00000000")
+
+
 def test_an_empty_store_prints_nothing(tmp_path: Path, capsys: Capture) -> None:
     assert run_command(["tail", str(make_store(tmp_path / "empty.db"))]) == 0
     assert capsys.readouterr().out == ""
@@ -78,8 +88,21 @@ def test_an_empty_store_prints_nothing(tmp_path: Path, capsys: Capture) -> None:
         (["--last", "many"], "--last"),
         (["--last", "-1"], "--last"),
         (["--account", "nobody"], "no account 'nobody'; the store has alice, bob"),
+        (["--after", "2"], "--after 2 counts the events of one account, and the store has alice, bob: name one with --account"),
+        (["--after", "-1", "--account", "alice"], "--after -1 must be 0 or above"),
     ],
 )
 def test_mistakes_are_told(store: Path, capsys: Capture, words: list[str], told: str) -> None:
     assert run_command(["tail", str(store), *words]) == 2
     assert told in capsys.readouterr().err
+
+
+def test_an_empty_store_has_nothing_after_any_place(tmp_path: Path, capsys: Capture) -> None:
+    assert run_command(["tail", str(make_store(tmp_path / "empty.db")), "--after", "2"]) == 0
+    assert capsys.readouterr().out == ""
+
+
+def test_where_there_is_one_account_after_needs_no_name(tmp_path: Path, capsys: Capture) -> None:
+    store = make_store(tmp_path / "one.db", *(each for each in RECORDS if each.account == "alice"))
+    assert run_command(["tail", str(store), "--json", "--after", "2"]) == 0
+    assert [json.loads(line)["trade_id"] for line in capsys.readouterr().out.splitlines()] == ["72"]
