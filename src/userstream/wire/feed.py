@@ -13,6 +13,7 @@ from userstream.domain.events import Event
 from userstream.kernel.errors import UserStreamError
 from userstream.kernel.ids import Millis
 from userstream.kernel.secret import Secret
+from userstream.kernel.settings import DRAIN_S
 from userstream.wire.assurance import PUNCTUAL_MS, Assurance
 from userstream.wire.pacing import Backoff, VenueClock
 from userstream.wire.request import HttpRequest, HttpResponse
@@ -114,7 +115,7 @@ class FeedPolicy(msgspec.Struct, frozen=True, kw_only=True):
     how long a socket may take from the first wish to delivery."""
 
     redundancy: int = 1
-    drain_ms: int = 2_000
+    drain_ms: int = int(DRAIN_S * 1000)
     opening_limit_ms: int = 30_000
     backoff: Backoff = Backoff()
 
