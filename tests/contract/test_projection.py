@@ -21,6 +21,7 @@ from tests.support.events import (
     filled,
     gap_opened,
     gap_repaired,
+    margin_called,
     order_changed,
     position_set,
     snapshot_taken,
@@ -31,7 +32,7 @@ from tests.support.records import histories, place, record
 from userstream.adapters.memory import MemoryProjection
 from userstream.adapters.sqlite import SqliteStore
 from userstream.adapters.tables import TABLES
-from userstream.domain.events import Event
+from userstream.domain.events import PRIVATE, BalanceMoved, BalanceSet, Event, Filled, MarginCalled, OrderChanged, PositionSet
 from userstream.kernel.ids import AccountId
 from userstream.ports import Projection, Record, StateReader, StoredRecord
 
@@ -174,6 +175,39 @@ async def test_other_events_are_kept_with_their_words(tables: Tables) -> None:
     assert kinds[:3] == ["unrecognized", "mismatch", "snapshot_taken"]
     assert {"stream_changed", "gap_opened", "gap_repaired", "account_config_changed", "strategy_changed", "trigger_rejected"} < set(kinds)
     assert [row["symbol"] for row in await tables.rows("margin_calls", ALICE)] == ["BTCUSDT"]
+
+
+async def test_a_margin_warning_keeps_its_level_and_its_status(tables: Tables) -> None:
+    await tell(tables, margin_called(symbol="", position_side="both", margin_level="1.240", status="margin_call"), margin_called())
+    futures, margin = await tables.rows("margin_calls", ALICE)
+    assert (margin["margin_level"], margin["status"]) == ("1.240", "margin_call")
+    assert (futures["margin_level"], futures["status"]) == (None, "")
+
+
+async def test_an_order_of_a_list_keeps_its_list_and_what_was_prevented(tables: Tables) -> None:
+    listed = order_changed(order_list_id="2001", iceberg_quantity="0.10", prevented_quantity="0.050", prevented_match_id="7")
+    await tell(tables, order_changed(), listed)
+    [row] = await tables.rows("orders", ALICE)
+    assert (row["order_list_id"], row["iceberg_quantity"], row["prevented_quantity"], row["prevented_match_id"]) == (
+        "2001", "0.10", "0.050", "7"
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("table", "kind"),
+    [
+        ("orders", OrderChanged),
+        ("fills", Filled),
+        ("positions", PositionSet),
+        ("balances", BalanceSet),
+        ("movements", BalanceMoved),
+        ("margin_calls", MarginCalled),
+    ],
+)
+async def test_no_field_of_a_fact_is_left_out_of_its_table(tables: Tables, table: str, kind: type[Event]) -> None:
+    await tell(tables, *(build() for build in BUILDERS if type(build()) is kind))
+    [row, *_] = await tables.rows(table)
+    assert set(kind.__struct_fields__) - PRIVATE <= set(row)
 
 
 async def test_a_text_that_looks_like_an_amount_is_left_alone(tables: Tables) -> None:

@@ -164,7 +164,7 @@ async def test_liquidation_and_margin_call(tmp_path: Path, cut: bool) -> None:
 
 
 async def test_planned_rotation_is_never_dark(tmp_path: Path) -> None:
-    quick = StreamSettings(own_ping_s=0.2, silence_s=0.6, rotate_s=1.2)
+    quick = StreamSettings(own_ping_s=0.2, silence_s=0.6, rotate_s=3.0)
     calm = RecoverySettings(lag_s=0.15, audit_s=600, history_s=600)
     async with coin_desk(tmp_path, stream=quick, recovery=calm, rate=40) as desk:
         asked, recovered = desk.requests("userTrades") + desk.requests("allOrders"), desk.account.health.fills_recovered

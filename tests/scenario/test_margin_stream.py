@@ -73,7 +73,7 @@ async def test_a_silent_socket_is_replaced(tmp_path: Path) -> None:
 
 
 async def test_planned_rotation_is_never_dark(tmp_path: Path) -> None:
-    quick = StreamSettings(own_ping_s=0.2, silence_s=0.6, rotate_s=1.2)
+    quick = StreamSettings(own_ping_s=0.2, silence_s=0.6, rotate_s=3.0)
     calm = RecoverySettings(lag_s=0.15, audit_s=600, history_s=600)
     async with open_desk(venue=VENUE, balances=MONEY, store=tmp_path / "desk.db", stream=quick, recovery=calm) as desk:
         asked = desk.requests("myTrades")
@@ -86,12 +86,20 @@ async def test_planned_rotation_is_never_dark(tmp_path: Path) -> None:
 
 
 @asynccontextmanager
-async def beside(desk: Desk, name: str, venue: str, **fields: str) -> AsyncIterator[tuple[LiveAccount, list[Event]]]:
+async def beside(desk: Desk, name: str, venue: str, isolated_symbol: str = "") -> AsyncIterator[tuple[LiveAccount, list[Event]]]:
     """Another account of the same key, and what it is told."""
     key, place = desk.server.listing.accounts[0], desk.server.listing.venues[VENUE]
-    places = {"rest_url": place.rest_url, "ws_url": place.ws_url, "ws_api_url": place.ws_api_url}
     account = await desk.fleet.add(
-        name, venue, api_key=key.api_key, api_secret=key.api_secret, recovery=QUICK, stream=SHORT_PINGS, **places, **fields
+        name,
+        venue,
+        api_key=key.api_key,
+        api_secret=key.api_secret,
+        recovery=QUICK,
+        stream=SHORT_PINGS,
+        isolated_symbol=isolated_symbol,
+        rest_url=place.rest_url,
+        ws_url=place.ws_url,
+        ws_api_url=place.ws_api_url,
     )
     told: list[Event] = []
     account.on(handler=told.append)

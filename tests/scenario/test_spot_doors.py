@@ -144,3 +144,4 @@ async def test_the_classic_surface_tells_recovered_fills_in_the_streams_shape() 
         message = next(message for message in seen if message.get("_source") == "recovery")
         assert (message["event"]["e"], message["event"]["s"], message["event"]["x"]) == ("executionReport", "BTCUSDT", "TRADE")
         await stream.stop()
+        assert [message for message in seen if "event" not in message] == [], "the handler is told the venue's events alone"

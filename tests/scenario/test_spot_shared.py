@@ -154,8 +154,40 @@ async def test_a_cut_is_the_end_of_one_socket_and_all_return_on_one(tmp_path: Pa
         assert all(len(member.gaps) == 2 for member in house.members.values())
 
 
+async def test_who_wants_a_socket_of_its_own_gets_one(tmp_path: Path) -> None:
+    async with open_house(tmp_path, 3, rate=20, seed=9) as house:
+        place, key = house.server.listing.venues[VENUE], house.server.listing.accounts[0]
+        await house.fleet.remove(key.account)
+        del house.members[key.account]
+        own = await house.fleet.add(
+            key.account,
+            VENUE,
+            api_key=key.api_key,
+            api_secret=key.api_secret,
+            rest_url=place.rest_url,
+            ws_api_url=place.ws_api_url,
+            recovery=QUIET,
+            stream=SHORT_PINGS,
+            shared_socket=False,
+            microseconds=True,
+        )
+        member = house.members[key.account] = Member(house.server, house.fleet, own, VENUE)
+        await own.wait_proven(LONG_S)
+        assert (house.sockets, house.subscriptions) == (1, dict.fromkeys(house.members, 1))
+        house.anyone.act("cut", account=key.account)
+        await house.until(lambda: own.health.reconnects == 1, "another socket of its own")
+        assert [each.gaps for each in house.members.values() if each is not member] == [[], []], "the others are on another socket"
+        member.buy()
+        await house.until(lambda: bool(member.told(Filled)), "the fill")
+        fill = member.told(Filled)[-1]
+        told = [event for event in member.told(OrderChanged) if event.order_id == fill.order_id and event.raw()]
+        assert any(f'"T":{fill.transaction_time}'.encode() in (event.raw() or b"") for event in told), "asked in microseconds"
+        assert abs(fill.received_time - fill.transaction_time) < 60_000, "told in milliseconds"
+        await house.until_all_same()
+
+
 async def test_rotation_of_all_is_never_dark(tmp_path: Path) -> None:
-    quick = StreamSettings(own_ping_s=0.2, silence_s=0.6, rotate_s=2.4)
+    quick = StreamSettings(own_ping_s=0.2, silence_s=0.6, rotate_s=6.0)
     async with open_house(tmp_path, 5, stream=quick, rate=60, seed=6) as house:
         asked = house.calls()
         await house.until(lambda: all(each.account.health.reconnects >= 2 for each in house.members.values()), "two rotations of each")

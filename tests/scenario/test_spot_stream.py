@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from decimal import Decimal
 from typing import Any, Final
 
+import msgspec
 import pytest
 
 from tests.support.desk import NAME, QUICK, Desk, open_desk
@@ -108,7 +110,7 @@ async def test_storm_with_cuts() -> None:
 
 
 async def test_planned_rotation_is_never_dark() -> None:
-    quick = StreamSettings(own_ping_s=0.2, silence_s=0.6, rotate_s=1.2)
+    quick = StreamSettings(own_ping_s=0.2, silence_s=0.6, rotate_s=6.0)
     async with open_spot(stream=quick, recovery=RecoverySettings(lag_s=0.15, audit_s=600, history_s=600), rate=40) as desk:
         asked, recovered = calls(desk), desk.account.health.fills_recovered
         await desk.until(lambda: desk.account.health.reconnects >= 2, "two rotations")
@@ -140,6 +142,25 @@ async def test_terminated_subscription_is_made_again() -> None:
         await desk.until_same()
         assert desk.told(GapOpened)[0].reason == "the venue ended the subscription"
         desk.trade(side="sell")
+        await desk.until_same()
+
+
+@pytest.mark.parametrize("status", [429, 418])
+async def test_a_limit_met_on_the_socket_silences_all_calls(status: int) -> None:
+    async with open_spot() as desk:
+        await desk.until_same()
+        [gate] = desk.application.gates
+        limit = {"code": -1003, "msg": "Too much request weight used.", "data": {"serverTime": 1_000, "retryAfter": 3_000}}
+        path = "/ws-api/v3/userDataStream.subscribe.signature"
+        desk.act("answer", path=path, status=status, body=msgspec.json.encode(limit).decode())
+        desk.act("cut")
+        await desk.until(lambda: gate.pause_ms > 0, "the pause")
+        assert gate.pause_ms <= 2_000
+        asked, books = Counter(desk.server.control.requests), desk.account.health.reconnects
+        desk.trade()
+        await desk.application.clock.sleep(1_200)
+        assert gate.pause_ms > 0 and Counter(desk.server.control.requests) == asked, "an audit was due, and waits"
+        await desk.until(lambda: desk.account.health.reconnects > books, "the subscription")
         await desk.until_same()
 
 

@@ -59,7 +59,7 @@ async def test_many_fills_inside_a_gap_are_paged(fills: int) -> None:
 
 
 async def test_planned_rotation_is_never_dark() -> None:
-    quick = StreamSettings(own_ping_s=0.2, silence_s=0.6, rotate_s=1.2)
+    quick = StreamSettings(own_ping_s=0.2, silence_s=0.6, rotate_s=3.0)
     async with open_desk(stream=quick, recovery=RecoverySettings(lag_s=0.15, audit_s=600, history_s=600), rate=40) as desk:
         asked, recovered = desk.requests("userTrades") + desk.requests("allOrders"), desk.account.health.fills_recovered
         await desk.until(lambda: desk.account.health.reconnects >= 2, "two rotations")

@@ -22,7 +22,7 @@ from userstream.kernel.errors import UserStreamError
 from userstream.kernel.ids import Millis
 from userstream.ports import Record
 from userstream.sim.lanes import Kind, Lane, Parcel
-from userstream.wire.feed import Ask, Dial, Fail, Hang, SendPing, SendText, SessionCall, Wish
+from userstream.wire.feed import Ask, Dial, Fail, Hang, Pause, SendPing, SendText, SessionCall, Wish
 from userstream.wire.machine import Machine, MachinePolicy, without_key
 from userstream.wire.request import HttpRequest, HttpResponse
 from userstream.wire.venue import AccountPlace, VenueSpec
@@ -228,6 +228,8 @@ class Client:
                 self._call_for_session(wish)
             case Ask(ask, weight, urgent):
                 self._gate.grant(weight, urgent, self._alive(lambda: self._ask(ask)))
+            case Pause(pause_ms):
+                self._gate.refrain(pause_ms)
             case Fail(error):
                 self.error = error
 

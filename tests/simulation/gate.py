@@ -47,7 +47,11 @@ class Gate:
         if response.status in (429, 418):
             after = response.headers.get("retry-after", "")
             pause_ms = int(after) * 1_000 if after.isdecimal() else DEFAULT_PAUSE_MS
-            self._paused_until = max(self._paused_until, Millis(self._scheduler.now + pause_ms))
+            self.refrain(pause_ms)
+
+    def refrain(self, pause_ms: int) -> None:
+        """The venue wants silence for so long."""
+        self._paused_until = max(self._paused_until, Millis(self._scheduler.now + pause_ms))
 
     def learn_clock(self, venue_ahead_ms: int) -> None:
         self._venue_ahead_ms = venue_ahead_ms

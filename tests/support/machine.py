@@ -36,7 +36,7 @@ from userstream.domain.events import Event
 from userstream.domain.words import StreamState
 from userstream.kernel.errors import UserStreamError
 from userstream.kernel.ids import Millis, OrderId
-from userstream.wire.feed import Ask, Dial, Fail, FeedPolicy, Hang, SendPing, SendText, SessionCall, Wish
+from userstream.wire.feed import Ask, Dial, Fail, FeedPolicy, Hang, Pause, SendPing, SendText, SessionCall, Wish
 from userstream.wire.machine import Machine, MachinePolicy
 from userstream.wire.pacing import Backoff
 from userstream.wire.question import Question
@@ -347,6 +347,8 @@ class Driver:
                 self._session_call(connection, tag)
             case Ask(ask):
                 self._ask(ask)
+            case Pause():
+                pass  # these venues set no limits
             case Fail(error):
                 self.error = error
 

@@ -53,7 +53,7 @@ TABLES: Final[Mapping[str, Table]] = MappingProxyType(
             "account venue symbol order_id conditional client_order_id side position_side order_type original_type time_in_force status"
             " execution_type price stop_price average_price quantity filled_quantity reduce_only post_only close_position origin"
             " transaction_time created_time good_till_time reason triggered_order_id activation_price callback_rate activated"
-            " self_trade_prevention working_type amendment_id",
+            " self_trade_prevention working_type amendment_id order_list_id iceberg_quantity prevented_quantity prevented_match_id",
             key="account symbol order_id conditional",
         ),
         "fills": _table(
@@ -73,7 +73,7 @@ TABLES: Final[Mapping[str, Table]] = MappingProxyType(
         "movements": _table("account venue movement asset delta reason symbol movement_id transaction_time", key="account movement"),
         "margin_calls": _table(
             "account venue symbol position_side amount margin_type isolated_wallet mark_price unrealized_pnl maintenance_margin"
-            " cross_wallet transaction_time",
+            " cross_wallet margin_level status transaction_time",
             key="account sequence",
         ),
         "account_events": _table("account venue kind data", key="account sequence"),

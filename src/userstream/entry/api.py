@@ -49,9 +49,12 @@ class Fleet:
         stream: StreamSettings | None = None,
         symbols: Iterable[str] = (),
         isolated_symbol: str = "",
+        shared_socket: bool = True,
+        microseconds: bool = False,
     ) -> LiveAccount:
-        """Starts an account and returns at once; `await account.wait_proven()` waits for its state. `symbols`, `isolated_symbol`: as in
-        `connect`. Raises SettingsError."""
+        """Starts an account and returns at once; `await account.wait_proven()` waits for its state. `symbols`, `isolated_symbol`,
+        `microseconds`: as in `connect`. `shared_socket`: whether the account may share its sockets with others of this process, where the
+        venue lets them (Binance Spot). Raises SettingsError."""
         return await self.application.add(
             AccountSettings(
                 name=name,
@@ -64,6 +67,8 @@ class Fleet:
                 stream=stream or StreamSettings(),
                 symbols=tuple(symbols),
                 isolated_symbol=isolated_symbol,
+                shared_socket=shared_socket,
+                microseconds=microseconds,
             )
         )
 
@@ -104,7 +109,9 @@ class connect:  # noqa: N801 - reads as a verb where it is used: `async with use
     Without `api_secret` the stream is read and nothing can be proven. `store`: a database file for the journal, so that a restart goes
     on where this run ended; None keeps the journal in memory. `symbols`: where a venue tells its past by symbol (Binance Spot), those
     whose orders and fills are always read; others are found when they moved a wallet. `isolated_symbol`: the pair of an isolated margin
-    account (empty: the cross account). `timeout_s`: how long the beginning may take (None: for ever).
+    account (empty: the cross account). `shared_socket`: False gives the account sockets of its own where others of the process would
+    share them (Binance Spot). `microseconds`: ask for the stream's times in that unit, where the venue has it (Binance Spot, margin); all
+    times are told in milliseconds as ever. `timeout_s`: how long the beginning may take (None: for ever).
     Raises SettingsError, StoreError, AuthenticationError, or ConnectionError when the time is over.
     """
 
@@ -124,6 +131,8 @@ class connect:  # noqa: N801 - reads as a verb where it is used: `async with use
         stream: StreamSettings | None = None,
         symbols: Iterable[str] = (),
         isolated_symbol: str = "",
+        shared_socket: bool = True,
+        microseconds: bool = False,
         timeout_s: float | None = 60.0,
     ) -> None:
         check(_is_duration(timeout_s), "timeout_s", timeout_s, "must be a number of seconds, or None")
@@ -139,6 +148,8 @@ class connect:  # noqa: N801 - reads as a verb where it is used: `async with use
             stream=stream or StreamSettings(),
             symbols=tuple(symbols),
             isolated_symbol=isolated_symbol,
+            shared_socket=shared_socket,
+            microseconds=microseconds,
         )
         self._timeout_s = timeout_s
 

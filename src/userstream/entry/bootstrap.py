@@ -20,7 +20,7 @@ from userstream.entry.gates import GATES, AddressedHttp
 from userstream.kernel.errors import SettingsError, UserStreamError
 from userstream.kernel.ids import AccountId, Symbol
 from userstream.kernel.secret import Secret
-from userstream.kernel.settings import RecoverySettings, StreamSettings, check
+from userstream.kernel.settings import SHORTEST_LIFE_S, RecoverySettings, StreamSettings, check
 from userstream.ports import Clock, EvidenceReader, HttpClient, Journal, Record, Transport
 from userstream.runtime.gate import Gate
 from userstream.runtime.live import LiveAccount
@@ -46,7 +46,8 @@ LONGEST_NAME: Final = 64
 class AccountSettings(msgspec.Struct, frozen=True, kw_only=True):
     """One account to run. Endpoints left out are the venue's real ones, or those of the environment. symbols: those whose history is
     always read, where the venue tells it by symbol; session_logon: log in on the socket, where the venue offers it; isolated_symbol: the
-    pair of an isolated margin account, which is an account of its own."""
+    pair of an isolated margin account, which is an account of its own; shared_socket: whether it may share its sockets with other
+    accounts of the process, where the venue lets them; microseconds: ask for the stream's times in that unit, where the venue has it."""
 
     name: str
     venue: str
@@ -60,6 +61,8 @@ class AccountSettings(msgspec.Struct, frozen=True, kw_only=True):
     symbols: tuple[str, ...] = ()
     session_logon: bool = False
     isolated_symbol: str = ""
+    shared_socket: bool = True
+    microseconds: bool = False
 
 
 class Application:
@@ -326,6 +329,8 @@ def place_of(settings: AccountSettings, spec: VenueSpec) -> AccountPlace:
         symbols=tuple(Symbol(name) for name in settings.symbols),
         session_logon=settings.session_logon,
         isolated_symbol=Symbol(settings.isolated_symbol),
+        shared_socket=settings.shared_socket,
+        microseconds=settings.microseconds,
     )
     return shared_place(place) if spec.sharing is not None and spec.sharing.may_share(place) else place
 
@@ -341,7 +346,7 @@ def check_account(settings: AccountSettings, environment: Mapping[str, str]) -> 
         _check_types(settings)
         spec = find_venue(settings.venue)
         check_addresses(settings, spec, environment)
-        check_pair(settings, spec)
+        check_offered(settings, spec)
     except SettingsError as error:
         raise SettingsError(f"account {settings.name!r}: {error}") from None
 
@@ -354,12 +359,23 @@ def _check_types(settings: AccountSettings) -> None:
     for field, kind in (("recovery", RecoverySettings), ("stream", StreamSettings)):
         value = getattr(settings, field)
         check(isinstance(value, kind), field, value, f"must be userstream.{kind.__name__}(...)")
+    for field in ("shared_socket", "microseconds"):
+        value = getattr(settings, field)
+        check(isinstance(value, bool), field, value, "must be True or False")
 
 
-def check_pair(settings: AccountSettings, spec: VenueSpec) -> None:
-    """Raises SettingsError for the pair of an isolated account where the venue has none."""
+def check_offered(settings: AccountSettings, spec: VenueSpec) -> None:
+    """Raises SettingsError for the pair of an isolated account where the venue has none, for a unit of time that it cannot tell, and for
+    sockets that would be replaced sooner than their predecessors end."""
     if settings.isolated_symbol and not spec.has_isolated_accounts:
         raise SettingsError(f"isolated_symbol = {settings.isolated_symbol!r} has no meaning at {spec.name}: leave it out")
+    if settings.microseconds and not spec.has_microseconds:
+        raise SettingsError(f"microseconds = true has no meaning at {spec.name}, whose times are milliseconds: leave it out")
+    if spec.sharing is not None and spec.sharing.may_share(place_of(settings, spec)):
+        rule = f"must be at least {2 * SHORTEST_LIFE_S:g} where accounts share sockets, on which each stays for half of it"
+        check(
+            settings.stream.rotate_s >= 2 * SHORTEST_LIFE_S, "rotate_s", settings.stream.rotate_s, f"{rule}; or set shared_socket = false"
+        )
 
 
 def policy_of(settings: AccountSettings, seed: int) -> MachinePolicy:

@@ -281,11 +281,19 @@ class Mailbox:
         self._after = max(self._after, record.last_sequence)
         if record.connection and record.frame:
             if not self._is_copy(record):
-                self._ready += _messages_of(record.frame)
+                self._ready += self._messages_of(record.frame)
             return
         make = self._spec.raw_message_of
         if make is not None:
             self._ready += [make(fact) for fact in record.events if isinstance(fact, Filled) and fact.source is not Source.STREAM]
+
+    def _messages_of(self, frame: bytes) -> list[Message]:
+        try:
+            message = msgspec.json.decode(frame)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return []
+        is_reply = self._spec.is_reply
+        return [message] if isinstance(message, dict) and not (is_reply is not None and is_reply(message)) else []
 
     def _is_copy(self, record: Record) -> bool:
         """During an overlap of two sockets each frame comes twice."""
@@ -295,14 +303,6 @@ class Mailbox:
         if len(self._seen) > REMEMBERED_FRAMES:
             del self._seen[next(iter(self._seen))]
         return False
-
-
-def _messages_of(frame: bytes) -> list[Message]:
-    try:
-        message = msgspec.json.decode(frame)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return []
-    return [message] if isinstance(message, dict) else []
 
 
 class BinanceClient:

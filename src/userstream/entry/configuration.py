@@ -12,7 +12,7 @@ from typing import Final, TypeVar
 import msgspec
 
 from userstream.entry.addresses import check_addresses, endpoints_of
-from userstream.entry.bootstrap import LONGEST_NAME, AccountSettings, check_pair, credentials_of
+from userstream.entry.bootstrap import LONGEST_NAME, AccountSettings, check_offered, credentials_of
 from userstream.kernel.errors import SettingsError, nearest
 from userstream.kernel.settings import RecoverySettings, StreamSettings, check
 from userstream.venues import find_venue
@@ -70,6 +70,8 @@ class AccountSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     symbols: tuple[str, ...] = ()
     session_logon: bool = False
     isolated_symbol: str = ""
+    shared_socket: bool = True
+    microseconds: bool = False
     enabled: bool = True
     recovery: dict[str, object] = {}
     stream: dict[str, object] = {}
@@ -202,12 +204,14 @@ def _account(path: Path, account: AccountSection, common: _Common, environment: 
         symbols=account.symbols,
         session_logon=account.session_logon,
         isolated_symbol=account.isolated_symbol,
+        shared_socket=account.shared_socket,
+        microseconds=account.microseconds,
         recovery=_merged(path, f"{place} recovery", common.recovery, account.recovery),
         stream=_merged(path, f"{place} stream", common.stream, account.stream),
     )
     try:
         check_addresses(settings, find_venue(settings.venue), environment)
-        check_pair(settings, find_venue(settings.venue))
+        check_offered(settings, find_venue(settings.venue))
     except SettingsError as error:
         raise SettingsError(f"{path}: {place} {error}") from None
     return settings

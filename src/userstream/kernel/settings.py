@@ -35,6 +35,13 @@ class RecoverySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
         check(0 <= self.backfill_s <= 90 * 86400, "backfill_s", self.backfill_s, "must be between 0 and 90 days")
 
 
+DRAIN_S: Final = 2.0
+"""A replaced socket goes on so long beside its successor."""
+
+SHORTEST_LIFE_S: Final = 3.0
+"""Longer than the drain: no more than two sockets overlap."""
+
+
 class StreamSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How the sockets are kept. Seconds.
 
@@ -61,10 +68,17 @@ class StreamSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
         check(self.call_limit_s > 0, "call_limit_s", self.call_limit_s, "must be above 0")
         check(0 < self.keep_alive_s <= 3500, "keep_alive_s", self.keep_alive_s, "must be above 0 and below 3500 (keys live 3600 s)")
         check(0 < self.own_ping_s < self.silence_s, "own_ping_s", self.own_ping_s, "must be above 0 and below silence_s")
-        check(0 < self.rotate_s <= 86_000, "rotate_s", self.rotate_s, "must be above 0 and at most 86000 (sockets live 86400 s)")
+        check(self.rotate_s >= SHORTEST_LIFE_S, "rotate_s", self.rotate_s, _WHY_NOT_SOONER)
+        check(self.rotate_s <= 86_000, "rotate_s", self.rotate_s, "must be at most 86000 (sockets live 86400 s)")
         check(self.redundancy in (1, 2), "redundancy", self.redundancy, "must be 1 or 2")
         check(0 < self.first_delay_s <= self.max_delay_s, "first_delay_s", self.first_delay_s, "must be above 0, at most max_delay_s")
         check(self.polling_after_failures >= 1, "polling_after_failures", self.polling_after_failures, "must be at least 1")
+
+
+_WHY_NOT_SOONER: Final = (
+    f"must be at least {SHORTEST_LIFE_S:g}: a replaced socket goes on for {DRAIN_S:g} s beside its successor, "
+    "so that sockets replaced sooner pile up"
+)
 
 
 def check(holds: bool, field: str, value: object, rule: str) -> None:

@@ -118,6 +118,11 @@ class Gate:
         self._learn(response)
         return response
 
+    def refrain(self, pause_ms: int) -> None:
+        """The venue wants silence for so long: it said so in an answer."""
+        self.refused += 1
+        self._paused_until = max(self._paused_until, Millis(self._clock.now() + pause_ms))
+
     async def close(self) -> None:
         if self._waker is not None:
             self._waker.cancel()
@@ -150,8 +155,7 @@ class Gate:
             self._budget.report(int(used), self._venue_now())
         pause_ms = self._pause_of(response, self._venue_now())
         if pause_ms:
-            self.refused += 1
-            self._paused_until = max(self._paused_until, Millis(self._clock.now() + pause_ms))
+            self.refrain(pause_ms)
 
     def _venue_now(self) -> Millis:
         return Millis(self._clock.now() + self._venue_ahead_ms)

@@ -23,7 +23,7 @@ from userstream.runtime.keeper import READ_BATCH, Keeper
 from userstream.runtime.listeners import Listeners
 from userstream.runtime.sockets import Sockets
 from userstream.runtime.veil import Veil
-from userstream.wire.feed import NEVER, Ask, Dial, Fail, Hang, SendPing, SendText, SessionCall, Wish
+from userstream.wire.feed import NEVER, Ask, Dial, Fail, Hang, Pause, SendPing, SendText, SessionCall, Wish
 from userstream.wire.machine import RESTART_LEAP, Machine
 from userstream.wire.request import HttpResponse
 
@@ -345,6 +345,8 @@ class AccountRunner:
                 return self._spawn(self._call_for_session(wish), f"call {wish.tag}")
             case Ask(number, weight, urgent):
                 return self._spawn(self._ask(number, weight, urgent), f"ask {number}")
+            case Pause(pause_ms):
+                self._gate.refrain(pause_ms)
             case Fail(error):
                 self.listeners.fail(error)
         return None

@@ -13,10 +13,11 @@ from userstream.domain.events import Event
 from userstream.kernel.errors import UserStreamError
 from userstream.kernel.ids import Millis
 from userstream.kernel.secret import Secret
+from userstream.kernel.settings import DRAIN_S
 from userstream.wire.assurance import PUNCTUAL_MS, Assurance
 from userstream.wire.pacing import Backoff, VenueClock
 from userstream.wire.request import HttpRequest, HttpResponse
-from userstream.wire.session import Call, Connect, Effect, GiveUp, Opened, Ping, Reset, Send, Session, Troubled
+from userstream.wire.session import Call, Connect, Effect, GiveUp, Opened, Ping, Refrain, Reset, Send, Session, Troubled
 
 NEVER: Final = Millis(2**62)
 
@@ -70,13 +71,19 @@ class Ask(msgspec.Struct, frozen=True, tag=True):
     urgent: bool
 
 
+class Pause(msgspec.Struct, frozen=True, tag=True):
+    """No call goes out for so long, of whichever account behind this address: the venue said so on a socket."""
+
+    pause_ms: int
+
+
 class Fail(msgspec.Struct, frozen=True, tag=True):
     """The account cannot go on: a person must act. All sockets are being closed."""
 
     error: UserStreamError
 
 
-Wish: TypeAlias = Dial | Hang | SendText | SendPing | SessionCall | Ask | Fail
+Wish: TypeAlias = Dial | Hang | SendText | SendPing | SessionCall | Ask | Pause | Fail
 
 
 class Line:
@@ -114,7 +121,7 @@ class FeedPolicy(msgspec.Struct, frozen=True, kw_only=True):
     how long a socket may take from the first wish to delivery."""
 
     redundancy: int = 1
-    drain_ms: int = 2_000
+    drain_ms: int = int(DRAIN_S * 1000)
     opening_limit_ms: int = 30_000
     backoff: Backoff = Backoff()
 
@@ -280,6 +287,8 @@ class Feed:
                     line.trouble = reason
                     if not self.is_lit:
                         self.reason = reason
+                case Refrain(pause_ms):
+                    self.wishes.append(Pause(pause_ms))
                 case GiveUp(error):
                     self.wishes.append(Fail(error))
                     self.stop(now)

@@ -66,13 +66,19 @@ class Troubled(msgspec.Struct, frozen=True):
     reason: str
 
 
+class Refrain(msgspec.Struct, frozen=True):
+    """The venue wants no call from this address for so long: a limit was met on the socket."""
+
+    pause_ms: int
+
+
 class GiveUp(msgspec.Struct, frozen=True):
     """Retrying cannot help."""
 
     error: UserStreamError
 
 
-Effect: TypeAlias = Connect | Send | Ping | Call | Emit | Opened | Reset | Troubled | GiveUp
+Effect: TypeAlias = Connect | Send | Ping | Call | Emit | Opened | Reset | Troubled | Refrain | GiveUp
 
 
 class FrameDecoder(Protocol):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import msgspec
 
@@ -37,7 +37,8 @@ class AccountPlace(msgspec.Struct, frozen=True, kw_only=True):
 
     symbols: those whose history is always read, where the venue tells it by symbol only. isolated_symbol: the pair of an isolated margin
     account (empty: the cross account). session_logon: log in on the socket, and sign
-    no more there, where the venue offers both. microseconds: ask for times in that unit, where the venue does.
+    no more there, where the venue offers both. microseconds: ask for times in that unit, where the venue does. shared_socket: whether the
+    account may share its sockets with others, where the venue lets them.
     """
 
     account: AccountId
@@ -58,6 +59,7 @@ class AccountPlace(msgspec.Struct, frozen=True, kw_only=True):
     isolated_symbol: Symbol = Symbol("")
     session_logon: bool = False
     microseconds: bool = False
+    shared_socket: bool = True
 
 
 def shared_place(place: AccountPlace) -> AccountPlace:
@@ -95,7 +97,11 @@ class VenueSpec(msgspec.Struct, frozen=True, kw_only=True):
     make_decoder: Callable[[AccountId], FrameDecoder]
     has_isolated_accounts: bool = False
     """Whether a pair may have an account of its own: `AccountPlace.isolated_symbol`."""
+    has_microseconds: bool = False
+    """Whether the stream can tell its times in that unit: `AccountPlace.microseconds`."""
     raw_message_of: Callable[[Filled], dict[str, object]] | None = None
     """A recovered fill in the shape of the venue's own stream message (classic surface)."""
+    is_reply: Callable[[Mapping[str, object]], bool] | None = None
+    """Whether a frame only answers a request of our own: the classic surface tells the venue's events alone."""
     sharing: Sharing | None = None
     """How several accounts use one socket, where the product lets them."""

@@ -10,6 +10,7 @@ import structlog
 
 from userstream.entry.bootstrap import (
     AccountSettings,
+    check_account,
     credentials_of,
     place_of,
     policy_of,
@@ -77,6 +78,36 @@ async def test_an_application_without_accounts_starts_and_stops_twice(tmp_path: 
     await application.stop()
     again = await start_application(tmp_path / "a.db")
     await again.stop()
+
+
+SPOT = find_venue("binance-spot")
+
+
+def test_an_account_may_have_sockets_of_its_own_and_times_in_microseconds() -> None:
+    shared, own = place_of(settings(venue="binance-spot"), SPOT), place_of(settings(venue="binance-spot", shared_socket=False), SPOT)
+    assert SPOT.sharing is not None
+    assert (SPOT.sharing.may_share(shared), SPOT.sharing.may_share(own)) == (True, False)
+    assert own.rotate_after_ms == 2 * shared.rotate_after_ms, "who shares stays for half of a socket's life"
+    assert (shared.microseconds, place_of(settings(venue="binance-spot", microseconds=True), SPOT).microseconds) == (False, True)
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"microseconds": True}, "microseconds = true has no meaning at binance-usdm"),
+        ({"shared_socket": "no"}, "shared_socket = 'no' must be True or False"),
+        ({"microseconds": 1, "venue": "binance-spot"}, "microseconds = 1 must be True or False"),
+        ({"venue": "binance-spot", "stream": StreamSettings(rotate_s=5)}, "rotate_s = 5 must be at least 6 where .* shared_socket = false"),
+    ],
+)
+def test_what_the_venue_does_not_offer_is_named(fields: dict[str, object], told: str) -> None:
+    with pytest.raises(SettingsError, match=told):
+        check_account(settings(**fields), {})
+
+
+@pytest.mark.parametrize("venue", ["binance-spot", "binance-margin"])
+def test_what_the_venue_offers_is_taken(venue: str) -> None:
+    check_account(settings(venue=venue, microseconds=True, shared_socket=False, stream=StreamSettings(rotate_s=3)), {})
 
 
 @pytest.mark.parametrize(

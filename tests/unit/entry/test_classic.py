@@ -120,6 +120,19 @@ async def test_copies_of_an_overlap_come_once_and_true_repetitions_stay() -> Non
     assert await post.rest() == [1, 1]
 
 
+async def test_answers_to_our_own_requests_are_no_messages() -> None:
+    post = Post()
+    post.send(b'{"id":"1","status":200,"result":{"subscriptionId":0},"rateLimits":[]}')
+    post.send(b'{"id":"2","status":400,"error":{"code":-1021,"msg":"late"}}')
+    post.send(b'{"id":null,"status":401,"error":{"code":-2015,"msg":"no"}}')
+    post.send(b'{"result":null,"id":1}')
+    post.send(b'{"subscriptionId":0,"event":{"e":"news"},"n":1}')
+    post.send(b'{"e":"news","id":4,"status":"x","n":2}')
+    post.send(b'{"stream":"k","data":{"e":"news"},"n":3}')
+    post.send(b'{"unknown":1,"n":4}')
+    assert await post.rest() == [1, 2, 3, 4]
+
+
 async def test_what_is_no_object_is_no_message() -> None:
     post = Post()
     for frame in (b"", b"no json", b"\xff\xfe", b"[1]", b"3", b'{"n":4}'):

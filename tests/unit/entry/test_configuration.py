@@ -80,6 +80,10 @@ def test_websocket_switch_of_the_environment(tmp_path: Path) -> None:
         (SPOT + 'rest_url = "http://127.0.0.1:9"\n', r"rest_url = 'http://127.0.0.1:9' is only a part.* give ws_api_url"),
         (SPOT + 'symbols = ["BTCUSDT", " "]\n', "symbols"),
         (SPOT + 'isolated_symbol = "BTCUSDT"\n', "isolated_symbol = 'BTCUSDT' has no meaning at binance-spot"),
+        (ACCOUNT + "microseconds = true\n", "account 'alice' microseconds = true has no meaning at binance-usdm"),
+        (ACCOUNT + 'shared_socket = "no"\n', "shared_socket = 'no'"),
+        (SPOT + "[account.stream]\nrotate_s = 4\n", "rotate_s = 4.0 must be at least 6 where accounts share sockets"),
+        (ACCOUNT + "[account.stream]\nrotate_s = 1.5\n", "rotate_s = 1.5 must be at least 3: a replaced socket goes on for 2 s"),
         (ACCOUNT + ACCOUNT, "names are unique"),
         (ACCOUNT + "api_sekret = 'x'\n", "did you mean 'api_secret'"),
         (ACCOUNT + 'api_key = "again"\n', "more than one way"),
@@ -126,6 +130,13 @@ def test_unreadable_files(tmp_path: Path) -> None:
     (tmp_path / "latin.toml").write_bytes(b"\xff\xfe")
     with pytest.raises(SettingsError, match="not UTF-8"):
         read_configuration(tmp_path / "latin.toml", {})
+
+
+def test_an_account_may_keep_its_sockets_for_itself_and_ask_for_microseconds(tmp_path: Path) -> None:
+    text = SPOT + "shared_socket = false\nmicroseconds = true\n"
+    [own], [plain] = read(tmp_path, text).accounts, read(tmp_path, SPOT).accounts
+    assert (own.shared_socket, own.microseconds) == (False, True)
+    assert (plain.shared_socket, plain.microseconds) == (True, False)
 
 
 def test_each_isolated_pair_is_an_account_of_its_own_with_the_same_key(tmp_path: Path) -> None:

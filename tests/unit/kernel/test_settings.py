@@ -4,7 +4,15 @@ import msgspec
 import pytest
 
 from userstream.kernel.errors import SettingsError
-from userstream.kernel.settings import CLASSIC_DEFAULTS, ClassicConfig, RecoverySettings, StreamSettings, read_classic_config
+from userstream.kernel.settings import (
+    CLASSIC_DEFAULTS,
+    DRAIN_S,
+    SHORTEST_LIFE_S,
+    ClassicConfig,
+    RecoverySettings,
+    StreamSettings,
+    read_classic_config,
+)
 
 
 @pytest.mark.parametrize("kind", [RecoverySettings, StreamSettings, ClassicConfig])
@@ -43,6 +51,7 @@ def test_a_wrong_recovery_setting_names_field_value_and_rule(field: str, value: 
         ("own_ping_s", 0),
         ("own_ping_s", 45),
         ("rotate_s", 0),
+        ("rotate_s", 2.9),
         ("rotate_s", 86_400),
         ("redundancy", 0),
         ("redundancy", 3),
@@ -57,6 +66,13 @@ def test_a_wrong_recovery_setting_names_field_value_and_rule(field: str, value: 
 def test_a_wrong_stream_setting_names_field_value_and_rule(field: str, value: float) -> None:
     with pytest.raises(SettingsError, match=rf"^{field} = .* must"):
         StreamSettings(**{field: value})  # type: ignore[arg-type]
+
+
+def test_sockets_are_not_replaced_sooner_than_their_predecessors_end() -> None:
+    assert SHORTEST_LIFE_S > DRAIN_S
+    assert StreamSettings(rotate_s=SHORTEST_LIFE_S).rotate_s == SHORTEST_LIFE_S
+    with pytest.raises(SettingsError, match=r"^rotate_s = 1\.2 must be at least 3: a replaced socket goes on for 2 s beside its successor"):
+        StreamSettings(rotate_s=1.2)
 
 
 def test_settings_cannot_be_changed_or_misspelt() -> None:

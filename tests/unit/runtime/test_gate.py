@@ -82,6 +82,18 @@ async def test_an_urgent_question_that_fits_into_the_reserve_does_not_wait_for_t
     assert door.granted == ["first", "risk", "risk too", "risk as well", "late"]
 
 
+@pytest.mark.parametrize("vital", [False, True])
+async def test_a_limit_that_was_met_on_a_socket_silences_everybody_too(vital: bool) -> None:
+    door = Door()
+    door.gate.refrain(30_000)
+    door.gate.refrain(10_000)
+    door.ask("a", urgent=True, vital=vital)
+    await door.clock.advance(29_999)
+    assert door.granted == []
+    await door.clock.advance(1)
+    assert (door.granted, door.gate.refused) == (["a"], 2)
+
+
 @pytest.mark.parametrize(("headers", "pause_ms"), [({"retry_after": "120"}, 120_000), ({"retry_after": "9" * 25}, 3 * 24 * HOUR_MS)])
 @pytest.mark.parametrize("status", [429, 418])
 @pytest.mark.parametrize("vital", [False, True])

@@ -11,10 +11,23 @@ from tests.support.scripted import GARBAGE, NOT_NOW, PLACE, ScriptedSession
 from userstream.kernel.errors import AuthenticationError
 from userstream.kernel.ids import Millis
 from userstream.kernel.secret import Secret
-from userstream.wire.feed import DOUBT_LIMIT_MS, NEVER, SHORT_LIFE_MS, Dial, Fail, Feed, FeedPolicy, Hang, SendPing, SendText, SessionCall
+from userstream.wire.feed import (
+    DOUBT_LIMIT_MS,
+    NEVER,
+    SHORT_LIFE_MS,
+    Dial,
+    Fail,
+    Feed,
+    FeedPolicy,
+    Hang,
+    Pause,
+    SendPing,
+    SendText,
+    SessionCall,
+)
 from userstream.wire.pacing import Backoff, VenueClock
 from userstream.wire.request import HttpResponse
-from userstream.wire.session import Effect, Emit, GiveUp, Opened, Reset, Send, Troubled
+from userstream.wire.session import Effect, Emit, GiveUp, Opened, Refrain, Reset, Send, Troubled
 
 START = Millis(1_000_000)
 BACKOFF = Backoff(seed=3)
@@ -49,7 +62,7 @@ class Stage:
         line.frames += 1
         line.session.receive(frame, self.now, self.now)
 
-    def say(self, connection: int, effect: Reset | GiveUp | Opened) -> None:
+    def say(self, connection: int, effect: Reset | GiveUp | Opened | Refrain) -> None:
         self.feed.carry(self.feed.lines[connection], effect, self.now)
 
     def wait(self, milliseconds: int) -> None:
@@ -121,6 +134,12 @@ def test_a_socket_that_does_not_open_in_time_is_given_up() -> None:
     assert (stage.connections, stage.feed.failures, stage.feed.reason) == ([], 1, "the socket did not open in time")
     stage.tick_at_deadline()
     assert stage.connections == [2]
+
+
+def test_a_pause_that_a_socket_was_told_is_wished_for_all_calls() -> None:
+    stage = Stage().started().open(1)
+    stage.say(1, Refrain(17_000))
+    assert stage.feed.wishes[-1] == Pause(17_000)
 
 
 def test_reports_about_unknown_connections_are_passed_over() -> None:

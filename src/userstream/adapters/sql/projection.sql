@@ -6,7 +6,8 @@ INSERT INTO orders (
     account, venue, symbol, order_id, conditional, client_order_id, side, position_side, order_type, original_type, time_in_force,
     status, execution_type, price, stop_price, average_price, quantity, filled_quantity, reduce_only, post_only, close_position,
     origin, transaction_time, created_time, good_till_time, reason, triggered_order_id, activation_price, callback_rate, activated,
-    self_trade_prevention, working_type, amendment_id, event_time, received_time, source, sequence
+    self_trade_prevention, working_type, amendment_id, order_list_id, iceberg_quantity, prevented_quantity, prevented_match_id,
+    event_time, received_time, source, sequence
 )
 VALUES {rows}
 ON CONFLICT (account, symbol, order_id, conditional) DO UPDATE SET
@@ -19,6 +20,8 @@ ON CONFLICT (account, symbol, order_id, conditional) DO UPDATE SET
     good_till_time = excluded.good_till_time, reason = excluded.reason, triggered_order_id = excluded.triggered_order_id,
     activation_price = excluded.activation_price, callback_rate = excluded.callback_rate, activated = excluded.activated,
     self_trade_prevention = excluded.self_trade_prevention, working_type = excluded.working_type, amendment_id = excluded.amendment_id,
+    order_list_id = excluded.order_list_id, iceberg_quantity = excluded.iceberg_quantity,
+    prevented_quantity = excluded.prevented_quantity, prevented_match_id = excluded.prevented_match_id,
     event_time = excluded.event_time, received_time = excluded.received_time, source = excluded.source, sequence = excluded.sequence
 WHERE excluded.sequence > orders.sequence;
 
@@ -75,7 +78,7 @@ ON CONFLICT DO NOTHING;
 -- name: add_margin_calls
 INSERT INTO margin_calls (
     account, venue, symbol, position_side, amount, margin_type, isolated_wallet, mark_price, unrealized_pnl, maintenance_margin,
-    cross_wallet, transaction_time, event_time, received_time, source, sequence
+    cross_wallet, margin_level, status, transaction_time, event_time, received_time, source, sequence
 )
 VALUES {rows}
 ON CONFLICT DO NOTHING;

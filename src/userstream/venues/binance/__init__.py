@@ -11,6 +11,7 @@ import msgspec
 from userstream.kernel.ids import AccountId, VenueName
 from userstream.venues.binance.decoding import Decoder
 from userstream.venues.binance.errors import pause_ms
+from userstream.venues.binance.frames import is_reply
 from userstream.venues.binance.futures import FuturesSession
 from userstream.venues.binance.margin import MarginSession
 from userstream.venues.binance.products import COIN_M, MARGIN_RISK, USD_M, FuturesProduct
@@ -71,6 +72,7 @@ def _futures(product: FuturesProduct, title: str, real: Endpoints, test: Endpoin
         make_dialect=partial(FuturesDialect, product=product),
         make_decoder=_decoder_of(product),
         raw_message_of=raw_message_of,
+        is_reply=is_reply,
     )
 
 
@@ -122,6 +124,8 @@ SPOT: Final = VenueSpec(
     make_dialect=SpotDialect,
     make_decoder=_spot_decoder,
     raw_message_of=spot_raw_message_of,
+    is_reply=is_reply,
+    has_microseconds=True,
     sharing=SPOT_SHARING,
 )
 
@@ -139,7 +143,9 @@ MARGIN: Final = VenueSpec(
     make_dialect=_margin_dialect,
     make_decoder=_margin_decoder,
     has_isolated_accounts=True,
+    has_microseconds=True,
     raw_message_of=spot_raw_message_of,
+    is_reply=is_reply,
 )
 
 # Binance margin, 1 and 2.5: the cross account's warnings come by a socket of their own, and so it is an account of its own here.
@@ -154,5 +160,6 @@ RISK: Final = VenueSpec(
     used_weight_header="x-sapi-used-ip-weight-1m",
     make_session=partial(FuturesSession, feed=MARGIN_RISK),
     make_dialect=RiskDialect,
+    is_reply=is_reply,
     make_decoder=_risk_decoder,
 )

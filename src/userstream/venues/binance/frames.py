@@ -17,6 +17,9 @@ MOST_TIME_DIGITS: Final = 15
 FIRST_MICROSECOND: Final = 10**14
 """A time from here on counts microseconds: as milliseconds it would lie beyond the year 5138."""
 
+REPLY_WORDS: Final = frozenset({"status", "result", "error"})
+EVENT_WORDS: Final = frozenset({"e", "event", "data", "stream"})
+
 # UnicodeDecodeError is a ValueError and no error of msgspec.
 TROUBLE: Final = (msgspec.MsgspecError, ValueError, RecursionError)
 
@@ -43,6 +46,12 @@ def event_time_of(top: Mapping[str, msgspec.Raw]) -> Millis:
         return time_of(_TIME(top["E"])) if "E" in top else NO_TIME
     except TROUBLE:
         return NO_TIME
+
+
+def is_reply(message: Mapping[str, object]) -> bool:
+    """Whether a frame answers a request of our own on the socket, and so is none of the venue's events (Binance USD-M, 2.2; Binance Spot,
+    2.3 and 3.3)."""
+    return "id" in message and not REPLY_WORDS.isdisjoint(message) and EVENT_WORDS.isdisjoint(message)
 
 
 def has_more_levels(frame: bytes, most: int) -> bool:

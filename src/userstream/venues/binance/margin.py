@@ -77,10 +77,10 @@ class MarginSession(SpotSession):
         return self._ask_renewal()
 
     def _not_fetched(self, response: HttpResponse, error: UserStreamError, now: Millis) -> list[Effect]:
-        advice_ms = (error.after_ms or 0) if isinstance(error, RetryLater) else 0
         if self._phase is Phase.OPEN:
-            self._renew_at = Millis(now + max(RENEWAL_RETRY_MS, advice_ms))
+            self._renew_at = Millis(now + _wait_ms(error))
             return []
+        advice_ms = (error.after_ms or 0) if isinstance(error, RetryLater) else 0
         self._failures += 1
         self._fetch_at = Millis(now + self._backoff.delay_ms(self._failures) + advice_ms)
         if response.status:
@@ -121,7 +121,7 @@ class MarginSession(SpotSession):
             error = refusal_of_reply(reply, SUBSCRIBE_TOKEN, self._hidden)
             if isinstance(error, AuthenticationError):
                 return self._give_up(error)
-            self._renew_at = Millis(now + RENEWAL_RETRY_MS)
+            self._renew_at = Millis(now + _wait_ms(error))
             return []
         if reply.result is not None and reply.result.subscription_id is not None:
             self._subscription = reply.result.subscription_id
@@ -156,3 +156,8 @@ class MarginSession(SpotSession):
             return self._fetch_at
         due = super().deadline()
         return min(due, self._renew_at, self._replace_at) if self._phase is Phase.OPEN else due
+
+
+def _wait_ms(error: UserStreamError) -> int:
+    """How long (ms) a renewal that failed waits for the next try: as long as the venue says, and a while at least."""
+    return max(RENEWAL_RETRY_MS, error.after_ms or 0) if isinstance(error, RetryLater) else RENEWAL_RETRY_MS

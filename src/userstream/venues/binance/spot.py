@@ -25,13 +25,14 @@ from userstream.venues.binance.spot_requests import (
     check_not_retired,
     connect,
     is_refused,
+    pause_of_reply,
     refusal_of_reply,
     request,
     signed,
 )
 from userstream.wire.pacing import Backoff, life_ms
 from userstream.wire.request import HttpResponse
-from userstream.wire.session import Effect, Emit, GiveUp, Opened, Ping, Reset, Troubled
+from userstream.wire.session import Effect, Emit, GiveUp, Opened, Ping, Refrain, Reset, Troubled
 from userstream.wire.venue import AccountPlace
 
 NEVER: Final = Millis(1 << 62)
@@ -209,7 +210,8 @@ class SpotSession:
             case None:
                 return []
             case Reply():
-                return self._answered(notice, now)
+                pause_ms = pause_of_reply(notice) if is_refused(notice) else 0
+                return [*([Refrain(pause_ms)] if pause_ms else []), *self._answered(notice, now)]
             case ShutdownAnnounced():
                 return self._replace(SHUTDOWN, alive=True)
             case SubscriptionEnded():

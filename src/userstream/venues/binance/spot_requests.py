@@ -10,7 +10,7 @@ import msgspec
 from userstream.kernel.errors import SettingsError, UserStreamError
 from userstream.kernel.ids import Millis
 from userstream.kernel.secret import Secret
-from userstream.venues.binance.errors import error_of
+from userstream.venues.binance.errors import error_of, pause_ms
 from userstream.venues.binance.frames import milliseconds
 from userstream.venues.binance.signing import RECEIVE_WINDOW_MS, Signer
 from userstream.venues.binance.spot_messages import Reply
@@ -76,6 +76,19 @@ def signed(api_key: Secret, signer: Signer, venue_now: Millis) -> dict[str, str 
 
 def refusal_of_reply(reply: Reply, label: str, hidden: Iterable[Secret]) -> UserStreamError:
     """The error that says how to react to a refused request. A limit's end comes as a venue time, and becomes a wait."""
+    response, venue_now = _as_answer(reply)
+    return error_of(response, label, repeatable=True, venue_now=venue_now, hidden=hidden)
+
+
+def pause_of_reply(reply: Reply) -> int:
+    """For how long (ms) the venue wants no call at all from this address after such an answer, as of one by REST; 0 for most (Binance
+    Spot, 3.2)."""
+    response, venue_now = _as_answer(reply)
+    return pause_ms(response, Millis(0) if venue_now is None else venue_now)
+
+
+def _as_answer(reply: Reply) -> tuple[HttpResponse, Millis | None]:
+    """The answer as REST would give it, and the venue's time (ms) where it is told."""
     error = reply.error
     code, text = (0, "") if error is None else (error.code, error.msg)
     body = msgspec.json.encode({"code": code or (NOBODY if reply.status == UNAUTHORIZED else 0), "msg": text})
@@ -85,8 +98,7 @@ def refusal_of_reply(reply: Reply, label: str, hidden: Iterable[Secret]) -> User
         venue_now = milliseconds(error.data.server_time)
         wait_ms = max(0, milliseconds(error.data.retry_after) - venue_now) if venue_now else 0
         headers = {"retry-after": str(-(-wait_ms // 1000))} if wait_ms else {}
-    response = HttpResponse(status=reply.status, body=body, headers=headers)
-    return error_of(response, label, repeatable=True, venue_now=venue_now, hidden=hidden)
+    return HttpResponse(status=reply.status, body=body, headers=headers), venue_now
 
 
 def is_refused(reply: Reply) -> bool:

@@ -301,8 +301,9 @@ def _subscription_of(asked: _Asked, reply: Reply) -> int | None:
 
 
 def may_share(place: AccountPlace) -> bool:
-    """A socket that is logged on belongs to one account: a later subscription there would be that of whoever logged on last."""
-    return not place.session_logon
+    """A socket that is logged on belongs to one account: a later subscription there would be that of whoever logged on last. So does the
+    socket of who wants one for itself."""
+    return place.shared_socket and not place.session_logon
 
 
 SPOT_SHARING: Final = Sharing(

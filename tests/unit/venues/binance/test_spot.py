@@ -23,8 +23,9 @@ from tests.unit.venues.binance.spot_kit import (
 from userstream.domain.events import BalanceSet, Unrecognized
 from userstream.kernel.errors import AuthenticationError, SettingsError
 from userstream.kernel.ids import Millis
+from userstream.venues.binance.errors import PAUSE_AFTER_BAN_MS, PAUSE_AFTER_LIMIT_MS
 from userstream.venues.binance.spot import ANSWER_LIMIT_MS, NEVER, SpotSession
-from userstream.wire.session import Call, Connect, Effect, Emit, GiveUp, Opened, Ping, Reset, Send, Troubled
+from userstream.wire.session import Call, Connect, Effect, Emit, GiveUp, Opened, Ping, Refrain, Reset, Send, Troubled
 
 HOUR_MS: Final = 3_600_000
 TIME: Final = {"serverTime": VENUE_TIME}
@@ -208,11 +209,20 @@ def test_a_refused_time_stamp_leads_to_the_time_again_then_to_waiting() -> None:
 def test_a_limit_is_waited_for_until_the_venue_says(status: int) -> None:
     run = Run(silence_limit_ms=HOUR_MS)
     data = {"serverTime": VENUE_TIME, "retryAfter": VENUE_TIME + 17_000}
-    the_only(Troubled, run.receive(refused(run.subscribing(), -1003, "Too much", status, data)))
+    pause, trouble = run.receive(refused(run.subscribing(), -1003, "Too much", status, data))
+    assert pause == Refrain(17_000) and isinstance(trouble, Troubled), "nobody behind this address calls until then"
     while not (sent := [effect for effect in run.tick() if isinstance(effect, Send)]):
         run.session.pinged(run.now)
     assert 17_000 <= run.now < 20_000
     assert asked(sent[0])["method"] == "time"
+
+
+@pytest.mark.parametrize(("status", "pause_ms"), [(429, PAUSE_AFTER_LIMIT_MS), (418, PAUSE_AFTER_BAN_MS)])
+def test_a_limit_without_an_end_pauses_as_one_by_rest(status: int, pause_ms: int) -> None:
+    run = Run()
+    assert run.receive(refused(run.subscribing(), -1003, "Too much", status))[0] == Refrain(pause_ms)
+    assert Run().listening().receive(refused(None, -1003, "Too much", status)) == [Refrain(pause_ms)]
+    assert not any(isinstance(effect, Refrain) for effect in Run().receive(refused(Run().subscribing(), -1000)))
 
 
 def test_waits_grow_while_the_venue_refuses() -> None:
