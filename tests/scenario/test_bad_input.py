@@ -255,9 +255,15 @@ async def on_a_small_disk(path: Path, server: PaperExchangeServer) -> AsyncItera
     fleet = userstream.Fleet()
     fleet._application = application
     place, key = server.listing.venues["binance-usdm"], server.listing.accounts[0]
-    credentials = {"api_key": key.api_key, "api_secret": key.api_secret}
     account = await fleet.add(
-        NAME, "binance-usdm", rest_url=place.rest_url, ws_url=place.ws_url, recovery=QUICK, stream=SHORT_PINGS, **credentials
+        NAME,
+        "binance-usdm",
+        api_key=key.api_key,
+        api_secret=key.api_secret,
+        rest_url=place.rest_url,
+        ws_url=place.ws_url,
+        recovery=QUICK,
+        stream=SHORT_PINGS,
     )
     await account.wait_proven(LONG_S)
     try:
