@@ -15,7 +15,7 @@ import structlog
 
 from userstream.kernel.ids import Millis
 from userstream.kernel.secret import Secret
-from userstream.ports import Clock, Socket, SocketEvents
+from userstream.ports import Clock, Socket, SocketEvents, Timer
 from userstream.runtime.gate import Gate
 from userstream.wire.switchboard import NOBODY, Cut, Deliver, End, Switchboard, SwitchEffect, Transmit, Warn
 
@@ -28,8 +28,8 @@ DRAINED_AT_ONCE: Final = 500
 """So many call-backs in one turn of the event loop; others get their turn before the next."""
 
 UNREADABLE: Final = "a message on the shared socket that nobody can read"
-SAME_PING_MS: Final = 250
-"""Lines that ask for a ping so soon after one was sent are answered by its pong."""
+BETWEEN_PINGS_MS: Final = 250
+"""Lines that ask for a ping so soon after one was sent share the next one: the venue counts what it is sent."""
 
 Held = tuple[bytes, str | None] | None
 """A frame; an odd frame and why it is odd; or a ping."""
@@ -70,9 +70,9 @@ class SharedLine:
             self._wire.send(self, Secret(text))
 
     def ping(self) -> None:
-        """Sends a ping, unless one is on its way for another line; the pong comes back as `on_ping`."""
+        """Asks for a sign of life: `on_ping` follows once the socket answers a ping that was sent now or later."""
         if self._reason is None:
-            self._wire.ping()
+            self._wire.ping(self)
 
     def pause(self) -> None:
         if self._reason is None and not self.is_paused:
@@ -175,7 +175,9 @@ class Wire:
         self._numbers = NOBODY
         self._paused = 0
         self._is_still = False
-        self._pinged_at: Millis | None = None
+        self._next_ping = Millis(0)
+        self._ping_timer: Timer | None = None
+        self._unasked: set[int] = set()
         self._outbox: deque[Transmit] = deque()
         self._sender: asyncio.Task[None] | None = None
 
@@ -229,9 +231,10 @@ class Wire:
                     self._carry_out(effect)
 
     def on_ping(self) -> None:
-        self._pinged_at = None
+        """A sign of life is none for a line whose ping is not even sent: it would vouch for a moment after the answered one."""
         for line in list(self.lines.values()):
-            self.guard(line, SharedLine.take_ping)
+            if line.number not in self._unasked:
+                self.guard(line, SharedLine.take_ping)
 
     def on_closed(self, reason: str) -> None:
         if not self.is_gone:
@@ -248,12 +251,11 @@ class Wire:
                 line.prepaid = 0
                 self._carry_out(effect)
 
-    def ping(self) -> None:
-        """One ping for all that ask at about the same time."""
-        now = self._clock.now()
-        if self._socket is not None and (self._pinged_at is None or now - self._pinged_at > SAME_PING_MS):
-            self._pinged_at = now
-            self._socket.ping()
+    def ping(self, line: SharedLine) -> None:
+        """One ping for all that ask in the same turn, or too soon after the last one."""
+        self._unasked.add(line.number)
+        if self._ping_timer is None:
+            self._ping_timer = self._clock.call_at(Millis(max(self._clock.now(), self._next_ping)), self._send_ping)
 
     def hang_up(self, line: SharedLine) -> None:
         if self.lines.pop(line.number, None) is None:
@@ -311,6 +313,13 @@ class Wire:
             if (line := self.lines.get(number)) is not None:
                 self.guard(line, tell)
 
+    def _send_ping(self) -> None:
+        self._ping_timer = None
+        self._unasked.clear()
+        if self._socket is not None and not self.is_gone:
+            self._next_ping = Millis(self._clock.now() + BETWEEN_PINGS_MS)
+            self._socket.ping()
+
     async def _send_in_turn(self) -> None:
         while self._outbox and self._socket is not None:
             message = self._outbox.popleft()
@@ -325,6 +334,8 @@ class Wire:
         self.is_gone = True
         if self._sender is not None:
             self._sender.cancel()
+        if self._ping_timer is not None:
+            self._ping_timer.cancel()
         self._outbox.clear()
         self._on_gone(self)
         lost, self.lines = list(self.lines.values()), {}

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from tests.unit.runtime.wire_kit import Building, event, numbers_of
-from userstream.runtime.wires import DRAINED_AT_ONCE, MOST_HELD_BYTES, MOST_HELD_FRAMES, SAME_PING_MS
+from userstream.runtime.wires import BETWEEN_PINGS_MS, DRAINED_AT_ONCE, MOST_HELD_BYTES, MOST_HELD_FRAMES
 
 
 async def test_each_line_hears_its_own_events() -> None:
@@ -133,8 +133,6 @@ async def test_one_ping_is_answered_to_all() -> None:
     await building.clock.settle()
     assert socket.pings == 1
     assert all(events.told[-1] == ("ping",) for _, events in pairs)
-    pairs[0][0].ping()
-    assert socket.pings == 2
 
 
 async def test_a_ping_without_an_answer_is_sent_again() -> None:
@@ -143,10 +141,28 @@ async def test_a_ping_without_an_answer_is_sent_again() -> None:
     [socket] = building.sockets
     socket.answers_pings = False
     line.ping()
+    await building.clock.settle()
     line.ping()
-    await building.clock.advance(SAME_PING_MS + 1)
-    line.ping()
+    await building.clock.settle()
+    assert socket.pings == 1
+    await building.clock.advance(BETWEEN_PINGS_MS)
     assert socket.pings == 2
+
+
+async def test_the_answer_to_an_older_ping_is_no_sign_of_life_for_who_asked_later() -> None:
+    building = Building()
+    (first, alice), (second, bob) = await building.open_all(["alice", "bob"])
+    [socket] = building.sockets
+    socket.answers_pings = False
+    first.ping()
+    await building.clock.advance(BETWEEN_PINGS_MS - 10)
+    second.ping()
+    socket.deliver_ping()
+    assert (("ping",) in alice.told, ("ping",) in bob.told) == (True, False)
+    await building.clock.advance(10)
+    assert socket.pings == 2
+    socket.deliver_ping()
+    assert ("ping",) in bob.told
 
 
 async def test_every_line_hears_the_end_of_the_socket_once() -> None:

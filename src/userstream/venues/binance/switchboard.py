@@ -1,20 +1,21 @@
 """Many accounts on one Spot socket: whose is a frame, and who may subscribe here (Binance Spot, 2.3, 3.1). Pure.
 
 Events name their subscription, answers their request. What names neither is told to every line if it is about the socket, or to one line
-if nobody knows what it is: so that it is kept and counted once.
+if nobody knows what it is: so that it is kept and counted once. An account's event that does not say whose it is reaches no account: all
+are warned, and read their books.
 """
 
 from __future__ import annotations
 
 import re
 from types import MappingProxyType
-from typing import Final
+from typing import Final, get_args
 
 import msgspec
 
 from userstream.kernel.secret import Secret
 from userstream.venues.binance.frames import TROUBLE
-from userstream.venues.binance.spot_messages import Reply
+from userstream.venues.binance.spot_messages import Reply, SpotMessage
 from userstream.venues.binance.spot_requests import LOGON, SUBSCRIBE, SUBSCRIBE_SIGNED, TIME, is_refused
 from userstream.wire.switchboard import NOBODY, Cut, Deliver, End, SwitchEffect, Transmit, Warn
 from userstream.wire.venue import AccountPlace, Sharing
@@ -28,6 +29,7 @@ ALREADY_ACTIVE: Final = -2035
 TOO_MANY: Final = -2042
 SHUTDOWN: Final = "serverShutdown"
 TERMINATED: Final = "eventStreamTerminated"
+ACCOUNT_EVENTS: Final = frozenset(str(kind.__struct_config__.tag) for kind in get_args(SpotMessage)) - {SHUTDOWN, TERMINATED}
 CLOSED_BY_US: Final = "closed by us"
 
 _PLAIN_EVENT: Final = re.compile(rb'\{"subscriptionId":(\d{1,9}),"event":\{"e":"(?!serverShutdown"|eventStreamTerminated")').match
@@ -218,8 +220,18 @@ class SpotSwitchboard:
             self._is_retired = True
             return [Deliver(tuple(self._lines))]
         if subscription is None:
-            return self._stray()
+            return self._sort_unowned(name)
         return self._sort_by_subscription(subscription, is_end=name == TERMINATED)
+
+    def _sort_unowned(self, name: str) -> list[SwitchEffect]:
+        """An event that does not say whose it is. A lone line's is its own; of several, none may take another's for its own."""
+        lines = tuple(self._lines)
+        if name == TERMINATED:
+            return [Deliver(lines)]
+        if name in ACCOUNT_EVENTS and len(lines) > 1:
+            self._strays += 1
+            return [Warn(lines)]
+        return self._stray()
 
     def _sort_by_subscription(self, subscription: int, *, is_end: bool) -> list[SwitchEffect]:
         """An event from before its subscription's acknowledgement lies in the time that its session reads from the books anyway. Those of

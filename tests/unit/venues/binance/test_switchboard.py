@@ -57,6 +57,10 @@ def sent(effects: Sequence[SwitchEffect]) -> list[dict[str, object]]:
 
 @pytest.fixture
 def board() -> SpotSwitchboard:
+    return make_board()
+
+
+def make_board() -> SpotSwitchboard:
     """Alice is line 1 with subscription 0, Bob line 2 with 1."""
     made = SpotSwitchboard()
     for line, owner in ((1, ALICE), (2, BOB)):
@@ -135,6 +139,39 @@ def test_a_message_that_breaks_off_goes_to_whom_it_names_and_else_everybody_is_w
     assert board.unreadable() == [Deliver((1,)), Warn((2,))]
     assert board.sort(b'{"subscriptionId": 1, "event":{"e":"execut') == [Deliver((2,))]
     assert board.sort(b'{"subscriptionId": 8, "event":{"e":"execut') == [Deliver((1,)), Warn((2,))]
+
+
+@pytest.mark.parametrize("name", ["executionReport", "outboundAccountPosition", "balanceUpdate", "listStatus", "externalLockUpdate"])
+@pytest.mark.parametrize("form", ['{"event":%s}', '{"subscriptionId":null,"event":%s}', "%s"])
+def test_an_accounts_event_that_does_not_say_whose_it_is_reaches_nobody(board: SpotSwitchboard, name: str, form: str) -> None:
+    frame = (form % json.dumps({"e": name, "E": 1, "a": "BTC", "d": "1", "T": 1})).encode()
+    assert route(board, frame) == [Warn((1, 2))]
+    assert board.strays == 1
+    board.hang_up(2)
+    assert heard(board, frame) == [1]
+
+
+def test_an_end_that_does_not_say_whose_is_told_to_all(board: SpotSwitchboard) -> None:
+    assert heard(board, b'{"event":{"e":"eventStreamTerminated","E":1}}') == [1, 2]
+
+
+IDS = st.one_of(st.none(), st.integers(-3, 9), st.text(max_size=2), st.booleans(), st.floats(allow_nan=False, allow_infinity=False))
+NAMES = st.sampled_from(["executionReport", "balanceUpdate", "outboundAccountPosition", "listStatus", "brandNew"])
+
+
+@given(IDS, NAMES, st.booleans(), st.booleans())
+def test_no_line_hears_an_accounts_event_that_does_not_name_its_subscription(number: object, name: str, bare: bool, named: bool) -> None:
+    made = make_board()
+    inner: dict[str, object] = {"e": name, "E": 1, "a": "BTC", "d": "1", "T": 1}
+    outer = inner if bare else {"event": inner}
+    frame = json.dumps(({"subscriptionId": number} if named else {}) | outer).encode()
+    lines = heard(made, frame)
+    if named and type(number) is int and number in (0, 1):
+        assert lines == [number + 1]
+    elif name != "brandNew" and (not named or number is None):
+        assert lines == []
+    else:
+        assert len(lines) <= 1
 
 
 @given(st.binary(max_size=200))
