@@ -93,8 +93,9 @@ class House:
         self.anyone.act("pause_trading")
         for member in self.members.values():
             await member.until_same()
-            foreign = {event.account for event in member.events} - {member.account.id}
-            assert not foreign, f"{member.account.id} heard of {foreign}"
+            own = {str(fill["trade_id"]) for fill in member.truth()["fills"]}
+            foreign = {event.trade_id for event in member.events if isinstance(event, Filled)} - own
+            assert not foreign, f"{member.account.id} heard of the fills {foreign} of others"
         await self.fleet.application.journal.flush()
         assert self.fleet.application.pump is not None
         await self.fleet.application.pump.drain()

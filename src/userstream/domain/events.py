@@ -214,6 +214,11 @@ class MarginCalled(Fact, frozen=True, kw_only=True, tag="margin_called"):
     status: str = ""
     transaction_time: Millis
 
+    @property
+    def is_over(self) -> bool:
+        """Whether this is the end of a warning."""
+        return self.status == "normal"
+
 
 class LiabilityChanged(Fact, frozen=True, kw_only=True, tag="liability_changed"):
     """What a margin account owes in one asset changed: by borrowing, by paying back, by interest."""

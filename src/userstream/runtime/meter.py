@@ -103,6 +103,8 @@ class Meter:
 
     def _count_events(self, account: AccountId, events: Sequence[Event]) -> None:
         kinds = Counter(map(type, events))
+        if MarginCalled in kinds:
+            kinds[MarginCalled] -= sum(isinstance(event, MarginCalled) and event.is_over for event in events)
         self._events[account].update(kinds)
         if not RARE.isdisjoint(kinds):
             self._rare[account].update(_name_of(event) for event in events if type(event) in RARE)

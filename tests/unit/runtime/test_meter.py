@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from tests.support.events import margin_called
+from tests.support.records import record
 from tests.support.transport import json_answer
 from tests.unit.runtime.kit import SPEC, STREAM_ONLY, Shell, balance_frame
 from tests.unit.venues.binance.kit import order_frame, place
@@ -187,6 +189,13 @@ async def test_a_refused_record_is_counted_once_it_is_kept_and_the_journal_calle
     assert gauges.value("fills_total") == 2
     assert gauges.value("journal_failed", "") == 0
     assert gauges.value("sink_lag", 'sink="tables"') == 7
+
+
+async def test_the_end_of_a_warning_is_no_margin_call(gauges: Gauges) -> None:
+    told = [margin_called(status=status, sequence=place) for place, status in enumerate(("margin_call", "normal", ""), 1)]
+    gauges.shell.journal.append(record(*told, account="alice"))
+    await gauges.shell.journal.flush()
+    assert gauges.value("margin_calls_total") == 2
 
 
 async def test_handlers_that_raise(gauges: Gauges) -> None:

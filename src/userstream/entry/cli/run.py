@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger("userstream.run")
 STOP_LIMIT_S = 10.0
 LOOK_MS = 200
+REPORTED = ("state", "status", "margin_level", "reason", "symbol", "since", "until", "fills")
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -119,8 +120,9 @@ def _make_room(accounts: int) -> None:
 
 def _report(event: Event) -> None:
     form = public_form(event)
-    level = log.error if isinstance(event, MarginCalled | Mismatch) else log.info
-    fields = {name: form[name] for name in ("state", "reason", "symbol", "since", "until", "fills") if name in form}
+    is_bad = isinstance(event, Mismatch) or (isinstance(event, MarginCalled) and not event.is_over)
+    level = log.error if is_bad else log.info
+    fields = {name: form[name] for name in REPORTED if form.get(name) is not None}
     level(str(form["kind"]).replace("_", " "), action=form["kind"], account=event.account, **fields)
 
 

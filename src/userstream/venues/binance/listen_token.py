@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Final
+from urllib.parse import quote
 
 import msgspec
 
@@ -38,7 +39,7 @@ _BODY: Final = msgspec.json.Decoder(_TokenBody).decode
 
 def ask(api_key: Secret, isolated_symbol: Symbol | None) -> HttpRequest:
     """Asks for a token of the cross account, or of one isolated pair: each pair has a token of its own."""
-    pair = f"isIsolated=true&symbol={isolated_symbol}" if isolated_symbol else "isIsolated=false"
+    pair = f"isIsolated=true&symbol={quote(isolated_symbol, safe='')}" if isolated_symbol else "isIsolated=false"
     target = Secret(f"{PATH}?{pair}&validity={VALID_MS}")
     return HttpRequest(method="POST", target=target, label=LABEL, headers=(key_header(api_key),), weight=1)
 

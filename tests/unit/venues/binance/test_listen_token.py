@@ -18,7 +18,12 @@ ENDS = 1_790_086_400_000
 
 @pytest.mark.parametrize(
     ("symbol", "query"),
-    [(None, "isIsolated=false&validity=86400000"), (Symbol("BTCUSDT"), "isIsolated=true&symbol=BTCUSDT&validity=86400000")],
+    [
+        (None, "isIsolated=false&validity=86400000"),
+        (Symbol("BTCUSDT"), "isIsolated=true&symbol=BTCUSDT&validity=86400000"),
+        (Symbol("BTC&x=1"), "isIsolated=true&symbol=BTC%26x%3D1&validity=86400000"),
+        (Symbol("币USDT"), "isIsolated=true&symbol=%E5%B8%81USDT&validity=86400000"),
+    ],
 )
 def test_a_token_is_asked_for_by_the_header_alone(symbol: Symbol | None, query: str) -> None:
     request = listen_token.ask(HIDDEN[0], symbol)
