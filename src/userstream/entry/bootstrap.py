@@ -25,6 +25,7 @@ from userstream.ports import Clock, EvidenceReader, HttpClient, Journal, Record,
 from userstream.runtime.gate import Gate
 from userstream.runtime.live import LiveAccount
 from userstream.runtime.meter import Meter
+from userstream.runtime.pressure import BackPressure
 from userstream.runtime.runner import AccountRunner
 from userstream.runtime.shared_sockets import SharedSockets
 from userstream.venues import find_venue
@@ -84,6 +85,7 @@ class Application:
         self._runners: dict[str, AccountRunner] = {}
         self._gates: dict[str, Gate] = {}
         self._shared: dict[str, SharedSockets] = {}
+        self._pressure = BackPressure(journal, clock)
         self._stack = AsyncExitStack()
         self._stopped = False
         self._stopping = asyncio.Lock()
@@ -111,6 +113,7 @@ class Application:
             http=AddressedHttp(place.endpoints.rest_url, self.http),
             dial_limit_ms=int(settings.stream.dial_limit_s * 1000),
             call_limit_ms=int(settings.stream.call_limit_s * 1000),
+            pressure=self._pressure,
         )
         runner.on_record, runner.on_refused = on_record, self._meter.note_refused
         runner.veil.on_known, runner.veil.on_gone = hide_in_logs, show_in_logs
