@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from userstream.entry.bootstrap import AccountSettings, Application, check_account, credentials_of, start_application
+from userstream.entry.bootstrap import AccountSettings, Application, check_account, credentials_of, start_application, symbols_of
 from userstream.kernel.errors import ConnectionError, UserStreamError
 from userstream.kernel.settings import RecoverySettings, StreamSettings, check
 from userstream.runtime.live import LiveAccount
@@ -62,7 +62,7 @@ class Fleet:
                 ws_api_url=ws_api_url,
                 recovery=recovery or RecoverySettings(),
                 stream=stream or StreamSettings(),
-                symbols=tuple(symbols),
+                symbols=symbols_of(symbols),
                 isolated_symbol=isolated_symbol,
             )
         )
@@ -137,7 +137,7 @@ class connect:  # noqa: N801 - reads as a verb where it is used: `async with use
             ws_api_url=ws_api_url,
             recovery=recovery or RecoverySettings(),
             stream=stream or StreamSettings(),
-            symbols=tuple(symbols),
+            symbols=symbols_of(symbols),
             isolated_symbol=isolated_symbol,
         )
         self._timeout_s = timeout_s
