@@ -5,17 +5,16 @@ import contextlib
 import threading
 
 import userstream
-from userstream.runtime.live import SyncAccount
 
 
-def trade_diary(account: SyncAccount) -> None:
+def trade_diary(account: userstream.SyncAccount) -> None:
     """Blocks between fills; ends when the account is stopped."""
     for fill in account.events(types={userstream.Filled}):
         assert isinstance(fill, userstream.Filled)
         print("diary:", fill.side, fill.quantity, fill.symbol, "- USDT", account.balances["USDT"].total, flush=True)
 
 
-def watch(account: SyncAccount, ended: threading.Event) -> None:
+def watch(account: userstream.SyncAccount, ended: threading.Event) -> None:
     while not ended.wait(2):
         print("watch:", account.health.state, len(account.orders.open()), "open orders,", account.positions, flush=True)
 
