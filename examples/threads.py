@@ -1,4 +1,4 @@
-"""An account read from ordinary threads, without async: `python examples/threads.py`, Ctrl-C ends it."""
+"""Ordinary threads beside an event loop, on one account: `python examples/threads.py`, Ctrl-C ends it."""
 
 import asyncio
 import contextlib
@@ -8,10 +8,11 @@ import userstream
 
 
 def trade_diary(account: userstream.SyncAccount) -> None:
-    """Blocks between fills; ends when the account is stopped."""
-    for fill in account.events(types={userstream.Filled}):
-        assert isinstance(fill, userstream.Filled)
-        print("diary:", fill.side, fill.quantity, fill.symbol, "- USDT", account.balances["USDT"].total, flush=True)
+    """Blocks between fills; ends when the account is stopped (by ConnectionError, if it is behind then)."""
+    with contextlib.suppress(userstream.ConnectionError):
+        for fill in account.events(types={userstream.Filled}):
+            assert isinstance(fill, userstream.Filled)
+            print("diary:", fill.side, fill.quantity, fill.symbol, "- USDT", account.balances["USDT"].total, flush=True)
 
 
 def watch(account: userstream.SyncAccount, ended: threading.Event) -> None:

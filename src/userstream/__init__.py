@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from userstream.entry.classic import DEFAULT_USER_STREAM_CONFIG, BinanceClient, UserDataStreamAPI
     from userstream.entry.classic_helpers import BatchProcessor, BoundedCache, MessageFilter
     from userstream.entry.classic_state import StateManager
-    from userstream.entry.paper import PaperAccount, PaperExchange, paper
+    from userstream.entry.paper import PaperAccount, PaperExchange, SyncPaperAccount, SyncPaperExchange, paper
     from userstream.kernel.errors import (
         AuthenticationError,
         ConnectionError,
@@ -107,6 +107,8 @@ _HOMES = {
     "userstream.entry.paper": (
         "PaperAccount",
         "PaperExchange",
+        "SyncPaperAccount",
+        "SyncPaperExchange",
         "paper",
     ),
     "userstream.kernel.errors": (
@@ -197,6 +199,8 @@ __all__ = [
     "StreamSettings",
     "StreamState",
     "SyncAccount",
+    "SyncPaperAccount",
+    "SyncPaperExchange",
     "TriggerRejected",
     "Unrecognized",
     "UserDataStreamAPI",

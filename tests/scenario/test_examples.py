@@ -52,6 +52,7 @@ async def read_until(process: asyncio.subprocess.Process, words: list[str]) -> N
         ("fleet.py", ["paper-1 is proven", "paper-2 is proven", " at "]),
         ("handlers.py", ["filled buy", "order-3 filled"]),
         ("threads.py", ["diary:", "watch:"]),
+        ("without_async.py", ["diary:", "order-3 filled"]),
     ],
 )
 async def test_an_example_runs_until_ctrl_c(name: str, words: list[str], tmp_path: Path) -> None:

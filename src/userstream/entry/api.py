@@ -9,10 +9,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from userstream.entry.background import Blocking
 from userstream.entry.bootstrap import AccountSettings, Application, check_account, credentials_of, start_application, symbols_of
 from userstream.kernel.errors import ConnectionError, UserStreamError
 from userstream.kernel.settings import RecoverySettings, StreamSettings, check
-from userstream.runtime.live import LiveAccount
+from userstream.runtime.live import LiveAccount, SyncAccount
 
 
 class Fleet:
@@ -97,14 +98,15 @@ class Fleet:
             await self._application.stop()
 
 
-class connect:  # noqa: N801 - reads as a verb where it is used: `async with userstream.connect(...)`
+class connect(Blocking[SyncAccount]):  # noqa: N801 - reads as a verb where it is used: `async with userstream.connect(...)`
     """Runs one account: `async with userstream.connect("binance-usdm", api_key=..., api_secret=...) as account:` enters the block when
     the account's state is proven (about `recovery.lag_s` after the socket opened), and stops the account at its end.
 
     Without `api_secret` the stream is read and nothing can be proven. `store`: a database file for the journal, so that a restart goes
     on where this run ended; None keeps the journal in memory. `symbols`: where a venue tells its past by symbol (Binance Spot), those
     whose orders and fills are always read; others are found when they moved a wallet. `isolated_symbol`: the pair of an isolated margin
-    account (empty: the cross account). `timeout_s`: how long the beginning may take (None: for ever).
+    account (empty: the cross account). `timeout_s`: how long the beginning may take (None: for ever). In a program without an event loop,
+    `with userstream.connect(...) as account:` gives a `SyncAccount`, whose loop runs in a thread of its own until the end of the block.
     Raises SettingsError, StoreError, AuthenticationError, or ConnectionError when the time is over.
     """
 
@@ -141,6 +143,9 @@ class connect:  # noqa: N801 - reads as a verb where it is used: `async with use
             isolated_symbol=isolated_symbol,
         )
         self._timeout_s = timeout_s
+
+    async def _enter(self) -> SyncAccount:
+        return (await self.__aenter__()).sync()
 
     async def __aenter__(self) -> LiveAccount:
         check_account(self._settings, os.environ)

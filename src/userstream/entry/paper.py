@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -11,9 +12,10 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from userstream.entry.api import connect
+from userstream.entry.background import Blocking
 from userstream.kernel.errors import PaperExchangeError, SettingsError
 from userstream.kernel.settings import RecoverySettings, StreamSettings
-from userstream.runtime.live import LiveAccount
+from userstream.runtime.live import LiveAccount, SyncAccount, wait_there
 
 if TYPE_CHECKING:
     from userstream.sim.server import PaperExchangeServer
@@ -93,6 +95,60 @@ class PaperExchange:
         return answer
 
 
+class SyncPaperExchange:
+    """`PaperExchange` for another thread than the event loop's: each call waits until it is done."""
+
+    def __init__(self, exchange: PaperExchange, loop: asyncio.AbstractEventLoop) -> None:
+        self._exchange, self._loop = exchange, loop
+
+    @property
+    def control_url(self) -> str:
+        """As `PaperExchange.control_url`."""
+        return self._exchange.control_url
+
+    def act(self, action: str, **fields: object) -> object:
+        """As `PaperExchange.act`."""
+        return wait_there(self._loop, lambda: self._exchange.act(action, **fields))
+
+    def place(
+        self,
+        symbol: str,
+        side: str,
+        quantity: Decimal | str | int,
+        price: Decimal | str | int | None = None,
+        *,
+        client_order_id: str = "",
+        time_in_force: str = "gtc",
+    ) -> Json:
+        """As `PaperExchange.place`."""
+        words = {"client_order_id": client_order_id, "time_in_force": time_in_force}
+        return wait_there(self._loop, lambda: self._exchange.place(symbol, side, quantity, price, **words))
+
+    def cancel(self, symbol: str, client_order_id: str) -> None:
+        """As `PaperExchange.cancel`."""
+        wait_there(self._loop, lambda: self._exchange.cancel(symbol, client_order_id))
+
+    def fill(self, symbol: str, client_order_id: str, quantity: Decimal | str | None = None) -> None:
+        """As `PaperExchange.fill`."""
+        wait_there(self._loop, lambda: self._exchange.fill(symbol, client_order_id, quantity))
+
+    def move_price(self, symbol: str, price: Decimal | str | int) -> None:
+        """As `PaperExchange.move_price`."""
+        wait_there(self._loop, lambda: self._exchange.move_price(symbol, price))
+
+    def cut(self) -> None:
+        """As `PaperExchange.cut`."""
+        wait_there(self._loop, self._exchange.cut)
+
+    def truth(self) -> Json:
+        """As `PaperExchange.truth`."""
+
+        async def read() -> Json:
+            return self._exchange.truth()
+
+        return wait_there(self._loop, read)
+
+
 class PaperAccount(LiveAccount):
     """A LiveAccount whose exchange is at hand, as `account.exchange`."""
 
@@ -102,12 +158,28 @@ class PaperAccount(LiveAccount):
         super().__init__(*account.parts)
         self.exchange = exchange
 
+    def sync(self) -> SyncPaperAccount:
+        """The same account for threads, with its exchange. Call it on the event loop, use it elsewhere."""
+        return SyncPaperAccount(self, asyncio.get_running_loop())
 
-class paper:  # noqa: N801 - reads as a verb where it is used: `async with userstream.paper(...)`
+
+class SyncPaperAccount(SyncAccount):
+    """A SyncAccount whose exchange is at hand, as `account.exchange`."""
+
+    exchange: SyncPaperExchange
+
+    def __init__(self, account: PaperAccount, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(account, loop)
+        self.exchange = SyncPaperExchange(account.exchange, loop)
+
+
+class paper(Blocking[SyncPaperAccount]):  # noqa: N801 - reads as a verb where it is used: `async with userstream.paper(...)`
     """Runs an account at a paper exchange: `async with userstream.paper("binance-usdm", balances={"USDT": 10_000}) as account:`.
 
     `account.exchange` is the other side: place and fill orders, move prices, cut sockets, read the books. `rate`: events a second of
     random trading by the account (0: quiet). `store`: a database file, as in `connect`. Raises SettingsError for what cannot be.
+
+    In a program without an event loop: `with userstream.paper(...) as account:`, whose exchange waits as well.
     """
 
     def __init__(
@@ -128,6 +200,9 @@ class paper:  # noqa: N801 - reads as a verb where it is used: `async with users
         self._store, self._recovery, self._stream = store, recovery, stream
         self._server: PaperExchangeServer | None = None
         self._connection: connect | None = None
+
+    async def _enter(self) -> SyncPaperAccount:
+        return (await self.__aenter__()).sync()
 
     async def __aenter__(self) -> PaperAccount:
         self._server = server = self._make_server()
