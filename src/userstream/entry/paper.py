@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 import msgspec
 
 from userstream.entry.api import connect
 from userstream.entry.background import Blocking
-from userstream.kernel.errors import PaperExchangeError, SettingsError
-from userstream.kernel.settings import RecoverySettings, StreamSettings
+from userstream.entry.refusals import FieldRule, Premises, explain
+from userstream.kernel.errors import PaperExchangeError, SettingsError, nearest
+from userstream.kernel.settings import RecoverySettings, StreamSettings, check
 from userstream.runtime.live import LiveAccount, SyncAccount, wait_there
 
 if TYPE_CHECKING:
@@ -43,7 +45,11 @@ class PaperExchange:
     async def act(self, action: str, **fields: object) -> object:
         """Carries out any action of the control interface (docs/reference/paper-exchange.md, or GET of `control_url`) with its fields, and
         returns its result. An action on one account has to name it: `account="paper"`, or as it was named."""
-        return self._ask("POST", f"/control/{action}", fields).get("result")
+        from userstream.sim.actions import ACTIONS
+
+        if action not in ACTIONS:
+            raise PaperExchangeError(f"there is no action {action!r}; {nearest(str(action), ACTIONS)}")
+        return self._ask("POST", action, action, fields).get("result")
 
     async def place(
         self,
@@ -79,20 +85,29 @@ class PaperExchange:
 
     def truth(self) -> Json:
         """The exchange's own books of the account: orders, fills, balances, positions, income."""
-        return self._ask("GET", f"/control/truth/{self._account}", {})
+        return self._ask("GET", "truth", f"truth/{self._account}", {})
 
     async def _of_account(self, action: str, **fields: object) -> object:
         return await self.act(action, account=self._account, **fields)
 
-    def _ask(self, method: str, path: str, fields: Json) -> Json:
+    def _ask(self, method: str, action: str, path: str, fields: Json) -> Json:
         from userstream.sim.venue import Call
 
-        body = msgspec.json.encode(fields) if fields else b""
-        reply = self._server.control.answer(Call(method=method, path=path, body=body))
+        reply = self._server.control.answer(Call(method=method, path=f"/control/{path}", body=_encoded(action, fields)))
         answer = msgspec.json.decode(reply.body, type=Json)
         if reply.status != 200:
-            raise PaperExchangeError(str(answer.get("error", reply.status)))
+            error, rule = str(answer.get("error", reply.status)), str(answer.get("rule", ""))
+            raise PaperExchangeError(explain(action, fields, error, rule, self._premises()))
         return answer
+
+    def _premises(self) -> Premises:
+        from userstream.sim.notes import describe_actions
+
+        actions = {
+            name: {field: FieldRule(told.type, told.meaning) for field, told in note.fields.items()}
+            for name, note in describe_actions().items()
+        }
+        return Premises(actions, tuple(self._server.house.hall_of(self._account).room.exchange.instruments), self._account)
 
 
 class SyncPaperExchange:
@@ -194,9 +209,9 @@ class paper(Blocking[SyncPaperAccount]):  # noqa: N801 - reads as a verb where i
         recovery: RecoverySettings = PAPER_RECOVERY,
         stream: StreamSettings | None = None,
     ) -> None:
+        _check_world(account, rate, seed)
         self._venue, self._account, self._rate, self._seed = venue, account, rate, seed
-        given: Mapping[str, Decimal | str | int] = {"USDT": 10_000} if balances is None else balances
-        self._balances = {asset: _money(asset, amount) for asset, amount in given.items()}
+        self._balances = _balances_of({"USDT": 10_000} if balances is None else balances)
         self._store, self._recovery, self._stream = store, recovery, stream
         self._server: PaperExchangeServer | None = None
         self._connection: connect | None = None
@@ -245,7 +260,35 @@ class paper(Blocking[SyncPaperAccount]):  # noqa: N801 - reads as a verb where i
             await self._server.stop()
 
 
-def _money(asset: str, amount: Decimal | str | int) -> Decimal:
+def _encoded(action: str, fields: Json) -> bytes:
+    for name, value in fields.items():
+        try:
+            msgspec.json.encode(value)
+        except (TypeError, ValueError):
+            raise PaperExchangeError(f"{action}: {name} = {value!r} cannot be sent: give text, numbers, True, False or None") from None
+    return msgspec.json.encode(fields) if fields else b""
+
+
+def _check_world(account: object, rate: object, seed: object) -> None:
+    """Raises SettingsError."""
+    named = isinstance(account, str) and bool(account.strip()) and "/" not in account and account != "*"
+    check(named, "account", account, "must be a name: text without a slash, and not *")
+    check(_is_number(rate) and math.isfinite(rate) and rate >= 0, "rate", rate, "must be events a second: 0 or above")
+    check(isinstance(seed, int) and not isinstance(seed, bool), "seed", seed, "must be a whole number")
+
+
+def _is_number(value: object) -> TypeGuard[int | float]:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _balances_of(given: object) -> dict[str, Decimal]:
+    rule = "must name the amount of each asset, such as {'USDT': 10_000}"
+    check(isinstance(given, Mapping) and all(isinstance(asset, str) and asset for asset in given), "balances", given, rule)
+    assert isinstance(given, Mapping)
+    return {asset: _money(asset, amount) for asset, amount in given.items()}
+
+
+def _money(asset: str, amount: object) -> Decimal:
     try:
         exact = Decimal(str(amount))
     except InvalidOperation:
