@@ -20,7 +20,7 @@ from userstream.domain.certificate import Certificate, Interval
 from userstream.domain.events import PRIVATE, Fact
 from userstream.domain.figures import Balance, Order, Position
 from userstream.entry.configuration import AccountSection, LogSection, StoreSection
-from userstream.entry.paper import PaperAccount, PaperExchange
+from userstream.entry.paper import PaperAccount, PaperExchange, SyncPaperAccount, SyncPaperExchange
 from userstream.kernel.settings import RecoverySettings, StreamSettings
 from userstream.runtime.live import EventStream, LiveAccount, SyncAccount
 from userstream.runtime.views import BalancesView, FillsView, Health, OrdersView, PositionsView
@@ -39,7 +39,7 @@ CLASSIC: Final = (
 )
 HELD: Final[tuple[type, ...]] = (
     *(LiveAccount, OrdersView, PositionsView, BalancesView, FillsView, Order, Position, Balance, Health),
-    *(EventStream, SyncAccount, Certificate, Interval, PaperAccount, PaperExchange),
+    *(EventStream, SyncAccount, Certificate, Interval, PaperAccount, PaperExchange, SyncPaperAccount, SyncPaperExchange),
 )
 SETTINGS: Final = ("RecoverySettings", "StreamSettings")
 BAR: Final = r"\|"

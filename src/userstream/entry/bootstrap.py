@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -17,6 +17,7 @@ import msgspec
 
 from userstream.entry.addresses import ADDRESSES, check_addresses, endpoints_of
 from userstream.entry.gates import GATES, AddressedHttp
+from userstream.entry.key_ring import KeyRing
 from userstream.kernel.errors import SettingsError, UserStreamError
 from userstream.kernel.ids import AccountId, Symbol
 from userstream.kernel.secret import Secret
@@ -83,6 +84,7 @@ class Application:
         self.weight_limit: int | None = None
         self.accounts: dict[str, LiveAccount] = {}
         self._runners: dict[str, AccountRunner] = {}
+        self._keys = KeyRing()
         self._gates: dict[str, Gate] = {}
         self._shared: dict[str, SharedSockets] = {}
         self._pressure = BackPressure(journal, clock)
@@ -102,6 +104,7 @@ class Application:
         place = place_of(settings, spec)
         guard_secrets(place.credentials)
         machine = Machine(spec, place, policy_of(settings, place.jitter_seed), now=self.clock.now(), wall=self.clock.wall())
+        self._keys.claim(settings, os.environ)
         gate = GATES.take(self, spec, place.endpoints.rest_url, self.http, self.clock, self.weight_limit)
         self._gates[gate.name] = gate
         runner = AccountRunner(
@@ -124,8 +127,8 @@ class Application:
             await runner.start()
         except BaseException:
             if self._runners.get(settings.name) is runner:
-                del self.accounts[settings.name], self._runners[settings.name]
-                self._meter.forget_account(runner.id)
+                del self._runners[settings.name]
+                self._forget(settings.name, runner)
             raise
         return account
 
@@ -154,6 +157,7 @@ class Application:
 
     def _forget(self, name: str, runner: AccountRunner) -> None:
         del self.accounts[name]
+        self._keys.release(name)
         self._meter.forget_account(runner.id)
 
     def _pump_trouble(self) -> str:
@@ -341,8 +345,8 @@ def place_of(settings: AccountSettings, spec: VenueSpec) -> AccountPlace:
 def check_account(settings: AccountSettings, environment: Mapping[str, str]) -> None:
     """Raises SettingsError for what no account can be run with, before anything is opened: a name, a venue, settings, addresses."""
     name: object = settings.name
-    if not name:
-        raise SettingsError("account name '' is empty: every account needs a name of its own")
+    if not name or (isinstance(name, str) and not name.strip()):
+        raise SettingsError(f"account name {name!r} is empty: every account needs a name of its own")
     if not (isinstance(name, str) and name.isprintable() and len(name) <= LONGEST_NAME):
         raise SettingsError(f"account name {name!r} must be one short line of text")
     try:
@@ -356,9 +360,9 @@ def check_account(settings: AccountSettings, environment: Mapping[str, str]) -> 
 
 def _check_types(settings: AccountSettings) -> None:
     """A program without a type checker hears of its slip here, and not from the depths of a running account."""
-    for field in ("venue", *ADDRESSES):
+    for field in ("venue", "isolated_symbol", *ADDRESSES):
         value: object = getattr(settings, field)
-        check(isinstance(value, str) or (value is None and field != "venue"), field, value, "must be text")
+        check(isinstance(value, str) or (value is None and field in ADDRESSES), field, value, "must be text")
     for field, kind in (("recovery", RecoverySettings), ("stream", StreamSettings)):
         value = getattr(settings, field)
         check(isinstance(value, kind), field, value, f"must be userstream.{kind.__name__}(...)")
@@ -379,6 +383,15 @@ def check_offered(settings: AccountSettings, spec: VenueSpec) -> None:
         check(
             settings.stream.rotate_s >= 2 * SHORTEST_LIFE_S, "rotate_s", settings.stream.rotate_s, f"{rule}; or set shared_socket = false"
         )
+
+
+def symbols_of(symbols: object) -> tuple[str, ...]:
+    """The names of a list. Raises SettingsError for a text, whose letters would be taken for names, and for what is no name."""
+    if isinstance(symbols, str) or not isinstance(symbols, Iterable):
+        raise SettingsError(f"symbols = {symbols!r} must be a list of names, such as ['BTCUSDT']")
+    names = tuple(symbols)
+    check(all(isinstance(name, str) and name.strip() for name in names), "symbols", names, "must hold names such as BTCUSDT")
+    return names
 
 
 def policy_of(settings: AccountSettings, seed: int) -> MachinePolicy:
@@ -411,6 +424,8 @@ def credentials_of(api_key: str, api_secret: str | None, passphrase: str | None 
     for field, value in (("api_key", api_key), ("api_secret", api_secret)):
         if value is not None and (not value.strip() or (value != value.strip() and "-----" not in value)):
             raise SettingsError(f"{field} is empty or has blanks around it: copy it again from the venue's page")
+    if " " in api_key:
+        raise SettingsError("api_key holds a blank: copy it again from the venue's page")
     if not api_key.isascii() or not api_key.isprintable():
         raise SettingsError("api_key holds characters that no venue's key has: copy it again from the venue's page")
     return Credentials(

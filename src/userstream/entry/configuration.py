@@ -11,8 +11,9 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from userstream.entry.addresses import check_addresses, endpoints_of
+from userstream.entry.addresses import check_addresses
 from userstream.entry.bootstrap import LONGEST_NAME, AccountSettings, check_offered, credentials_of
+from userstream.entry.key_ring import KeyRing
 from userstream.kernel.errors import SettingsError, nearest
 from userstream.kernel.settings import RecoverySettings, StreamSettings, check
 from userstream.venues import find_venue
@@ -222,14 +223,12 @@ def _merged(path: Path, name: str, common: SectionType, own: Mapping[str, object
 
 
 def _check_keys(path: Path, accounts: Sequence[AccountSettings], environment: Mapping[str, str]) -> None:
-    """Two names for one account of the venue are a slip of copying: the books of one would be told as those of the other."""
-    owners: dict[tuple[str, str, str, str], str] = {}
+    keys = KeyRing()
     for account in accounts:
-        places = endpoints_of(account, find_venue(account.venue), environment)
-        key = (account.venue, places.rest_url, account.isolated_symbol, account.credentials.api_key.reveal())
-        if key in owners:
-            raise SettingsError(f"{path}: accounts {owners[key]!r} and {account.name!r} have the same api_key; give each its own")
-        owners[key] = account.name
+        try:
+            keys.claim(account, environment)
+        except SettingsError as error:
+            raise SettingsError(f"{path}: {error}") from None
 
 
 # --- secrets ---
@@ -240,8 +239,6 @@ def _credentials(path: Path, account: AccountSection, environment: Mapping[str, 
     key, secret, passphrase = (_secret(path, account, name, environment) for name in SECRETS)
     if key is None:
         raise SettingsError(f"{path}: {place} has no api_key; give api_key_env, api_key_file or api_key")
-    if " " in key.strip():
-        raise SettingsError(f"{path}: {place} api_key holds a blank: copy it again from the venue's page")
     try:
         return credentials_of(key, secret, passphrase)
     except SettingsError as error:

@@ -420,20 +420,27 @@ class SyncAccount:
         return self._wait(lambda: self._account.wait_for(order_id, final=final, timeout=timeout))
 
     def _wait(self, begin: Callable[[], Awaitable[Result]]) -> Result:
-        async def outcome() -> Result:
-            return await begin()
+        return wait_there(self._loop, begin)
 
-        if _is_running_here(self._loop):
-            raise UserStreamError("this waits for the event loop: call it from another thread, or use the account itself")
-        if not self._loop.is_running():
-            raise ConnectionError("the event loop of the account has ended")
-        waiting = asyncio.run_coroutine_threadsafe(outcome(), self._loop)
-        try:
-            return waiting.result()
-        except concurrent.futures.CancelledError:
-            raise ConnectionError("the event loop of the account has ended") from None
-        finally:
-            waiting.cancel()
+
+def wait_there(loop: asyncio.AbstractEventLoop, begin: Callable[[], Awaitable[Result]]) -> Result:
+    """Lets the account's event loop do something, and waits for it in another thread. Raises what that raises, ConnectionError once the
+    loop has ended, and UserStreamError on the loop itself."""
+
+    async def outcome() -> Result:
+        return await begin()
+
+    if _is_running_here(loop):
+        raise UserStreamError("this waits for the event loop: call it from another thread, or use the account itself")
+    if not loop.is_running():
+        raise ConnectionError("the event loop of the account has ended")
+    waiting = asyncio.run_coroutine_threadsafe(outcome(), loop)
+    try:
+        return waiting.result()
+    except concurrent.futures.CancelledError:
+        raise ConnectionError("the event loop of the account has ended") from None
+    finally:
+        waiting.cancel()
 
 
 def _check_kinds(types: object) -> None:
