@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from functools import partial
 from typing import Final
 
@@ -18,6 +20,8 @@ from tests.simulation.plan import Profile, plan_of
 from tests.simulation.run import Report, run
 
 SEEDS_OF_A_TASK: Final = 25
+COLLECT_AFTER: Final = (50_000, 20, 100)
+"""Thresholds of the collector: a world is some ten thousand objects that live together."""
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,10 +95,24 @@ def run_some(seeds: range, venue: str, profile: Profile) -> Totals:
     """A task of one process."""
     totals = Totals()
     begun = time.process_time()
-    for seed in seeds:
-        totals.note(run(plan_of(seed, venue, profile)))
+    with rarely_collected():
+        for seed in seeds:
+            totals.note(run(plan_of(seed, venue, profile)))
     totals.cpu_s = time.process_time() - begun
     return totals
+
+
+@contextmanager
+def rarely_collected() -> Iterator[None]:
+    """A run makes much and leaves one report: what is there already is not looked through again and again meanwhile."""
+    before = gc.get_threshold()
+    gc.freeze()
+    gc.set_threshold(*COLLECT_AFTER)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+        gc.unfreeze()
 
 
 def run_campaign(first: int, count: int, *, venue: str, profile: Profile = Profile.SWARM, jobs: int | None = None) -> Iterator[Totals]:

@@ -76,6 +76,7 @@ class Market:
         self._steps = 0
         self._noise = 0
         self._half_spread = 1
+        self._marked_units, self._mark = 0, self._tick
         self._settle(max(int(instrument.start_price / self._tick), 2))
 
     def _settle(self, ticks: int) -> None:
@@ -91,7 +92,10 @@ class Market:
 
     @property
     def mark(self) -> Decimal:
-        return self._tick * self._mark_units / _MARK_SHARE
+        units = self._mark_units
+        if units != self._marked_units:
+            self._marked_units, self._mark = units, self._tick * units / _MARK_SHARE
+        return self._mark
 
     @property
     def best_bid(self) -> Decimal:

@@ -155,6 +155,9 @@ class Trading:
     def _cross_side(self, symbol: str, side: Side, *, in_parts: bool) -> None:
         world, market = self._world, self._world.markets[symbol]
         resting = world.books[symbol].side(side)
+        best = resting.best_price
+        if best is None or not reaches(side, best, market.best(side)):
+            return
         while (order := resting.front()) is not None and reaches(side, order.price, market.best(side)):
             quantity = executable(world, order)
             partial_quantity = market.part(quantity) if in_parts and market.dice.chance(CROSSING_IN_PARTS) else quantity
