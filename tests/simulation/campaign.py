@@ -20,8 +20,6 @@ from tests.simulation.plan import Profile, plan_of
 from tests.simulation.run import Report, run
 
 SEEDS_OF_A_TASK: Final = 25
-COLLECT_AFTER: Final = (50_000, 20, 100)
-"""Thresholds of the collector: a world is some ten thousand objects that live together."""
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,23 +93,23 @@ def run_some(seeds: range, venue: str, profile: Profile) -> Totals:
     """A task of one process."""
     totals = Totals()
     begun = time.process_time()
-    with rarely_collected():
+    with collected_by_hand():
         for seed in seeds:
             totals.note(run(plan_of(seed, venue, profile)))
+            gc.collect()
     totals.cpu_s = time.process_time() - begun
     return totals
 
 
 @contextmanager
-def rarely_collected() -> Iterator[None]:
-    """A run makes much and leaves one report: what is there already is not looked through again and again meanwhile."""
-    before = gc.get_threshold()
+def collected_by_hand() -> Iterator[None]:
+    """A run makes much and leaves one report: what is there already is not looked through for garbage, and a world only at its end."""
     gc.freeze()
-    gc.set_threshold(*COLLECT_AFTER)
+    gc.disable()
     try:
         yield
     finally:
-        gc.set_threshold(*before)
+        gc.enable()
         gc.unfreeze()
 
 

@@ -106,6 +106,9 @@ def signed_payloads(query: str, body: bytes) -> list[bytes]:
 
 
 def _without_signature(text: str) -> str:
+    signed, _, signature = text.rpartition("&signature=")
+    if signed and "&" not in signature and "signature=" not in signed:
+        return signed
     return "&".join(piece for piece in text.split("&") if not piece.startswith("signature="))
 
 
