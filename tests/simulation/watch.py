@@ -170,13 +170,14 @@ class Watch:
         first = facts[0].sequence
         if first <= self._highest:
             raise Violation("order of the journal", f"{first} was given before: {self._highest} was the highest")
-        self._highest = max(event.sequence for event in facts)
+        self._highest = max(first, facts[-1].sequence)
         if self._resumes:
             self._resumes = False
             check("gap", machine.account.gap_since is not None, "a run follows another without a gap")
         for event in facts:
             self._take(event)
-            self._weigh(event, machine, now)
+            if type(event) is not OrderChanged:
+                self._weigh(event, machine, now)
 
     def _weigh(self, event: Event, machine: Machine, now: Millis) -> None:
         match event:

@@ -1,6 +1,6 @@
 """Parameters of the Binance family, in the query, in the form body or in both; read with their types (3.4)."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from decimal import Decimal, InvalidOperation
 from typing import TypeVar
 from urllib.parse import parse_qsl, unquote_plus
@@ -84,8 +84,15 @@ class Parameters:
 
 def read_pairs(query: str, body: bytes) -> dict[str, str]:
     """All parameters; a name in the query wins over the same name in the body."""
-    pairs = parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True)
-    return dict(pairs) | dict(parse_qsl(query, keep_blank_values=True))
+    pairs = _pairs_of(query)
+    return dict(_pairs_of(body.decode("utf-8", "replace"))) | dict(pairs) if body else dict(pairs)
+
+
+def _pairs_of(text: str) -> Iterable[tuple[str, str]]:
+    """What is not encoded is only taken apart, which is most of what comes."""
+    if "%" in text or "+" in text:
+        return parse_qsl(text, keep_blank_values=True)
+    return ((name, value) for name, _, value in (piece.partition("=") for piece in text.split("&") if piece))
 
 
 def signed_payloads(query: str, body: bytes) -> list[bytes]:
@@ -94,11 +101,14 @@ def signed_payloads(query: str, body: bytes) -> list[bytes]:
     The venue did not say whether it signs before or after percent-encoding, so both are taken.
     """
     sent = _without_signature(query) + _without_signature(body.decode("utf-8", "replace"))
-    decoded = unquote_plus(sent)
+    decoded = unquote_plus(sent) if "%" in sent or "+" in sent else sent
     return [sent.encode()] if decoded == sent else [sent.encode(), decoded.encode()]
 
 
 def _without_signature(text: str) -> str:
+    signed, _, signature = text.rpartition("&signature=")
+    if signed and "&" not in signature and "signature=" not in signed:
+        return signed
     return "&".join(piece for piece in text.split("&") if not piece.startswith("signature="))
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from decimal import Decimal
+from functools import cache
 from typing import Final, TypedDict, TypeVar
 
 import msgspec
@@ -56,10 +57,16 @@ RowKind = TypeVar("RowKind", bound=Row)
 _LIST: Final = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
+@cache
+def _decoder_of(kind: type[RowKind]) -> Callable[[bytes | msgspec.Raw], RowKind]:
+    """Made once: it reads all annotations of the row."""
+    return msgspec.json.Decoder(kind).decode
+
+
 def read_row(body: bytes | msgspec.Raw, kind: type[RowKind], label: str) -> RowKind:
     """One object of an answer. Raises DecodeError that names the field and the call; RetryLater where the body is not the venue's."""
     try:
-        row = msgspec.json.decode(body, type=kind)
+        row: RowKind = _decoder_of(kind)(body)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise _unreadable(bytes(body), error, label) from None
     for path in unsound_paths(row, label):
