@@ -41,6 +41,8 @@ from userstream.wire.question import (
     AskOpenOrders,
     AskOrder,
     AskOrderFills,
+    AskOrderList,
+    AskOrderLists,
     AskOrders,
     AskPositions,
     AskSettings,
@@ -94,6 +96,8 @@ def call_of(question: Question, product: FuturesProduct) -> Call:
             return _call(reads.movements, {**times, "page": question.cursor or "1", "limit": str(product.movements_page)})
         case AskSymbols():
             raise RequestRefused("the cash history of the futures names the symbols: their list is never asked")
+        case AskOrderLists() | AskOrderList():
+            raise RequestRefused("orders of the futures do not hang on each other: there are no lists to be asked")
         case _:
             assert_never(question)
 
@@ -245,7 +249,11 @@ class FuturesDialect:
         return Answer(events=(reading.account_config(modes),), more=(AskSettings(symbol_settings=True),))
 
     def _read_orders(
-        self, question: AskOpenOrders | AskOrder | AskOrders | AskSymbols, body: bytes, label: str, reading: Reading
+        self,
+        question: AskOpenOrders | AskOrder | AskOrders | AskOrderLists | AskOrderList | AskSymbols,
+        body: bytes,
+        label: str,
+        reading: Reading,
     ) -> Answer:
         match question:
             case AskOpenOrders(conditional=True):
@@ -261,7 +269,7 @@ class FuturesDialect:
             case AskOrders():
                 rows = read_rows(body, OrderRow, label)
                 return Answer(events=tuple(map(reading.order, rows)), more=more_orders(question, rows, self._product.orders_page))
-            case AskSymbols():
+            case AskSymbols() | AskOrderLists() | AskOrderList():
                 return Answer()
             case _:
                 assert_never(question)
