@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 
-from tests.support.desk import NAME, QUICK, SHORT_PINGS, Desk, open_desk
+import msgspec
+
+from tests.support.desk import NAME, QUICK, SHORT_PINGS, WIDE, Desk, open_desk
 from userstream import (
     BalanceSet,
     Event,
@@ -20,8 +22,12 @@ from userstream import (
     RecoverySettings,
     StreamSettings,
 )
+from userstream.sim.server import PaperExchangeServer
+from userstream.sim.settings import AccountSpec, SimulatorSettings
+from userstream.sim.venue import Call
 
 VENUE: Final = "binance-margin"
+CALM: Final = RecoverySettings(lag_s=0.15, overlap_s=1.0, audit_s=600, history_s=600)
 MONEY: Final = {"USDT": Decimal(100_000), "BTC": Decimal(1)}
 
 
@@ -62,6 +68,68 @@ async def test_a_token_that_ends_leads_to_another_one(tmp_path: Path) -> None:
         desk.trade(side="sell", quantity="0.010")
         await desk.until_same()
         assert desk.requests("userListenToken") >= 2
+
+
+@asynccontextmanager
+async def short_tokens(life_s: float) -> AsyncIterator[Desk]:
+    """A desk at an exchange whose tokens live for a few seconds. Nothing but a gap reads the books."""
+    spec = AccountSpec(account=NAME, venue=VENUE, balances=MONEY)
+    async with PaperExchangeServer(SimulatorSettings(venues=(VENUE,), accounts=(spec,), limits=WIDE)) as server:
+        wish = msgspec.json.encode({"account": NAME, "life_s": life_s})
+        assert server.control.answer(Call(method="POST", path="/control/token_life", body=wish)).status == 200
+        async with open_desk(venue=VENUE, server=server, recovery=CALM) as desk:
+            yield desk
+
+
+async def trade_until(desk: Desk, holds: Callable[[], bool]) -> None:
+    """Trades on until something holds: so nothing can be missed unseen."""
+    for _ in range(400):
+        if holds():
+            return
+        desk.trade(quantity="0.001")
+        await desk.application.clock.sleep(50)
+    raise AssertionError(f"never came: {desk.account!r}")
+
+
+async def assert_never_dark(desk: Desk, read_before: int) -> None:
+    await desk.until_same()
+    assert desk.told(GapOpened) == [] and desk.account.health.fills_recovered == 0
+    assert desk.requests("myTrades") == read_before, "every fill came by the stream"
+
+
+async def test_a_token_is_renewed_before_it_ends_and_nothing_is_dark() -> None:
+    async with short_tokens(1.6) as desk:
+        asked = desk.requests("myTrades")
+        await trade_until(desk, lambda: desk.requests("userListenToken") >= 4)
+        await assert_never_dark(desk, asked)
+        assert desk.account.health.reconnects == 0, "one socket outlived several tokens"
+
+
+async def test_a_renewal_that_fails_for_a_while_is_tried_again_in_time() -> None:
+    async with short_tokens(6) as desk:
+        asked = desk.requests("myTrades")
+        desk.act("answer", path="/sapi/v1/userListenToken", status=503, count=2)
+        await trade_until(desk, lambda: desk.requests("userListenToken") >= 4)
+        await desk.application.clock.sleep(2_000)  # beyond the end of the first token
+        await assert_never_dark(desk, asked)
+        assert desk.account.health.reconnects == 0
+
+
+async def test_a_renewal_that_fails_too_long_costs_a_socket_but_no_darkness() -> None:
+    async with short_tokens(4) as desk:
+        asked = desk.requests("myTrades")
+        desk.act("answer", path="/ws-api/v3/userDataStream.subscribe.listenToken", status=500, body='{"code":-1000,"msg":"no"}', count=4)
+        await trade_until(desk, lambda: desk.account.health.reconnects >= 1)
+        await assert_never_dark(desk, asked)
+
+
+async def test_a_renewal_that_never_succeeds_ends_the_stream_and_the_books_tell_the_rest() -> None:
+    async with short_tokens(2) as desk:
+        desk.act("answer", path="/sapi/v1/userListenToken", status=503, count=12)
+        await trade_until(desk, lambda: bool(desk.told(GapOpened)))
+        await trade_until(desk, lambda: desk.account.health.reconnects >= 1)
+        await desk.until_same()
+        assert desk.account.health.fills_recovered > 0
 
 
 async def test_a_silent_socket_is_replaced(tmp_path: Path) -> None:
