@@ -141,7 +141,7 @@ async def test_a_silent_socket_is_replaced(tmp_path: Path) -> None:
 
 
 async def test_planned_rotation_is_never_dark(tmp_path: Path) -> None:
-    quick = StreamSettings(own_ping_s=0.2, silence_s=0.6, rotate_s=3.0)
+    quick = StreamSettings(own_ping_s=0.2, silence_s=0.6, rotate_s=6.0)
     calm = RecoverySettings(lag_s=0.15, audit_s=600, history_s=600)
     async with open_desk(venue=VENUE, balances=MONEY, store=tmp_path / "desk.db", stream=quick, recovery=calm) as desk:
         asked = desk.requests("myTrades")
@@ -192,6 +192,46 @@ async def test_the_key_of_the_warnings_is_kept_alive_and_replaced(tmp_path: Path
         await desk.until(lambda: risk.health.reconnects >= 1, "a new socket")
         desk.act("margin_call", account=NAME)
         await desk.until(lambda: any(isinstance(event, MarginCalled) for event in told), "the warning")
+
+
+async def test_a_venues_own_count_of_weight_takes_the_place_of_a_guess() -> None:
+    async with open_desk(venue=VENUE, balances=MONEY) as desk:
+        [gate] = desk.application.gates
+        for _ in range(3):  # a minute may end meanwhile, and the count with it
+            for _ in range(3):  # somebody else behind the same address; each weighs 200
+                await desk.call("GET", "/sapi/v1/margin/allOrders", symbol="BTCUSDT")
+            asked = desk.requests("/sapi/v1/margin/account")
+            await desk.until(lambda: desk.requests("/sapi/v1/margin/account") > asked, "an audit")  # noqa: B023
+            await desk.application.clock.sleep(100)
+            if gate.used_weight >= 600:
+                return
+        raise AssertionError(f"only {gate.used_weight} is counted")
+
+
+async def test_accounts_share_a_socket_each_by_its_own_token(tmp_path: Path) -> None:
+    async with (
+        open_desk(venue=VENUE, balances=MONEY, store=tmp_path / "desk.db") as desk,
+        beside(desk, "pair", VENUE, "BTCUSDT") as (pair, told),
+    ):
+        [shared] = desk.application.shared_sockets
+        assert len(shared.wires) == 1, "both are lines of one socket"
+        own = f"{NAME}.BTCUSDT"
+        desk.act("transfer", account=own, asset="USDT", amount="5000")
+        desk.act("place", account=own, symbol="BTCUSDT", side="buy", quantity="0.010", order_type="market")
+        desk.trade("ETHUSDT", quantity="0.5")
+        await desk.until(lambda: any(isinstance(event, Filled) for event in told), "the pair's fill")
+        assert {event.symbol for event in told if isinstance(event, Filled)} == {"BTCUSDT"}
+        await desk.until_same()
+        assert {event.symbol for event in desk.told(Filled)} == {"ETHUSDT"}
+        desk.act("expire_token", account=own)
+        await desk.until(lambda: pair.health.reconnects == 1 and pair.health.is_healthy, "another line of the pair")
+        assert desk.account.health.reconnects == 0 and desk.told(GapOpened) == [], "the other account did not notice"
+        desk.act("cut")
+        desk.trade(quantity="0.010")
+        await desk.until(lambda: desk.account.health.reconnects == 1 and pair.health.reconnects == 2, "both return")
+        await desk.until(lambda: pair.health.is_healthy, "a healthy pair")
+        await desk.until_same()
+        assert len(shared.wires) == 1
 
 
 async def test_an_isolated_pair_is_an_account_of_its_own(tmp_path: Path) -> None:
