@@ -110,8 +110,8 @@ class connect:  # noqa: N801 - reads as a verb where it is used: `async with use
     on where this run ended; None keeps the journal in memory. `symbols`: where a venue tells its past by symbol (Binance Spot), those
     whose orders and fills are always read; others are found when they moved a wallet. `isolated_symbol`: the pair of an isolated margin
     account (empty: the cross account). `shared_socket`: False gives the account sockets of its own where others of the process would
-    share them (Binance Spot, margin). `microseconds`: ask for the stream's times in that unit, where the venue has it (Binance Spot, margin); all
-    times are told in milliseconds as ever. `timeout_s`: how long the beginning may take (None: for ever).
+    share them (Binance Spot, margin). `microseconds`: ask for the stream's times in that unit, where the venue has it (Binance Spot,
+    margin); all times are told in milliseconds as ever. `timeout_s`: how long the beginning may take (None: for ever).
     Raises SettingsError, StoreError, AuthenticationError, or ConnectionError when the time is over.
     """
 
