@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 
-from tests.support.desk import NAME, QUICK, SHORT_PINGS, Desk, open_desk
+import msgspec
+
+from tests.support.desk import NAME, QUICK, SHORT_PINGS, WIDE, Desk, open_desk
 from userstream import (
     BalanceSet,
     Event,
@@ -20,8 +22,12 @@ from userstream import (
     RecoverySettings,
     StreamSettings,
 )
+from userstream.sim.server import PaperExchangeServer
+from userstream.sim.settings import AccountSpec, SimulatorSettings
+from userstream.sim.venue import Call
 
 VENUE: Final = "binance-margin"
+CALM: Final = RecoverySettings(lag_s=0.15, overlap_s=1.0, audit_s=600, history_s=600)
 MONEY: Final = {"USDT": Decimal(100_000), "BTC": Decimal(1)}
 
 
@@ -64,6 +70,68 @@ async def test_a_token_that_ends_leads_to_another_one(tmp_path: Path) -> None:
         assert desk.requests("userListenToken") >= 2
 
 
+@asynccontextmanager
+async def short_tokens(life_s: float) -> AsyncIterator[Desk]:
+    """A desk at an exchange whose tokens live for a few seconds. Nothing but a gap reads the books."""
+    spec = AccountSpec(account=NAME, venue=VENUE, balances=MONEY)
+    async with PaperExchangeServer(SimulatorSettings(venues=(VENUE,), accounts=(spec,), limits=WIDE)) as server:
+        wish = msgspec.json.encode({"account": NAME, "life_s": life_s})
+        assert server.control.answer(Call(method="POST", path="/control/token_life", body=wish)).status == 200
+        async with open_desk(venue=VENUE, server=server, recovery=CALM) as desk:
+            yield desk
+
+
+async def trade_until(desk: Desk, holds: Callable[[], bool]) -> None:
+    """Trades on until something holds: so nothing can be missed unseen."""
+    for _ in range(400):
+        if holds():
+            return
+        desk.trade(quantity="0.001")
+        await desk.application.clock.sleep(50)
+    raise AssertionError(f"never came: {desk.account!r}")
+
+
+async def assert_never_dark(desk: Desk, read_before: int) -> None:
+    await desk.until_same()
+    assert desk.told(GapOpened) == [] and desk.account.health.fills_recovered == 0
+    assert desk.requests("myTrades") == read_before, "every fill came by the stream"
+
+
+async def test_a_token_is_renewed_before_it_ends_and_nothing_is_dark() -> None:
+    async with short_tokens(1.6) as desk:
+        asked = desk.requests("myTrades")
+        await trade_until(desk, lambda: desk.requests("userListenToken") >= 4)
+        await assert_never_dark(desk, asked)
+        assert desk.account.health.reconnects == 0, "one socket outlived several tokens"
+
+
+async def test_a_renewal_that_fails_for_a_while_is_tried_again_in_time() -> None:
+    async with short_tokens(6) as desk:
+        asked = desk.requests("myTrades")
+        desk.act("answer", path="/sapi/v1/userListenToken", status=503, count=2)
+        await trade_until(desk, lambda: desk.requests("userListenToken") >= 4)
+        await desk.application.clock.sleep(2_000)  # beyond the end of the first token
+        await assert_never_dark(desk, asked)
+        assert desk.account.health.reconnects == 0
+
+
+async def test_a_renewal_that_fails_too_long_costs_a_socket_but_no_darkness() -> None:
+    async with short_tokens(4) as desk:
+        asked = desk.requests("myTrades")
+        desk.act("answer", path="/ws-api/v3/userDataStream.subscribe.listenToken", status=500, body='{"code":-1000,"msg":"no"}', count=4)
+        await trade_until(desk, lambda: desk.account.health.reconnects >= 1)
+        await assert_never_dark(desk, asked)
+
+
+async def test_a_renewal_that_never_succeeds_ends_the_stream_and_the_books_tell_the_rest() -> None:
+    async with short_tokens(2) as desk:
+        desk.act("answer", path="/sapi/v1/userListenToken", status=503, count=12)
+        await trade_until(desk, lambda: bool(desk.told(GapOpened)))
+        await trade_until(desk, lambda: desk.account.health.reconnects >= 1)
+        await desk.until_same()
+        assert desk.account.health.fills_recovered > 0
+
+
 async def test_a_silent_socket_is_replaced(tmp_path: Path) -> None:
     async with open_desk(venue=VENUE, balances=MONEY, store=tmp_path / "desk.db") as desk:
         desk.act("silence")
@@ -73,7 +141,7 @@ async def test_a_silent_socket_is_replaced(tmp_path: Path) -> None:
 
 
 async def test_planned_rotation_is_never_dark(tmp_path: Path) -> None:
-    quick = StreamSettings(own_ping_s=0.2, silence_s=0.6, rotate_s=3.0)
+    quick = StreamSettings(own_ping_s=0.2, silence_s=0.6, rotate_s=6.0)
     calm = RecoverySettings(lag_s=0.15, audit_s=600, history_s=600)
     async with open_desk(venue=VENUE, balances=MONEY, store=tmp_path / "desk.db", stream=quick, recovery=calm) as desk:
         asked = desk.requests("myTrades")
@@ -124,6 +192,46 @@ async def test_the_key_of_the_warnings_is_kept_alive_and_replaced(tmp_path: Path
         await desk.until(lambda: risk.health.reconnects >= 1, "a new socket")
         desk.act("margin_call", account=NAME)
         await desk.until(lambda: any(isinstance(event, MarginCalled) for event in told), "the warning")
+
+
+async def test_a_venues_own_count_of_weight_takes_the_place_of_a_guess() -> None:
+    async with open_desk(venue=VENUE, balances=MONEY) as desk:
+        [gate] = desk.application.gates
+        for _ in range(3):  # a minute may end meanwhile, and the count with it
+            for _ in range(3):  # somebody else behind the same address; each weighs 200
+                await desk.call("GET", "/sapi/v1/margin/allOrders", symbol="BTCUSDT")
+            asked = desk.requests("/sapi/v1/margin/account")
+            await desk.until(lambda: desk.requests("/sapi/v1/margin/account") > asked, "an audit")  # noqa: B023
+            await desk.application.clock.sleep(100)
+            if gate.used_weight >= 600:
+                return
+        raise AssertionError(f"only {gate.used_weight} is counted")
+
+
+async def test_accounts_share_a_socket_each_by_its_own_token(tmp_path: Path) -> None:
+    async with (
+        open_desk(venue=VENUE, balances=MONEY, store=tmp_path / "desk.db") as desk,
+        beside(desk, "pair", VENUE, "BTCUSDT") as (pair, told),
+    ):
+        [shared] = desk.application.shared_sockets
+        assert len(shared.wires) == 1, "both are lines of one socket"
+        own = f"{NAME}.BTCUSDT"
+        desk.act("transfer", account=own, asset="USDT", amount="5000")
+        desk.act("place", account=own, symbol="BTCUSDT", side="buy", quantity="0.010", order_type="market")
+        desk.trade("ETHUSDT", quantity="0.5")
+        await desk.until(lambda: any(isinstance(event, Filled) for event in told), "the pair's fill")
+        assert {event.symbol for event in told if isinstance(event, Filled)} == {"BTCUSDT"}
+        await desk.until_same()
+        assert {event.symbol for event in desk.told(Filled)} == {"ETHUSDT"}
+        desk.act("expire_token", account=own)
+        await desk.until(lambda: pair.health.reconnects == 1 and pair.health.is_healthy, "another line of the pair")
+        assert desk.account.health.reconnects == 0 and desk.told(GapOpened) == [], "the other account did not notice"
+        desk.act("cut")
+        desk.trade(quantity="0.010")
+        await desk.until(lambda: desk.account.health.reconnects == 1 and pair.health.reconnects == 2, "both return")
+        await desk.until(lambda: pair.health.is_healthy, "a healthy pair")
+        await desk.until_same()
+        assert len(shared.wires) == 1
 
 
 async def test_an_isolated_pair_is_an_account_of_its_own(tmp_path: Path) -> None:

@@ -154,8 +154,16 @@ class ListenTokens:
     def __init__(self, chance: random.Random) -> None:
         self._chance = chance
         self._living: dict[str, ListenToken] = {}
+        self._longest_ms: dict[str, int] = {}
+
+    def limit_life(self, account: str, life_ms: int | None) -> None:
+        """The account's next tokens live no longer; None ends it."""
+        self._longest_ms.pop(account, None)
+        if life_ms is not None:
+            self._longest_ms[account] = life_ms
 
     def open(self, account: str, life_ms: int, now: Millis) -> ListenToken:
+        life_ms = min(life_ms, self._longest_ms.get(account, life_ms))
         made = ListenToken(account=account, token=make_text(self._chance, TOKEN_LENGTH), expires_at=Millis(now + life_ms))
         self._living[made.token] = made
         return made

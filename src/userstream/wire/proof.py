@@ -197,7 +197,7 @@ class Proof:
 def name_of(question: Question) -> str:
     """The question without its times: the same in every reading."""
     symbol, order_id = getattr(question, "symbol", None), getattr(question, "order_id", "")
-    return " ".join(part for part in (type(question).__name__, symbol or "", order_id) if part)
+    return " ".join(part for part in (type(question).__name__, symbol or "", order_id or getattr(question, "order_list_id", "")) if part)
 
 
 def _words(places: list[Place]) -> str:

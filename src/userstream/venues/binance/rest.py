@@ -41,6 +41,8 @@ from userstream.wire.question import (
     AskOpenOrders,
     AskOrder,
     AskOrderFills,
+    AskOrderList,
+    AskOrderLists,
     AskOrders,
     AskPositions,
     AskSettings,
@@ -87,6 +89,8 @@ def read_of(question: Question, reads: Reads) -> Read:
             return reads.movements
         case AskSymbols():
             raise RequestRefused("the cash history of the futures names the symbols: their list is never asked")
+        case AskOrderLists() | AskOrderList():
+            raise RequestRefused("orders of the futures do not hang on each other: there are no lists to be asked")
         case _:
             assert_never(question)
 
@@ -258,7 +262,11 @@ class FuturesDialect:
         return Answer(events=(reading.account_config(modes),), more=(AskSettings(symbol_settings=True),))
 
     def _read_orders(
-        self, question: AskOpenOrders | AskOrder | AskOrders | AskSymbols, body: bytes, label: str, reading: Reading
+        self,
+        question: AskOpenOrders | AskOrder | AskOrders | AskOrderLists | AskOrderList | AskSymbols,
+        body: bytes,
+        label: str,
+        reading: Reading,
     ) -> Answer:
         match question:
             case AskOpenOrders(conditional=True):
@@ -274,7 +282,7 @@ class FuturesDialect:
             case AskOrders():
                 rows = read_rows(body, OrderRow, label)
                 return Answer(events=tuple(map(reading.order, rows)), more=more_orders(question, rows, self._product.orders_page))
-            case AskSymbols():
+            case AskSymbols() | AskOrderLists() | AskOrderList():
                 return Answer()
             case _:
                 assert_never(question)

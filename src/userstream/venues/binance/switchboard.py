@@ -318,6 +318,11 @@ def may_share(place: AccountPlace) -> bool:
     return place.shared_socket and not place.session_logon
 
 
+def may_share_tokens(place: AccountPlace) -> bool:
+    """Tokens subscribe without the session's authorization, each for an account of its own (Binance margin, 2.4 and 4.4)."""
+    return place.shared_socket
+
+
 SPOT_SHARING: Final = Sharing(
     make_switchboard=SpotSwitchboard,
     may_share=may_share,
@@ -325,4 +330,5 @@ SPOT_SHARING: Final = Sharing(
     line_weight=WEIGHTS[TIME] + WEIGHTS[SUBSCRIBE_SIGNED],
     dials_per_5_minutes=200,
 )
+MARGIN_SHARING: Final = msgspec.structs.replace(SPOT_SHARING, may_share=may_share_tokens)
 """Binance Spot, 2.3, 3.1 and 3.2: what a socket and a subscription weigh; 300 connection attempts in 5 minutes from an address."""

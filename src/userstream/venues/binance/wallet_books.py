@@ -33,6 +33,8 @@ class WalletBooks(msgspec.Struct, frozen=True, kw_only=True):
     orders: Read
     fills: Read
     order_fills: Read
+    order_lists: Read
+    order_list: Read
     parameters: Mapping[str, str] = NOTHING_MORE
     orders_page: int = PAGE
 
@@ -47,9 +49,10 @@ SPOT_BOOKS: Final = WalletBooks(
     orders=Read("/api/v3/allOrders", 20),
     fills=Read("/api/v3/myTrades", 20),
     order_fills=Read("/api/v3/myTrades", 5),
+    order_lists=Read("/api/v3/openOrderList", 6),
+    order_list=Read("/api/v3/orderList", 4),
 )
 
-# The documents that this was written from name no weights for margin's reads; these are those of the venue's /sapi pages.
 CROSS_BOOKS: Final = WalletBooks(
     title="margin",
     account=Read("/sapi/v1/margin/account", 10),
@@ -59,8 +62,13 @@ CROSS_BOOKS: Final = WalletBooks(
     orders=Read("/sapi/v1/margin/allOrders", 200),
     fills=Read("/sapi/v1/margin/myTrades", 10),
     order_fills=Read("/sapi/v1/margin/myTrades", 10),
+    order_lists=Read("/sapi/v1/margin/openOrderList", 10),
+    order_list=Read("/sapi/v1/margin/orderList", 10),
     orders_page=500,
 )
+"""The cross account's books. The documents that this was written from name no weights for margin's reads (Binance margin, 2.4, 4.4 and 6.2
+have none): these are general knowledge of the venue's /sapi pages. Where they are too low, the count that each answer carries in its
+header takes their place in the request budget."""
 
 
 def isolated_books(symbol: Symbol) -> WalletBooks:
