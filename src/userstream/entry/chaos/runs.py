@@ -17,7 +17,7 @@ from userstream.entry.chaos.scoreboard import Score, find_differences, is_comple
 from userstream.entry.chaos.scripts import ChaosScript
 from userstream.entry.chaos.sightings import FillKey, Sightings
 
-START_MS: Final = 90_000
+START_MS: Final = 180_000
 HELLO_MS: Final = 10_000
 PROBE_MS: Final = 4_000
 PAUSE_MS: Final = 300
