@@ -215,8 +215,9 @@ class Books:
         return orders_in_turn(self._account, self._epoch, most, quiet_since=Millis(venue_now - self._policy.lag_ms))
 
     def _beginning(self) -> Millis:
-        """Where our care begins: at the start, however late the clock is measured, or with what an earlier, never proven run missed."""
-        since = Millis(self._clock.at(self._started) - self._policy.backfill_ms)
+        """Where our care begins: at the start, however late the clock is measured, or with what an earlier, never proven run missed. Never
+        later than the true moment: what the estimate of the venue's clock may be ahead is taken off."""
+        since = Millis(self._clock.at(self._started) - self._clock.error_ms - self._policy.backfill_ms)
         return since if self._account.gap_since is None else min(since, self._account.gap_since)
 
     def _unknown_since(self, kept: Millis) -> dict[Symbol, Millis]:
