@@ -111,7 +111,7 @@ class connect(Blocking[SyncAccount]):  # noqa: N801 - reads as a verb where it i
     on where this run ended; None keeps the journal in memory. `symbols`: where a venue tells its past by symbol (Binance Spot), those
     whose orders and fills are always read; others are found when they moved a wallet. `isolated_symbol`: the pair of an isolated margin
     account (empty: the cross account). `shared_socket`: False gives the account sockets of its own where others of the process would
-    share them (Binance Spot, margin). `microseconds`: ask for the stream's times in that unit, where the venue has it (Binance Spot, margin); all
+    share them (Binance Spot, margin). `microseconds`: ask for the stream's times in that unit, where the venue has it (the same); all
     times are told in milliseconds as ever. `timeout_s`: how long the beginning may take (None: for ever). In a program without an event
     loop, `with userstream.connect(...) as account:` gives a `SyncAccount`, whose loop runs in a thread of its own until the end of the
     block.
