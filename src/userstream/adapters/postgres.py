@@ -124,8 +124,10 @@ class PostgresProjection:
     async def _write(self, batch: PostgresBatch) -> None:
         async with self._working() as connection:
             await self._make_room(connection, batch.times)
-            async with connection.transaction():
-                await write_batch(connection, self._journal, batch)
+            # No rollback: a connection whose work failed is given up, and the server rolls back what it leaves.
+            await connection.execute("BEGIN")
+            await write_batch(connection, self._journal, batch)
+            await connection.execute("COMMIT")
 
     async def _make_room(self, connection: Connection, times: frozenset[int]) -> None:
         """Each month has a part before its first row comes, and so has the month after it."""
@@ -139,7 +141,7 @@ class PostgresProjection:
         """The connection, for one piece of work at a time; given up when the work fails, is cancelled, or takes too long."""
         async with self._turns:
             try:
-                connection = self._connection or await self._open()
+                connection = await self._usable()
                 limit = self._clock.call_at(Millis(self._clock.now() + self._settings.limit_ms), connection.terminate)
                 try:
                     yield connection
@@ -154,6 +156,11 @@ class PostgresProjection:
             except BaseException:
                 self._give_up()
                 raise
+
+    async def _usable(self) -> Connection:
+        if self._connection is not None and self._connection.is_closed():
+            self._give_up()
+        return self._connection or await self._open()
 
     async def _open(self) -> Connection:
         if self._closed:

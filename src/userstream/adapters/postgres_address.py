@@ -27,6 +27,7 @@ SERVER_SETTINGS: Final[Mapping[str, str]] = MappingProxyType(
         "application_name": "userstream",
         # A network that dies leaves our transaction open over there, with a lock that our next connection waits for.
         "idle_in_transaction_session_timeout": "15000",
+        "lock_timeout": "20000",
         "TimeZone": "UTC",
     }
 )
@@ -41,6 +42,7 @@ ADVICE: Final[Mapping[str, str]] = MappingProxyType(
         "25006": "this server only reads (a standby): name the primary",
         "53100": "make room on its disk",
         "53300": "it has no connection left: raise max_connections, or close others",
+        "55P03": "somebody else holds it: it is tried again",
         "57P01": "the server is shutting down",
         "57P03": "the server is starting or stopping",
     }
