@@ -112,6 +112,16 @@ async def migrate(connection: Connection, steps: tuple[Migration, ...] | None = 
             await connection.execute(_QUERIES["unlock"])
 
 
+async def read_cursors(connection: Connection) -> list[tuple[str, str, int]]:
+    """How far each reader of each journal has come: journal, reader, position."""
+    return [(row["journal"], row["reader"], row["position"]) for row in await connection.fetch(_QUERIES["read_cursors"])]
+
+
+async def read_size(connection: Connection) -> int:
+    """Bytes that the tables take on the server's disk, with their indexes."""
+    return int(await connection.fetchval(_QUERIES["read_size"]) or 0)
+
+
 async def _is_home(connection: Connection) -> bool:
     owner = await connection.fetchrow(_QUERIES["find_owner"])
     return owner is not None and bool(owner["is_ours"])

@@ -28,3 +28,11 @@ INSERT INTO userstream.migrations (number, name, oldest_program) VALUES ($1, $2,
 -- name: find_missing_roles
 SELECT told AS role FROM unnest(ARRAY['userstream_reader', 'userstream_writer']) AS told
 WHERE to_regrole(told) IS NULL ORDER BY told;
+
+-- name: read_cursors
+SELECT journal, reader, position FROM userstream.cursors ORDER BY journal, reader;
+
+-- name: read_size
+SELECT sum(pg_total_relation_size(pg_class.oid))::bigint
+FROM pg_class JOIN pg_namespace ON pg_namespace.oid = pg_class.relnamespace
+WHERE pg_namespace.nspname = 'userstream' AND pg_class.relkind = 'r';
