@@ -21,6 +21,7 @@ from userstream.domain.events import PRIVATE, Fact
 from userstream.domain.figures import Balance, Order, Position
 from userstream.entry.configuration import AccountSection, LogSection, StoreSection
 from userstream.entry.paper import PaperAccount, PaperExchange, SyncPaperAccount, SyncPaperExchange
+from userstream.entry.storage import PostgresSection
 from userstream.kernel.settings import RecoverySettings, StreamSettings
 from userstream.runtime.live import EventStream, LiveAccount, SyncAccount
 from userstream.runtime.views import BalancesView, FillsView, Health, OrdersView, PositionsView
@@ -215,6 +216,7 @@ def configuration_fields() -> Mapping[str, Mapping[str, str]]:
     """Each table of the configuration file with its fields and their defaults, as they are written in TOML."""
     sections: Mapping[str, type[msgspec.Struct]] = {
         "store": StoreSection,
+        "postgres": PostgresSection,
         "log": LogSection,
         "recovery": RecoverySettings,
         "stream": StreamSettings,

@@ -17,7 +17,7 @@ import msgspec
 
 from userstream.entry.addresses import ADDRESSES, check_addresses, endpoints_of
 from userstream.entry.gates import GATES, AddressedHttp
-from userstream.entry.key_ring import KeyRing
+from userstream.entry.key_owners import KeyOwners
 from userstream.kernel.errors import SettingsError, UserStreamError
 from userstream.kernel.ids import AccountId, Symbol
 from userstream.kernel.secret import Secret
@@ -39,6 +39,7 @@ from userstream.wire.venue import AccountPlace, Credentials, VenueSpec, shared_p
 if TYPE_CHECKING:
     from userstream.adapters.metrics import PrometheusMetrics
     from userstream.adapters.sqlite import SqliteStore
+    from userstream.entry.storage import PostgresFeed, PostgresTarget
     from userstream.runtime.pump import Pump
 
 PROJECTOR = "tables"
@@ -80,11 +81,12 @@ class Application:
         self._meter = Meter(self._metrics, clock, journal)
         self.store: SqliteStore | None = None
         self.pump: Pump | None = None
+        self.postgres: PostgresFeed | None = None
         self.evidence: EvidenceReader | None = None
         self.weight_limit: int | None = None
         self.accounts: dict[str, LiveAccount] = {}
         self._runners: dict[str, AccountRunner] = {}
-        self._keys = KeyRing()
+        self._keys = KeyOwners()
         self._gates: dict[str, Gate] = {}
         self._shared: dict[str, SharedSockets] = {}
         self._pressure = BackPressure(journal, clock)
@@ -162,11 +164,16 @@ class Application:
 
     def _pump_trouble(self) -> str:
         trouble = None if self.pump is None else self.pump.trouble
-        return "" if trouble is None else f"the tables do not follow the journal: {trouble}"
+        if trouble is not None:
+            return f"the tables do not follow the journal: {trouble}"
+        beside = None if self.postgres is None or self.postgres.pump is None else self.postgres.pump.trouble
+        return "" if beside is None else f"PostgreSQL does not follow the journal: {beside}"
 
     def metrics(self) -> str:
         """All numbers of this process as they are now, in the text form that Prometheus reads. Call it on the event loop."""
         lags = {} if self.pump is None else {self.pump.name: self.pump.lag}
+        if self.postgres is not None and self.postgres.pump is not None:
+            lags["postgres"] = self.postgres.pump.lag
         self._meter.report(self.accounts.values(), self._gates.values(), sink_lags=lags)
         return self._metrics.render().decode()
 
@@ -228,11 +235,15 @@ def _is_count(value: object, most: int | None = None) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 1 and (most is None or value <= most)
 
 
-async def start_application(store: str | Path | None, *, keep_days: int = 14, weight_limit: int | None = None) -> Application:
+async def start_application(
+    store: str | Path | None, *, keep_days: int = 14, weight_limit: int | None = None, postgres: PostgresTarget | None = None
+) -> Application:
     """Builds and starts everything but accounts. `store`: a database file, or None to keep the journal in memory. `weight_limit`: the
-    request weight a minute that this process may count on at each venue (None: the venue's whole limit).
-    Raises SettingsError for what cannot be, StoreError when the file cannot be used."""
+    request weight a minute that this process may count on at each venue (None: the venue's whole limit). `postgres`: a database that is
+    filled from the journal too; its server may be away. Raises SettingsError for what cannot be, StoreError when the file cannot be
+    used."""
     _check_common(store, keep_days, weight_limit)
+    check(store is not None or postgres is None, "store", store, "must be a file where PostgreSQL is filled: it is filled from there")
     from userstream.adapters.clock import SystemClock
     from userstream.adapters.http import AiohttpClient
     from userstream.adapters.logs import configure_library_logs
@@ -241,6 +252,7 @@ async def start_application(store: str | Path | None, *, keep_days: int = 14, we
 
     configure_library_logs()
     clock = SystemClock()
+    feed = await prepare_postgres(postgres, store, clock)
     stack = AsyncExitStack()
     journal: Journal
     sqlite: SqliteStore | None = None
@@ -262,15 +274,47 @@ async def start_application(store: str | Path | None, *, keep_days: int = 14, we
     application = Application(clock, transport, http, journal, metrics)
     application.store, application.weight_limit = sqlite, weight_limit
     if sqlite is not None and store is not None:
-        from userstream.adapters.sqlite_evidence import SqliteEvidence
-        from userstream.runtime.pump import Pump
-
-        application.evidence = SqliteEvidence(Path(store), clock)
-        application.pump = Pump(sqlite, sqlite, PROJECTOR, clock=clock, on_trouble=tell_pump_trouble)
-        application.pump.start()
-        stack.push_async_callback(application.pump.stop)
+        start_tables(application, sqlite, Path(store), stack)
+        await start_postgres(application, feed, sqlite, stack)
     application._stack = stack
     return application
+
+
+def start_tables(application: Application, store: SqliteStore, path: Path, stack: AsyncExitStack) -> None:
+    """The tables of the embedded store, and the evidence that they are."""
+    from userstream.adapters.sqlite_evidence import SqliteEvidence
+    from userstream.runtime.pump import Pump
+
+    application.evidence = SqliteEvidence(path, application.clock)
+    application.pump = Pump(store, store, PROJECTOR, clock=application.clock, on_trouble=tell_pump_trouble)
+    application.pump.start()
+    stack.push_async_callback(application.pump.stop)
+
+
+async def prepare_postgres(target: PostgresTarget | None, store: str | Path | None, clock: Clock) -> PostgresFeed | None:
+    """What has to be settled before the store is opened."""
+    if target is None or store is None:
+        return None
+    from userstream.entry.storage import PostgresFeed
+
+    feed = await asyncio.to_thread(PostgresFeed, target, Path(store), clock)
+    for secret in feed.address.secrets:
+        hide_in_logs(secret)
+    return feed
+
+
+async def start_postgres(application: Application, feed: PostgresFeed | None, store: SqliteStore, stack: AsyncExitStack) -> None:
+    """Fills it from now on, or, where none is wanted any more, lets the journal wait for it no longer."""
+    if feed is None:
+        from userstream.adapters.sqlite_marks import release_marks
+
+        await release_marks(store, "postgres")
+        return
+    from userstream.entry.storage import tell_postgres_trouble
+
+    application.postgres = feed
+    feed.start(store, tell_postgres_trouble)
+    stack.push_async_callback(feed.stop)
 
 
 def tell_store_trouble(trouble: Exception | None) -> None:

@@ -13,17 +13,20 @@ import msgspec
 
 from userstream.entry.addresses import check_addresses
 from userstream.entry.bootstrap import LONGEST_NAME, AccountSettings, check_offered, credentials_of
-from userstream.entry.key_ring import KeyRing
+from userstream.entry.key_owners import KeyOwners
+from userstream.entry.storage import PostgresSection, PostgresTarget, address_of
 from userstream.entry.vault_settings import RegistryPart, RegistrySection, VaultSection
 from userstream.kernel.errors import SettingsError, nearest
+from userstream.kernel.secret import Secret
 from userstream.kernel.settings import RecoverySettings, StreamSettings, check
 from userstream.venues import find_venue
 from userstream.wire.venue import Credentials
 
 MISSING: Final = "Object missing required field "
 SectionType = TypeVar("SectionType", bound=msgspec.Struct)
-SECTIONS: Final = ("store", "log", "registry", "vault", "recovery", "stream", "account")
+SECTIONS: Final = ("store", "postgres", "log", "registry", "vault", "recovery", "stream", "account")
 SECRETS: Final = ("api_key", "api_secret", "passphrase")
+HIDDEN: Final = (*SECRETS, "url", "password")
 OFF: Final = frozenset({"false", "0", "no", "off"})
 FORMATS: Final = ("auto", "console", "json")
 LEVELS: Final = ("debug", "info", "warning", "error")
@@ -91,6 +94,7 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True):
     """All that `userstream run` needs. `stream_only` names the accounts without a secret: nothing can be proven for them."""
 
     store: StoreSection
+    postgres: PostgresTarget | None = None
     log: LogSection
     accounts: tuple[AccountSettings, ...]
     stream_only: tuple[str, ...]
@@ -115,6 +119,7 @@ def read_configuration(path: Path, environment: Mapping[str, str] = os.environ) 
     _check_keys(path, accounts, environment)
     return Configuration(
         store=store,
+        postgres=_postgres(path, document.get("postgres"), environment),
         log=log,
         accounts=accounts,
         stream_only=tuple(account.name for account in accounts if account.credentials.api_secret is None),
@@ -200,7 +205,7 @@ def _plain(error: msgspec.ValidationError, entry: Mapping[str, object]) -> str:
         return f"{rule.removeprefix(MISSING)} is missing; {REFERENCE} says what it is"
     if not place:
         return rule
-    if place in SECRETS or place not in entry:
+    if place in HIDDEN or place not in entry:
         return f"{place}: {rule}"
     return f"{place} = {entry[place]!r}: {rule}"
 
@@ -253,7 +258,7 @@ def _merged(path: Path, name: str, common: SectionType, own: Mapping[str, object
 
 
 def _check_keys(path: Path, accounts: Sequence[AccountSettings], environment: Mapping[str, str]) -> None:
-    keys = KeyRing()
+    keys = KeyOwners()
     for account in accounts:
         try:
             keys.claim(account, environment)
@@ -266,7 +271,7 @@ def _check_keys(path: Path, accounts: Sequence[AccountSettings], environment: Ma
 
 def _credentials(path: Path, account: AccountSection, environment: Mapping[str, str]) -> Credentials:
     place = f"account {account.name!r}"
-    key, secret, passphrase = (_secret(path, account, name, environment) for name in SECRETS)
+    key, secret, passphrase = (_secret(path, account, place, name, environment) for name in SECRETS)
     if key is None:
         raise SettingsError(f"{path}: {place} has no api_key; give api_key_env, api_key_file or api_key")
     try:
@@ -275,30 +280,41 @@ def _credentials(path: Path, account: AccountSection, environment: Mapping[str, 
         raise SettingsError(f"{path}: {place} {error}") from None
 
 
-def _secret(path: Path, account: AccountSection, name: str, environment: Mapping[str, str]) -> str | None:
-    inline, variable, file = (getattr(account, f"{name}{ending}") for ending in ("", "_env", "_file"))
+def _postgres(path: Path, entry: object, environment: Mapping[str, str]) -> PostgresTarget | None:
+    if entry is None:
+        return None
+    section = _section(path, "postgres", entry, PostgresSection)
+    url, password = (_secret(path, section, "[postgres]", name, environment) for name in ("url", "password"))
+    if not url:
+        raise SettingsError(f"{path}: [postgres] has no url; give url_env, url_file or url")
+    target = PostgresTarget(url=Secret(url), password=Secret(password) if password else None, migrate=section.migrate)
+    try:
+        address_of(target)
+    except SettingsError as error:
+        raise SettingsError(f"{path}: [postgres] {error}") from None
+    return target
+
+
+def _secret(path: Path, section: AccountSection | PostgresSection, owner: str, name: str, environment: Mapping[str, str]) -> str | None:
+    inline, variable, file = (getattr(section, f"{name}{ending}") for ending in ("", "_env", "_file"))
     if sum(way is not None for way in (inline, variable, file)) > 1:
-        raise SettingsError(
-            f"{path}: account {account.name!r} gives {name} in more than one way; keep one of {name}, {name}_env, {name}_file"
-        )
+        raise SettingsError(f"{path}: {owner} gives {name} in more than one way; keep one of {name}, {name}_env, {name}_file")
     if inline is not None:
-        _check_private(path, f"it holds the {name} of account {account.name!r}")
+        _check_private(path, f"it holds the {name} of {owner}")
         return str(inline)
     if variable is not None:
         if not environment.get(variable):
-            raise SettingsError(
-                f"{path}: account {account.name!r} takes its {name} from the environment variable {variable}, which is not set"
-            )
+            raise SettingsError(f"{path}: {owner} takes its {name} from the environment variable {variable}, which is not set")
         return environment[variable]
-    return None if file is None else _read_secret(path, account, name, file)
+    return None if file is None else _read_secret(path, owner, name, file)
 
 
-def _read_secret(path: Path, account: AccountSection, name: str, file: str) -> str:
+def _read_secret(path: Path, owner: str, name: str, file: str) -> str:
     place = path.parent / file
     try:
         if place.is_dir():
-            raise SettingsError(f"{path}: account {account.name!r} {name}_file = {file!r} is a folder; name the file in it")
-        _check_private(place, f"it holds the {name} of account {account.name!r}")
+            raise SettingsError(f"{path}: {owner} {name}_file = {file!r} is a folder; name the file in it")
+        _check_private(place, f"it holds the {name} of {owner}")
         return place.read_text("utf-8").strip()
     except UnicodeDecodeError:
         raise SettingsError(f"{place} is not UTF-8 text, so it holds no {name}") from None

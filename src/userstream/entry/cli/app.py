@@ -19,6 +19,7 @@ COMMANDS = {
     "state": "userstream.entry.cli.state",
     "audit": "userstream.entry.cli.audit",
     "doctor": "userstream.entry.cli.doctor",
+    "db": "userstream.entry.cli.db",
     "chaos": "userstream.entry.cli.chaos",
 }
 GROUPS = {

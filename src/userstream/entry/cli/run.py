@@ -68,7 +68,9 @@ async def _run(configuration: Configuration, seconds: float | None) -> int:
 async def _serve(configuration: Configuration, seconds: float | None, stopped: asyncio.Event) -> int:
     from userstream.entry.bootstrap import start_application
 
-    application = await start_application(configuration.store.path, keep_days=configuration.store.keep_days)
+    application = await start_application(
+        configuration.store.path, keep_days=configuration.store.keep_days, postgres=configuration.postgres
+    )
     try:
         await _start_accounts(application, configuration)
         return await _watch(application, stopped, seconds)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from userstream.entry.bootstrap import AccountSettings, credentials_of
-from userstream.entry.key_ring import KeyRing
+from userstream.entry.key_owners import KeyOwners
 from userstream.kernel.errors import SettingsError
 
 
@@ -23,7 +23,7 @@ def account(name: str, **fields: str) -> AccountSettings:
     ],
 )
 def test_what_makes_another_account_of_the_same_key(other: dict[str, str]) -> None:
-    keys = KeyRing()
+    keys = KeyOwners()
     keys.claim(account("alice"), {})
     keys.claim(account("bob", **other), {})
     with pytest.raises(SettingsError, match="accounts 'bob' and 'carol' have the same api_key; give each its own") as caught:
@@ -32,7 +32,7 @@ def test_what_makes_another_account_of_the_same_key(other: dict[str, str]) -> No
 
 
 def test_an_address_of_the_environment_is_one_as_well() -> None:
-    keys, elsewhere = KeyRing(), {"USERSTREAM_BINANCE_MARGIN_REST_URL": "http://127.0.0.1:9/"}
+    keys, elsewhere = KeyOwners(), {"USERSTREAM_BINANCE_MARGIN_REST_URL": "http://127.0.0.1:9/"}
     keys.claim(account("alice"), elsewhere)
     keys.claim(account("bob"), {})
     with pytest.raises(SettingsError, match="'alice' and 'carol'"):
@@ -40,7 +40,7 @@ def test_an_address_of_the_environment_is_one_as_well() -> None:
 
 
 def test_a_key_is_free_once_its_account_has_ended() -> None:
-    keys = KeyRing()
+    keys = KeyOwners()
     keys.claim(account("alice"), {})
     keys.claim(account("alice"), {})
     keys.release("alice")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 Place: TypeAlias = tuple[str, str, str, Secret]
 
 
-class KeyRing:
+class KeyOwners:
     """The keys in use. Two names for one account are a slip of copying: the books of one would be told as those of the other."""
 
     def __init__(self) -> None:
