@@ -148,8 +148,7 @@ def test_wallets_of_one_pair_are_never_explained_by_another() -> None:
     reading = Reading(symbols=(BTC,), only_symbols=True)
     stray = filled(symbol=ETH, order_id="7", trade_id="1", quantity="2", price="100", position_side=None, transaction_time=STARTED - 31_000)
     reading.take(AskBalances(), balance("USDT", "900"), balance("ETH", "1"), stray)
-    reading.take_rest()
-    reading.take_rest()
+    reading.take_rest(AskBalances())
     assert reading.asked == [AskBalances(), OPEN_ORDERS, *history(BTC)]
     assert reading.round.is_done and set(reading.round.unexplained) == {"USDT", "ETH"}
 
