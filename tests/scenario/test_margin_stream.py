@@ -19,7 +19,9 @@ from userstream import (
     LiabilityChanged,
     LiveAccount,
     MarginCalled,
+    OrderChanged,
     RecoverySettings,
+    SnapshotTaken,
     StreamSettings,
 )
 from userstream.sim.server import PaperExchangeServer
@@ -246,6 +248,25 @@ async def test_an_isolated_pair_is_an_account_of_its_own(tmp_path: Path) -> None
             balance.asset: balance.total for balance in pair.balances if balance.total
         }
         assert not desk.told(Filled)
+
+
+async def test_a_gap_of_an_isolated_pair_is_not_filled_with_another_pairs_trades(tmp_path: Path) -> None:
+    async with open_desk(venue=VENUE, balances=MONEY) as desk, beside(desk, "pair", VENUE, isolated_symbol="BTCUSDT") as (pair, told):
+        own, other = f"{NAME}.BTCUSDT", f"{NAME}.ETHUSDT"
+        for account in (own, other):
+            desk.act("transfer", account=account, asset="USDT", amount="5000")
+        await desk.until(lambda: any(balance.total for balance in pair.balances), "the money")
+        desk.act("cut")
+        desk.act("place", account=other, symbol="ETHUSDT", side="buy", quantity="0.5", order_type="market")
+        desk.act("place", account=own, symbol="BTCUSDT", side="buy", quantity="0.010", order_type="market")
+        desk.act("transfer", account=own, asset="USDT", amount="77")
+        await desk.until(lambda: pair.health.reconnects >= 1 and pair.health.is_healthy, "a new socket")
+        readings = sum(isinstance(event, SnapshotTaken) for event in told)
+        await desk.until(lambda: sum(isinstance(event, SnapshotTaken) for event in told) >= readings + 3, "more readings")
+        theirs: Any = desk.server.control.truth(own)
+        assert {event.trade_id for event in told if isinstance(event, Filled)} == {str(row["trade_id"]) for row in theirs["fills"]}
+        assert {event.symbol for event in told if isinstance(event, Filled | OrderChanged)} == {"BTCUSDT"}
+        assert desk.requests("exchangeInfo") == 0 and pair.health.is_healthy
 
 
 def truth(desk: Desk, account: str) -> list[dict[str, str]]:

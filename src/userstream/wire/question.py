@@ -135,7 +135,8 @@ class Traits(msgspec.Struct, frozen=True, kw_only=True):
     """What a venue's books can be asked at all. Balances, open orders, orders, fills and the clock all venues tell.
 
     movements: there is a cash history that names traded symbols; without it only known symbols are covered, and those of `pairs` whose
-    assets moved. by_symbol: past orders are told for one symbol at a time. symbols: those that are always read then.
+    assets moved. by_symbol: past orders are told for one symbol at a time. symbols: those that are always read then. only_symbols: with
+    these wallets nothing else is traded; what the venue tells of another symbol would belong to another account.
     order_lists: orders may hang on each other, and the lists of them can be asked.
     orders_of_an_audit: how many open orders an audit asks one by one, by what one costs.
     """
@@ -146,6 +147,7 @@ class Traits(msgspec.Struct, frozen=True, kw_only=True):
     movements: bool = True
     by_symbol: bool = False
     symbols: tuple[Symbol, ...] = ()
+    only_symbols: bool = False
     order_lists: bool = False
     orders_of_an_audit: int = 10
 

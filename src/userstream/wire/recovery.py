@@ -138,10 +138,14 @@ class Round:
             self._want_history(symbol)
 
     def _want(self, question: Question) -> None:
-        if question not in self._asked:
+        if question not in self._asked and self._is_ours(question):
             self._asked.add(question)
             self._open.add(question)
             self._ready.append(question)
+
+    def _is_ours(self, question: Question) -> bool:
+        symbol = getattr(question, "symbol", None)
+        return symbol is None or not self._traits.only_symbols or symbol in self._traits.symbols
 
     def take_ready(self) -> list[Question]:
         ready, self._ready = self._ready, []
@@ -208,14 +212,18 @@ class Round:
 
     def _search(self) -> None:
         """All was answered: where balances moved otherwise than the fills tell, a symbol that nobody knew of may have been traded."""
+        if not self._traits.only_symbols:
+            self._search_others()
+        if not self._open:
+            self.unexplained = self._holdings.end_reading()
+
+    def _search_others(self) -> None:
         if not self._holdings.knows_pairs and self._holdings.unexplained(self.since):
             self._want(AskSymbols())
         found = self._holdings.candidates(self.since, self._histories, MOST_SEARCHED - self._searched)
         self._searched += len(found)
         for symbol in found:
             self._want_fills(symbol)
-        if not self._open:
-            self.unexplained = self._holdings.end_reading()
 
     def _follow_order(self, account: Account, event: OrderChanged) -> None:
         if event.created_time and not event.conditional:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+import msgspec
+
 from tests.support.events import balance_set, filled, order_changed, snapshot_taken
 from userstream.domain.account import Account
 from userstream.domain.events import Event
@@ -40,16 +42,17 @@ def history(symbol: Symbol) -> list[Question]:
 class Reading:
     """A round and the account it is about. What earlier readings knew: 1000 USDT, all explained."""
 
-    def __init__(self, *known: Event, full: bool = True, symbols: tuple[Symbol, ...] = ()) -> None:
+    def __init__(self, *known: Event, full: bool = True, symbols: tuple[Symbol, ...] = (), only_symbols: bool = False) -> None:
         self.account = Account(AccountId("alice"), VenueName("binance-spot"))
         usdt = balance_set(asset="USDT", total="1000", transaction_time=OLD)
         for event in (usdt, snapshot_taken(epoch=1, proven_until=SINCE), *known):
             apply(self.account, event)
         self.holdings = Holdings(self.account)
+        self.only_symbols = only_symbols
         self.begin(full=full, symbols=symbols)
 
     def begin(self, *, full: bool = True, symbols: tuple[Symbol, ...] = ()) -> None:
-        traits = Traits(**{name: getattr(BY_SYMBOL, name) for name in BY_SYMBOL.__struct_fields__} | {"symbols": symbols})
+        traits = msgspec.structs.replace(BY_SYMBOL, symbols=symbols, only_symbols=self.only_symbols)
         self.round = Round(
             epoch=1, reason="test", full=full, settings=True, started=STARTED, since=SINCE, traits=traits, holdings=self.holdings
         )
@@ -139,6 +142,15 @@ def test_a_difference_leads_to_the_list_then_to_its_symbols_then_to_the_order() 
     assert follow == [AskOrder(symbol=ETH, order_id=OrderId("7"), conditional=False), history(ETH)[1]]
     reading.take_rest(*reading.asked[:4])
     assert outcome(reading) == (True, False)
+
+
+def test_wallets_of_one_pair_are_never_explained_by_another() -> None:
+    reading = Reading(symbols=(BTC,), only_symbols=True)
+    stray = filled(symbol=ETH, order_id="7", trade_id="1", quantity="2", price="100", position_side=None, transaction_time=STARTED - 31_000)
+    reading.take(AskBalances(), balance("USDT", "900"), balance("ETH", "1"), stray)
+    reading.take_rest(AskBalances())
+    assert reading.asked == [AskBalances(), OPEN_ORDERS, *history(BTC)]
+    assert reading.round.is_done and set(reading.round.unexplained) == {"USDT", "ETH"}
 
 
 def test_what_is_searched_in_vain_is_searched_wider_once_more_and_then_let_go() -> None:

@@ -70,8 +70,12 @@ History: TypeAlias = AskOrders | AskFills
 
 
 def call_of(question: Question, books: WalletBooks = SPOT_BOOKS) -> Call:
-    """The call that asks it, with its weight per IP (Binance Spot, 6.2). Raises RequestRefused for what the product has not."""
+    """The call that asks it, with its weight per IP (Binance Spot, 6.2). Raises RequestRefused for what the product has not, and
+    for symbols that are no part of the account."""
     said = books.parameters
+    symbol = getattr(question, "symbol", None)
+    if books.only and symbol not in (None, books.only):
+        raise RequestRefused(f"{books.title} of {books.only} cannot be asked about {symbol}")
     match question:
         case AskClock():
             return Call("/api/v3/time", 1)
@@ -143,6 +147,7 @@ class SpotDialect:
             movements=False,
             by_symbol=True,
             symbols=place.symbols,
+            only_symbols=bool(books.only),
             order_lists=True,
             orders_of_an_audit=ORDERS_OF_AN_AUDIT,
         )

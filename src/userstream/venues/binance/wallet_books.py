@@ -21,7 +21,8 @@ NOTHING_MORE: Final[Mapping[str, str]] = MappingProxyType({})
 
 class WalletBooks(msgspec.Struct, frozen=True, kw_only=True):
     """One product's books. title: its name for people. account_kind: the shape of the account's answer. ..._parameters: what is said beside
-    the question, of the account, of the open orders, and of everything else. orders_page: how many orders a page may be asked for."""
+    the question, of the account, of the open orders, and of everything else. orders_page: how many orders a page may be asked for. only:
+    the symbol that the wallets are for (empty: any)."""
 
     title: str
     account: Read
@@ -37,6 +38,7 @@ class WalletBooks(msgspec.Struct, frozen=True, kw_only=True):
     order_list: Read
     parameters: Mapping[str, str] = NOTHING_MORE
     orders_page: int = PAGE
+    only: Symbol = Symbol("")
 
 
 # Binance Spot, 6.2.
@@ -72,7 +74,7 @@ header takes their place in the request budget."""
 
 
 def isolated_books(symbol: Symbol) -> WalletBooks:
-    """The books of one isolated pair."""
+    """The books of one isolated pair. The venue answers for other pairs too, with what belongs to other accounts: they are never asked."""
     isolated = {"isIsolated": "TRUE"}
     return msgspec.structs.replace(
         CROSS_BOOKS,
@@ -81,4 +83,5 @@ def isolated_books(symbol: Symbol) -> WalletBooks:
         account_parameters=MappingProxyType({"symbols": symbol}),
         open_orders_parameters=MappingProxyType({"symbol": symbol, **isolated}),
         parameters=MappingProxyType(isolated),
+        only=symbol,
     )

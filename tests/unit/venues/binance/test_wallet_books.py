@@ -127,6 +127,22 @@ def test_what_margin_has_not_is_refused_by_its_name() -> None:
         dialect().request(AskMovements(SINCE, NOW), NOW)
 
 
+@pytest.mark.parametrize(
+    "question",
+    [
+        AskOrder(Symbol("BTCUSDT"), OrderId("7"), False),
+        AskOrders(SINCE, NOW, Symbol("BTCUSDT")),
+        AskFills(Symbol("BTCUSDT"), SINCE, NOW),
+        AskOrderFills(Symbol("BTCUSDT"), OrderId("7"), SINCE, NOW),
+    ],
+)
+def test_an_isolated_pair_is_never_asked_about_another_ones_account(question: Question) -> None:
+    traits = dialect("ETHUSDT").traits()
+    assert (traits.symbols, traits.only_symbols, dialect().traits().only_symbols) == ((ETH,), True, False)
+    with pytest.raises(RequestRefused, match="margin of ETHUSDT cannot be asked about BTCUSDT"):
+        dialect("ETHUSDT").request(question, NOW)
+
+
 def test_the_cross_accounts_wallets_hold_what_was_borrowed() -> None:
     body = {"borrowEnabled": True, "marginLevel": "1.6", "tradeEnabled": True, "userAssets": [WALLET]}
     wallet, rights = dialect().answer(AskBalances(), answer(body), NOW, NOW).events
