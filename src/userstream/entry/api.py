@@ -13,7 +13,8 @@ from userstream.entry.background import Blocking
 from userstream.entry.bootstrap import AccountSettings, Application, check_account, credentials_of, start_application, symbols_of
 from userstream.kernel.errors import ConnectionError, UserStreamError
 from userstream.kernel.settings import RecoverySettings, StreamSettings, check
-from userstream.runtime.live import LiveAccount, SyncAccount
+from userstream.runtime.live import LiveAccount
+from userstream.runtime.sync_account import SyncAccount
 
 
 class Fleet:

@@ -1,0 +1,131 @@
+"""A running account for other threads than the event loop's: reads that never wait, iteration and waits that block."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+from collections.abc import Awaitable, Callable, Collection, Iterator
+from typing import TYPE_CHECKING, TypeVar
+
+from userstream.domain.certificate import Certificate
+from userstream.domain.events import Event, Fact
+from userstream.domain.figures import Order
+from userstream.domain.words import StreamState
+from userstream.kernel.errors import ConnectionError, UserStreamError
+from userstream.kernel.ids import AccountId, Millis, VenueName
+from userstream.runtime.views import Health
+
+if TYPE_CHECKING:
+    from userstream.runtime.live import Delivery, EventStream, LiveAccount
+
+Result = TypeVar("Result")
+
+
+class SyncAccount:
+    """A running account for another thread than the event loop's: the same reads (`orders`, `positions`, `balances`, `fills`, `health`),
+    blocking iteration, blocking waits. Made by `account.sync()` on the event loop, or by `with` instead of `async with`.
+
+    What waits raises ConnectionError once the event loop has ended, and UserStreamError on the event loop itself, which would wait for
+    itself for ever.
+    """
+
+    def __init__(self, account: LiveAccount, loop: asyncio.AbstractEventLoop) -> None:
+        self._account, self._loop = account, loop
+        self.orders, self.positions = account.orders, account.positions
+        self.balances, self.fills = account.balances, account.fills
+
+    @property
+    def id(self) -> AccountId:
+        """As `LiveAccount.id`."""
+        return self._account.id
+
+    @property
+    def venue(self) -> VenueName:
+        """As `LiveAccount.venue`."""
+        return self._account.venue
+
+    @property
+    def state(self) -> StreamState:
+        """As `LiveAccount.state`."""
+        return self._account.state
+
+    @property
+    def sequence(self) -> int:
+        """As `LiveAccount.sequence`."""
+        return self._account.sequence
+
+    @property
+    def complete_since(self) -> Millis | None:
+        """As `LiveAccount.complete_since`."""
+        return self._account.complete_since
+
+    @property
+    def health(self) -> Health:
+        """As `LiveAccount.health`."""
+        return self._account.health
+
+    def events(
+        self, *, after: int | None = None, types: Collection[type[Fact]] | None = None, delivery: Delivery = "lossless"
+    ) -> Iterator[Event]:
+        """As `LiveAccount.events`, blocking: `for event in account.sync().events():`."""
+
+        async def open_stream() -> EventStream:
+            return self._account.events(after=after, types=types, delivery=delivery)
+
+        return self._iterate(self._wait(open_stream))
+
+    def _iterate(self, stream: EventStream) -> Iterator[Event]:
+        while True:
+            try:
+                yield self._wait(lambda: anext(stream))
+            except StopAsyncIteration:
+                return
+
+    def certificate(self, since: Millis | None = None, until: Millis | None = None) -> Certificate:
+        """As `LiveAccount.certificate`, blocking."""
+        return self._wait(lambda: self._account.certificate(since, until))
+
+    def wait_ready(self, timeout: float | None = None) -> None:
+        """As `LiveAccount.wait_ready`, blocking."""
+        self._wait(lambda: self._account.wait_ready(timeout))
+
+    def wait_proven(self, timeout: float | None = None) -> None:
+        """As `LiveAccount.wait_proven`, blocking."""
+        self._wait(lambda: self._account.wait_proven(timeout))
+
+    def wait_for(self, order_id: str | int, *, final: bool = True, timeout: float | None = None) -> Order:
+        """As `LiveAccount.wait_for`, blocking."""
+        return self._wait(lambda: self._account.wait_for(order_id, final=final, timeout=timeout))
+
+    def __repr__(self) -> str:
+        return repr(self._account)
+
+    def _wait(self, begin: Callable[[], Awaitable[Result]]) -> Result:
+        return wait_there(self._loop, begin)
+
+
+def wait_there(loop: asyncio.AbstractEventLoop, begin: Callable[[], Awaitable[Result]]) -> Result:
+    """Lets the account's event loop do something, and waits for it in another thread. Raises what that raises, ConnectionError once the
+    loop has ended, and UserStreamError on the loop itself."""
+
+    async def outcome() -> Result:
+        return await begin()
+
+    if _is_running_here(loop):
+        raise UserStreamError("this waits for the event loop: call it from another thread, or use the account itself")
+    if not loop.is_running():
+        raise ConnectionError("the event loop of the account has ended")
+    waiting = asyncio.run_coroutine_threadsafe(outcome(), loop)
+    try:
+        return waiting.result()
+    except concurrent.futures.CancelledError:
+        raise ConnectionError("the event loop of the account has ended") from None
+    finally:
+        waiting.cancel()
+
+
+def _is_running_here(loop: asyncio.AbstractEventLoop) -> bool:
+    try:
+        return asyncio.get_running_loop() is loop
+    except RuntimeError:
+        return False
