@@ -62,7 +62,6 @@ class LiveAccount:
         clock: Clock,
         journal: Journal,
         evidence: EvidenceReader | None = None,
-        *,
         trouble_beside: Callable[[], str] = str,
     ) -> None:
         """`trouble_beside`: what is wrong with the store beside its journal; empty if nothing is."""
@@ -74,9 +73,9 @@ class LiveAccount:
         self.fills = FillsView(runner.account)
 
     @property
-    def parts(self) -> tuple[AccountRunner, Clock, Journal]:
+    def parts(self) -> tuple[AccountRunner, Clock, Journal, EvidenceReader, Callable[[], str]]:
         """What it is made of, for another face of the same account."""
-        return self._runner, self._clock, self._journal
+        return self._runner, self._clock, self._journal, self._evidence, self._trouble_beside
 
     @property
     def id(self) -> AccountId:
