@@ -53,7 +53,7 @@ class Fleet:
         isolated_symbol: str = "",
     ) -> LiveAccount:
         """Starts an account and returns at once; `await account.wait_proven()` waits for its state. `symbols`, `isolated_symbol`: as in
-        `connect`. Raises SettingsError."""
+        `connect`. Raises SettingsError for what cannot be run, and for a name or a key that another account has already."""
         return await self.application.add(
             AccountSettings(
                 name=name,
