@@ -87,7 +87,7 @@ async def test_refusals_name_the_field_the_value_the_rule_and_what_to_do() -> No
             (lambda: exchange.move_price("BTCUSDT", "x"), "move_price: price = 'x' must be a decimal number"),
             (lambda: exchange.act("cut", account="bob"), "cut: account = 'bob' is not known; this one is 'paper'"),
             (lambda: exchange.act("fill"), "fill: account is missing: it must be text"),
-            (lambda: exchange.act("fill", acount="a"), "fill: there is no field 'acount'; did you mean 'account'"),
+            (lambda: exchange.act("fill", accounts="a"), "fill: there is no field 'accounts'; did you mean 'account'"),
             (lambda: exchange.act("../truth"), "there is no action '../truth'"),
             (lambda: exchange.act("fill", symbol=object()), "fill: symbol = <object .*> cannot be sent: give text"),
         ]
