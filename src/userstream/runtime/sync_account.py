@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 from collections.abc import Awaitable, Callable, Collection, Iterator
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from userstream.domain.certificate import Certificate
 from userstream.domain.events import Event, Fact
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from userstream.runtime.live import Delivery, EventStream, LiveAccount
 
 Result = TypeVar("Result")
+LOOK_S: Final = 0.5
+ENDED: Final = "the event loop of the account has ended"
 
 
 class SyncAccount:
@@ -104,7 +106,7 @@ class SyncAccount:
         return wait_there(self._loop, begin)
 
 
-def wait_there(loop: asyncio.AbstractEventLoop, begin: Callable[[], Awaitable[Result]]) -> Result:
+def wait_there(loop: asyncio.AbstractEventLoop, begin: Callable[[], Awaitable[Result]], *, look_s: float = LOOK_S) -> Result:
     """Lets the account's event loop do something, and waits for it in another thread. Raises what that raises, ConnectionError once the
     loop has ended, and UserStreamError on the loop itself."""
 
@@ -114,14 +116,31 @@ def wait_there(loop: asyncio.AbstractEventLoop, begin: Callable[[], Awaitable[Re
     if _is_running_here(loop):
         raise UserStreamError("this waits for the event loop: call it from another thread, or use the account itself")
     if not loop.is_running():
-        raise ConnectionError("the event loop of the account has ended")
-    waiting = asyncio.run_coroutine_threadsafe(outcome(), loop)
+        raise ConnectionError(ENDED)
+    work = outcome()
     try:
-        return waiting.result()
+        waiting = asyncio.run_coroutine_threadsafe(work, loop)
+    except RuntimeError:  # it was closed in this very moment
+        work.close()
+        raise ConnectionError(ENDED) from None
+    try:
+        return _result_of(waiting, loop, look_s)
     except concurrent.futures.CancelledError:
-        raise ConnectionError("the event loop of the account has ended") from None
+        raise ConnectionError(ENDED) from None
     finally:
         waiting.cancel()
+        if loop.is_closed():
+            work.close()
+
+
+def _result_of(waiting: concurrent.futures.Future[Result], loop: asyncio.AbstractEventLoop, look_s: float) -> Result:
+    """A loop that is closed while it is asked never answers: that is looked for now and then."""
+    while True:
+        concurrent.futures.wait([waiting], timeout=look_s)
+        if waiting.done():
+            return waiting.result()
+        if loop.is_closed():
+            raise concurrent.futures.CancelledError
 
 
 def _is_running_here(loop: asyncio.AbstractEventLoop) -> bool:

@@ -12,7 +12,7 @@ from tests.unit.runtime.kit import Shell
 from userstream.domain.events import Event, Filled
 from userstream.domain.words import StreamState
 from userstream.kernel.errors import ConnectionError, UserStreamError
-from userstream.runtime.sync_account import SyncAccount
+from userstream.runtime.sync_account import SyncAccount, wait_there
 
 MINUTE_MS = 60_000
 
@@ -114,3 +114,33 @@ async def test_what_is_read_without_waiting_is_the_same(shell: Shell) -> None:
     assert (same.id, same.venue, same.state) == (account.id, account.venue, StreamState.LIVE)
     assert (same.sequence, same.complete_since) == (account.sequence, account.complete_since)
     assert repr(same).startswith(f"<account {account.id} on {account.venue}: live")
+
+
+class DeafLoop(asyncio.AbstractEventLoop):
+    """Closes while it is asked: before the question is taken, or behind it."""
+
+    def __init__(self, *, takes: bool) -> None:
+        self._takes = takes
+
+    def is_running(self) -> bool:
+        return True
+
+    def is_closed(self) -> bool:
+        return True
+
+    def call_soon_threadsafe(self, *asked: object, **more: object) -> asyncio.Handle:
+        if not self._takes:
+            raise RuntimeError("Event loop is closed")
+        return asyncio.Handle(lambda: None, (), self)
+
+    def get_debug(self) -> bool:
+        return False
+
+
+@pytest.mark.parametrize("takes", [True, False])
+def test_a_loop_that_closes_while_it_is_asked_leaves_nobody_waiting(takes: bool) -> None:
+    async def never() -> None:
+        await asyncio.get_running_loop().create_future()
+
+    with pytest.raises(ConnectionError, match="has ended"):
+        wait_there(DeafLoop(takes=takes), never, look_s=0.001)  # type: ignore[abstract]
