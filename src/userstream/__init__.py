@@ -47,7 +47,8 @@ if TYPE_CHECKING:
         UserStreamError,
     )
     from userstream.kernel.settings import RecoverySettings, StreamSettings
-    from userstream.runtime.live import LiveAccount, SyncAccount
+    from userstream.runtime.live import LiveAccount
+    from userstream.runtime.sync_account import SyncAccount
     from userstream.runtime.views import Health
 
 _HOMES = {
@@ -124,10 +125,8 @@ _HOMES = {
         "RecoverySettings",
         "StreamSettings",
     ),
-    "userstream.runtime.live": (
-        "LiveAccount",
-        "SyncAccount",
-    ),
+    "userstream.runtime.live": ("LiveAccount",),
+    "userstream.runtime.sync_account": ("SyncAccount",),
     "userstream.runtime.views": ("Health",),
 }
 """Modules are read when one of their names is first used, so that `import userstream` costs next to nothing, and a command that is

@@ -23,7 +23,8 @@ from userstream.entry.configuration import AccountSection, LogSection, StoreSect
 from userstream.entry.paper import PaperAccount, PaperExchange, SyncPaperAccount, SyncPaperExchange
 from userstream.entry.storage import PostgresSection
 from userstream.kernel.settings import RecoverySettings, StreamSettings
-from userstream.runtime.live import EventStream, LiveAccount, SyncAccount
+from userstream.runtime.live import EventStream, LiveAccount
+from userstream.runtime.sync_account import SyncAccount
 from userstream.runtime.views import BalancesView, FillsView, Health, OrdersView, PositionsView
 from userstream.sim.notes import ActionNote, describe_actions
 

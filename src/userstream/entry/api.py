@@ -13,7 +13,8 @@ from userstream.entry.background import Blocking
 from userstream.entry.bootstrap import AccountSettings, Application, check_account, credentials_of, start_application, symbols_of
 from userstream.kernel.errors import ConnectionError, UserStreamError
 from userstream.kernel.settings import RecoverySettings, StreamSettings, check
-from userstream.runtime.live import LiveAccount, SyncAccount
+from userstream.runtime.live import LiveAccount
+from userstream.runtime.sync_account import SyncAccount
 
 
 class Fleet:
@@ -55,7 +56,8 @@ class Fleet:
     ) -> LiveAccount:
         """Starts an account and returns at once; `await account.wait_proven()` waits for its state. `symbols`, `isolated_symbol`,
         `microseconds`: as in `connect`. `shared_socket`: whether the account may share its sockets with others of this process, where the
-        venue lets them (Binance Spot, margin). Raises SettingsError."""
+        venue lets them (Binance Spot, margin). Raises SettingsError for what cannot be run, and for a name or a key that another account
+        has already."""
         return await self.application.add(
             AccountSettings(
                 name=name,

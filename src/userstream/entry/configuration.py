@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -23,6 +24,15 @@ from userstream.venues import find_venue
 from userstream.wire.venue import Credentials
 
 MISSING: Final = "Object missing required field "
+WRONG_TYPE: Final = re.compile(r"Expected (\w+)(?: \| null)?, got .*")
+TYPES: Final = {
+    "str": "text",
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "array": "a list of names, such as ['BTCUSDT']",
+    "object": "a table",
+}
 SectionType = TypeVar("SectionType", bound=msgspec.Struct)
 SECTIONS: Final = ("store", "postgres", "log", "registry", "vault", "recovery", "stream", "account")
 SECRETS: Final = ("api_key", "api_secret", "passphrase")
@@ -205,9 +215,11 @@ def _plain(error: msgspec.ValidationError, entry: Mapping[str, object]) -> str:
         return f"{rule.removeprefix(MISSING)} is missing; {REFERENCE} says what it is"
     if not place:
         return rule
-    if place in HIDDEN or place not in entry:
-        return f"{place}: {rule}"
-    return f"{place} = {entry[place]!r}: {rule}"
+    if wrong := WRONG_TYPE.fullmatch(rule):
+        rule = f" must be {TYPES.get(wrong[1], wrong[1])}"
+    else:
+        rule = f": {rule}"
+    return f"{place}{rule}" if place in HIDDEN or place not in entry else f"{place} = {entry[place]!r}{rule}"
 
 
 def _accounts(path: Path, entries: object) -> list[AccountSection]:

@@ -17,7 +17,8 @@ from userstream.entry.background import Blocking
 from userstream.entry.refusals import FieldRule, Premises, explain
 from userstream.kernel.errors import PaperExchangeError, SettingsError, nearest
 from userstream.kernel.settings import RecoverySettings, StreamSettings, check
-from userstream.runtime.live import LiveAccount, SyncAccount, wait_there
+from userstream.runtime.live import LiveAccount
+from userstream.runtime.sync_account import SyncAccount, wait_there
 
 if TYPE_CHECKING:
     from userstream.sim.server import PaperExchangeServer

@@ -10,8 +10,11 @@ from typing import Any
 import pytest
 
 import userstream
-from userstream.entry.paper import PaperExchange
+from tests.unit.runtime.kit import Shell
+from userstream.entry.paper import PaperAccount, PaperExchange
 from userstream.kernel.errors import PaperExchangeError, SettingsError
+from userstream.runtime.live import LiveAccount
+from userstream.sim.server import PaperExchangeServer
 
 
 async def test_the_other_side_trades_moves_and_refuses() -> None:
@@ -84,7 +87,7 @@ async def test_refusals_name_the_field_the_value_the_rule_and_what_to_do() -> No
             (lambda: exchange.move_price("BTCUSDT", "x"), "move_price: price = 'x' must be a decimal number"),
             (lambda: exchange.act("cut", account="bob"), "cut: account = 'bob' is not known; this one is 'paper'"),
             (lambda: exchange.act("fill"), "fill: account is missing: it must be text"),
-            (lambda: exchange.act("fill", acount="a"), "fill: there is no field 'acount'; did you mean 'account'"),
+            (lambda: exchange.act("fill", accounts="a"), "fill: there is no field 'accounts'; did you mean 'account'"),
             (lambda: exchange.act("../truth"), "there is no action '../truth'"),
             (lambda: exchange.act("fill", symbol=object()), "fill: symbol = <object .*> cannot be sent: give text"),
         ]
@@ -92,6 +95,12 @@ async def test_refusals_name_the_field_the_value_the_rule_and_what_to_do() -> No
             with pytest.raises(PaperExchangeError, match=told) as caught:
                 await attempt()
             assert "\n" not in str(caught.value)
+
+
+async def test_a_paper_account_is_as_well_as_its_store() -> None:
+    shell = Shell()
+    account = LiveAccount(shell.runner, shell.clock, shell.journal, trouble_beside=lambda: "the disk is full")
+    assert PaperAccount(account, PaperExchange(PaperExchangeServer(), "paper")).health.store_trouble == "the disk is full"
 
 
 async def test_a_paper_account_has_a_store_like_any_other(tmp_path: Path) -> None:
