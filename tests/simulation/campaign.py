@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from functools import partial
+from multiprocessing import get_context
 from typing import Final
 
 import msgspec
@@ -121,7 +122,7 @@ def run_campaign(first: int, count: int, *, venue: str, profile: Profile = Profi
 def run_portions(work: Callable[[range], Totals], first: int, count: int, *, jobs: int | None) -> Iterator[Totals]:
     """As `run_campaign`, with any work on some seeds."""
     totals = Totals()
-    with ProcessPoolExecutor(jobs or os.cpu_count()) as pool:
+    with ProcessPoolExecutor(jobs or os.cpu_count(), mp_context=get_context("spawn")) as pool:
         tasks = [pool.submit(work, seeds) for seeds in _portions(first, count)]
         for task in tasks:
             totals.add(task.result())

@@ -34,7 +34,7 @@ venues = pytest.mark.parametrize("venue", JUDGED)
 
 @pytest.mark.timeout(300)
 def test_no_invariant_breaks() -> None:
-    *_, totals = run_campaign(0, SEEDS, venue="binance-usdm")
+    totals = run_some(range(SEEDS), "binance-usdm", Profile.SWARM)
     assert not totals.findings
     assert totals.seeds == SEEDS
     assert totals.never_hit == []
@@ -54,6 +54,12 @@ def test_no_invariant_breaks_at_the_other_products(venue: str) -> None:
 @pytest.mark.parametrize("profile", [Profile.STORM, Profile.ROTATION])
 def test_no_invariant_breaks_where_only_sockets_end(venue: str, profile: Profile) -> None:
     assert run_some(range(60), venue, profile).findings == []
+
+
+def test_a_campaign_is_its_seeds_however_many_processes_share_them() -> None:
+    *_, totals = run_campaign(0, 60, venue="binance-usdm", jobs=2)
+    assert totals.seeds == 60
+    assert totals.trace == run_some(range(60), "binance-usdm", Profile.SWARM).trace
 
 
 @venues
