@@ -173,6 +173,17 @@ def test_a_refusal_without_an_id_is_for_the_only_one_who_waits(board: SpotSwitch
     assert route(board, refused(None, -2015, 401)) == [End("the venue refused this socket")]
 
 
+def test_a_renewed_token_keeps_its_line_and_its_subscription(board: SpotSwitchboard) -> None:
+    token = "userDataStream.subscribe.listenToken"
+    board.join(3, CAROL)
+    board.send(3, asking("token-1", token))
+    assert heard(board, opened("token-1", 2)) == [3]
+    [renewal] = board.send(3, asking("token-2", token))
+    assert isinstance(renewal, Transmit) and renewal.weight == 2
+    assert heard(board, opened("token-2", 2)) == [3]
+    assert [heard(board, event(number)) for number in (0, 1, 2)] == [[1], [2], [3]]
+
+
 def test_a_limit_that_no_line_hears_of_silences_all_calls_too(board: SpotSwitchboard) -> None:
     for line in (1, 2):
         board.send(line, asking(f"again-{line}"))
