@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from decimal import Decimal
-from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
-from tests.support.desk import NAME, QUICK, SHORT_PINGS, WIDE, Desk, open_desk
+from tests.support.desk import NAME, QUICK, SHORT_PINGS, WIDE, Desk
+from tests.support.equality import stored_desk
 from userstream import (
     BalanceSet,
     Event,
@@ -33,16 +33,16 @@ CALM: Final = RecoverySettings(lag_s=0.15, overlap_s=1.0, audit_s=600, history_s
 MONEY: Final = {"USDT": Decimal(100_000), "BTC": Decimal(1)}
 
 
-async def test_plain_trading_on_the_cross_account_is_followed(tmp_path: Path) -> None:
-    async with open_desk(venue=VENUE, balances=MONEY, store=tmp_path / "desk.db") as desk:
+async def test_plain_trading_on_the_cross_account_is_followed() -> None:
+    async with stored_desk(venue=VENUE, balances=MONEY) as desk:
         desk.trade(quantity="0.010")
         desk.fill(desk.place(quantity="0.010", price="60000"))
         await desk.until_same()
         assert desk.account.health.fills_recovered == 0
 
 
-async def test_a_fill_inside_a_gap_is_found_in_the_accounts_books(tmp_path: Path) -> None:
-    async with open_desk(venue=VENUE, balances=MONEY, store=tmp_path / "desk.db") as desk:
+async def test_a_fill_inside_a_gap_is_found_in_the_accounts_books() -> None:
+    async with stored_desk(venue=VENUE, balances=MONEY) as desk:
         name = desk.place(quantity="0.010", price="60000")
         await desk.until(lambda: name in desk.account.orders, "the order")
         desk.act("cut")
@@ -52,8 +52,8 @@ async def test_a_fill_inside_a_gap_is_found_in_the_accounts_books(tmp_path: Path
         await desk.until_same()
 
 
-async def test_loans_are_told_and_owed_coins_are_sold(tmp_path: Path) -> None:
-    async with open_desk(venue=VENUE, balances={"USDT": Decimal(100_000)}, store=tmp_path / "desk.db") as desk:
+async def test_loans_are_told_and_owed_coins_are_sold() -> None:
+    async with stored_desk(venue=VENUE, balances={"USDT": Decimal(100_000)}) as desk:
         desk.act("borrow", account=NAME, asset="BTC", amount="0.5")
         await desk.until(lambda: any(event.asset == "BTC" and event.total == Decimal("0.5") for event in desk.told(BalanceSet)), "the loan")
         desk.trade(side="sell", quantity="0.2")
@@ -62,8 +62,8 @@ async def test_loans_are_told_and_owed_coins_are_sold(tmp_path: Path) -> None:
         await desk.until_same()
 
 
-async def test_a_token_that_ends_leads_to_another_one(tmp_path: Path) -> None:
-    async with open_desk(venue=VENUE, balances=MONEY, store=tmp_path / "desk.db") as desk:
+async def test_a_token_that_ends_leads_to_another_one() -> None:
+    async with stored_desk(venue=VENUE, balances=MONEY) as desk:
         desk.act("expire_token", account=NAME)
         desk.trade(quantity="0.010")
         await desk.until(lambda: desk.account.health.reconnects >= 1, "a new socket")
@@ -79,7 +79,7 @@ async def short_tokens(life_s: float) -> AsyncIterator[Desk]:
     async with PaperExchangeServer(SimulatorSettings(venues=(VENUE,), accounts=(spec,), limits=WIDE)) as server:
         wish = msgspec.json.encode({"account": NAME, "life_s": life_s})
         assert server.control.answer(Call(method="POST", path="/control/token_life", body=wish)).status == 200
-        async with open_desk(venue=VENUE, server=server, recovery=CALM) as desk:
+        async with stored_desk(venue=VENUE, server=server, recovery=CALM) as desk:
             yield desk
 
 
@@ -134,18 +134,18 @@ async def test_a_renewal_that_never_succeeds_ends_the_stream_and_the_books_tell_
         assert desk.account.health.fills_recovered > 0
 
 
-async def test_a_silent_socket_is_replaced(tmp_path: Path) -> None:
-    async with open_desk(venue=VENUE, balances=MONEY, store=tmp_path / "desk.db") as desk:
+async def test_a_silent_socket_is_replaced() -> None:
+    async with stored_desk(venue=VENUE, balances=MONEY) as desk:
         desk.act("silence")
         desk.trade(quantity="0.010")
         await desk.until(lambda: desk.account.health.reconnects >= 1, "a new socket")
         await desk.until_same()
 
 
-async def test_planned_rotation_is_never_dark(tmp_path: Path) -> None:
+async def test_planned_rotation_is_never_dark() -> None:
     quick = StreamSettings(own_ping_s=0.2, silence_s=0.6, rotate_s=6.0)
     calm = RecoverySettings(lag_s=0.15, audit_s=600, history_s=600)
-    async with open_desk(venue=VENUE, balances=MONEY, store=tmp_path / "desk.db", stream=quick, recovery=calm) as desk:
+    async with stored_desk(venue=VENUE, balances=MONEY, stream=quick, recovery=calm) as desk:
         asked = desk.requests("myTrades")
         while desk.account.health.reconnects < 2:
             desk.trade(quantity="0.001")
@@ -177,8 +177,8 @@ async def beside(desk: Desk, name: str, venue: str, isolated_symbol: str = "") -
     yield account, told
 
 
-async def test_warnings_come_to_an_account_of_their_own(tmp_path: Path) -> None:
-    async with open_desk(venue=VENUE, balances=MONEY) as desk, beside(desk, "risk", "binance-margin-risk") as (_, told):
+async def test_warnings_come_to_an_account_of_their_own() -> None:
+    async with stored_desk(venue=VENUE, balances=MONEY) as desk, beside(desk, "risk", "binance-margin-risk") as (_, told):
         desk.act("borrow", account=NAME, asset="BTC", amount="0.1")
         desk.act("margin_call", account=NAME)
         await desk.until(lambda: {MarginCalled, LiabilityChanged} <= {type(event) for event in told}, "the loan and the warning")
@@ -188,8 +188,8 @@ async def test_warnings_come_to_an_account_of_their_own(tmp_path: Path) -> None:
         assert called.symbol == "" and called.margin_level is not None and called.status == "margin_call"
 
 
-async def test_the_key_of_the_warnings_is_kept_alive_and_replaced(tmp_path: Path) -> None:
-    async with open_desk(venue=VENUE, balances=MONEY) as desk, beside(desk, "risk", "binance-margin-risk") as (risk, told):
+async def test_the_key_of_the_warnings_is_kept_alive_and_replaced() -> None:
+    async with stored_desk(venue=VENUE, balances=MONEY) as desk, beside(desk, "risk", "binance-margin-risk") as (risk, told):
         desk.act("expire_key", account=NAME)
         await desk.until(lambda: risk.health.reconnects >= 1, "a new socket")
         desk.act("margin_call", account=NAME)
@@ -197,7 +197,7 @@ async def test_the_key_of_the_warnings_is_kept_alive_and_replaced(tmp_path: Path
 
 
 async def test_a_venues_own_count_of_weight_takes_the_place_of_a_guess() -> None:
-    async with open_desk(venue=VENUE, balances=MONEY) as desk:
+    async with stored_desk(venue=VENUE, balances=MONEY) as desk:
         [gate] = desk.application.gates
         for _ in range(3):  # a minute may end meanwhile, and the count with it
             for _ in range(3):  # somebody else behind the same address; each weighs 200
@@ -210,9 +210,9 @@ async def test_a_venues_own_count_of_weight_takes_the_place_of_a_guess() -> None
         raise AssertionError(f"only {gate.used_weight} is counted")
 
 
-async def test_accounts_share_a_socket_each_by_its_own_token(tmp_path: Path) -> None:
+async def test_accounts_share_a_socket_each_by_its_own_token() -> None:
     async with (
-        open_desk(venue=VENUE, balances=MONEY, store=tmp_path / "desk.db") as desk,
+        stored_desk(venue=VENUE, balances=MONEY) as desk,
         beside(desk, "pair", VENUE, "BTCUSDT") as (pair, told),
     ):
         [shared] = desk.application.shared_sockets
@@ -236,8 +236,8 @@ async def test_accounts_share_a_socket_each_by_its_own_token(tmp_path: Path) -> 
         assert len(shared.wires) == 1
 
 
-async def test_an_isolated_pair_is_an_account_of_its_own(tmp_path: Path) -> None:
-    async with open_desk(venue=VENUE, balances=MONEY) as desk, beside(desk, "pair", VENUE, isolated_symbol="BTCUSDT") as (pair, told):
+async def test_an_isolated_pair_is_an_account_of_its_own() -> None:
+    async with stored_desk(venue=VENUE, balances=MONEY) as desk, beside(desk, "pair", VENUE, isolated_symbol="BTCUSDT") as (pair, told):
         own = f"{NAME}.BTCUSDT"
         desk.act("transfer", account=own, asset="USDT", amount="5000")
         await desk.until(lambda: any(balance.total for balance in pair.balances), "the money")

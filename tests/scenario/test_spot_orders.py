@@ -9,7 +9,8 @@ from typing import Any, Final
 
 import pytest
 
-from tests.support.desk import NAME, Desk, Refused, open_desk
+from tests.support.desk import NAME, Desk, Refused
+from tests.support.equality import stored_desk
 from userstream import (
     BalanceLocked,
     BalanceMoved,
@@ -30,7 +31,8 @@ CALM: Final = RecoverySettings(lag_s=0.15, overlap_s=1.0, audit_s=600, history_s
 
 @asynccontextmanager
 async def open_spot(balances: dict[str, Decimal] = MONEY, **changes: Any) -> AsyncIterator[Desk]:
-    async with open_desk(venue=VENUE, balances=balances, **changes) as desk:
+    """A desk whose store equals the exchange's books in the end."""
+    async with stored_desk(venue=VENUE, balances=balances, **changes) as desk:
         yield desk
 
 

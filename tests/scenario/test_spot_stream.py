@@ -11,7 +11,8 @@ from typing import Any, Final
 import msgspec
 import pytest
 
-from tests.support.desk import NAME, QUICK, Desk, open_desk
+from tests.support.desk import NAME, QUICK, Desk
+from tests.support.equality import stored_desk
 from userstream import (
     BalanceSet,
     Filled,
@@ -33,7 +34,8 @@ MONEY: Final = {"USDT": Decimal(100_000), "BTC": Decimal(1), "BNB": Decimal(10)}
 
 @asynccontextmanager
 async def open_spot(**changes: Any) -> AsyncIterator[Desk]:
-    async with open_desk(venue=VENUE, balances=MONEY, **changes) as desk:
+    """A desk whose store equals the exchange's books in the end."""
+    async with stored_desk(venue=VENUE, balances=MONEY, **changes) as desk:
         yield desk
 
 
