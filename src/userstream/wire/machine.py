@@ -50,6 +50,8 @@ FORGET_MS: Final = 60_000
 UNPROVEN_MEMORY_MS: Final = 900_000
 """Without a secret nothing is ever proven: what ended longer ago than this (venue time) leaves memory all the same."""
 
+KEY_UNSURE: Final = "the listen key of the run before may have died before that run ended"
+
 STOOD_STILL: Final = "this machine slept, or its wall clock jumped"
 
 
@@ -91,6 +93,7 @@ class Machine:
         self._facts: list[Event] = []
         self._lines = self.feed.lines
         self._was_lit = False
+        self._told_before: Millis | None = None
         self._opened_before = 0
         self._told_reason = ""
         self._stopped = False
@@ -114,9 +117,11 @@ class Machine:
     def restore(self, events: Iterable[Event], last_sequence: int, last_heard: Millis | None) -> None:
         """Takes up an earlier run: its events (checkpoint and journal), its last sequence and when (our wall clock, ms) its last record
         was made. Call before `start`."""
-        first_heard = last_heard
+        first_heard, told = last_heard, Millis(0)
         for event in events:
             apply(self.account, event)
+            if event.source is Source.STREAM:
+                told = max(told, event.event_time)
             if first_heard is not None and event.received_time:
                 first_heard = min(first_heard, event.received_time)
         self.account.doubts = {doubt: number for doubt, number in self.account.doubts.items() if doubt.subject == "order"}
@@ -131,6 +136,7 @@ class Machine:
             unsure = last_heard if self.books is None or self.account.was_live else first_heard
             since = max(self.account.proven_until, Millis(unsure - self._policy.books.lag_ms))
             self._tell(self._gap(since, "restart"))
+            self._told_before = told
         self.account.state = StreamState.CONNECTING
 
     @property
@@ -356,6 +362,9 @@ class Machine:
             self._tell(self._gap(self._last_sure(now), self.feed.reason))
         if lit and not self._was_lit and (alive := self.feed.assurance.key_died_after) is not None:
             self._tell(self._gap(self._lag_before(alive), KEY_DIED))
+        if lit and self._told_before is not None:
+            self._doubt_former_key(self._told_before)
+            self._told_before = None
         if lit and self._was_lit and (found := self.feed.take_break(now)) is not None:
             self._tell(self._gap(self._lag_before(found.after), found.reason))
             if self.books is not None:
@@ -364,6 +373,12 @@ class Machine:
         if lit and self.books is not None and (not self._was_lit or (self.books.is_deaf and is_new)):
             self.books.stream_opened(self.clock.at(now), now)
         self._was_lit, self._opened_before = lit, self.feed.opened_count
+
+    def _doubt_former_key(self, told: Millis) -> None:
+        """An earlier run heard this last (venue time). Where sockets share a listen key, only what they tell vouches for that."""
+        if self.feed.current is not None and self.feed.current.session.common_key is not None:
+            since = Millis(told - self._policy.books.lag_ms)
+            self._tell(self._gap(max(self.account.proven_until, since), KEY_UNSURE))
 
     def _last_sure(self, now: Millis) -> Millis:
         """Before this venue time nothing is missing."""

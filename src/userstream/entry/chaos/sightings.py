@@ -92,5 +92,5 @@ class Sightings:
 
 
 def state_of(status: str) -> str:
-    """The common word for a client's word; an unknown word stays, and is no state of the books."""
-    return STATES.get(status, status)
+    """The common word for a client's word, however it is written; an unknown word stays, and is no state of the books."""
+    return STATES.get(status.lower(), status)
