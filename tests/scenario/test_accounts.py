@@ -137,3 +137,36 @@ async def test_keys_of_the_vault_are_changed_while_accounts_stay_readable(tmp_pa
         assert "is not in the ring" in (await desk.call("accounts", "check", "alice", code=1)).out
         assert (await desk.call("keys", "rotate", code=1)).out.strip().endswith("0 accounts moved, 1 left")
         await desk.call("accounts", "remove", "alice")
+
+
+async def test_run_takes_up_the_accounts_of_the_registry(tmp_path: Path) -> None:
+    async with open_desk(tmp_path) as desk:
+        for name in ("alice", "bob"):
+            await desk.add(name)
+        await desk.call("accounts", "disable", "bob")
+        (tmp_path / "userstream.toml").write_text(f'{CONFIGURATION}[recovery]\nlag_s = 0.2\n[log]\nlevel = "debug"\n')
+        for _ in range(2):
+            outcome = await desk.call("run", "--seconds", "3")
+            started = [line for line in outcome.err.splitlines() if "account_started" in line]
+            assert [json.loads(line)["account"] for line in started] == ["alice"]
+            assert '"live"' in outcome.err
+            found = await desk.listed()
+            assert found["alice"]["listen_key_ends"] is not None
+            assert found["bob"]["listen_key_ends"] is None
+        for text in (desk.told, desk.dump()):
+            assert not any(secret[:8] in text for pair in KEYS.values() for secret in pair)
+
+
+async def test_an_account_whose_key_does_not_open_is_left_out_and_the_others_run(tmp_path: Path) -> None:
+    async with open_desk(tmp_path) as desk:
+        for name in ("alice", "bob"):
+            await desk.add(name)
+        with closing(sqlite3.connect(tmp_path / "desk.db", isolation_level=None)) as connection:
+            connection.execute("UPDATE exchange_accounts SET venue = 'binance-coinm' WHERE id = 'alice'")
+        outcome = await desk.call("run", "--seconds", "1")
+        lines = [json.loads(line) for line in outcome.err.splitlines() if line.startswith("{")]
+        assert [line["account"] for line in lines if line.get("action") == "account_started"] == ["bob"]
+        assert [line["account"] for line in lines if line.get("action") == "key_refused"] == ["alice"]
+        same = '[[account]]\nname = "bob"\nvenue = "binance-usdm"\napi_key_file = "bob.key"\n'
+        (tmp_path / "userstream.toml").write_text(CONFIGURATION + same)
+        assert "in the configuration file and in the registry" in (await desk.call("run", "--seconds", "1", code=2)).err
