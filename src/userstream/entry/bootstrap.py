@@ -42,6 +42,9 @@ if TYPE_CHECKING:
 PROJECTOR = "tables"
 LONGEST_NAME: Final = 64
 
+Way = Callable[[HttpClient], HttpClient]
+"""What an account's calls pass before they go out."""
+
 
 class AccountSettings(msgspec.Struct, frozen=True, kw_only=True):
     """One account to run. Endpoints left out are the venue's real ones, or those of the environment. symbols: those whose history is
@@ -86,11 +89,7 @@ class Application:
         self._stopping = asyncio.Lock()
 
     async def add(
-        self,
-        settings: AccountSettings,
-        *,
-        on_record: Callable[[Record], None] | None = None,
-        through: Callable[[HttpClient], HttpClient] | None = None,
+        self, settings: AccountSettings, *, on_record: Callable[[Record], None] | None = None, through: Way | None = None
     ) -> LiveAccount:
         """Starts an account; returns at once, long before its state is proven. `through`: what its calls pass on their way. Raises
         SettingsError for a wrong name or setting, StoreError when the journal cannot be read, ConnectionError when the account is removed

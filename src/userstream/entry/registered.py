@@ -6,21 +6,21 @@ An account whose key does not open is left out and told; the others do not notic
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from userstream.entry.bootstrap import AccountSettings
+from userstream.entry.bootstrap import AccountSettings, Way
 from userstream.entry.desk import open_desk
 from userstream.entry.listen_keys import KeepingHttp, ListenKeys
 from userstream.entry.registry import AccountDesk, settings_of
 from userstream.kernel.errors import SettingsError, UserStreamError
 from userstream.kernel.ids import AccountId
 from userstream.kernel.sealed import VaultError
-from userstream.ports import Clock, HttpClient
+from userstream.ports import Clock
 from userstream.wire.registration import RegisteredAccount
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class RegisteredAccounts:
             keys = self._listen_keys[account.account] = ListenKeys(account, desk.registry, desk.vault, self._clock)
             keys.recall()
 
-    def way_of(self, name: str) -> Callable[[HttpClient], HttpClient] | None:
+    def way_of(self, name: str) -> Way | None:
         """What the calls of an account pass on their way; None for an account without kept listen keys."""
         keys = self._listen_keys.get(name)
         return None if keys is None else partial(KeepingHttp, keys=keys, clock=self._clock)

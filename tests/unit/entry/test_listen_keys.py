@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from tests.support.clock import ManualClock
-from tests.support.vaults import make_account, make_vault, note
+from tests.support.vaults import SECOND_KEY, make_account, make_vault, note
 from userstream.adapters.memory_registry import MemoryRegistry
 from userstream.entry.listen_keys import LEAST_LEFT_MS, KeepingHttp, ListenKeys
 from userstream.kernel.errors import StoreError
@@ -194,3 +194,13 @@ async def test_saves_come_in_order_and_a_store_in_trouble_ends_nothing() -> None
     troubled = Run(full, run.clock, 4, POST=told(FRESH))
     await troubled.begin()
     assert await troubled.ask(listen_key.create(PATH, API_KEY)) == told(FRESH)
+
+
+async def test_a_key_that_cannot_be_sealed_is_used_and_not_kept() -> None:
+    run = await start(None, POST=told(FRESH))
+    run.vault = make_vault(SECOND_KEY)
+    await run.begin()
+    assert await run.ask(listen_key.create(PATH, API_KEY)) == told(FRESH)
+    found = await run.registry.get(ALICE)
+    assert found is not None
+    assert found.listen_key is None
