@@ -11,6 +11,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
+import msgspec
+
+from userstream.entry.configuration import read_registry_part
+from userstream.entry.desk import open_desk as open_registry_desk
+from userstream.kernel.ids import AccountId
 from userstream.sim.server import PaperExchangeServer
 from userstream.sim.settings import AccountSpec, SimulatorSettings
 
@@ -150,11 +155,23 @@ async def test_run_takes_up_the_accounts_of_the_registry(tmp_path: Path) -> None
             started = [line for line in outcome.err.splitlines() if "account_started" in line]
             assert [json.loads(line)["account"] for line in started] == ["alice"]
             assert '"live"' in outcome.err
-            found = await desk.listed()
-            assert found["alice"]["listen_key_ends"] is not None
-            assert found["bob"]["listen_key_ends"] is None
+        found = await desk.listed()
+        assert found["alice"]["listen_key_ends"] is not None
+        assert found["bob"]["listen_key_ends"] is None
+        canaries = [secret[:8] for pair in KEYS.values() for secret in pair]
+        listen_key = await kept_listen_key(tmp_path)
         for text in (desk.told, desk.dump()):
-            assert not any(secret[:8] in text for pair in KEYS.values() for secret in pair)
+            assert not any(canary in text for canary in (*canaries, listen_key))
+
+
+async def kept_listen_key(folder: Path) -> str:
+    """Opened as the service would open it."""
+    async with open_registry_desk(
+        msgspec.structs.replace(read_registry_part(folder / "userstream.toml"), store=str(folder / "desk.db"))
+    ) as desk:
+        account = await desk.require(AccountId("alice"))
+        assert account.listen_key is not None
+        return desk.vault.open(account.place, "listen_key", account.listen_key.record).reveal()
 
 
 async def test_an_account_whose_key_does_not_open_is_left_out_and_the_others_run(tmp_path: Path) -> None:

@@ -28,12 +28,15 @@ async def open_registry(part: RegistryPart) -> AsyncIterator[AuditedRegistry]:
 
 @asynccontextmanager
 async def open_desk(part: RegistryPart) -> AsyncIterator[AccountDesk]:
-    """The desk, with a way to the venues of its own. Raises SettingsError where there are no keys for the vault, StoreError."""
+    """The desk, with a way to the venues of its own; from here on nobody can take a picture of this process's memory. Raises SettingsError
+    where there are no keys for the vault, StoreError."""
     from userstream.adapters.clock import SystemClock
+    from userstream.adapters.core_dumps import forbid_core_dumps
     from userstream.adapters.http import AiohttpClient
     from userstream.entry.key_rights import RightsDesk
     from userstream.entry.vault_settings import make_vault
 
+    forbid_core_dumps()
     vault = await asyncio.to_thread(make_vault, part.vault, part.folder, os.environ)
     async with open_registry(part) as registry:
         clock, http = SystemClock(), AiohttpClient()
