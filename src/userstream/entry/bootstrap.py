@@ -45,6 +45,9 @@ if TYPE_CHECKING:
 PROJECTOR = "tables"
 LONGEST_NAME: Final = 64
 
+Way = Callable[[HttpClient], HttpClient]
+"""What an account's calls pass before they go out."""
+
 
 class AccountSettings(msgspec.Struct, frozen=True, kw_only=True):
     """One account to run. Endpoints left out are the venue's real ones, or those of the environment. symbols: those whose history is
@@ -94,9 +97,12 @@ class Application:
         self._stopped = False
         self._stopping = asyncio.Lock()
 
-    async def add(self, settings: AccountSettings, *, on_record: Callable[[Record], None] | None = None) -> LiveAccount:
-        """Starts an account; returns at once, long before its state is proven. Raises SettingsError for a wrong name or setting,
-        StoreError when the journal cannot be read, ConnectionError when the account is removed meanwhile."""
+    async def add(
+        self, settings: AccountSettings, *, on_record: Callable[[Record], None] | None = None, through: Way | None = None
+    ) -> LiveAccount:
+        """Starts an account; returns at once, long before its state is proven. `through`: what its calls pass on their way. Raises
+        SettingsError for a wrong name or setting, StoreError when the journal cannot be read, ConnectionError when the account is removed
+        meanwhile."""
         if self._stopped:
             raise UserStreamError(f"account {settings.name!r} cannot be added: all was stopped")
         check_account(settings, os.environ)
@@ -115,7 +121,7 @@ class Application:
             transport=self._transport_of(spec, place, gate),
             gate=gate,
             journal=self.journal,
-            http=AddressedHttp(place.endpoints.rest_url, self.http),
+            http=AddressedHttp(place.endpoints.rest_url, self.http if through is None else through(self.http)),
             dial_limit_ms=int(settings.stream.dial_limit_s * 1000),
             call_limit_ms=int(settings.stream.call_limit_s * 1000),
             pressure=self._pressure,

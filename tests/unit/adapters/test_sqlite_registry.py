@@ -13,10 +13,11 @@ import pytest
 from tests.support.clock import ManualClock
 from tests.support.events import balance_set
 from tests.support.records import record
-from tests.support.vaults import NOW, make_account, make_place, make_vault, note
+from tests.support.vaults import FIRST_KEY, NOW, SECOND_KEY, make_account, make_place, make_vault, note
 from userstream.adapters.sqlite import SqliteStore
 from userstream.adapters.sqlite_registry import SqliteRegistry
 from userstream.domain.audit import verify_chain
+from userstream.entry.key_rotation import count_keys, rewrap_all
 from userstream.kernel.errors import StoreError
 from userstream.kernel.ids import AccountId, Millis
 from userstream.kernel.sealed import VaultError
@@ -122,6 +123,40 @@ async def test_the_audit_log_refuses_changes_and_shows_what_was_done_by_force(tm
         assert "ends at entry 2" in verify_chain(await registry.audit_entries(), await registry.audit_head())
         change(path, "DROP TRIGGER audit_log_is_never_changed", "UPDATE audit_log SET result = 'refused' WHERE sequence = 2")
         assert "entry 2" in verify_chain(await registry.audit_entries(), await registry.audit_head())
+
+
+@pytest.mark.parametrize("row", range(6))
+@pytest.mark.parametrize("batch", [1, 4, 200])
+async def test_a_rotation_that_breaks_off_at_any_row_goes_on(tmp_path: Path, row: int, batch: int) -> None:
+    path, old, both = tmp_path / "a.db", make_vault(FIRST_KEY), make_vault(FIRST_KEY, SECOND_KEY, seed=2)
+    async with await SqliteRegistry.open(path) as registry:
+        for number in range(6):
+            await registry.add(make_account(f"account-{number}", old), note())
+        full = f"WHEN NEW.id = 'account-{row}' BEGIN SELECT RAISE(ABORT, 'no room'); END"
+        change(path, f"CREATE TRIGGER full_disk BEFORE UPDATE ON exchange_accounts {full}")
+        with pytest.raises(StoreError, match="no room"):
+            await rewrap_all(registry, both, batch=batch)
+        done = row // batch * batch
+        assert (await count_keys(registry, both)).get(both.newest_key, 0) == done
+        change(path, "DROP TRIGGER full_disk")
+        report = await rewrap_all(registry, both, batch=batch)
+        assert (report.rewrapped, report.left) == (6 - done, 0)
+        only = make_vault(SECOND_KEY)
+        for account in await registry.page():
+            assert only.open(account.place, "api_key", account.key.api_key) == Secret(f"KEY-{account.account}")
+
+
+async def test_two_rotations_at_once_do_the_work_once(tmp_path: Path) -> None:
+    path, old = tmp_path / "a.db", make_vault(FIRST_KEY)
+    async with await SqliteRegistry.open(path) as one, await SqliteRegistry.open(path) as two:
+        for number in range(20):
+            await one.add(make_account(f"account-{number:02}", old), note())
+        vaults = (make_vault(FIRST_KEY, SECOND_KEY, seed=seed) for seed in (2, 3))
+        reports = await asyncio.gather(*(rewrap_all(each, vault, batch=3) for each, vault in zip((one, two), vaults, strict=True)))
+        assert sum(report.rewrapped for report in reports) == 20
+        assert [report.left for report in reports][-1] == 0
+        only = make_vault(SECOND_KEY)
+        assert all(only.open(each.place, "api_key", each.key.api_key) for each in await two.page())
 
 
 def dump_of(path: Path) -> str:

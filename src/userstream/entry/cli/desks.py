@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import getpass
-import os
-import socket
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import AsyncExitStack, asynccontextmanager
+import sys
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from userstream.entry.cli.output import complain
-from userstream.entry.cli.stores import check_store_place
 from userstream.kernel.errors import SettingsError
 
 if TYPE_CHECKING:
-    from userstream.entry.registry import AccountBook, AccountDesk, AuditedRegistry, Caller
+    from userstream.entry.registry import AccountBook, AccountDesk
     from userstream.entry.vault_settings import RegistryPart
 
 ResultT = TypeVar("ResultT")
@@ -25,37 +22,10 @@ Ask = Callable[[str], str]
 """Asks a person at the terminal, without showing what is typed."""
 
 
-@asynccontextmanager
-async def open_desk(part: RegistryPart) -> AsyncIterator[AccountDesk]:
-    """The desk over the store and the vault of a configuration. Raises SettingsError and StoreError."""
-    from userstream.adapters.clock import SystemClock
-    from userstream.adapters.http import AiohttpClient
-    from userstream.entry.key_rights import RightsDesk
-    from userstream.entry.registry import AccountDesk
-    from userstream.entry.vault_settings import make_vault
-
-    vault = await asyncio.to_thread(make_vault, part.vault, part.folder, os.environ)
-    async with AsyncExitStack() as stack:
-        registry = await stack.enter_async_context(open_registry(part))
-        clock, http = SystemClock(), AiohttpClient()
-        stack.push_async_callback(http.close)
-        yield AccountDesk(registry, vault, clock, find_caller(), RightsDesk(http, clock, os.environ).ask, os.environ)
-
-
-@asynccontextmanager
-async def open_registry(part: RegistryPart) -> AsyncIterator[AuditedRegistry]:
-    """The registry alone, for what needs no key. Raises SettingsError and StoreError."""
-    from userstream.adapters.sqlite_registry import SqliteRegistry
-
-    path = Path(part.store)
-    check_store_place(path)
-    async with await SqliteRegistry.open(path) as registry:
-        yield registry
-
-
 def run_at_desk(config: Path, work: Callable[[AccountDesk], Coroutine[object, object, ResultT]]) -> ResultT:
     """Opens the desk of a configuration, does one thing there, and closes it."""
     from userstream.entry.configuration import read_registry_part
+    from userstream.entry.desk import open_desk
 
     part = read_registry_part(config)
 
@@ -70,6 +40,7 @@ def run_at_book(config: Path, work: Callable[[AccountBook], Coroutine[object, ob
     """The same for what needs no key of the vault, and is possible when all of them are lost."""
     from userstream.adapters.clock import SystemClock
     from userstream.entry.configuration import read_registry_part
+    from userstream.entry.desk import find_caller, open_registry
     from userstream.entry.registry import AccountBook
 
     part = read_registry_part(config)
@@ -79,17 +50,6 @@ def run_at_book(config: Path, work: Callable[[AccountBook], Coroutine[object, ob
             return await work(AccountBook(registry, SystemClock(), find_caller()))
 
     return asyncio.run(serve())
-
-
-def find_caller() -> Caller:
-    """Who calls, as the operating system knows it, and from which machine."""
-    from userstream.entry.registry import Caller
-
-    try:
-        actor = getpass.getuser()
-    except (OSError, KeyError, ImportError):
-        actor = f"user {os.getuid()}" if hasattr(os, "getuid") else "unknown"
-    return Caller(actor, socket.gethostname())
 
 
 def read_secret(name: str, file: Path | None, ask: Ask | None, *, is_needed: bool) -> str | None:
@@ -109,8 +69,6 @@ def read_secret(name: str, file: Path | None, ask: Ask | None, *, is_needed: boo
 
 def find_ask() -> Ask | None:
     """How to ask the person at the terminal without showing what is typed; None where there is no terminal."""
-    import sys
-
     return getpass.getpass if sys.stdin is not None and sys.stdin.isatty() else None
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from userstream.entry.cli.desks import LARGEST_SECRET, find_caller, read_secret
+from userstream.entry.cli.desks import LARGEST_SECRET, read_secret
 from userstream.kernel.errors import SettingsError
 
 
@@ -59,9 +59,3 @@ def test_a_file_that_others_can_read_is_refused(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "absent", Path("a\0b")):
         with pytest.raises(SettingsError):
             read_secret("api_secret", path, None, is_needed=True)
-
-
-def test_the_caller_has_a_name_and_a_machine() -> None:
-    caller = find_caller()
-    assert caller.actor
-    assert caller.origin
