@@ -191,6 +191,10 @@ class Vault(Protocol):
     def newest_key(self) -> str:
         """The id of the key that new records need."""
 
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The ids of all keys that records can be read with, the newest last."""
+
     def key_of(self, record: str) -> str:
         """The id of the key that a record needs."""
 

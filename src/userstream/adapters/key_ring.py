@@ -99,7 +99,7 @@ def read_file(path: Path) -> KeyRing:
     try:
         if path.is_dir():
             raise SettingsError(f"the key ring {path} is a folder: name the file in it")
-        check_private(path)
+        check_private(path, "it holds the vault's keys")
         with path.open("rb") as file:
             data = file.read(LARGEST_RING + 1)
     except (OSError, ValueError) as error:
@@ -108,11 +108,11 @@ def read_file(path: Path) -> KeyRing:
     return read_ring(_text_of(data, str(path)), str(path))
 
 
-def check_private(path: Path) -> None:
-    """Raises SettingsError for a file with secrets that others may read."""
+def check_private(path: Path, why: str) -> None:
+    """Raises SettingsError for a file with secrets that others may read. `why`: what it holds."""
     mode = stat.S_IMODE(path.stat().st_mode)
     if os.name == "posix" and mode & 0o077:
-        raise SettingsError(f"{path} can be read by others (mode {mode:04o}), and it holds the vault's keys: run chmod 600 {path}")
+        raise SettingsError(f"{path} can be read by others (mode {mode:04o}), and {why}: run chmod 600 {path}")
 
 
 def read_command(command: Sequence[str]) -> KeyRing:

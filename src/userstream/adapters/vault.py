@@ -42,6 +42,11 @@ class AesVault:
         """The id of the key that new records are sealed with."""
         return self._ring.newest
 
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The ids of all keys of the ring, the newest last."""
+        return self._ring.ids
+
     def key_of(self, record: str) -> str:
         """The id of the key that a record needs. Raises VaultError for what is no record."""
         return read_record(record).key_id

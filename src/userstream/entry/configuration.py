@@ -13,6 +13,7 @@ import msgspec
 
 from userstream.entry.addresses import check_addresses, endpoints_of
 from userstream.entry.bootstrap import LONGEST_NAME, AccountSettings, check_offered, credentials_of
+from userstream.entry.vault_settings import RegistryPart, RegistrySection, VaultSection
 from userstream.kernel.errors import SettingsError, nearest
 from userstream.kernel.settings import RecoverySettings, StreamSettings, check
 from userstream.venues import find_venue
@@ -20,7 +21,7 @@ from userstream.wire.venue import Credentials
 
 MISSING: Final = "Object missing required field "
 SectionType = TypeVar("SectionType", bound=msgspec.Struct)
-SECTIONS: Final = ("store", "log", "recovery", "stream", "account")
+SECTIONS: Final = ("store", "log", "registry", "vault", "recovery", "stream", "account")
 SECRETS: Final = ("api_key", "api_secret", "passphrase")
 OFF: Final = frozenset({"false", "0", "no", "off"})
 FORMATS: Final = ("auto", "console", "json")
@@ -93,21 +94,22 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True):
     accounts: tuple[AccountSettings, ...]
     stream_only: tuple[str, ...]
     websocket_enabled: bool
+    registry: RegistryPart
+    recovery: RecoverySettings
+    stream: StreamSettings
 
 
 def read_configuration(path: Path, environment: Mapping[str, str] = os.environ) -> Configuration:
     """Reads and checks a file. Raises SettingsError naming the file, the key, the value and the rule."""
-    document = _read(path)
-    for name in document:
-        if name not in SECTIONS:
-            raise SettingsError(f"{path}: {name!r} is not known; {nearest(name, SECTIONS)} ({REFERENCE} has all)")
+    document = _read_known(path)
     store = _section(path, "store", document.get("store", {}), StoreSection)
     log = _section(path, "log", document.get("log", {}), LogSection)
     common = _Common(
         recovery=_section(path, "recovery", document.get("recovery", {}), RecoverySettings),
         stream=_section(path, "stream", document.get("stream", {}), StreamSettings),
     )
-    sections = _accounts(path, document.get("account", []))
+    registry = _registry_part(path, document, store)
+    sections = [] if registry.is_run and "account" not in document else _accounts(path, document.get("account", []))
     accounts = tuple(_account(path, section, common, environment) for section in sections if section.enabled)
     _check_keys(path, accounts, environment)
     return Configuration(
@@ -116,7 +118,35 @@ def read_configuration(path: Path, environment: Mapping[str, str] = os.environ) 
         accounts=accounts,
         stream_only=tuple(account.name for account in accounts if account.credentials.api_secret is None),
         websocket_enabled=environment.get("WEBSOCKET_ENABLED", "").strip().lower() not in OFF,
+        registry=registry,
+        recovery=common.recovery,
+        stream=common.stream,
     )
+
+
+def read_registry_part(path: Path) -> RegistryPart:
+    """What the commands of the registry need of a file; no account's secret is read. Raises SettingsError as `read_configuration`."""
+    document = _read_known(path)
+    return _registry_part(path, document, _section(path, "store", document.get("store", {}), StoreSection))
+
+
+def _registry_part(path: Path, document: Mapping[str, object], store: StoreSection) -> RegistryPart:
+    registry = _section(path, "registry", document.get("registry", {}), RegistrySection)
+    return RegistryPart(
+        folder=path.parent,
+        store=store.path,
+        registry=registry,
+        vault=_section(path, "vault", document.get("vault", {}), VaultSection),
+        is_run="registry" in document and registry.enabled,
+    )
+
+
+def _read_known(path: Path) -> dict[str, object]:
+    document = _read(path)
+    for name in document:
+        if name not in SECTIONS:
+            raise SettingsError(f"{path}: {name!r} is not known; {nearest(name, SECTIONS)} ({REFERENCE} has all)")
+    return document
 
 
 class _Common(msgspec.Struct, frozen=True, kw_only=True):

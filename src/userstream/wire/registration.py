@@ -10,7 +10,8 @@ from userstream.wire.rights import KeyRights
 
 
 class AccountOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What an account may say beside its key; as in a configuration file. Addresses left out are the venue's own."""
+    """What an account may say beside its key; as in a configuration file. Addresses left out are the venue's own. monitor_only: its key
+    must not trade."""
 
     rest_url: str | None = None
     ws_url: str | None = None
@@ -18,6 +19,7 @@ class AccountOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     symbols: tuple[str, ...] = ()
     isolated_symbol: str = ""
     session_logon: bool = False
+    monitor_only: bool = False
 
     @property
     def destination(self) -> str:
