@@ -7,12 +7,15 @@ trade.
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable, Iterator, Set
 from decimal import Decimal
+from itertools import accumulate
 from typing import Final
 
 from userstream.domain.account import Account
 from userstream.domain.events import NO_TIME, BalanceSet, Filled
+from userstream.domain.registers import held_since
 from userstream.domain.words import Side
 from userstream.kernel.amount import ZERO
 from userstream.kernel.ids import Millis, Symbol
@@ -69,7 +72,9 @@ class Holdings:
         be a fill that is on its way to us."""
         lost = set() if self._is_first else self.unexplained(NO_TIME)
         suspected, self._suspected = self._suspected, lost
-        return any(asset in suspected or self._account.balances[asset].transaction_time <= before for asset in sorted(lost))
+        return any(
+            asset in suspected or held_since(self._account.balances[asset], self._account.lag_ms) <= before for asset in sorted(lost)
+        )
 
     def unexplained(self, since: Millis) -> set[str]:
         """The assets whose amounts do not follow from what was known before. In the first reading of all nothing was: there it is every
@@ -80,16 +85,23 @@ class Holdings:
         changed = [balance for asset, balance in account.balances.items() if account.settled.get(asset) is not balance]
         if not changed:
             return set()
-        effects = list(self._effects())
-        began = max(map(_time_of, account.settled.values()), default=NO_TIME)
-        return {balance.asset for balance in changed if not self._is_explained(balance, effects, began)}
+        moves: dict[str, list[tuple[Millis, Decimal]]] = {}
+        for asset, delta, time in self._effects():
+            moves.setdefault(asset, []).append((time, delta))
+        began = max((held_since(balance, account.lag_ms) for balance in account.settled.values()), default=NO_TIME)
+        return {balance.asset for balance in changed if not self._is_explained(balance, sorted(moves.get(balance.asset, [])), began)}
 
-    def _is_explained(self, balance: BalanceSet, effects: list[tuple[str, Decimal, Millis]], began: Millis) -> bool:
+    def _is_explained(self, balance: BalanceSet, moves: list[tuple[Millis, Decimal]], began: Millis) -> bool:
         """What no reading has heard of was not there when the last one ended."""
-        before = self._account.settled.get(balance.asset)
-        total, since = (ZERO, began) if before is None else (before.total, _time_of(before))
-        moved = [delta for asset, delta, time in effects if asset == balance.asset and since < time <= _time_of(balance)]
-        return abs(balance.total - total - sum(moved, ZERO)) <= ROUNDING * len(moved)
+        before, times = self._account.settled.get(balance.asset), [time for time, _ in moves]
+        total, starts = (ZERO, _cuts(times, began, began)) if before is None else (before.total, self._cuts_of(before, times))
+        return _adds_up(balance.total - total, [delta for _, delta in moves], starts, self._cuts_of(balance, times))
+
+    def _cuts_of(self, balance: BalanceSet, times: list[Millis]) -> range:
+        """How many of the moves the wallet may contain. A message's time is exact; an answer contains what is older than the lag, and of
+        what came later nobody knows how much."""
+        lag_ms = self._account.lag_ms
+        return _cuts(times, held_since(balance, lag_ms), Millis(balance.as_of + lag_ms))
 
     def _effects(self) -> Iterator[tuple[str, Decimal, Millis]]:
         """(asset, change, time) of all fills and movements in memory."""
@@ -146,9 +158,28 @@ class Holdings:
             del self._symbols[symbol]
 
 
-def _time_of(balance: BalanceSet) -> Millis:
-    """When the wallet held this: some books do not say, and tell what holds when they are asked."""
-    return balance.transaction_time or balance.as_of
+def _cuts(times: list[Millis], surely: Millis, perhaps: Millis) -> range:
+    """How many moves lie before a moment between two times."""
+    first = bisect_right(times, surely)
+    return range(first, max(first, bisect_right(times, perhaps)) + 1)
+
+
+def _adds_up(change: Decimal, moves: list[Decimal], starts: range, ends: range) -> bool:
+    """Whether the moves between one of the starts and one of the ends behind it make up the change."""
+    sums = list(accumulate(moves, initial=ZERO))
+    ends = range(max(ends.start, starts.start), max(ends.stop, starts.start + 1))
+    begun: list[tuple[Decimal, int]] = []
+    for end in range(starts.start, ends.stop):
+        if end in starts:
+            insort(begun, (sums[end], end))
+        if end in ends and _is_near(begun, sums[end] - change, ROUNDING * (end - starts.start)):
+            return True
+    return False
+
+
+def _is_near(sums: list[tuple[Decimal, int]], wanted: Decimal, tolerance: Decimal) -> bool:
+    place = bisect_left(sums, (wanted - tolerance, 0))
+    return place < len(sums) and sums[place][0] <= wanted + tolerance
 
 
 def _effects_of(fill: Filled, pair: Pair | None) -> Iterator[tuple[str, Decimal, Millis]]:

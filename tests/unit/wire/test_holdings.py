@@ -174,18 +174,83 @@ def test_one_reading_searches_so_many_symbols_at_most() -> None:
     assert len(desk.holdings.candidates(Millis(0), [], 7)) == 7
 
 
-def test_wallets_that_tell_no_time_hold_what_they_held_when_they_were_asked() -> None:
-    class Timeless(Desk):
-        def hold(self, **totals: str) -> None:
-            for asset, total in totals.items():
-                told = balance_set(asset=asset, total=total, transaction_time=0, as_of=self.time, source=Source.SNAPSHOT)
-                apply(self.account, told)
+class Timeless(Desk):
+    """Its venue's books do not say when a wallet changed."""
 
+    def hold(self, **totals: str) -> None:
+        for asset, total in totals.items():
+            told = balance_set(asset=asset, total=total, transaction_time=0, as_of=self.time, source=Source.SNAPSHOT)
+            apply(self.account, told)
+
+    def stream(self, **totals: str) -> None:
+        super().hold(**totals)
+
+
+def test_wallets_that_tell_no_time_hold_what_they_held_when_they_were_asked() -> None:
     desk = Timeless(USDT="1000", BTC="1")
     desk.fill(quantity="0.5", price="100")
     desk.time += 10_000
     desk.hold(USDT="950", BTC="1.5")
     assert not desk.holdings.has_difference
+
+
+@pytest.mark.parametrize("found", [True, False])
+def test_an_answer_without_a_time_is_explained_by_what_a_gap_behind_the_last_message_held(found: bool) -> None:
+    desk = Timeless(USDT="1000", BTC="1")
+    desk.stream(USDT="1000", BTC="1")
+    desk.settle()
+    desk.time += 2_000
+    if found:
+        desk.fill(quantity="0.5", price="100")
+    desk.time += 60_000
+    desk.hold(USDT="950", BTC="1.5")
+    assert desk.holdings.unexplained(Millis(0)) == (set() if found else {"USDT", "BTC"})
+    desk.settle()
+    desk.time += 60_000
+    desk.hold(USDT="950", BTC="1.5")
+    assert desk.holdings.has_difference is not found
+
+
+@pytest.mark.parametrize("contained", [True, False])
+def test_an_answer_may_contain_what_happened_within_its_lag_or_not_yet(contained: bool) -> None:
+    desk = Timeless(USDT="1000")
+    desk.holdings.learn(PAIRS)
+    desk.time += 60_000
+    desk.fill(quantity="0.5", price="100")
+    desk.time += 1_000
+    desk.hold(USDT="950" if contained else "1000")
+    assert "USDT" not in desk.holdings.unexplained(Millis(0))
+    desk.settle()
+    desk.time += 60_000
+    desk.hold(USDT="950")
+    assert "USDT" not in desk.holdings.unexplained(Millis(0))
+    desk.hold(USDT="890")
+    assert "USDT" in desk.holdings.unexplained(Millis(0))
+
+
+steps = st.lists(st.tuples(st.integers(1, 9_000), st.sampled_from(["fill", "hidden", "ask"]), st.integers(0, 4_999)), max_size=14)
+
+
+@given(steps=steps)
+def test_answers_as_late_as_they_may_be_never_look_unexplained_and_a_hidden_fill_always_does(steps: list[tuple[int, str, int]]) -> None:
+    desk, total, seen, hidden = Timeless(USDT="100000"), Decimal(100_000), 0, False
+    was = [(NOW - 90_000, total)]
+    desk.holdings.learn(PAIRS)
+    for number, (later, step, stale) in enumerate([*steps, (9_000, "ask", 0)]):
+        desk.time += later
+        if step == "ask":
+            seen = max(seen, desk.time - stale)
+            desk.hold(USDT=str(next(amount for time, amount in reversed(was) if time <= seen)))
+            assert not desk.holdings.has_difference or hidden
+            if not hidden:
+                desk.settle()
+        else:
+            total -= 2**number
+            was.append((desk.time, total))
+            hidden = hidden or step == "hidden"
+            if step == "fill":
+                desk.fill("BTCUSDT", quantity="1", price=str(2**number))
+    assert desk.holdings.has_difference is hidden
 
 
 trades = st.lists(
