@@ -25,13 +25,14 @@ ROUNDING: Final = Decimal("0.00000001")
 """What a venue may round off the value of one fill."""
 
 MOST_SEARCHED: Final = 500
-"""So many symbols are searched in one reading at most."""
+"""So many symbols are searched in one reading at most; the next one goes on with the others."""
 
 MOST_REMEMBERED: Final = 8
 """So many symbols are read at each reading though nothing is open there: one costs two calls."""
 
 READINGS_KEPT: Final = 2
-"""So many readings may leave a difference unexplained; the second one is beyond the venue's lag, and finds nothing more."""
+"""So many readings may leave a difference unexplained, not counted those that did not come to the end of the symbols; the second one is
+beyond the venue's lag, and finds nothing more."""
 
 
 class Holdings:
@@ -44,19 +45,28 @@ class Holdings:
         self._readings: dict[str, int] = {}
         self._suspected: set[str] = set()
         self._symbols: dict[Symbol, None] = {}
+        self._covered: set[str] = set()
+        self._waiting: set[str] = set()
+        self._searched: dict[str, set[Symbol]] = {}
+        self._gap = NO_TIME
 
     @property
     def symbols(self) -> Set[Symbol]:
         """Those that this process has met last: an order that came and went in one of them moves no wallet."""
         return self._symbols.keys()
 
-    def learn(self, pairs: Iterable[Pair]) -> None:
-        """The symbols that can be traded."""
-        self._pairs = {pair.symbol: pair for pair in pairs} or self._pairs
+    def learn(self, pairs: Iterable[Pair], since: Millis = NO_TIME) -> None:
+        """The symbols that can be traded. A venue has thousands: those of the unexplained assets are kept, for as long as they are."""
+        if listed := tuple(pairs):
+            self._covered = self.unexplained(since)
+            self._pairs |= {pair.symbol: pair for pair in listed if self._needs(pair)}
 
-    @property
-    def knows_pairs(self) -> bool:
-        return bool(self._pairs)
+    def lacks_pairs(self, since: Millis) -> bool:
+        """Whether some asset is unexplained whose symbols nobody told yet."""
+        return bool(self.unexplained(since) - self._covered)
+
+    def _needs(self, pair: Pair) -> bool:
+        return bool({pair.base, pair.quote} & self._covered) or pair.symbol in self._account.fills
 
     @property
     def _is_first(self) -> bool:
@@ -126,29 +136,50 @@ class Holdings:
     def candidates(self, since: Millis, asked: Iterable[Symbol], most: int = MOST_SEARCHED) -> list[Symbol]:
         """At most so many symbols to search next for the fills that would explain the differences: those of two changed assets; then those
         of one with another that we know; last, where an earlier reading has left it open already, all of a changed asset: what was bought
-        and sold again may have left nothing but the profit."""
-        lost, known = self.unexplained(since), self._account.balances.keys()
-        if not lost:
-            return []
-        pairs, done = self._pairs.values(), set(asked)
-        steps = [[pair.symbol for pair in pairs if pair.base in lost and pair.quote in lost]]
+        and sold again may have left nothing but the profit. What there is no room for waits for the next reading, which goes on there."""
+        lost, done = self.unexplained(since), set(asked)
+        self._begin_anew_after_a_gap()
+        self._waiting = set()
+        chosen: list[Pair] = []
+        for step in self._steps(lost):
+            found = sorted((pair for pair in step if pair.symbol not in done and not self._was_searched(pair, lost)), key=_likely_first)
+            chosen = chosen or found[:most]
+            self._waiting |= {asset for pair in found if pair not in chosen for asset in (pair.base, pair.quote)} & lost
+        for pair in chosen:
+            for asset in {pair.base, pair.quote} & self._readings.keys():
+                self._searched.setdefault(asset, set()).add(pair.symbol)
+        return [pair.symbol for pair in chosen]
+
+    def _steps(self, lost: set[str]) -> Iterator[list[Pair]]:
+        pairs, known = self._pairs.values(), self._account.balances.keys()
+        yield [pair for pair in pairs if pair.base in lost and pair.quote in lost]
         if not self._is_first:
-            steps.append([pair.symbol for pair in pairs if {pair.base, pair.quote} & lost and {pair.base, pair.quote} <= known])
+            yield [pair for pair in pairs if {pair.base, pair.quote} & lost and {pair.base, pair.quote} <= known]
             stubborn = lost & self._readings.keys()
-            steps.append([pair.symbol for pair in pairs if {pair.base, pair.quote} & stubborn])
-        for step in steps:
-            if found := sorted(set(step) - done):
-                return found[:most]
-        return []
+            yield [pair for pair in pairs if {pair.base, pair.quote} & stubborn]
+
+    def _was_searched(self, pair: Pair, lost: set[str]) -> bool:
+        """By a reading that came after the one that found the difference: that one may have been too early to be told of its fills."""
+        return all(pair.symbol in self._searched.get(asset, ()) for asset in {pair.base, pair.quote} & lost)
+
+    def _begin_anew_after_a_gap(self) -> None:
+        """Another gap may hide fills in symbols that were searched before it."""
+        gap = self._account.gap_since
+        if gap is not None and gap != self._gap:
+            self._gap, self._searched = gap, {}
 
     def end_reading(self) -> tuple[str, ...]:
-        """The assets that this reading leaves open for the next one, which is beyond the venue's lag. What that one leaves open too came
-        from outside."""
+        """The assets that this reading leaves open for the next one, which is beyond the venue's lag. What that one leaves open too, with
+        no symbol left to search, came from outside."""
         lost = set() if self._is_first else self.unexplained(NO_TIME)
-        self._readings = {asset: self._readings.get(asset, 0) + 1 for asset in sorted(lost)}
-        self._suspected = set()
+        known, self._suspected = self._readings, set()
+        self._readings = {asset: max(1, known.get(asset, 0) + (asset not in self._waiting)) for asset in sorted(lost)}
+        left = tuple(asset for asset, times in self._readings.items() if times < READINGS_KEPT)
+        self._searched = {asset: symbols for asset, symbols in self._searched.items() if asset in left}
+        self._covered &= set(left)
+        self._pairs = {symbol: pair for symbol, pair in self._pairs.items() if self._needs(pair)}
         self._remember()
-        return tuple(asset for asset, times in self._readings.items() if times < READINGS_KEPT)
+        return left
 
     def _remember(self) -> None:
         for symbol in sorted(self._account.symbols()):
@@ -156,6 +187,11 @@ class Holdings:
             self._symbols[symbol] = None
         for symbol in list(self._symbols)[:-MOST_REMEMBERED]:
             del self._symbols[symbol]
+
+
+def _likely_first(pair: Pair) -> tuple[bool, Symbol]:
+    """Trading in a symbol may have been suspended since: it is searched as well, but last."""
+    return not pair.is_trading, pair.symbol
 
 
 def _cuts(times: list[Millis], surely: Millis, perhaps: Millis) -> range:
