@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
-from tests.support.desk import NAME, QUICK, SHORT_PINGS, WIDE, Desk
+from tests.support.desk import NAME, QUICK, SHORT_PINGS, WIDE, Desk, open_desk
 from tests.support.equality import stored_desk
 from userstream import (
     BalanceSet,
@@ -50,6 +50,18 @@ async def test_a_fill_inside_a_gap_is_found_in_the_accounts_books() -> None:
         desk.trade("ETHUSDT", quantity="0.5")
         await desk.until(lambda: desk.account.health.reconnects == 1, "a new socket")
         await desk.until_same()
+
+
+async def test_nothing_is_searched_where_everything_adds_up_over_a_gap() -> None:
+    async with open_desk(venue=VENUE, balances=MONEY, rate=40, seed=4) as desk:
+        await desk.until(lambda: len(desk.told(Filled)) > 5, "trading")
+        desk.act("cut")
+        await desk.until(lambda: desk.account.health.reconnects >= 1 and desk.account.health.fills_recovered > 0, "fills of the gap")
+        await until_readings(desk, desk.events, 4)
+        desk.act("pause_trading")
+        await desk.until_same()
+        await until_readings(desk, desk.events, 2)
+        assert desk.requests("exchangeInfo") == 0
 
 
 async def test_loans_are_told_and_owed_coins_are_sold() -> None:
@@ -250,7 +262,7 @@ async def test_an_isolated_pair_is_an_account_of_its_own() -> None:
         assert not desk.told(Filled)
 
 
-async def test_a_gap_of_an_isolated_pair_is_not_filled_with_another_pairs_trades(tmp_path: Path) -> None:
+async def test_a_gap_of_an_isolated_pair_is_not_filled_with_another_pairs_trades() -> None:
     async with open_desk(venue=VENUE, balances=MONEY) as desk, beside(desk, "pair", VENUE, isolated_symbol="BTCUSDT") as (pair, told):
         own, other = f"{NAME}.BTCUSDT", f"{NAME}.ETHUSDT"
         for account in (own, other):
@@ -261,12 +273,17 @@ async def test_a_gap_of_an_isolated_pair_is_not_filled_with_another_pairs_trades
         desk.act("place", account=own, symbol="BTCUSDT", side="buy", quantity="0.010", order_type="market")
         desk.act("transfer", account=own, asset="USDT", amount="77")
         await desk.until(lambda: pair.health.reconnects >= 1 and pair.health.is_healthy, "a new socket")
-        readings = sum(isinstance(event, SnapshotTaken) for event in told)
-        await desk.until(lambda: sum(isinstance(event, SnapshotTaken) for event in told) >= readings + 3, "more readings")
+        await until_readings(desk, told, 3)
         theirs: Any = desk.server.control.truth(own)
         assert {event.trade_id for event in told if isinstance(event, Filled)} == {str(row["trade_id"]) for row in theirs["fills"]}
         assert {event.symbol for event in told if isinstance(event, Filled | OrderChanged)} == {"BTCUSDT"}
         assert desk.requests("exchangeInfo") == 0 and pair.health.is_healthy
+
+
+async def until_readings(desk: Desk, told: list[Event], more: int) -> None:
+    """Waits until the books were read so many times more."""
+    wanted = sum(isinstance(event, SnapshotTaken) for event in told) + more
+    await desk.until(lambda: sum(isinstance(event, SnapshotTaken) for event in told) >= wanted, "more readings")
 
 
 def truth(desk: Desk, account: str) -> list[dict[str, str]]:

@@ -112,12 +112,18 @@ def apply_balance(account: Account, event: BalanceSet, connection: int) -> Event
 def settle_balances(account: Account, unexplained: Iterable[str]) -> None:
     """A reading ended: what it explained is what the next one starts from; an asset that it met first and cannot explain was not there."""
     left = set(unexplained)
-    since = max((balance.transaction_time for balance in account.settled.values()), default=Millis(0))
+    since = max((held_since(balance, account.lag_ms) for balance in account.settled.values()), default=Millis(0))
     for asset, balance in account.balances.items():
         if asset not in left:
             account.settled[asset] = balance
         elif asset not in account.settled:
-            account.settled[asset] = msgspec.structs.replace(balance, total=ZERO, available=ZERO, transaction_time=since)
+            account.settled[asset] = msgspec.structs.replace(balance, total=ZERO, available=ZERO, transaction_time=since, as_of=Millis(0))
+
+
+def held_since(balance: BalanceSet, lag_ms: int) -> Millis:
+    """The last venue time up to which everything is surely in the wallet. An answer's own time says when the wallet changed last, if it has
+    one at all; what holds is told by when it was asked."""
+    return max(balance.transaction_time, Millis(balance.as_of - lag_ms)) if balance.as_of else balance.transaction_time
 
 
 def _note_available(account: Account, asset: str, available: Decimal, time: Millis) -> None:

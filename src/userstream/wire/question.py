@@ -114,11 +114,12 @@ Question: TypeAlias = (
 
 
 class Pair(msgspec.Struct, frozen=True):
-    """A symbol at which one asset is traded for another."""
+    """A symbol at which one asset is traded for another. is_trading: whether it is now; where it is not, it may have been until lately."""
 
     symbol: Symbol
     base: str
     quote: str
+    is_trading: bool = True
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):

@@ -171,7 +171,7 @@ class Round:
         for more in answer.more:
             self._want(more)
         self._traded.update(answer.traded)
-        self._holdings.learn(answer.pairs)
+        self._holdings.learn(answer.pairs, self.since)
         if isinstance(question, AskOpenOrders):
             self._note_open_orders(question, answer)
         if isinstance(question, AskOrderLists):
@@ -218,7 +218,7 @@ class Round:
             self.unexplained = self._holdings.end_reading()
 
     def _search_others(self) -> None:
-        if not self._holdings.knows_pairs and self._holdings.unexplained(self.since):
+        if self._holdings.lacks_pairs(self.since):
             self._want(AskSymbols())
         found = self._holdings.candidates(self.since, self._histories, MOST_SEARCHED - self._searched)
         self._searched += len(found)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests.support.events import balance_moved, balance_set, filled, snapshot_taken
 from userstream.domain.account import Account
-from userstream.domain.events import Event
+from userstream.domain.events import Event, GapOpened
 from userstream.domain.fold import apply, checkpoint_of
 from userstream.domain.words import Source
 from userstream.kernel.ids import AccountId, Millis, Symbol, VenueName
@@ -70,8 +70,7 @@ def test_a_known_fill_explains_both_its_assets_and_its_fee_before_the_pairs_are_
     desk = Desk(USDT="1000", BTC="1", BNB="2")
     desk.fill(fee="0.01")
     desk.hold(USDT="950", BTC="1.5", BNB="1.99")
-    assert not desk.holdings.knows_pairs
-    assert not desk.holdings.has_difference
+    assert not desk.holdings.lacks_pairs(Millis(0)) and not desk.holdings.has_difference
 
 
 def test_a_fee_in_the_base_asset_and_a_sale() -> None:
@@ -142,9 +141,9 @@ def test_an_asset_never_heard_of_is_kept_open_for_the_next_reading_too() -> None
 def test_the_first_reading_searches_what_may_have_moved_since_our_care_began() -> None:
     account = Account(AccountId("alice"), VenueName("binance-spot"))
     holdings = Holdings(account)
-    holdings.learn(PAIRS)
     for asset in ("USDT", "ETH"):
         apply(account, balance_set(asset=asset, total="5", transaction_time=NOW))
+    holdings.learn(PAIRS)
     assert holdings.candidates(Millis(NOW + 1), []) == []
     assert holdings.candidates(Millis(NOW), []) == ["ETHUSDT"]
     assert not holdings.has_difference
@@ -168,24 +167,153 @@ def test_after_a_restart_what_an_earlier_run_explained_is_the_measure_not_what_i
 
 def test_one_reading_searches_so_many_symbols_at_most() -> None:
     desk = Desk(**{f"A{number}": "1" for number in range(30)})
-    desk.holdings.learn(Pair(Symbol(f"A{one}A{other}"), f"A{one}", f"A{other}") for one in range(30) for other in range(30) if one != other)
     desk.hold(**{f"A{number}": "2" for number in range(30)})
+    desk.holdings.learn(Pair(Symbol(f"A{one}A{other}"), f"A{one}", f"A{other}") for one in range(30) for other in range(30) if one != other)
     assert len(desk.holdings.candidates(Millis(0), [])) == MOST_SEARCHED
     assert len(desk.holdings.candidates(Millis(0), [], 7)) == 7
 
 
-def test_wallets_that_tell_no_time_hold_what_they_held_when_they_were_asked() -> None:
-    class Timeless(Desk):
-        def hold(self, **totals: str) -> None:
-            for asset, total in totals.items():
-                told = balance_set(asset=asset, total=total, transaction_time=0, as_of=self.time, source=Source.SNAPSHOT)
-                apply(self.account, told)
+MANY: Final = tuple(Pair(Symbol(f"S{number:04}USDT"), f"S{number:04}", "USDT") for number in range(1_300))
 
+
+def read_widely(desk: Desk, pairs: tuple[Pair, ...] = MANY) -> list[list[str]]:
+    """What each reading searches, until the difference is let go."""
+    readings: list[list[str]] = []
+    while desk.holdings.has_difference:
+        found: list[Symbol] = []
+        if desk.holdings.lacks_pairs(Millis(0)):
+            desk.holdings.learn(pairs)
+        while more := desk.holdings.candidates(Millis(0), found, MOST_SEARCHED - len(found)):
+            found += more
+        readings.append([str(symbol) for symbol in found])
+        desk.settle()
+    return readings
+
+
+def test_the_next_reading_goes_on_where_the_last_ended_and_none_counts_before_the_end() -> None:
+    desk = Desk(USDT="1000")
+    desk.hold(USDT="1003")
+    readings = read_widely(desk)
+    assert [len(found) for found in readings] == [0, 500, 500, 300]
+    assert sorted(symbol for found in readings for symbol in found) == [pair.symbol for pair in MANY]
+
+
+def test_another_gap_begins_the_search_anew() -> None:
+    desk = Desk(USDT="1000")
+    desk.hold(USDT="1003")
+    desk.settle()
+    desk.holdings.learn(MANY)
+    first = desk.holdings.candidates(Millis(0), [])
+    desk.settle()
+    assert not set(first) & set(desk.holdings.candidates(Millis(0), []))
+    apply(desk.account, GapOpened(since=Millis(desk.time), reason="test"))
+    assert desk.holdings.candidates(Millis(0), []) == first
+
+
+def test_an_asset_that_moved_later_is_searched_in_symbols_that_another_asset_had_searched_already() -> None:
+    desk = Desk(USDT="1000", BTC="1")
+    desk.hold(USDT="1003")
+    desk.settle()
+    assert "BTCUSDT" in desk.search() + desk.search("BTCUSDT", "ETHUSDT")
+    desk.hold(BTC="2")
+    assert "BTCUSDT" in desk.search()
+
+
+def test_symbols_that_are_suspended_now_are_searched_last_and_not_left_out() -> None:
+    desk = Desk(USDT="1000")
+    desk.hold(USDT="1003")
+    pairs = (Pair(Symbol("AAAUSDT"), "AAA", "USDT", is_trading=False), *PAIRS)
+    assert read_widely(desk, pairs) == [[], ["BNBUSDT", "BTCUSDT", "ETHUSDT", "SOLUSDT", "AAAUSDT"]]
+
+
+def test_the_list_of_symbols_is_kept_no_longer_than_something_is_unexplained() -> None:
+    desk = Desk(USDT="1000", BTC="1")
+    desk.hold(USDT="1003")
+    assert desk.holdings.lacks_pairs(Millis(0))
+    desk.holdings.learn((*MANY, *PAIRS))
+    assert not desk.holdings.lacks_pairs(Millis(0))
+    read_widely(desk)
+    desk.hold(USDT="1100")
+    assert desk.holdings.lacks_pairs(Millis(0)) and desk.holdings.candidates(Millis(0), []) == []
+
+
+class Timeless(Desk):
+    """Its venue's books do not say when a wallet changed."""
+
+    def hold(self, **totals: str) -> None:
+        for asset, total in totals.items():
+            told = balance_set(asset=asset, total=total, transaction_time=0, as_of=self.time, source=Source.SNAPSHOT)
+            apply(self.account, told)
+
+    def stream(self, **totals: str) -> None:
+        super().hold(**totals)
+
+
+def test_wallets_that_tell_no_time_hold_what_they_held_when_they_were_asked() -> None:
     desk = Timeless(USDT="1000", BTC="1")
     desk.fill(quantity="0.5", price="100")
     desk.time += 10_000
     desk.hold(USDT="950", BTC="1.5")
     assert not desk.holdings.has_difference
+
+
+@pytest.mark.parametrize("found", [True, False])
+def test_an_answer_without_a_time_is_explained_by_what_a_gap_behind_the_last_message_held(found: bool) -> None:
+    desk = Timeless(USDT="1000", BTC="1")
+    desk.stream(USDT="1000", BTC="1")
+    desk.settle()
+    desk.time += 2_000
+    if found:
+        desk.fill(quantity="0.5", price="100")
+    desk.time += 60_000
+    desk.hold(USDT="950", BTC="1.5")
+    assert desk.holdings.unexplained(Millis(0)) == (set() if found else {"USDT", "BTC"})
+    desk.settle()
+    desk.time += 60_000
+    desk.hold(USDT="950", BTC="1.5")
+    assert desk.holdings.has_difference is not found
+
+
+@pytest.mark.parametrize("contained", [True, False])
+def test_an_answer_may_contain_what_happened_within_its_lag_or_not_yet(contained: bool) -> None:
+    desk = Timeless(USDT="1000")
+    desk.time += 60_000
+    desk.fill(quantity="0.5", price="100")
+    desk.holdings.learn(PAIRS)
+    desk.time += 1_000
+    desk.hold(USDT="950" if contained else "1000")
+    assert "USDT" not in desk.holdings.unexplained(Millis(0))
+    desk.settle()
+    desk.time += 60_000
+    desk.hold(USDT="950")
+    assert "USDT" not in desk.holdings.unexplained(Millis(0))
+    desk.hold(USDT="890")
+    assert "USDT" in desk.holdings.unexplained(Millis(0))
+
+
+steps = st.lists(st.tuples(st.integers(1, 9_000), st.sampled_from(["fill", "hidden", "ask"]), st.integers(0, 4_999)), max_size=14)
+
+
+@given(steps=steps)
+def test_answers_as_late_as_they_may_be_never_look_unexplained_and_a_hidden_fill_always_does(steps: list[tuple[int, str, int]]) -> None:
+    desk, total, seen, hidden = Timeless(USDT="100000"), Decimal(100_000), 0, False
+    was = [(NOW - 90_000, total)]
+    for number, (later, step, stale) in enumerate([*steps, (9_000, "ask", 0)]):
+        desk.time += later
+        if step == "ask":
+            seen = max(seen, desk.time - stale)
+            desk.hold(USDT=str(next(amount for time, amount in reversed(was) if time <= seen)))
+            assert not desk.holdings.has_difference or hidden
+            if not hidden:
+                desk.settle()
+        else:
+            total -= 2**number
+            was.append((desk.time, total))
+            hidden = hidden or step == "hidden"
+            if step == "fill":
+                desk.fill("BTCUSDT", quantity="1", price=str(2**number))
+                desk.holdings.learn(PAIRS)
+    assert desk.holdings.has_difference is hidden
 
 
 trades = st.lists(
