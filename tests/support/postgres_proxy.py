@@ -7,13 +7,14 @@ import contextlib
 from pathlib import Path
 from typing import Final
 
-COMMIT: Final = b"COMMIT"
+BIND: Final = b"B"
+"""How the message begins that carries out a prepared statement; a statement outside a transaction is one by itself."""
 SOCKET_NAME: Final = ".s.PGSQL.5432"
 
 
 class LosingProxy:
-    """Stands in `folder` as a server's socket does and passes all on to the one in `behind`. Each commit that `lose` was told to lose is
-    carried out, and then the connection ends."""
+    """Stands in `folder` as a server's socket does and passes all on to the one in `behind`. Each statement that `lose` was told to
+    lose is carried out and committed, and then the connection ends."""
 
     def __init__(self, folder: Path, behind: Path) -> None:
         self._folder, self._behind = folder, behind
@@ -33,8 +34,8 @@ class LosingProxy:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def lose(self, commits: int = 1) -> None:
-        self._to_lose += commits
+    def lose(self, statements: int = 1) -> None:
+        self._to_lose += statements
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -50,7 +51,7 @@ class LosingProxy:
             answers = asyncio.get_running_loop().create_task(_copy(from_server, writer))
             self._tasks.add(answers)
             while words := await reader.read(65_536):
-                if self._to_lose and COMMIT in words:
+                if self._to_lose and words.startswith(BIND):
                     self._to_lose -= 1
                     answers.cancel()
                     await asyncio.wait([answers])

@@ -41,7 +41,7 @@ class PostgresSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     database that is behind is brought up to date when it is first reached."""
 
     limit_ms: int = 30_000
-    most_events: int = 500
+    most_events: int = 1_000
     migrate: bool = True
 
 
@@ -125,9 +125,7 @@ class PostgresProjection:
         async with self._working() as connection:
             await self._make_room(connection, batch.times)
             # No rollback: a connection whose work failed is given up, and the server rolls back what it leaves.
-            await connection.execute("BEGIN")
             await write_batch(connection, self._journal, batch)
-            await connection.execute("COMMIT")
 
     async def _make_room(self, connection: Connection, times: frozenset[int]) -> None:
         """Each month has a part before its first row comes, and so has the month after it."""

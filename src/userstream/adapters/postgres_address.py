@@ -29,6 +29,12 @@ SERVER_SETTINGS: Final[Mapping[str, str]] = MappingProxyType(
         "idle_in_transaction_session_timeout": "15000",
         "lock_timeout": "20000",
         "TimeZone": "UTC",
+        # A crash of the server may take back the last transactions of a second, each with its position: the journal brings them again.
+        "synchronous_commit": "off",
+        # Every statement has one form and finds its rows by an index: planned once, and never by what a young table looks like.
+        "plan_cache_mode": "force_generic_plan",
+        "enable_seqscan": "off",
+        "enable_bitmapscan": "off",
     }
 )
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import cache
 from typing import Final
 
+import asyncpg
 import msgspec
 
 from userstream.adapters.postgres_address import Connection
@@ -31,6 +34,8 @@ FIRST_TIME_MS: Final = 0
 LAST_TIME_MS: Final = 4_102_444_800_000
 SAME_FILL_MS: Final = 7 * 24 * 3600 * 1000
 """How far apart, in venue time, two words about one fill may be; what has the same ids later is another fill (as in the SQL)."""
+_COMMON: Final = 4
+_PARAMETER: Final = re.compile(r"\$(\d+)")
 _LONGEST_MONTH_MS: Final = 31 * 24 * 3600 * 1000
 _FILL_COLUMNS: Final = TABLES["fills"].columns
 _FILL_KEY: Final = tuple(_FILL_COLUMNS.index(name) for name in TABLES["fills"].key)
@@ -133,16 +138,43 @@ def _coverage_events(events: Iterable[Event]) -> dict[AccountId, list[Event]]:
 
 
 async def write_batch(connection: Connection, journal: str, batch: PostgresBatch) -> None:
-    """To be called within a transaction: rows and the reader's position belong together. Raises StoreError if somebody else moved it."""
+    """Writes rows and the reader's position, all or nothing: as a rule by one statement, a transaction by itself. A connection on which
+    this fails is in no known state. Raises StoreError if somebody else has moved the reader."""
     if not batch.base:
         await connection.execute(QUERIES["open_cursor"], journal, batch.reader)
-    if await connection.fetchval(QUERIES["lock_cursor"], journal, batch.reader) != batch.base:
-        raise StoreError(f"the reader {batch.reader!r} has been moved by somebody else")
-    for table, columns in batch.columns.items():
-        await connection.execute(QUERIES[f"add_{table}"], *columns, journal)
+    if not batch.coverage:
+        await _add_rows(connection, journal, batch)
+        return
+    await connection.execute("BEGIN")
     for account, events in sorted(batch.coverage.items()):
         await _extend_coverage(connection, journal, account, events)
-    await connection.execute(QUERIES["save_cursor"], journal, batch.reader, batch.reached)
+    await _add_rows(connection, journal, batch)
+    await connection.execute("COMMIT")
+
+
+async def _add_rows(connection: Connection, journal: str, batch: PostgresBatch) -> None:
+    tables = tuple(sorted(batch.columns))
+    columns = [column for table in tables for column in batch.columns[table]]
+    try:
+        await connection.execute(joined_statement(tables), journal, batch.reader, batch.base, batch.reached, *columns)
+    except asyncpg.DivisionByZeroError:
+        raise StoreError(f"the reader {batch.reader!r} has been moved by somebody else") from None
+
+
+@cache
+def joined_statement(tables: tuple[str, ...]) -> str:
+    """The statements of these tables and that of the position as one: journal, reader, base, reached, then each table's columns."""
+    offset, parts = _COMMON, []
+    for table in tables:
+        count = len(TABLES[table].columns)
+        parts.append(f"{table}_added AS (\n{_renumbered(QUERIES[f'add_{table}'], count, offset)}\n)")
+        offset += count
+    return f"WITH {', '.join([*parts, QUERIES['move_cursor']])}"
+
+
+def _renumbered(query: str, count: int, offset: int) -> str:
+    """A statement's own columns follow those before it; the journal, which stands behind them, is everybody's first."""
+    return _PARAMETER.sub(lambda found: f"${int(found[1]) + offset}" if int(found[1]) <= count else "$1", query)
 
 
 async def _extend_coverage(connection: Connection, journal: str, account: AccountId, events: Sequence[Event]) -> None:

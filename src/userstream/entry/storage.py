@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 KIND: Final = "postgres"
 READER: Final = "tables"
 INTERVAL_MS: Final = 1
-MOST_RECORDS_OF_A_TURN: Final = 500
-MARK_EVERY_MS: Final = 1_000
+MOST_RECORDS_OF_A_TURN: Final = 2_000
+MARK_EVERY_MS: Final = 5_000
 STOP_LIMIT_MS: Final = 2_000
 _NAME_RANGE: Final = 1 << 32
 
@@ -113,13 +113,15 @@ class MarkedTables:
 
     def __init__(self, tables: PostgresProjection, store: SqliteStore, mark: JournalMark, clock: Clock) -> None:
         self._tables, self._store, self._mark, self._clock = tables, store, mark, clock
-        self._marked = clock.now()
+        self._marked, self._settled = clock.now(), 0
 
     async def position(self, reader: str) -> int:
         """As in `Projection`. Raises StoreError also where the journal is an older copy of the one that was read."""
         from userstream.adapters.sqlite_marks import check_same_journal
 
         position = await self._tables.position(reader)
+        # What the server lost has not been settled.
+        self._settled = min(self._settled, position)
         await check_same_journal(self._store, position)
         if position < (marked := await self._mark.position()):
             tell_step_back(position, marked)
@@ -129,8 +131,10 @@ class MarkedTables:
         """As in `Projection`."""
         await self._tables.apply(reader, records)
         if records and self._clock.now() - self._marked >= MARK_EVERY_MS:
+            # What was written a while ago has reached the server's disk; what was written just now may be lost with it.
+            settled, self._settled = self._settled, records[-1].position
             self._marked = self._clock.now()
-            await self._move_mark(records[-1].position)
+            await self._move_mark(settled)
 
     async def _move_mark(self, position: int) -> None:
         try:

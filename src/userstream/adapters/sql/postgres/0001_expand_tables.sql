@@ -78,7 +78,7 @@ CREATE TABLE userstream.fills (
     sequence bigint NOT NULL,
     journal text COLLATE "C" NOT NULL,
     arrival bigint NOT NULL DEFAULT nextval('userstream.arrivals'),
-    UNIQUE (account, venue, symbol, trade_id, order_id, transaction_time)
+    UNIQUE (order_id, trade_id, symbol, venue, account, transaction_time)
 ) PARTITION BY RANGE (transaction_time);
 
 CREATE TABLE userstream.positions (

@@ -45,6 +45,7 @@ WHERE CASE WHEN excluded.journal = known.journal THEN excluded.sequence > known.
       ELSE excluded.received_time >= known.received_time END;
 
 -- name: add_fills
+-- An account that is no bare column keeps the planner from reading all that the account did in those days: the ids lead to the one fill.
 INSERT INTO userstream.fills AS known (
     account, venue, symbol, trade_id, order_id, client_order_id, side, position_side, price, quantity, fee, fee_asset, maker,
     realized_pnl, origin, transaction_time, event_time, received_time, source, sequence, journal
@@ -63,11 +64,10 @@ FROM unnest(
     realized_pnl, origin, transaction_time, event_time, received_time, source, sequence, place
 )
 LEFT JOIN LATERAL (
-    SELECT fills.transaction_time FROM userstream.fills
-    WHERE fills.account = told.account AND fills.venue = told.venue AND fills.symbol = told.symbol
+    SELECT min(fills.transaction_time) AS transaction_time FROM userstream.fills
+    WHERE fills.account || '' = told.account AND fills.venue = told.venue AND fills.symbol = told.symbol
       AND fills.trade_id = told.trade_id AND fills.order_id = told.order_id
       AND fills.transaction_time BETWEEN told.transaction_time - 604800000 AND told.transaction_time + 604800000
-    ORDER BY fills.transaction_time LIMIT 1
 ) AS stored ON true
 ORDER BY told.place
 ON CONFLICT (account, venue, symbol, trade_id, order_id, transaction_time) DO UPDATE SET
@@ -196,15 +196,16 @@ ON CONFLICT DO NOTHING;
 -- name: open_cursor
 INSERT INTO userstream.cursors (journal, reader, position) VALUES ($1, $2, 0) ON CONFLICT DO NOTHING;
 
--- Whoever else writes for this reader, perhaps we ourselves on a connection that was given up, is waited for here.
--- name: lock_cursor
-SELECT position FROM userstream.cursors WHERE journal = $1 AND reader = $2 FOR UPDATE;
-
 -- name: read_cursor
 SELECT position FROM userstream.cursors WHERE journal = $1 AND reader = $2;
 
--- name: save_cursor
-UPDATE userstream.cursors SET position = $3 WHERE journal = $1 AND reader = $2 AND position < $3;
+-- name: move_cursor
+-- Whoever else writes for this reader, perhaps we ourselves on a connection that was given up, is waited for here. A reader that is not
+-- where it was thought to be has no row to move, and the division by their number undoes all that belongs to this statement.
+moved AS (
+    UPDATE userstream.cursors SET position = $4 WHERE journal = $1 AND reader = $2 AND position = $3 RETURNING position
+)
+SELECT 1 / count(*) FROM moved;
 
 -- name: make_partitions
 SELECT userstream.make_partitions($1::bigint[]);
