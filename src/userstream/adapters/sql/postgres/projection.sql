@@ -6,7 +6,8 @@ INSERT INTO userstream.orders AS known (
     account, venue, symbol, order_id, conditional, client_order_id, side, position_side, order_type, original_type, time_in_force,
     status, execution_type, price, stop_price, average_price, quantity, filled_quantity, reduce_only, post_only, close_position,
     origin, transaction_time, created_time, good_till_time, reason, triggered_order_id, activation_price, callback_rate,
-    activated, self_trade_prevention, working_type, amendment_id, event_time, received_time, source, sequence, journal
+    activated, self_trade_prevention, working_type, amendment_id, order_list_id, iceberg_quantity,
+    prevented_quantity, prevented_match_id, event_time, received_time, source, sequence, journal
 )
 SELECT
     told.account, told.venue, told.symbol, told.order_id, told.conditional::boolean, told.client_order_id, told.side,
@@ -15,17 +16,20 @@ SELECT
     told.filled_quantity::numeric, told.reduce_only::boolean, told.post_only::boolean, told.close_position::boolean, told.origin,
     told.transaction_time, told.created_time, told.good_till_time, told.reason, told.triggered_order_id,
     told.activation_price::numeric, told.callback_rate::numeric, told.activated::boolean, told.self_trade_prevention,
-    told.working_type, told.amendment_id, told.event_time, told.received_time, told.source, told.sequence, $38
+    told.working_type, told.amendment_id, told.order_list_id, told.iceberg_quantity::numeric, told.prevented_quantity::numeric,
+    told.prevented_match_id, told.event_time, told.received_time, told.source, told.sequence, $42
 FROM unnest(
     $1::text[], $2::text[], $3::text[], $4::text[], $5::int[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[],
     $11::text[], $12::text[], $13::text[], $14::text[], $15::text[], $16::text[], $17::text[], $18::text[], $19::int[],
     $20::int[], $21::int[], $22::text[], $23::bigint[], $24::bigint[], $25::bigint[], $26::text[], $27::text[], $28::text[],
-    $29::text[], $30::int[], $31::text[], $32::text[], $33::text[], $34::bigint[], $35::bigint[], $36::text[], $37::bigint[]
+    $29::text[], $30::int[], $31::text[], $32::text[], $33::text[], $34::text[], $35::text[], $36::text[], $37::text[],
+    $38::bigint[], $39::bigint[], $40::text[], $41::bigint[]
 ) WITH ORDINALITY AS told (
     account, venue, symbol, order_id, conditional, client_order_id, side, position_side, order_type, original_type, time_in_force,
     status, execution_type, price, stop_price, average_price, quantity, filled_quantity, reduce_only, post_only, close_position,
     origin, transaction_time, created_time, good_till_time, reason, triggered_order_id, activation_price, callback_rate,
-    activated, self_trade_prevention, working_type, amendment_id, event_time, received_time, source, sequence, place
+    activated, self_trade_prevention, working_type, amendment_id, order_list_id, iceberg_quantity,
+    prevented_quantity, prevented_match_id, event_time, received_time, source, sequence, place
 )
 ORDER BY told.place
 ON CONFLICT (account, symbol, order_id, conditional) DO UPDATE SET
@@ -39,7 +43,9 @@ ON CONFLICT (account, symbol, order_id, conditional) DO UPDATE SET
     reason = excluded.reason, triggered_order_id = excluded.triggered_order_id, activation_price = excluded.activation_price,
     callback_rate = excluded.callback_rate, activated = excluded.activated,
     self_trade_prevention = excluded.self_trade_prevention, working_type = excluded.working_type,
-    amendment_id = excluded.amendment_id, event_time = excluded.event_time, received_time = excluded.received_time,
+    amendment_id = excluded.amendment_id, order_list_id = excluded.order_list_id,
+    iceberg_quantity = excluded.iceberg_quantity, prevented_quantity = excluded.prevented_quantity,
+    prevented_match_id = excluded.prevented_match_id, event_time = excluded.event_time, received_time = excluded.received_time,
     source = excluded.source, sequence = excluded.sequence, journal = excluded.journal
 WHERE CASE WHEN excluded.journal = known.journal THEN excluded.sequence > known.sequence
       ELSE excluded.received_time >= known.received_time END;
@@ -163,18 +169,19 @@ ON CONFLICT DO NOTHING;
 -- name: add_margin_calls
 INSERT INTO userstream.margin_calls AS known (
     account, venue, symbol, position_side, amount, margin_type, isolated_wallet, mark_price, unrealized_pnl, maintenance_margin,
-    cross_wallet, transaction_time, event_time, received_time, source, sequence, journal
+    cross_wallet, margin_level, status, transaction_time, event_time, received_time, source, sequence, journal
 )
 SELECT
     told.account, told.venue, told.symbol, told.position_side, told.amount::numeric, told.margin_type,
     told.isolated_wallet::numeric, told.mark_price::numeric, told.unrealized_pnl::numeric, told.maintenance_margin::numeric,
-    told.cross_wallet::numeric, told.transaction_time, told.event_time, told.received_time, told.source, told.sequence, $17
+    told.cross_wallet::numeric, told.margin_level::numeric, told.status, told.transaction_time, told.event_time,
+    told.received_time, told.source, told.sequence, $19
 FROM unnest(
     $1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[],
-    $11::text[], $12::bigint[], $13::bigint[], $14::bigint[], $15::text[], $16::bigint[]
+    $11::text[], $12::text[], $13::text[], $14::bigint[], $15::bigint[], $16::bigint[], $17::text[], $18::bigint[]
 ) WITH ORDINALITY AS told (
     account, venue, symbol, position_side, amount, margin_type, isolated_wallet, mark_price, unrealized_pnl, maintenance_margin,
-    cross_wallet, transaction_time, event_time, received_time, source, sequence, place
+    cross_wallet, margin_level, status, transaction_time, event_time, received_time, source, sequence, place
 )
 ORDER BY told.place
 ON CONFLICT DO NOTHING;
