@@ -187,7 +187,7 @@ def test_postgres_from_the_environment_a_file_or_the_file_itself(tmp_path: Path)
         ('url_env = "NOT_SET"', "[postgres] takes its url from the environment variable NOT_SET, which is not set"),
         ('url = "postgresql://h/d"\nurl_env = "KEY"', "[postgres] gives url in more than one way"),
         ('url = "mysql://u:s3cret-canary@h/d"', "[postgres] the PostgreSQL url must have the form"),
-        ("password = 53", "[postgres] password: Expected"),
+        ("password = 53", "[postgres] password must be text"),
         ('adress = "s3cret-canary"', "[postgres] 'adress' is not known"),
     ],
 )
