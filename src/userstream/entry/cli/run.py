@@ -110,7 +110,8 @@ async def _start_accounts(application: Application, configuration: Configuration
         return
     every = (*configuration.accounts, *registered.settings)
     if not every:
-        log.warning("no account is enabled in the configuration or active in the registry: nothing is run", action="no_account_enabled")
+        also = " and none of the registry is active" if configuration.registry.is_run else ""
+        log.warning(f"every account of the configuration has enabled = false{also}: nothing is run", action="no_account_enabled")
     _make_room(len(every))
     registered.watch(application)
     for settings in every:
