@@ -20,6 +20,7 @@ from userstream.entry.registry import AccountDesk, settings_of
 from userstream.kernel.errors import SettingsError, UserStreamError
 from userstream.kernel.ids import AccountId
 from userstream.kernel.sealed import VaultError
+from userstream.kernel.secret import Secret
 from userstream.ports import Clock
 from userstream.wire.registration import RegisteredAccount
 
@@ -42,12 +43,14 @@ class RegisteredAccounts:
         self._listen_keys: dict[str, ListenKeys] = {}
         self._watcher: asyncio.Task[None] | None = None
         self.settings: list[AccountSettings] = []
+        self._owners: dict[tuple[str, str | None, str, Secret], str] = {}
 
     async def read(self, configuration: Configuration) -> None:
         """Opens the key of every active account. Raises SettingsError for a name that the configuration file has as well, StoreError."""
         if self._desk is None:
             return
         named = {account.name for account in configuration.accounts}
+        self._owners = {_key_of(account): account.name for account in configuration.accounts}
         async for account in self._desk.accounts(active_only=True):
             if account.account in named:
                 raise SettingsError(
@@ -64,7 +67,13 @@ class RegisteredAccounts:
             _log.error("an account is not run: its key does not open", action="key_refused", account=account.account, reason=str(error))
             await desk.registry.write_note(desk.note("vault.open", account.account, "refused", str(error)))
             return
-        self.settings.append(settings_of(account, credentials, configuration.recovery, configuration.stream))
+        settings = settings_of(account, credentials, configuration.recovery, configuration.stream)
+        owner = self._owners.setdefault(_key_of(settings), settings.name)
+        if owner != settings.name:
+            reason = f"it has the same key as account {owner!r}: the books of one would be told as those of the other"
+            _log.error("an account is not run", action="account_refused", account=settings.name, reason=reason)
+            return
+        self.settings.append(settings)
         if configuration.registry.registry.listen_keys:
             keys = self._listen_keys[account.account] = ListenKeys(account, desk.registry, desk.vault, self._clock)
             keys.recall()
@@ -120,6 +129,11 @@ class RegisteredAccounts:
             if looked.widened or looked.verdict.refusals:
                 words = looked.refusals or f"the key may do more than before: {', '.join(looked.widened)}"
                 _log.error("a key may do what it should not", action="key_widened", account=settings.name, reason=words)
+
+
+def _key_of(settings: AccountSettings) -> tuple[str, str | None, str, Secret]:
+    """Two accounts with the same are one account of the venue."""
+    return settings.venue, settings.rest_url, settings.isolated_symbol, settings.credentials.api_key
 
 
 @asynccontextmanager

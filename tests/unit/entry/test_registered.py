@@ -107,6 +107,20 @@ async def test_a_name_of_the_file_and_of_the_registry_is_refused(tmp_path: Path)
         await ground.registered.read(configured(tmp_path, f"[registry]\n{ACCOUNT}"))
 
 
+async def test_one_key_under_two_names_is_run_once(tmp_path: Path) -> None:
+    ground = Ground()
+    await ground.fill()
+    wish = NewAccount(account=AccountId("zoe"), user="desk", venue=VenueName("binance-usdm"))
+    await ground.desk.add(wish, credentials_of("KEY-OF-alice", "SECRET-OF-alice"))
+    with capture_logs() as logs:
+        await ground.registered.read(configured(tmp_path))
+    assert [settings.name for settings in ground.registered.settings] == ["alice", "bob"]
+    [entry] = logs
+    assert (entry["action"], entry["account"]) == ("account_refused", "zoe")
+    assert "'alice'" in entry["reason"]
+    assert "KEY-OF" not in str(logs)
+
+
 async def test_without_the_table_nothing_is_opened(tmp_path: Path) -> None:
     configuration = configured(tmp_path, ACCOUNT)
     async with open_registered(configuration) as registered:
