@@ -6,6 +6,7 @@ All of it happens on the way of the calls, so that sessions need to know nothing
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from typing import Final
 
 import msgspec
@@ -17,14 +18,13 @@ from userstream.kernel.sealed import VaultError
 from userstream.kernel.secret import Secret
 from userstream.ports import Clock, HttpClient, Registry, Vault
 from userstream.venues.binance import listen_key
-from userstream.venues.binance.products import COIN_M, MARGIN_RISK, USD_M
+from userstream.venues.binance.products import COIN_M, MARGIN_RISK, USD_M, KeyedFeed
 from userstream.wire.registration import RegisteredAccount, SealedListenKey
 from userstream.wire.request import HttpRequest, HttpResponse
 
 FIELD: Final = "listen_key"
-PATHS: Final = (USD_M.feed.listen_key_path, COIN_M.feed.listen_key_path, MARGIN_RISK.listen_key_path)
-WITH_NAME: Final = frozenset({MARGIN_RISK.listen_key_path})
-"""Where the call that extends a key must name it."""
+FEEDS: Final[Mapping[str, KeyedFeed]] = {feed.listen_key_path: feed for feed in (USD_M.feed, COIN_M.feed, MARGIN_RISK)}
+"""Those behind a listen key, by the path of the calls about it."""
 
 LEAST_LEFT_MS: Final = 30 * 60 * 1000
 """A key that the venue could not be asked about is used if it lives longer than a session waits before it extends it."""
@@ -106,7 +106,7 @@ class KeepingHttp:
     async def send(self, base_url: str, request: HttpRequest, *, time_limit_ms: int) -> HttpResponse:
         """As in `HttpClient`."""
         method, _, path = request.label.partition(" ")
-        if path not in PATHS:
+        if path not in FEEDS:
             return await self._http.send(base_url, request, time_limit_ms=time_limit_ms)
         if method == "POST" and (known := self._keys.take()) is not None:
             answer = await self._use_again(base_url, request, path, known, time_limit_ms)
@@ -150,7 +150,7 @@ class KeepingHttp:
 
 def _extension(request: HttpRequest, path: str, key: Secret) -> HttpRequest:
     """The call that extends a key, with the header of the one that asks for a key."""
-    named = listen_key.extend(path, request.headers[0][1], key if path in WITH_NAME else None)
+    named = listen_key.extend(path, request.headers[0][1], key if FEEDS[path].renewal_names_key else None)
     return msgspec.structs.replace(named, headers=request.headers)
 
 
