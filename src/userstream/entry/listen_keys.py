@@ -12,6 +12,7 @@ from typing import Final
 import msgspec
 import structlog
 
+from userstream.domain.events import NO_TIME
 from userstream.kernel.errors import RetryLater, UserStreamError
 from userstream.kernel.ids import Millis
 from userstream.kernel.sealed import VaultError
@@ -65,12 +66,7 @@ class ListenKeys:
 
     def keep(self, key: Secret, since: Millis) -> None:
         """The venue gave or extended this key, at `since` (our clock, ms) at the earliest."""
-        try:
-            record = self._vault.seal_beside(self._account.place, FIELD, key, self._account.key.api_key)
-        except VaultError as error:
-            _log.warning("a listen key is not kept", action="listen_key_refused", account=self._account.account, reason=str(error))
-            return
-        self._save(SealedListenKey(record=record, expires_at=Millis(since + listen_key.VALID_MS)))
+        self._save(key, Millis(since + listen_key.VALID_MS))
 
     def forget(self) -> None:
         """The key is no more."""
@@ -84,16 +80,23 @@ class ListenKeys:
             if self._saves is saves:
                 self._saves = None
 
-    def _save(self, kept: SealedListenKey | None) -> None:
-        self._saves = self._clock.spawn(self._save_after(self._saves, kept), f"listen key of {self._account.account}")
+    def _save(self, key: Secret | None, expires_at: Millis = NO_TIME) -> None:
+        self._saves = self._clock.spawn(self._save_after(self._saves, key, expires_at), f"listen key of {self._account.account}")
 
-    async def _save_after(self, before: asyncio.Task[None] | None, kept: SealedListenKey | None) -> None:
+    async def _save_after(self, before: asyncio.Task[None] | None, key: Secret | None, expires_at: Millis) -> None:
         if before is not None:
             await asyncio.wait([before])
         try:
+            kept = None if key is None else SealedListenKey(record=await self._seal(key), expires_at=expires_at)
             await self._registry.save_listen_key(self._account.account, self._account.record_version, kept)
         except UserStreamError as error:
             _log.warning("a listen key is not kept", action="listen_key_refused", account=self._account.account, reason=str(error))
+
+    async def _seal(self, key: Secret) -> str:
+        """Beside the account's records as they are now: their data key may have been wrapped anew since the start."""
+        now = await self._registry.get(self._account.account)
+        neighbour = self._account if now is None or now.record_version != self._account.record_version else now
+        return self._vault.seal_beside(self._account.place, FIELD, key, neighbour.key.api_key)
 
 
 class KeepingHttp:

@@ -102,6 +102,7 @@ class RegisteredAccounts:
         while True:
             await self.note_proven(name for name, account in application.accounts.items() if account.health.is_healthy)
             await self._clock.sleep(LOOK_MS)
+            await self.renew_keys()
             if self._clock.now() - asked_at >= RIGHTS_EVERY_MS:
                 asked_at = self._clock.now()
                 await self.check_rights()
@@ -115,6 +116,15 @@ class RegisteredAccounts:
                     await self._desk.registry.save_proven(AccountId(name), self._clock.wall())
                 except UserStreamError as error:
                     _log.warning("a proof is not noted", action="proof_not_noted", account=name, reason=str(error))
+
+    async def renew_keys(self) -> None:
+        """Takes up new keys of the vault, so that a rotation of its keys needs no restart."""
+        if self._desk is None:
+            return
+        try:
+            await asyncio.to_thread(self._desk.vault.renew)
+        except UserStreamError as error:
+            _log.warning("the vault's keys cannot be read again", action="keys_not_renewed", reason=str(error))
 
     async def check_rights(self) -> None:
         """Asks what each key may do; a key that may do more than before, or than it should, is told."""

@@ -10,9 +10,11 @@ from structlog.testing import capture_logs
 
 from tests.support.clock import ManualClock
 from tests.support.transport import PipeTransport
-from tests.support.vaults import make_vault
+from tests.support.vaults import FIRST_KEY, make_vault
+from userstream.adapters.key_ring import KeyRing
 from userstream.adapters.memory import MemoryJournal
 from userstream.adapters.memory_registry import MemoryRegistry
+from userstream.adapters.vault import AesVault
 from userstream.entry.bootstrap import AccountSettings, Application, credentials_of
 from userstream.entry.configuration import Configuration, read_configuration
 from userstream.entry.registered import RegisteredAccounts, open_registered
@@ -180,3 +182,19 @@ async def test_the_watcher_ends_with_its_owner(tmp_path: Path) -> None:
     await ground.registered.close()
     await application.stop()
     assert ground.clock.failures == []
+
+
+async def test_keys_that_cannot_be_read_again_are_told(tmp_path: Path) -> None:
+    def fail() -> KeyRing:
+        raise SettingsError("cannot read the key ring")
+
+    ground = Ground()
+    vault = AesVault(KeyRing([FIRST_KEY]), reread=fail)
+    registered = RegisteredAccounts(
+        AccountDesk(ground.registry, vault, ground.clock, Caller("tess", "desk-1"), ground.venue.ask, {}), ground.clock
+    )
+    with capture_logs() as logs:
+        await registered.renew_keys()
+        await ground.registered.renew_keys()
+        await RegisteredAccounts(None, ground.clock).renew_keys()
+    assert [entry["action"] for entry in logs] == ["keys_not_renewed"]
