@@ -187,6 +187,10 @@ class EvidenceReader(Protocol):
 class Vault(Protocol):
     """Seals secrets into records that open in one place only. Every method raises VaultError, in one line without a secret."""
 
+    def renew(self) -> None:
+        """Takes up the keys that came meanwhile. May wait for a file, so not on an event loop. Raises SettingsError where they cannot be
+        read; those known stay."""
+
     @property
     def newest_key(self) -> str:
         """The id of the key that new records need."""

@@ -188,12 +188,16 @@ async def kept_listen_key(folder: Path) -> str:
 async def test_an_account_whose_key_does_not_open_is_left_out_and_the_others_run(desk: Desk, tmp_path: Path) -> None:
     for name in ("alice", "bob"):
         await desk.add(name)
+    await desk.add("carol", "--allow-unsafe-key")
     with closing(sqlite3.connect(tmp_path / "desk.db", isolation_level=None)) as connection:
         connection.execute("UPDATE exchange_accounts SET venue = 'binance-coinm' WHERE id = 'alice'")
+        # not bound to its key: what it says of symbols and pairs
+        connection.execute("UPDATE exchange_accounts SET options = json_set(options, '$.isolated_symbol', 'BTCUSDT') WHERE id = 'carol'")
     outcome = await desk.run(1)
     lines = [json.loads(line) for line in outcome.err.splitlines() if line.startswith("{")]
     assert [line["account"] for line in lines if line.get("action") == "account_started"] == ["bob"]
     assert [line["account"] for line in lines if line.get("action") == "key_refused"] == ["alice"]
+    assert [line["account"] for line in lines if line.get("action") == "account_refused"] == ["carol"]
     same = '[[account]]\nname = "bob"\nvenue = "binance-usdm"\napi_key_file = "bob.key"\n'
     (tmp_path / "userstream.toml").write_text(CONFIGURATION + same)
     assert "in the configuration file and in the registry" in (await desk.run(1, code=2)).err

@@ -31,11 +31,17 @@ class _Wrapping(NamedTuple):
 class AesVault:
     """`Vault` over a ring of keys: new records use its newest key, old ones are read with whichever key they name."""
 
-    def __init__(self, ring: KeyRing, chance: Chance = secrets.token_bytes) -> None:
-        self._ring, self._chance = ring, chance
+    def __init__(self, ring: KeyRing, chance: Chance = secrets.token_bytes, reread: Callable[[], KeyRing] | None = None) -> None:
+        """`reread`: how to read the ring again; None where it never changes."""
+        self._ring, self._chance, self._reread = ring, chance, reread
 
     def __repr__(self) -> str:
         return f"<AesVault, newest key {self._ring.newest}>"
+
+    def renew(self) -> None:
+        """As in `Vault`."""
+        if self._reread is not None:
+            self._ring = self._reread()
 
     @property
     def newest_key(self) -> str:

@@ -6,25 +6,26 @@ All of it happens on the way of the calls, so that sessions need to know nothing
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from typing import Final
 
 import msgspec
 import structlog
 
+from userstream.domain.events import NO_TIME
 from userstream.kernel.errors import RetryLater, UserStreamError
 from userstream.kernel.ids import Millis
 from userstream.kernel.sealed import VaultError
 from userstream.kernel.secret import Secret
 from userstream.ports import Clock, HttpClient, Registry, Vault
 from userstream.venues.binance import listen_key
-from userstream.venues.binance.products import COIN_M, MARGIN_RISK, USD_M
+from userstream.venues.binance.products import COIN_M, MARGIN_RISK, USD_M, KeyedFeed
 from userstream.wire.registration import RegisteredAccount, SealedListenKey
 from userstream.wire.request import HttpRequest, HttpResponse
 
 FIELD: Final = "listen_key"
-PATHS: Final = (USD_M.feed.listen_key_path, COIN_M.feed.listen_key_path, MARGIN_RISK.listen_key_path)
-WITH_NAME: Final = frozenset({MARGIN_RISK.listen_key_path})
-"""Where the call that extends a key must name it."""
+FEEDS: Final[Mapping[str, KeyedFeed]] = {feed.listen_key_path: feed for feed in (USD_M.feed, COIN_M.feed, MARGIN_RISK)}
+"""Those behind a listen key, by the path of the calls about it."""
 
 LEAST_LEFT_MS: Final = 30 * 60 * 1000
 """A key that the venue could not be asked about is used if it lives longer than a session waits before it extends it."""
@@ -65,12 +66,7 @@ class ListenKeys:
 
     def keep(self, key: Secret, since: Millis) -> None:
         """The venue gave or extended this key, at `since` (our clock, ms) at the earliest."""
-        try:
-            record = self._vault.seal_beside(self._account.place, FIELD, key, self._account.key.api_key)
-        except VaultError as error:
-            _log.warning("a listen key is not kept", action="listen_key_refused", account=self._account.account, reason=str(error))
-            return
-        self._save(SealedListenKey(record=record, expires_at=Millis(since + listen_key.VALID_MS)))
+        self._save(key, Millis(since + listen_key.VALID_MS))
 
     def forget(self) -> None:
         """The key is no more."""
@@ -84,16 +80,23 @@ class ListenKeys:
             if self._saves is saves:
                 self._saves = None
 
-    def _save(self, kept: SealedListenKey | None) -> None:
-        self._saves = self._clock.spawn(self._save_after(self._saves, kept), f"listen key of {self._account.account}")
+    def _save(self, key: Secret | None, expires_at: Millis = NO_TIME) -> None:
+        self._saves = self._clock.spawn(self._save_after(self._saves, key, expires_at), f"listen key of {self._account.account}")
 
-    async def _save_after(self, before: asyncio.Task[None] | None, kept: SealedListenKey | None) -> None:
+    async def _save_after(self, before: asyncio.Task[None] | None, key: Secret | None, expires_at: Millis) -> None:
         if before is not None:
             await asyncio.wait([before])
         try:
+            kept = None if key is None else SealedListenKey(record=await self._seal(key), expires_at=expires_at)
             await self._registry.save_listen_key(self._account.account, self._account.record_version, kept)
         except UserStreamError as error:
             _log.warning("a listen key is not kept", action="listen_key_refused", account=self._account.account, reason=str(error))
+
+    async def _seal(self, key: Secret) -> str:
+        """Beside the account's records as they are now: their data key may have been wrapped anew since the start."""
+        now = await self._registry.get(self._account.account)
+        neighbour = self._account if now is None or now.record_version != self._account.record_version else now
+        return self._vault.seal_beside(self._account.place, FIELD, key, neighbour.key.api_key)
 
 
 class KeepingHttp:
@@ -106,7 +109,7 @@ class KeepingHttp:
     async def send(self, base_url: str, request: HttpRequest, *, time_limit_ms: int) -> HttpResponse:
         """As in `HttpClient`."""
         method, _, path = request.label.partition(" ")
-        if path not in PATHS:
+        if path not in FEEDS:
             return await self._http.send(base_url, request, time_limit_ms=time_limit_ms)
         if method == "POST" and (known := self._keys.take()) is not None:
             answer = await self._use_again(base_url, request, path, known, time_limit_ms)
@@ -150,7 +153,7 @@ class KeepingHttp:
 
 def _extension(request: HttpRequest, path: str, key: Secret) -> HttpRequest:
     """The call that extends a key, with the header of the one that asks for a key."""
-    named = listen_key.extend(path, request.headers[0][1], key if path in WITH_NAME else None)
+    named = listen_key.extend(path, request.headers[0][1], key if FEEDS[path].renewal_names_key else None)
     return msgspec.structs.replace(named, headers=request.headers)
 
 

@@ -20,6 +20,7 @@ from userstream.entry.registry import AccountDesk, settings_of
 from userstream.kernel.errors import SettingsError, UserStreamError
 from userstream.kernel.ids import AccountId
 from userstream.kernel.sealed import VaultError
+from userstream.kernel.secret import Secret
 from userstream.ports import Clock
 from userstream.wire.registration import RegisteredAccount
 
@@ -42,12 +43,14 @@ class RegisteredAccounts:
         self._listen_keys: dict[str, ListenKeys] = {}
         self._watcher: asyncio.Task[None] | None = None
         self.settings: list[AccountSettings] = []
+        self._owners: dict[tuple[str, str | None, str, Secret], str] = {}
 
     async def read(self, configuration: Configuration) -> None:
         """Opens the key of every active account. Raises SettingsError for a name that the configuration file has as well, StoreError."""
         if self._desk is None:
             return
         named = {account.name for account in configuration.accounts}
+        self._owners = {_key_of(account): account.name for account in configuration.accounts}
         async for account in self._desk.accounts(active_only=True):
             if account.account in named:
                 raise SettingsError(
@@ -64,7 +67,13 @@ class RegisteredAccounts:
             _log.error("an account is not run: its key does not open", action="key_refused", account=account.account, reason=str(error))
             await desk.registry.write_note(desk.note("vault.open", account.account, "refused", str(error)))
             return
-        self.settings.append(settings_of(account, credentials, configuration.recovery, configuration.stream))
+        settings = settings_of(account, credentials, configuration.recovery, configuration.stream)
+        owner = self._owners.setdefault(_key_of(settings), settings.name)
+        if owner != settings.name:
+            reason = f"it has the same key as account {owner!r}: the books of one would be told as those of the other"
+            _log.error("an account is not run", action="account_refused", account=settings.name, reason=reason)
+            return
+        self.settings.append(settings)
         if configuration.registry.registry.listen_keys:
             keys = self._listen_keys[account.account] = ListenKeys(account, desk.registry, desk.vault, self._clock)
             keys.recall()
@@ -93,6 +102,7 @@ class RegisteredAccounts:
         while True:
             await self.note_proven(name for name, account in application.accounts.items() if account.health.is_healthy)
             await self._clock.sleep(LOOK_MS)
+            await self.renew_keys()
             if self._clock.now() - asked_at >= RIGHTS_EVERY_MS:
                 asked_at = self._clock.now()
                 await self.check_rights()
@@ -107,6 +117,15 @@ class RegisteredAccounts:
                 except UserStreamError as error:
                     _log.warning("a proof is not noted", action="proof_not_noted", account=name, reason=str(error))
 
+    async def renew_keys(self) -> None:
+        """Takes up new keys of the vault, so that a rotation of its keys needs no restart."""
+        if self._desk is None:
+            return
+        try:
+            await asyncio.to_thread(self._desk.vault.renew)
+        except UserStreamError as error:
+            _log.warning("the vault's keys cannot be read again", action="keys_not_renewed", reason=str(error))
+
     async def check_rights(self) -> None:
         """Asks what each key may do; a key that may do more than before, or than it should, is told."""
         if self._desk is None:
@@ -120,6 +139,11 @@ class RegisteredAccounts:
             if looked.widened or looked.verdict.refusals:
                 words = looked.refusals or f"the key may do more than before: {', '.join(looked.widened)}"
                 _log.error("a key may do what it should not", action="key_widened", account=settings.name, reason=words)
+
+
+def _key_of(settings: AccountSettings) -> tuple[str, str | None, str, Secret]:
+    """Two accounts with the same are one account of the venue."""
+    return settings.venue, settings.rest_url, settings.isolated_symbol, settings.credentials.api_key
 
 
 @asynccontextmanager

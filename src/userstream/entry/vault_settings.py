@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -65,7 +66,9 @@ def read_keys(section: VaultSection, folder: Path, environment: Mapping[str, str
 
 
 def make_vault(section: VaultSection, folder: Path, environment: Mapping[str, str]) -> AesVault:
-    """The vault over that ring. Raises SettingsError."""
+    """The vault over that ring; a ring in a file is read again when it is asked to renew itself. Raises SettingsError."""
+    from userstream.adapters.key_ring import read_file
     from userstream.adapters.vault import AesVault
 
-    return AesVault(read_keys(section, folder, environment))
+    reread = partial(read_file, folder / section.key_file) if section.key_file else None
+    return AesVault(read_keys(section, folder, environment), reread=reread)

@@ -6,8 +6,9 @@ import msgspec
 import pytest
 
 from tests.support.clock import ManualClock
-from tests.support.vaults import SECOND_KEY, make_account, make_vault, note
+from tests.support.vaults import FIRST_KEY, SECOND_KEY, make_account, make_vault, note
 from userstream.adapters.memory_registry import MemoryRegistry
+from userstream.entry.key_rotation import count_keys, rewrap_all
 from userstream.entry.listen_keys import LEAST_LEFT_MS, KeepingHttp, ListenKeys
 from userstream.kernel.errors import StoreError
 from userstream.kernel.ids import AccountId, Millis
@@ -204,3 +205,20 @@ async def test_a_key_that_cannot_be_sealed_is_used_and_not_kept() -> None:
     found = await run.registry.get(ALICE)
     assert found is not None
     assert found.listen_key is None
+
+
+async def test_after_a_rotation_of_the_vaults_keys_a_listen_key_is_sealed_with_the_new_one() -> None:
+    run = await start(None, POST=told(FRESH))
+    run.vault = make_vault(FIRST_KEY, SECOND_KEY, seed=5)
+    await run.begin()
+    assert (await rewrap_all(run.registry, run.vault)).left == 0
+    await run.ask(listen_key.create(PATH, API_KEY))
+    assert await count_keys(run.registry, run.vault) == {run.vault.newest_key: 1}
+    assert (await run.kept() or (None,))[0] == FRESH
+
+
+async def test_the_listen_key_of_a_replaced_key_is_not_kept() -> None:
+    run = await start(None, POST=told(FRESH))
+    await run.registry.replace_key(make_account(version=2), note("account.rotate"))
+    assert await run.ask(listen_key.create(PATH, API_KEY)) == told(FRESH)
+    assert await run.kept() is None

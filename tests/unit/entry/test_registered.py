@@ -10,9 +10,11 @@ from structlog.testing import capture_logs
 
 from tests.support.clock import ManualClock
 from tests.support.transport import PipeTransport
-from tests.support.vaults import make_vault
+from tests.support.vaults import FIRST_KEY, make_vault
+from userstream.adapters.key_ring import KeyRing
 from userstream.adapters.memory import MemoryJournal
 from userstream.adapters.memory_registry import MemoryRegistry
+from userstream.adapters.vault import AesVault
 from userstream.entry.bootstrap import AccountSettings, Application, credentials_of
 from userstream.entry.configuration import Configuration, read_configuration
 from userstream.entry.registered import RegisteredAccounts, open_registered
@@ -107,6 +109,20 @@ async def test_a_name_of_the_file_and_of_the_registry_is_refused(tmp_path: Path)
         await ground.registered.read(configured(tmp_path, f"[registry]\n{ACCOUNT}"))
 
 
+async def test_one_key_under_two_names_is_run_once(tmp_path: Path) -> None:
+    ground = Ground()
+    await ground.fill()
+    wish = NewAccount(account=AccountId("zoe"), user="desk", venue=VenueName("binance-usdm"))
+    await ground.desk.add(wish, credentials_of("KEY-OF-alice", "SECRET-OF-alice"))
+    with capture_logs() as logs:
+        await ground.registered.read(configured(tmp_path))
+    assert [settings.name for settings in ground.registered.settings] == ["alice", "bob"]
+    [entry] = logs
+    assert (entry["action"], entry["account"]) == ("account_refused", "zoe")
+    assert "'alice'" in entry["reason"]
+    assert "KEY-OF" not in str(logs)
+
+
 async def test_without_the_table_nothing_is_opened(tmp_path: Path) -> None:
     configuration = configured(tmp_path, ACCOUNT)
     async with open_registered(configuration) as registered:
@@ -166,3 +182,19 @@ async def test_the_watcher_ends_with_its_owner(tmp_path: Path) -> None:
     await ground.registered.close()
     await application.stop()
     assert ground.clock.failures == []
+
+
+async def test_keys_that_cannot_be_read_again_are_told(tmp_path: Path) -> None:
+    def fail() -> KeyRing:
+        raise SettingsError("cannot read the key ring")
+
+    ground = Ground()
+    vault = AesVault(KeyRing([FIRST_KEY]), reread=fail)
+    registered = RegisteredAccounts(
+        AccountDesk(ground.registry, vault, ground.clock, Caller("tess", "desk-1"), ground.venue.ask, {}), ground.clock
+    )
+    with capture_logs() as logs:
+        await registered.renew_keys()
+        await ground.registered.renew_keys()
+        await RegisteredAccounts(None, ground.clock).renew_keys()
+    assert [entry["action"] for entry in logs] == ["keys_not_renewed"]

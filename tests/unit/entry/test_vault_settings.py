@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.vaults import FIRST_KEY
+from tests.support.vaults import FIRST_KEY, SECOND_KEY
 from userstream.adapters.key_ring import id_of, write_key
 from userstream.entry.configuration import read_configuration, read_registry_part
 from userstream.entry.vault_settings import DEFAULT_VARIABLE, RegistrySection, VaultSection, make_vault
@@ -63,3 +63,20 @@ def test_the_commands_of_the_registry_need_no_account_and_no_secret(tmp_path: Pa
 def test_a_slip_is_told_with_its_place(tmp_path: Path, text: str) -> None:
     with pytest.raises(SettingsError, match=r"userstream\.toml"):
         read_registry_part(written(tmp_path, text))
+
+
+def test_a_ring_in_a_file_is_read_again_and_a_broken_one_changes_nothing(tmp_path: Path) -> None:
+    ring = tmp_path / "ring"
+    ring.write_text(LINE)
+    ring.chmod(0o600)
+    vault = make_vault(VaultSection(key_file="ring"), tmp_path, {})
+    ring.write_text(f"{LINE}\n{write_key(SECOND_KEY)}\n")
+    vault.renew()
+    assert vault.keys == (id_of(FIRST_KEY), id_of(SECOND_KEY))
+    ring.write_text("broken")
+    with pytest.raises(SettingsError):
+        vault.renew()
+    assert vault.newest_key == id_of(SECOND_KEY)
+    fixed = make_vault(VaultSection(), tmp_path, {DEFAULT_VARIABLE: LINE})
+    fixed.renew()
+    assert fixed.newest_key == id_of(FIRST_KEY)

@@ -92,7 +92,7 @@ def _tell(report: RotationReport, unused: list[str]) -> None:
     if len(report.failed) > MOST_TOLD:
         complain(f"and {len(report.failed) - MOST_TOLD} accounts more")
     if unused and not report.left:
-        say(f"no account needs {', '.join(unused)} any more: after your backups are older, remove these lines from the ring")
+        say(f"no account needs {', '.join(unused)} any more: once the service was restarted and your backups are newer, remove these lines")
 
 
 def _text_of(file: Path) -> str:

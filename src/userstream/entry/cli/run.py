@@ -19,7 +19,7 @@ from userstream.entry.cli.stores import check_store_place
 from userstream.kernel.errors import SettingsError
 
 if TYPE_CHECKING:
-    from userstream.entry.bootstrap import Application
+    from userstream.entry.bootstrap import AccountSettings, Application, Way
     from userstream.entry.configuration import Configuration
     from userstream.entry.registered import RegisteredAccounts
 
@@ -111,15 +111,26 @@ async def _start_accounts(application: Application, configuration: Configuration
     if not configuration.websocket_enabled:
         log.warning("WEBSOCKET_ENABLED is false: started without connections", action="disabled")
         return
-    every = (*configuration.accounts, *registered.settings)
-    if not every:
-        log.warning("no account is enabled in the configuration or active in the registry: nothing is run", action="no_account_enabled")
-    _make_room(len(every))
+    count = len(configuration.accounts) + len(registered.settings)
+    if not count:
+        also = " and none of the registry is active" if configuration.registry.is_run else ""
+        log.warning(f"every account of the configuration has enabled = false{also}: nothing is run", action="no_account_enabled")
+    _make_room(count)
     registered.watch(application)
-    for settings in every:
-        account = await application.add(settings, through=registered.way_of(settings.name))
-        account.on(StreamChanged, GapOpened, GapRepaired, MarginCalled, Mismatch, handler=_report)
-        log.info("started", action="account_started", account=settings.name, venue=settings.venue)
+    for settings in configuration.accounts:
+        await _start_account(application, settings, None)
+    for settings in registered.settings:
+        try:
+            await _start_account(application, settings, registered.way_of(settings.name))
+        except SettingsError as error:
+            # whoever wrote the file is here to hear of a slip; an account of the registry must not keep the others from their start
+            log.error("an account is not run", action="account_refused", account=settings.name, reason=str(error))
+
+
+async def _start_account(application: Application, settings: AccountSettings, through: Way | None) -> None:
+    account = await application.add(settings, through=through)
+    account.on(StreamChanged, GapOpened, GapRepaired, MarginCalled, Mismatch, handler=_report)
+    log.info("started", action="account_started", account=settings.name, venue=settings.venue)
 
 
 def _make_room(accounts: int) -> None:
