@@ -111,8 +111,9 @@ async def test_storm_with_cuts() -> None:
         assert len(desk.told(Filled)) > 20
 
 
-async def test_planned_rotation_is_never_dark() -> None:
-    quick = StreamSettings(own_ping_s=0.2, silence_s=0.6, rotate_s=6.0)
+@pytest.mark.parametrize("rotate_s", [3.0, 6.0], ids=["sockets of its own", "sockets that others may share"])
+async def test_planned_rotation_is_never_dark(rotate_s: float) -> None:
+    quick = StreamSettings(own_ping_s=0.2, silence_s=0.6, rotate_s=rotate_s)
     async with open_spot(stream=quick, recovery=RecoverySettings(lag_s=0.15, audit_s=600, history_s=600), rate=40) as desk:
         asked, recovered = calls(desk), desk.account.health.fills_recovered
         await desk.until(lambda: desk.account.health.reconnects >= 2, "two rotations")

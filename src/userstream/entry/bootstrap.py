@@ -53,7 +53,8 @@ class AccountSettings(msgspec.Struct, frozen=True, kw_only=True):
     """One account to run. Endpoints left out are the venue's real ones, or those of the environment. symbols: those whose history is
     always read, where the venue tells it by symbol; session_logon: log in on the socket, where the venue offers it; isolated_symbol: the
     pair of an isolated margin account, which is an account of its own; shared_socket: whether it may share its sockets with other
-    accounts of the process, where the venue lets them; microseconds: ask for the stream's times in that unit, where the venue has it."""
+    accounts of the process, where the venue lets them and `rotate_s` is long enough; microseconds: ask for the stream's times in that
+    unit, where the venue has it."""
 
     name: str
     venue: str
@@ -386,7 +387,8 @@ def place_of(settings: AccountSettings, spec: VenueSpec) -> AccountPlace:
         symbols=tuple(Symbol(name) for name in settings.symbols),
         session_logon=settings.session_logon,
         isolated_symbol=Symbol(settings.isolated_symbol),
-        shared_socket=settings.shared_socket,
+        # who shares stays on a socket for half of its life
+        shared_socket=settings.shared_socket and stream.rotate_s >= 2 * SHORTEST_LIFE_S,
         microseconds=settings.microseconds,
     )
     return shared_place(place) if spec.sharing is not None and spec.sharing.may_share(place) else place
@@ -422,17 +424,11 @@ def _check_types(settings: AccountSettings) -> None:
 
 
 def check_offered(settings: AccountSettings, spec: VenueSpec) -> None:
-    """Raises SettingsError for the pair of an isolated account where the venue has none, for a unit of time that it cannot tell, and for
-    sockets that would be replaced sooner than their predecessors end."""
+    """Raises SettingsError for the pair of an isolated account where the venue has none, and for a unit of time that it cannot tell."""
     if settings.isolated_symbol and not spec.has_isolated_accounts:
         raise SettingsError(f"isolated_symbol = {settings.isolated_symbol!r} has no meaning at {spec.name}: leave it out")
     if settings.microseconds and not spec.has_microseconds:
         raise SettingsError(f"microseconds = true has no meaning at {spec.name}, whose times are milliseconds: leave it out")
-    if spec.sharing is not None and spec.sharing.may_share(place_of(settings, spec)):
-        rule = f"must be at least {2 * SHORTEST_LIFE_S:g} where accounts share sockets, on which each stays for half of it"
-        check(
-            settings.stream.rotate_s >= 2 * SHORTEST_LIFE_S, "rotate_s", settings.stream.rotate_s, f"{rule}; or set shared_socket = false"
-        )
 
 
 def symbols_of(symbols: object) -> tuple[str, ...]:
