@@ -362,9 +362,14 @@ class Client:
     @property
     def is_settled(self) -> bool:
         """Whether it is live and awake, and every socket it has is open and alive."""
+        return self.is_settled_but_for_readings and self.machine.account.state is StreamState.LIVE
+
+    @property
+    def is_settled_but_for_readings(self) -> bool:
+        """Whether it is awake, and every socket it has is open and alive."""
         lines = self.machine.feed.lines.values()
         alive = all(line.opened is not None for line in lines) and not any(socket.link.is_dead for socket in self.sockets.values())
-        return alive and self.machine.account.state is StreamState.LIVE and self._now >= self.stalled_until
+        return alive and self._now >= self.stalled_until
 
     @property
     def can_deliver(self) -> bool:

@@ -91,7 +91,7 @@ def test_a_run_that_ends_in_light_vouches_for_its_key_no_longer_than_something_w
 
 
 def test_where_sockets_have_no_key_the_end_of_the_run_before_is_the_beginning_of_the_gap() -> None:
-    driver, lost = quiet_then_dark(Fate())
+    driver, _ = quiet_then_dark(Fate())
     driver.script = Script(common_key=False)
     driver.restart(5_000)
     driver.run_until_live()
