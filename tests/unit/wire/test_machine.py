@@ -13,7 +13,7 @@ from userstream.domain.words import OrderStatus, Source, StreamState
 from userstream.kernel.errors import AuthenticationError
 from userstream.kernel.ids import Millis
 from userstream.wire.feed import NEVER, Ask, Hang, SessionCall
-from userstream.wire.machine import FORGET_MS, KEY_UNSURE, RESTART_LEAP, UNPROVEN_MEMORY_MS, without_key
+from userstream.wire.machine import FORGET_MS, RESTART_LEAP, UNPROVEN_MEMORY_MS, without_key
 from userstream.wire.question import AskBalances, AskClock, AskFills, AskMovements, Question
 from userstream.wire.request import HttpResponse
 
@@ -367,7 +367,7 @@ def test_a_restart_reads_what_happened_in_between_and_tells_nothing_twice() -> N
     assert driver.facts[-1].sequence > last + RESTART_LEAP
     driver.run_until_live()
     assert [fill.source for fill in facts_of(driver, Filled)] == [Source.STREAM, Source.SNAPSHOT]
-    assert [gap.reason for gap in facts_of(driver, GapOpened)] == ["restart", KEY_UNSURE]
+    assert [gap.reason for gap in facts_of(driver, GapOpened)] == ["restart"]
     driver.laws.hold_at_rest(driver.venue_now)
 
 
