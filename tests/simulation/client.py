@@ -30,6 +30,7 @@ from userstream.wire.venue import AccountPlace, VenueSpec
 CALL_LIMIT_MS: Final = 3_000
 SYNC_MS: Final = 15
 CHECKPOINT_MS: Final = 7_000
+LOADING_MS: Final = 5
 
 
 class Disk:
@@ -77,6 +78,7 @@ class Client:
         self.stalled_until = Millis(0)
         self.error: UserStreamError | None = None
         self.is_running = False
+        self._next_start = Millis(0)
         self._life = 0
         self._missed: deque[Callable[[], None]] = deque()
         self._unsynced: list[Record] = []
@@ -99,9 +101,13 @@ class Client:
     # --- life ---
 
     def start(self) -> None:
-        """A process comes up and takes up what the disk holds; nothing if one runs already."""
+        """A process comes up and takes up what the disk holds; nothing if one runs already. No machine starts two within a moment."""
         if self.is_running:
             return
+        if self._now < self._next_start:
+            self._scheduler.at(self._next_start, self.start)
+            return
+        self._next_start = Millis(self._now + LOADING_MS)
         self._life += 1
         self.is_running = True
         self.machine = self._make_machine()
@@ -384,9 +390,14 @@ class Client:
     @property
     def is_settled(self) -> bool:
         """Whether it is live and awake, and every socket it has is open and alive."""
+        return self.is_settled_but_for_readings and self.machine.account.state is StreamState.LIVE
+
+    @property
+    def is_settled_but_for_readings(self) -> bool:
+        """Whether it is awake, and every socket it has is open and alive."""
         lines = self.machine.feed.lines.values()
         alive = all(line.opened is not None for line in lines) and not any(socket.link.is_dead for socket in self.sockets.values())
-        return alive and self.machine.account.state is StreamState.LIVE and self._now >= self.stalled_until
+        return alive and self._now >= self.stalled_until
 
     @property
     def can_deliver(self) -> bool:

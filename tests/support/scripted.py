@@ -182,23 +182,14 @@ class ScriptedSession:
             self._silent_at = Millis(now + self._place.silence_limit_ms)
 
 
-class LoneSession(ScriptedSession):
-    """Each socket has a subscription of its own."""
-
-    @property
-    def common_key(self) -> Secret | None:
-        return None
-
-
 class Script(msgspec.Struct, frozen=True, kw_only=True):
     """How the venue's REST is made. page: fills of one answer at most. unfilled_depth_ms: how long an order that ended without a fill
-    is known, from its making on. common_key: sockets share a listen key."""
+    is known, from its making on."""
 
     history_depth_ms: int = 7 * 24 * 3_600_000
     unfilled_depth_ms: int = 3 * 24 * 3_600_000
     asks_movements: bool = True
     page: int = 500
-    common_key: bool = True
 
 
 class ScriptedDialect:
@@ -260,7 +251,7 @@ def spec_of(script: Script) -> VenueSpec:
         real=ENDPOINTS,
         test=None,
         weight_limit_per_minute=2_400,
-        make_session=ScriptedSession if script.common_key else LoneSession,
+        make_session=ScriptedSession,
         make_dialect=lambda place: ScriptedDialect(script),
         make_decoder=make_decoder,
     )

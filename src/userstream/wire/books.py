@@ -215,8 +215,7 @@ class Books:
         return orders_in_turn(self._account, self._epoch, most, quiet_since=Millis(venue_now - self._policy.lag_ms))
 
     def _beginning(self) -> Millis:
-        """Where our care begins: at the start, however late the clock is measured, or with what an earlier, never proven run missed. Never
-        later than the true moment: what the estimate of the venue's clock may be ahead is taken off."""
+        """Where our care begins, never later than in truth: at the start, or with what an earlier, never proven run missed."""
         since = Millis(self._clock.at(self._started) - self._clock.error_ms - self._policy.backfill_ms)
         return since if self._account.gap_since is None else min(since, self._account.gap_since)
 
@@ -249,6 +248,7 @@ class Books:
         """Nothing moves while something unexplained is not told: it is read again when the venue's lag has passed."""
         read_until = self.watermark
         facts = self._proof.weigh(finished, wall)
+        facts += [fact for leg in self._proof.lasting_legs for fact in self._dispute(leg, wall)]
         if (again_ms := self._proof.again_ms) is not None:
             self._agenda.postpone_confirming(Millis(now + again_ms))
         if not self._proof.is_settled:

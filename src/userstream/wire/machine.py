@@ -14,7 +14,20 @@ import msgspec
 from msgspec.structs import force_setattr
 
 from userstream.domain.account import Account
-from userstream.domain.events import Event, Frame, GapOpened, GapRepaired, Mismatch, SnapshotTaken, StreamChanged, Unrecognized
+from userstream.domain.events import (
+    BalanceSet,
+    Event,
+    Filled,
+    Frame,
+    GapOpened,
+    GapRepaired,
+    Mismatch,
+    OrderChanged,
+    PositionSet,
+    SnapshotTaken,
+    StreamChanged,
+    Unrecognized,
+)
 from userstream.domain.fold import FOLDS, apply, forget, newest_time
 from userstream.domain.words import Source, StreamState
 from userstream.kernel.errors import UserStreamError
@@ -50,8 +63,6 @@ FORGET_MS: Final = 60_000
 UNPROVEN_MEMORY_MS: Final = 900_000
 """Without a secret nothing is ever proven: what ended longer ago than this (venue time) leaves memory all the same."""
 
-KEY_UNSURE: Final = "the listen key of the run before may have died before that run ended"
-
 STOOD_STILL: Final = "this machine slept, or its wall clock jumped"
 
 
@@ -64,6 +75,13 @@ def without_key(frame: bytes) -> bytes:
     if frame.find(KEY_NAME) >= 0 or frame[:9] == ENVELOPE:
         return NAMED_KEYS.sub(rb'\1"***"', frame)
     return frame
+
+
+def _time_of(event: Event) -> Millis:
+    """When the venue made it, by its books where they say so (the clock of its gateway may be ahead of them)."""
+    if isinstance(event, Filled | OrderChanged | PositionSet | BalanceSet):
+        return event.transaction_time or event.event_time
+    return event.event_time
 
 
 class MachinePolicy(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,7 +111,6 @@ class Machine:
         self._facts: list[Event] = []
         self._lines = self.feed.lines
         self._was_lit = False
-        self._told_before: Millis | None = None
         self._opened_before = 0
         self._told_reason = ""
         self._stopped = False
@@ -121,7 +138,7 @@ class Machine:
         for event in events:
             apply(self.account, event)
             if event.source is Source.STREAM:
-                told = max(told, event.event_time)
+                told = max(told, _time_of(event))
             if first_heard is not None and event.received_time:
                 first_heard = min(first_heard, event.received_time)
         self.account.doubts = {doubt: number for doubt, number in self.account.doubts.items() if doubt.subject == "order"}
@@ -134,9 +151,10 @@ class Machine:
         if first_heard is not None and last_heard is not None:
             # a run that never was live may have missed anything since it began, not only since it was heard last
             unsure = last_heard if self.books is None or self.account.was_live else first_heard
+            if self.books is not None and (told or self.account.proven_until):
+                unsure = min(unsure, told)  # a socket may have been dead, or its key, since it told something: nobody kept its pongs
             since = max(self.account.proven_until, Millis(unsure - self._policy.books.lag_ms))
             self._tell(self._gap(since, "restart"))
-            self._told_before = told
         self.account.state = StreamState.CONNECTING
 
     @property
@@ -362,9 +380,6 @@ class Machine:
             self._tell(self._gap(self._last_sure(now), self.feed.reason))
         if lit and not self._was_lit and (alive := self.feed.assurance.key_died_after) is not None:
             self._tell(self._gap(self._lag_before(alive), KEY_DIED))
-        if lit and self._told_before is not None:
-            self._doubt_former_key(self._told_before)
-            self._told_before = None
         if lit and self._was_lit and (found := self.feed.take_break(now)) is not None:
             self._tell(self._gap(self._lag_before(found.after), found.reason))
             if self.books is not None:
@@ -373,12 +388,6 @@ class Machine:
         if lit and self.books is not None and (not self._was_lit or (self.books.is_deaf and is_new)):
             self.books.stream_opened(self.clock.at(now), now)
         self._was_lit, self._opened_before = lit, self.feed.opened_count
-
-    def _doubt_former_key(self, told: Millis) -> None:
-        """An earlier run heard this last (venue time). Where sockets share a listen key, only what they tell vouches for that."""
-        if self.feed.current is not None and self.feed.current.session.common_key is not None:
-            since = Millis(told - self._policy.books.lag_ms)
-            self._tell(self._gap(max(self.account.proven_until, since), KEY_UNSURE))
 
     def _last_sure(self, now: Millis) -> Millis:
         """Before this venue time nothing is missing."""

@@ -14,7 +14,7 @@ from userstream.domain.words import StreamState
 from userstream.kernel.errors import StoreError
 from userstream.kernel.ids import Millis
 from userstream.wire.feed import KEY_DIED, UNANSWERED
-from userstream.wire.machine import KEY_UNSURE, RESTART_LEAP, SEQUENCES_OF_A_MILLISECOND, STOOD_STILL, Machine
+from userstream.wire.machine import RESTART_LEAP, SEQUENCES_OF_A_MILLISECOND, STOOD_STILL, Machine
 from userstream.wire.recovery import Policy
 from userstream.wire.request import HttpResponse
 from userstream.wire.session import Effect
@@ -71,7 +71,7 @@ def test_a_run_that_ends_in_the_dark_leaves_a_gap_that_goes_back_to_the_last_tha
     [repaired] = facts_of(driver, GapRepaired)
     assert lost - LAG_MS - 1_000 <= repaired.since <= lost
     assert repaired.fills == 2
-    assert facts_of(driver, GapOpened)[-1].reason == KEY_UNSURE
+    assert facts_of(driver, GapOpened)[-1].reason == "restart"
     driver.laws.hold_at_rest(driver.venue_now)
 
 
@@ -88,14 +88,6 @@ def test_a_run_that_ends_in_light_vouches_for_its_key_no_longer_than_something_w
     [repaired] = facts_of(driver, GapRepaired)
     assert lost - LAG_MS - 1_200 <= repaired.since <= lost
     assert repaired.fills == 1
-
-
-def test_where_sockets_have_no_key_the_end_of_the_run_before_is_the_beginning_of_the_gap() -> None:
-    driver, _ = quiet_then_dark(Fate())
-    driver.script = Script(common_key=False)
-    driver.restart(5_000)
-    driver.run_until_live()
-    assert KEY_UNSURE not in {gap.reason for gap in facts_of(driver, GapOpened)}
 
 
 def test_where_the_key_is_the_same_an_answered_ping_vouches_for_the_socket() -> None:
