@@ -22,7 +22,7 @@ NOTHING_MORE: Final[Mapping[str, str]] = MappingProxyType({})
 class WalletBooks(msgspec.Struct, frozen=True, kw_only=True):
     """One product's books. title: its name for people. account_kind: the shape of the account's answer. ..._parameters: what is said beside
     the question, of the account, of the open orders, and of everything else. orders_page: how many orders a page may be asked for. only:
-    the symbol that the wallets are for (empty: any)."""
+    the symbol that the wallets are for (empty: any). margin_pairs: whether pairs that are traded on Spot only are none of its own."""
 
     title: str
     account: Read
@@ -37,6 +37,7 @@ class WalletBooks(msgspec.Struct, frozen=True, kw_only=True):
     parameters: Mapping[str, str] = NOTHING_MORE
     orders_page: int = PAGE
     only: Symbol = Symbol("")
+    margin_pairs: bool = False
 
 
 # Binance Spot, 6.2.
@@ -62,6 +63,7 @@ CROSS_BOOKS: Final = WalletBooks(
     fills=Read("/sapi/v1/margin/myTrades", 10),
     order_fills=Read("/sapi/v1/margin/myTrades", 10),
     orders_page=500,
+    margin_pairs=True,
 )
 
 
