@@ -19,6 +19,7 @@ from userstream import (
     LiabilityChanged,
     LiveAccount,
     MarginCalled,
+    Mismatch,
     OrderChanged,
     RecoverySettings,
     SnapshotTaken,
@@ -55,13 +56,26 @@ async def test_a_fill_inside_a_gap_is_found_in_the_accounts_books() -> None:
 async def test_nothing_is_searched_where_everything_adds_up_over_a_gap() -> None:
     async with open_desk(venue=VENUE, balances=MONEY, rate=40, seed=4) as desk:
         await desk.until(lambda: len(desk.told(Filled)) > 5, "trading")
+        searched = desk.requests("exchangeInfo")  # by the first reading, which knows of nothing that was before
         desk.act("cut")
+        desk.trade(quantity="0.010")
         await desk.until(lambda: desk.account.health.reconnects >= 1 and desk.account.health.fills_recovered > 0, "fills of the gap")
         await until_readings(desk, desk.events, 4)
         desk.act("pause_trading")
         await desk.until_same()
         await until_readings(desk, desk.events, 2)
-        assert desk.requests("exchangeInfo") == 0
+        assert desk.requests("exchangeInfo") == searched
+
+
+async def test_the_search_for_a_symbol_asks_for_no_pair_without_margin() -> None:
+    async with open_desk(venue=VENUE, balances=MONEY | {"BNB": Decimal(1)}) as desk:
+        desk.act("cut")
+        for asset in ("BNB", "BTC"):
+            desk.act("transfer", account=NAME, asset=asset, amount="0.5")
+        await desk.until(lambda: desk.account.health.reconnects >= 1 and desk.requests("exchangeInfo") > 0, "a search")
+        await until_readings(desk, desk.events, 3)
+        await desk.until_same()
+        assert not desk.told(Mismatch)
 
 
 async def test_loans_are_told_and_owed_coins_are_sold() -> None:

@@ -16,6 +16,7 @@ from userstream.sim.dialects.binance_spot_calls import Endpoint, Request
 from userstream.sim.dialects.binance_spot_history import limit_of, page_of
 from userstream.sim.dialects.binance_spot_trading import read_amount
 from userstream.sim.dialects.binance_spot_words import text_of
+from userstream.sim.spot.instruments import has_margin
 from userstream.sim.spot.lending import level_of
 from userstream.sim.spot.loans import HOURLY_RATE, LoanLine, MarginAccount
 from userstream.sim.venue import Json
@@ -251,6 +252,7 @@ def _end(request: Request, kind: str, symbol: str) -> str:
 
 def get_pairs(request: Request) -> Json:
     isolated = is_isolated(request)
+    pairs = [each for each in request.exchange.instruments.values() if has_margin(each.symbol)]
     return [
         {
             "id": place,
@@ -262,7 +264,7 @@ def get_pairs(request: Request) -> Json:
             "isSellAllowed": True,
             "isIsolated": isolated,
         }
-        for place, each in enumerate(request.exchange.instruments.values(), start=1)
+        for place, each in enumerate(pairs, start=1)
     ]
 
 

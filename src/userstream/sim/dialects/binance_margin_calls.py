@@ -6,6 +6,8 @@ from typing import Final
 
 from userstream.sim.dialects.binance_errors import invalid, missing
 from userstream.sim.dialects.binance_spot_calls import Request
+from userstream.sim.dialects.binance_spot_errors import RULES, refuse
+from userstream.sim.spot.instruments import has_margin
 
 FLAGS: Final[Mapping[str, bool]] = MappingProxyType({"true": True, "false": False})
 
@@ -19,8 +21,12 @@ def is_isolated(request: Request) -> bool:
 
 
 def account_of(request: Request) -> str:
-    """The account that the call is about. -3003 for a user without margin, -1102 for an isolated account without its pair."""
+    """The account that the call is about. -3003 for a user without margin, -1102 for an isolated account without its pair, -3021 for a pair
+    that is traded on spot only."""
+    named = request.maybe_symbol()
     if not is_isolated(request):
+        if named is not None and not has_margin(named):
+            raise refuse(*RULES["no_margin_pair"])
         return request.exchange.margin_account(request.user)
     if request.parameters.maybe_text("symbol") is None:
         raise missing("symbol")

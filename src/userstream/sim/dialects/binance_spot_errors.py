@@ -31,6 +31,7 @@ RULES: Final[Mapping[str, tuple[int, str]]] = MappingProxyType(
         "borrow_too_much": (-3006, "Your borrow amount has exceed maximum borrow amount."),
         "no_margin_account": (-3003, "Margin account does not exist."),
         "nothing_owed": (-3015, "Repay amount exceeds borrow amount."),
+        "no_margin_pair": (-3021, "Margin account are not allowed to trade this trading pair."),
         "only_own_pair": (-3028, "Not a valid margin pair."),
         "repay_too_much": (-3015, "Repay amount exceeds borrow amount."),
         "amend_not_possible": (-2038, "Order amend is not supported for this order."),

@@ -22,6 +22,7 @@ from userstream.sim.spot.instruments import (
     MAX_PRICE_SHARE,
     MAX_STOP_ORDERS,
     MIN_PRICE_SHARE,
+    has_margin,
 )
 from userstream.sim.venue import Json
 
@@ -92,10 +93,10 @@ def _symbol_row(instrument: Instrument) -> dict[str, Json]:
         "amendAllowed": True,
         "pegInstructionsAllowed": False,
         "isSpotTradingAllowed": True,
-        "isMarginTradingAllowed": True,
+        "isMarginTradingAllowed": has_margin(instrument.symbol),
         "filters": _filters(instrument),
         "permissions": [],
-        "permissionSets": [["SPOT", "MARGIN"]],
+        "permissionSets": [["SPOT", "MARGIN"] if has_margin(instrument.symbol) else ["SPOT"]],
         "defaultSelfTradePreventionMode": "EXPIRE_MAKER",
         "allowedSelfTradePreventionModes": list(PREVENTIONS),
     }

@@ -134,6 +134,8 @@ def admit(world: SpotWorld, account: SpotAccount, new: NewSpotOrder, *, pending:
     instrument = world.instrument(new.symbol)
     if account.only_symbol not in ("", new.symbol):
         raise Refused("only_own_pair", f"the account trades {account.only_symbol} only")
+    if not account.may_trade(new.symbol):
+        raise Refused("no_margin_pair", f"{new.symbol} is traded on spot only")
     _check_words(new)
     _check_client_id(account, new.client_order_id)
     _check_counts(account, new)

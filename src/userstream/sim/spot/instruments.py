@@ -57,6 +57,14 @@ DEFAULT_PAIRS: Final = (
     pair("BTC", "USDC", "81000", "0.01", "0.00001", "9000"),
 )
 
+NO_MARGIN: Final = frozenset({"BNBBTC"})
+"""Pairs that are traded on spot only; the venue has hundreds of them."""
+
+
+def has_margin(symbol: str) -> bool:
+    """Whether margin accounts may trade the pair."""
+    return symbol not in NO_MARGIN
+
 
 def check_price(instrument: Instrument, price: Decimal) -> None:
     """The price is positive and a multiple of the tick, else Refused("bad_tick")."""

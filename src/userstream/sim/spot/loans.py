@@ -13,6 +13,7 @@ import msgspec
 
 from userstream.sim.books import ZERO, Debt, Millis
 from userstream.sim.ledger import money
+from userstream.sim.spot.instruments import has_margin
 from userstream.sim.spot.world import SpotAccount
 
 HOURLY_RATE: Final = Decimal("0.0000125")  # interest of one hour, of every asset
@@ -48,6 +49,10 @@ class MarginAccount(SpotAccount):
         self.debts: dict[str, Debt] = {}
         self.lines: list[LoanLine] = []
         self.status = "normal"  # normal, margin_call, force_liquidation
+
+    def may_trade(self, symbol: str) -> bool:
+        """Pairs with margin only."""
+        return has_margin(symbol)
 
     @property
     def is_isolated(self) -> bool:

@@ -62,12 +62,14 @@ class MarginSide(Reading[SpotAccount, SpotOrder]):
     def margin_account(self, user: str, symbol: str = "") -> str:
         """The name of the user's cross account, or of the isolated one of a pair, which is opened now if it was not.
 
-        Refused("no_margin_account") for a user who trades on spot only.
+        Refused("no_margin_account") for a user who trades on spot only, Refused("no_margin_pair") for a pair that is traded there only.
         """
         cross = margin_account(self._world.account(user))
         if not symbol:
             return cross.name
-        name = f"{user}.{self._world.instrument(symbol).symbol}"
+        if not cross.may_trade(self._world.instrument(symbol).symbol):
+            raise Refused("no_margin_pair", f"{symbol} is traded on spot only")
+        name = f"{user}.{symbol}"
         if name not in self._world.accounts:
             self._open(MarginAccount(name, self._next_number, {}, self._world.now, user=user, symbol=symbol), {})
         return name

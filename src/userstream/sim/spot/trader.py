@@ -47,7 +47,7 @@ class SpotTrader:
         """Pairs of which the account has one side; without any the first pair's quote will be paid in."""
         if account.only_symbol:
             return [self._world.instruments[account.only_symbol]]
-        instruments = list(self._world.instruments.values())
+        instruments = [each for each in self._world.instruments.values() if account.may_trade(each.symbol)]
         found = [each for each in instruments if any(account.wallets.total(asset) for asset in (each.base, each.quote))]
         return found or instruments[:1]
 

@@ -25,7 +25,7 @@ from userstream.venues.binance.rows import ClockRow
 from userstream.venues.binance.signing import key_header, make_signer, signed_query
 from userstream.venues.binance.spot_answers import SpotReading
 from userstream.venues.binance.spot_requests import check_not_retired
-from userstream.venues.binance.spot_rows import OrderListRow, RulesRow, SpotOrderRow, SpotTradeRow
+from userstream.venues.binance.spot_rows import TRADING, OrderListRow, RulesRow, SpotOrderRow, SpotTradeRow
 from userstream.venues.binance.wallet_books import SPOT_BOOKS, WalletBooks
 from userstream.wire.question import (
     Answer,
@@ -207,8 +207,7 @@ class SpotDialect:
             case AskClock():
                 return Answer(venue_time=read_row(body, ClockRow, label).server_time)
             case AskSymbols():
-                rows = read_row(body, RulesRow, label).symbols
-                return Answer(pairs=tuple(Pair(row.symbol, row.base, row.quote) for row in rows))
+                return Answer(pairs=tuple(self._pairs_of(read_row(body, RulesRow, label))))
             case AskBalances():
                 return Answer(events=reading.account(read_row(body, self._books.account_kind, label).account))
             case AskOpenOrders():
@@ -227,6 +226,12 @@ class SpotDialect:
                 return self._read_order_fills(question, read_rows(body, SpotTradeRow, label), reading)
             case _:
                 raise RequestRefused(f"{self._books.title} cannot be asked {type(question).__name__}")
+
+    def _pairs_of(self, rules: RulesRow) -> Iterator[Pair]:
+        """Those that the account may trade: the venue refuses to tell of others."""
+        for row in rules.symbols:
+            if row.has_margin or not self._books.margin_pairs:
+                yield Pair(row.symbol, row.base, row.quote, row.status == TRADING)
 
     def _read_orders(self, question: AskOrders, rows: list[SpotOrderRow], reading: SpotReading) -> Answer:
         newest_id = max((row.order_id for row in rows), default=0)

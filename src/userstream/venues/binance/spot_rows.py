@@ -13,6 +13,9 @@ from userstream.venues.binance.messages import Time
 from userstream.venues.binance.rows import Row
 from userstream.venues.binance.spot_messages import NO_LIST
 
+TRADING = "TRADING"
+"""Of a pair's statuses (HALT, BREAK, END_OF_DAY, CANCEL_ONLY) the one in which it trades (Binance Spot, 6.2)."""
+
 
 class WalletRow(Row, frozen=True, kw_only=True):
     asset: str
@@ -120,9 +123,13 @@ class SpotTradeRow(Row, frozen=True, kw_only=True):
 
 
 class PairRow(Row, frozen=True, kw_only=True):
+    """status and is_margin are read leniently: where one is not told, the pair is taken for one that may have been traded."""
+
     symbol: Symbol
     base: str = field(name="baseAsset")
     quote: str = field(name="quoteAsset")
+    status: str = TRADING
+    has_margin: bool = field(name="isMarginTradingAllowed", default=True)
 
 
 class RulesRow(Row, frozen=True, kw_only=True):

@@ -22,7 +22,7 @@ NOTHING_MORE: Final[Mapping[str, str]] = MappingProxyType({})
 class WalletBooks(msgspec.Struct, frozen=True, kw_only=True):
     """One product's books. title: its name for people. account_kind: the shape of the account's answer. ..._parameters: what is said beside
     the question, of the account, of the open orders, and of everything else. orders_page: how many orders a page may be asked for. only:
-    the symbol that the wallets are for (empty: any)."""
+    the symbol that the wallets are for (empty: any). margin_pairs: whether pairs that are traded on Spot only are none of its own."""
 
     title: str
     account: Read
@@ -39,6 +39,7 @@ class WalletBooks(msgspec.Struct, frozen=True, kw_only=True):
     parameters: Mapping[str, str] = NOTHING_MORE
     orders_page: int = PAGE
     only: Symbol = Symbol("")
+    margin_pairs: bool = False
 
 
 # Binance Spot, 6.2.
@@ -67,6 +68,7 @@ CROSS_BOOKS: Final = WalletBooks(
     order_lists=Read("/sapi/v1/margin/openOrderList", 10),
     order_list=Read("/sapi/v1/margin/orderList", 10),
     orders_page=500,
+    margin_pairs=True,
 )
 """The cross account's books. The documents that this was written from name no weights for margin's reads (Binance margin, 2.4, 4.4 and 6.2
 have none): these are general knowledge of the venue's /sapi pages. Where they are too low, the count that each answer carries in its

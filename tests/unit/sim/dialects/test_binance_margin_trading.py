@@ -112,3 +112,11 @@ def test_lists_that_begin_with_a_working_order(kind: str, orders: int) -> None:
     placed = desk.call("POST", PATH + f"order/{kind}", **wish)
     assert isinstance(placed["orders"], list), placed.body
     assert len(placed["orders"]) == orders
+
+
+def test_pairs_that_are_traded_on_spot_only_are_refused() -> None:
+    desk = open_margin()
+    assert desk.limit(symbol="BNBBTC", price="0.011", quantity="1").code == -3021
+    for path in ("myTrades", "allOrders", "openOrders"):
+        assert desk.get(PATH + path, symbol="BNBBTC").code == -3021
+    assert desk.get(PATH + "openOrders", symbol="BNBBTC", isIsolated="TRUE").code == -3021

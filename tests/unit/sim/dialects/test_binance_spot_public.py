@@ -29,6 +29,7 @@ def test_every_pair_tells_the_rules_that_the_books_keep() -> None:
         assert D(str(filters["NOTIONAL"]["minNotional"])) == each.min_notional
         assert set(filters) >= {"ICEBERG_PARTS", "MARKET_LOT_SIZE", "TRAILING_DELTA", "PERCENT_PRICE_BY_SIDE", "MAX_NUM_ORDERS"}
         assert (symbols[each.symbol]["baseAsset"], symbols[each.symbol]["status"]) == (each.base, "TRADING")
+        assert symbols[each.symbol]["isMarginTradingAllowed"] is (each.symbol != "BNBBTC")
 
 
 @pytest.mark.parametrize(

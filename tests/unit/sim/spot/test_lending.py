@@ -223,6 +223,7 @@ def test_a_selling_order_pays_back_what_it_brings_in() -> None:
         (ALICE, buy("0.01", side_effect="borrow_the_moon"), "bad_side_effect"),
         ("alice.spot", buy("0.01", side_effect="margin_buy"), "no_margin_account"),
         (PAIR, NewSpotOrder(symbol="ETHUSDT", side=Side.BUY, order_type="market", quantity=Decimal(1)), "only_own_pair"),
+        (ALICE, NewSpotOrder(symbol="BNBBTC", side=Side.BUY, order_type="market", quantity=Decimal(1)), "no_margin_pair"),
     ],
 )
 def test_orders_that_are_not_for_this_account(account: str, wish: NewSpotOrder, rule: str) -> None:

@@ -87,3 +87,9 @@ def test_a_user_without_margin_owes_nothing() -> None:
     exchange = open_exchange()
     assert exchange.debts("bob") == []
     assert exchange.loans("bob") == []
+
+
+def test_a_pair_that_is_traded_on_spot_only_has_no_isolated_account() -> None:
+    with pytest.raises(Refused) as wrong:
+        open_exchange().margin_account("alice", "BNBBTC")
+    assert wrong.value.rule == "no_margin_pair"

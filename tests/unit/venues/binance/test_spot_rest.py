@@ -256,6 +256,11 @@ def test_the_symbols_are_pairs_of_assets() -> None:
     assert read(AskSymbols(), body).pairs == (Pair(ETH, "ETH", "USDT"),)
 
 
+def test_suspended_symbols_and_those_without_margin_are_pairs_too() -> None:
+    row = {"symbol": "ETHUSDT", "status": "BREAK", "baseAsset": "ETH", "quoteAsset": "USDT", "isMarginTradingAllowed": False}
+    assert read(AskSymbols(), {"symbols": [row]}).pairs == (Pair(ETH, "ETH", "USDT", is_trading=False),)
+
+
 @pytest.mark.parametrize(
     ("code", "kind"),
     [

@@ -24,6 +24,7 @@ from userstream.wire.question import (
     AskOrderLists,
     AskOrders,
     AskSymbols,
+    Pair,
     Question,
     RestDialect,
 )
@@ -141,6 +142,14 @@ def test_an_isolated_pair_is_never_asked_about_another_ones_account(question: Qu
     assert (traits.symbols, traits.only_symbols, dialect().traits().only_symbols) == ((ETH,), True, False)
     with pytest.raises(RequestRefused, match="margin of ETHUSDT cannot be asked about BTCUSDT"):
         dialect("ETHUSDT").request(question, NOW)
+
+
+def test_margin_searches_the_pairs_that_have_margin() -> None:
+    pairs = [
+        {"symbol": f"{base}USDT", "status": "TRADING", "baseAsset": base, "quoteAsset": "USDT", "isMarginTradingAllowed": base == "ETH"}
+        for base in ("ETH", "NEW")
+    ]
+    assert dialect().answer(AskSymbols(), answer({"symbols": pairs}), NOW, NOW).pairs == (Pair(ETH, "ETH", "USDT"),)
 
 
 def test_the_cross_accounts_wallets_hold_what_was_borrowed() -> None:
