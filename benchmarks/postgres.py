@@ -126,7 +126,7 @@ async def _measure(application: Application, feeder: Feeder, frames: int, rate: 
     took = time.perf_counter() - begun
     return {
         "events_per_s": (noted.events - events) / took,
-        "events_a_commit": (noted.events - events) / max(noted.turns - turns, 1),
+        "events_a_turn": (noted.events - events) / max(noted.turns - turns, 1),
         **quantiles("journal", feeder.times, places.journaled, warm),
         **quantiles("postgres", feeder.times, noted.committed, warm),
     }
@@ -157,15 +157,21 @@ async def run_flat(url: str, frames: int) -> dict[str, float]:
             await account.wait_ready(10)
             await _send(feeder, account, 0, frames, 0)
             await application.stop()
-        begun = time.perf_counter()
+        begun, cpu = time.perf_counter(), time.process_time()
         application = await _start(path, url, tables=False)
         pump = _pump_of(application)
         noted = Noted(pump._projection, {}, 0)
         pump._projection = noted
         await pump.drain()
-        took = time.perf_counter() - begun
+        took, cpu = time.perf_counter() - begun, time.process_time() - cpu
         await application.stop()
-        return {"records_per_s": noted.records / took, "events_per_s": noted.events / took, "events": float(noted.events), "seconds": took}
+        events = max(noted.events, 1)
+        return {
+            "records_per_s": noted.records / took,
+            "events_per_s": events / took,
+            "event_cpu_us": 1e6 * cpu / events,
+            "events_a_turn": events / max(noted.turns, 1),
+        }
 
 
 if __name__ == "__main__":

@@ -46,13 +46,26 @@ def find_programs() -> Path | None:
     return folders[-1].parent if folders else None
 
 
+def _open_to_all(programs: Path, folder: Path) -> Path:
+    """The programs where another user can run them: where they are, or a copy together with the libraries of the wheel."""
+    if all(parent.stat().st_mode & 0o001 for parent in programs.parents):
+        return programs
+    install, package = programs.parent, programs.parent.parent
+    copy = folder / "site" / package.name / install.name
+    shutil.copytree(install, copy, symlinks=True)
+    libraries = package.with_name(f"{package.name}.libs")
+    if libraries.is_dir():
+        shutil.copytree(libraries, folder / "site" / libraries.name)
+    return copy / programs.name
+
+
 class PostgresServer:
     """A server of our own, reached by a socket in its folder. A superuser starts it as nobody, because it refuses to run as one."""
 
     def __init__(self, programs: Path, *options: str) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="pg-"))
-        self._programs, self._options = programs, options
         self._user = "nobody" if os.name == "posix" and os.geteuid() == 0 else None
+        self._programs, self._options = _open_to_all(programs, self.folder) if self._user else programs, options
         self._process: subprocess.Popen[bytes] | None = None
         if self._user is not None:
             shutil.chown(self.folder, self._user)
@@ -154,6 +167,13 @@ async def execute(url: str, *statements: str) -> None:
         await connection.close()
 
 
+def _noted(url: str) -> str:
+    if ELSEWHERE in os.environ and not _made:
+        atexit.register(_drop_all)
+    _made.append(url)
+    return url
+
+
 def _drop_all() -> None:
     """A server that is not ours is left as it was."""
     asyncio.run(_drop_made())
@@ -168,10 +188,7 @@ async def make_database(*, template: str = "template0") -> str:
     """The URL of a new, empty database of the tests' server."""
     name = f"userstream_test_{os.getpid()}_{next(_numbers)}"
     await execute(server_url(), f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
-    if ELSEWHERE in os.environ and not _made:
-        atexit.register(_drop_all)
-    _made.append(server_url(name))
-    return _made[-1]
+    return _noted(server_url(name))
 
 
 async def make_migrated() -> str:
@@ -180,7 +197,7 @@ async def make_migrated() -> str:
     if template not in _templates:
         _templates.add(template)
         await execute(server_url(), f'CREATE DATABASE "{template}" TEMPLATE template0')
-        _made.append(server_url(template))
+        _noted(server_url(template))
         connection = await asyncpg.connect(server_url(template))
         try:
             await migrate(connection)

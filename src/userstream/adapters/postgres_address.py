@@ -73,7 +73,9 @@ class PostgresAddress:
         self._password = password or inline
         self._is_near, self._has_mode = _host_of(parts) in NEAR_HOSTS or _host_of(parts).startswith("/"), "sslmode=" in parts.query
         self.label = f"{_host_of(parts) or 'localhost'}{f':{parts.port}' if parts.port else ''}{parts.path}"
-        self.secrets: tuple[Secret, ...] = tuple(secret for secret in (password, inline, url if inline else None) if secret)
+        # Not the URL as a whole: its beginning is a word that everybody may read.
+        written = Secret(parts.password) if parts.password else None
+        self.secrets: tuple[Secret, ...] = tuple(dict.fromkeys(secret for secret in (password, inline, written) if secret))
 
     def __repr__(self) -> str:
         return f"PostgresAddress({self.label!r})"

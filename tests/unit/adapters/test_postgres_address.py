@@ -40,12 +40,10 @@ def test_what_is_no_such_url_is_refused_without_being_shown(url: str) -> None:
 
 
 def test_the_secrets_are_known_to_whoever_hides_them() -> None:
-    told = {secret.reveal() for secret in address(f"postgresql://u:{CANARY}@h/d").secrets}
-    assert told == {CANARY, f"postgresql://u:{CANARY}@h/d"}
+    assert [secret.reveal() for secret in address(f"postgresql://u:{CANARY}@h/d").secrets] == [CANARY]
     assert [secret.reveal() for secret in address("postgresql://u@h/d", "other").secrets] == ["other"]
     assert address("postgresql://u@h/d").secrets == ()
-    [encoded, _] = address("postgresql://u:p%40ss@h/d").secrets
-    assert encoded.reveal() == "p@ss"
+    assert [secret.reveal() for secret in address("postgresql://u:p%40ss@h/d").secrets] == ["p@ss", "p%40ss"]
 
 
 def test_an_error_says_what_to_do_in_one_line_and_keeps_secrets() -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import re
 from collections.abc import AsyncIterator
 
 import asyncpg
 import pytest
 
-from tests.support.postgres import drop_database, execute, make_database
+from tests.support.postgres import drop_database, execute, make_database, running_server
 from userstream.adapters.postgres_migrations import Form, Migration, Outcome, check_form, load_steps, migrate, read_form
 from userstream.kernel.errors import StoreError
 
@@ -138,3 +140,37 @@ async def test_the_reader_changes_nothing(url: str) -> None:
     for statement in ("UPDATE userstream.cursors SET position = 1", "SELECT userstream.make_partitions(ARRAY[0])"):
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             await as_role(url, "userstream_reader", statement)
+
+
+@pytest.fixture
+async def admin(url: str) -> AsyncIterator[str]:
+    """The URL of a user who may do no more than own a schema in this database."""
+    name = f"userstream_test_admin_{os.getpid()}"
+    database = url.partition("?")[0].rsplit("/", 1)[1]
+    await execute(url, f"CREATE ROLE {name} LOGIN PASSWORD 'x'", f'GRANT CREATE ON DATABASE "{database}" TO {name}')
+    yield re.sub(r"//[^@/]*@", f"//{name}:x@", url)
+    await execute(url, f"DROP OWNED BY {name} CASCADE", f"DROP ROLE {name}")
+
+
+async def test_whoever_may_make_no_roles_makes_the_tables_all_the_same(url: str, admin: str) -> None:
+    steps = tuple(step.name for step in load_steps())
+    assert (await migrate_once(admin)).taken == steps
+    await execute(admin, "SELECT userstream.make_partitions(ARRAY[1760000000000])", "INSERT INTO userstream.cursors VALUES ('a', 'b', 1)")
+    assert (await migrate_once(admin)).missing_roles in ((), ("userstream_reader", "userstream_writer"))
+
+
+async def test_the_right_to_make_roles_is_enough_for_all(url: str, admin: str) -> None:
+    user = admin.partition("//")[2].partition(":")[0]
+    await execute(url, f"ALTER ROLE {user} CREATEROLE")
+    assert (await migrate_once(admin)).missing_roles == ()
+    await as_role(url, "userstream_reader", "SELECT * FROM userstream.fills")
+
+
+async def test_a_role_that_is_missing_and_may_not_be_made_is_named(url: str) -> None:
+    with running_server() as server:
+        await execute(server.url("postgres"), "CREATE ROLE plain LOGIN", "CREATE DATABASE desk OWNER plain")
+        outcome = await migrate_once(server.url("desk", user="plain"))
+        assert outcome.missing_roles == ("userstream_reader", "userstream_writer")
+        await execute(server.url("postgres"), "CREATE ROLE userstream_writer", "CREATE ROLE userstream_reader")
+        assert (await migrate_once(server.url("desk", user="plain"))) == Outcome((), len(load_steps()), ())
+        await as_role(server.url("desk"), "userstream_writer", "SELECT * FROM userstream.fills")
