@@ -57,8 +57,9 @@ async def until(holds: Callable[[], bool], what: Callable[[], str], limit_s: flo
 async def start_process(*words: str, environment: Mapping[str, str] = {}, cwd: Path | None = None) -> asyncio.subprocess.Process:
     """Starts a Python program whose output can be read."""
     pipe = asyncio.subprocess.PIPE
+    sources = {"PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}"}
     return await asyncio.create_subprocess_exec(
-        sys.executable, *words, stdin=pipe, stdout=pipe, stderr=pipe, env={**os.environ, "PYTHONPATH": str(ROOT), **environment}, cwd=cwd
+        sys.executable, *words, stdin=pipe, stdout=pipe, stderr=pipe, env={**os.environ, **sources, **environment}, cwd=cwd
     )
 
 

@@ -19,7 +19,7 @@ from userstream.domain.fold import apply, forget
 from userstream.domain.orders import gone_order
 from userstream.domain.registers import empty_balance, flat_position
 from userstream.domain.words import PositionSide, Source
-from userstream.kernel.amount import ZERO
+from userstream.kernel.amount import ZERO, plain_amount
 from userstream.kernel.errors import (
     AuthenticationError,
     ClockSkewed,
@@ -491,10 +491,10 @@ class Books:
         account, symbol = self._account, doubt.symbol
         if doubt.subject == "position":
             watch = account.watches[symbol, PositionSide(doubt.key)]
-            return str(watch.expected), str(watch.told)
+            return plain_amount(watch.expected), plain_amount(watch.told)
         if doubt.subject == "order":
             order = account.orders.get((symbol, OrderId(doubt.key), False))
-            told = "not known" if order is None else str(order.filled_quantity)
-            return f"fills of {account.fill_sums.get((symbol, OrderId(doubt.key)), ZERO)}", told
+            told = "not known" if order is None else plain_amount(order.filled_quantity)
+            return f"fills of {plain_amount(account.fill_sums.get((symbol, OrderId(doubt.key)), ZERO))}", told
         known = account.positions[symbol, PositionSide(doubt.key)].amount if symbol else account.balances[doubt.key].total
-        return f"{known} by one socket", "another amount of the same time by another"
+        return f"{plain_amount(known)} by one socket", "another amount of the same time by another"
