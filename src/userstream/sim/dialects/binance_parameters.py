@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from decimal import Decimal, InvalidOperation
+from functools import lru_cache
 from typing import TypeVar
 from urllib.parse import parse_qsl, unquote_plus
 
@@ -46,11 +47,8 @@ class Parameters:
         found = self.maybe_text(name)
         if found is None:
             return None
-        try:
-            amount = Decimal(found) if len(found) <= LONGEST_NUMBER else Decimal("NaN")
-        except InvalidOperation:
-            raise missing(name) from None
-        if not amount.is_finite() or abs(amount.adjusted()) > LONGEST_NUMBER:
+        amount = _amount_of(found)
+        if amount is None:
             raise missing(name)
         return amount
 
@@ -80,6 +78,16 @@ class Parameters:
         if found not in table:
             raise wrong
         return table[found]
+
+
+@lru_cache(maxsize=256)
+def _amount_of(text: str) -> Decimal | None:
+    """The number of a text, if it is one that can be printed; most calls give the same few."""
+    try:
+        amount = Decimal(text) if len(text) <= LONGEST_NUMBER else Decimal("NaN")
+    except InvalidOperation:
+        return None
+    return amount if amount.is_finite() and abs(amount.adjusted()) <= LONGEST_NUMBER else None
 
 
 def read_pairs(query: str, body: bytes) -> dict[str, str]:
