@@ -143,6 +143,16 @@ async def test_terminated_subscription_is_made_again() -> None:
         await desk.until_same()
 
 
+async def test_no_listen_key_is_asked_for_where_there_are_none_any_more() -> None:
+    async with open_spot() as desk:
+        desk.act("cut")
+        desk.trade()
+        await desk.until(lambda: desk.account.health.reconnects == 1, "a new socket")
+        await desk.until_same()
+        assert desk.requests("listenKey") == desk.requests("userDataStream") == 0
+        assert desk.account.health.state is StreamState.LIVE
+
+
 async def test_silent_socket_is_replaced() -> None:
     async with open_spot() as desk:
         desk.act("silence")
