@@ -167,6 +167,16 @@ async def test_a_limit_met_on_the_socket_silences_all_calls(status: int) -> None
         await desk.until_same()
 
 
+async def test_no_listen_key_is_asked_for_where_there_are_none_any_more() -> None:
+    async with open_spot() as desk:
+        desk.act("cut")
+        desk.trade()
+        await desk.until(lambda: desk.account.health.reconnects == 1, "a new socket")
+        await desk.until_same()
+        assert desk.requests("listenKey") == desk.requests("userDataStream") == 0
+        assert desk.account.health.state is StreamState.LIVE
+
+
 async def test_silent_socket_is_replaced() -> None:
     async with open_spot() as desk:
         desk.act("silence")
