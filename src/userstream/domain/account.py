@@ -54,6 +54,14 @@ class Instant(msgspec.Struct):
     reached: dict[int, int]
 
 
+class Moment(msgspec.Struct):
+    """Several rare events of one key in one millisecond, and which of them each socket has told, in its order."""
+
+    time: Millis
+    told: list[Event]
+    heard: dict[int, list[int]]
+
+
 class Movement(msgspec.Struct):
     """A change of cash we know of; the stream tells it without an id, the history with one. `streamed`: the stream told it. `symbol` is
     None where nobody named one."""
@@ -114,8 +122,12 @@ class Account:
         self.watches: dict[PositionKey, PositionWatch] = {}
         self.lines: dict[PositionKey | str, int] = {}
         self.instants: dict[PositionKey | str, Instant] = {}
+<<<<<<< HEAD
         self.order_lists: dict[str, OrderListChanged] = {}
         self.seen_last: dict[tuple[str, str], Event] = {}
+=======
+        self.seen_last: dict[tuple[str, str], Moment] = {}
+>>>>>>> mend
 
     def open_orders(self) -> Iterator[OrderChanged]:
         return (order for order in list(self.orders.values()) if not order.has_ended)

@@ -14,7 +14,7 @@ from typing import Final, TypeAlias, TypeVar
 
 import msgspec
 
-from userstream.domain.account import Account, Doubt, Instant, Movement, PositionKey
+from userstream.domain.account import Account, Doubt, Instant, Moment, Movement, PositionKey
 from userstream.domain.events import AccountConfigChanged, BalanceMoved, BalanceSet, Event, MarginCalled, PositionSet
 from userstream.domain.words import STREAM, MarginType, PositionSide, Source
 from userstream.kernel.amount import ZERO
@@ -134,7 +134,7 @@ def _note_available(account: Account, asset: str, available: Decimal, time: Mill
 
 def _locks(known: BalanceSet, event: BalanceSet) -> bool:
     """Whether the stream tells that another part of the same total is available: orders lock and free it."""
-    return event.available is not None and event.source is STREAM and known.available not in (None, event.available)
+    return event.source is STREAM and _differs(known, event)
 
 
 def same_balance(one: BalanceSet, other: BalanceSet) -> bool:
@@ -200,9 +200,14 @@ def _place_in_instant(account: Account, key: RegisterKey, known: Register, event
 
 
 def _says_the_same(known: PositionSet | BalanceSet, event: PositionSet | BalanceSet) -> bool:
+    """One of two totals may lie in orders to another part: a lock says something else, where both tell it."""
     if isinstance(known, PositionSet) and isinstance(event, PositionSet):
         return same_position(known, event)
-    return isinstance(known, BalanceSet) and isinstance(event, BalanceSet) and same_balance(known, event)
+    return isinstance(known, BalanceSet) and isinstance(event, BalanceSet) and same_balance(known, event) and not _differs(known, event)
+
+
+def _differs(known: BalanceSet, event: BalanceSet) -> bool:
+    return None not in (known.available, event.available) and known.available != event.available
 
 
 def apply_movement(account: Account, event: BalanceMoved, connection: int) -> Event | None:
@@ -273,18 +278,35 @@ def _learn_of_symbol(place: dict[Symbol, Setting], symbol: Symbol, value: Settin
 
 
 def apply_margin_call(account: Account, event: MarginCalled, connection: int) -> Event | None:
-    return news_of(account, event, f"{event.symbol}.{event.position_side}")
+    return news_of(account, event, f"{event.symbol}.{event.position_side}", connection)
 
 
-def news_of(account: Account, event: Event, key: str) -> Event | None:
-    """For rare events without a place in the state: a copy of the last one of its key is no news, nor is an older one."""
+def news_of(account: Account, event: Event, key: str, connection: int) -> Event | None:
+    """For rare events without a place in the state: what is older than the last one of its key is no news, nor is a copy of what another
+    socket told of the last millisecond, nor what a socket tells twice in a row (a doubled frame)."""
     place = (type(event).__name__, key)
     known = account.seen_last.get(place)
-    if known is not None and (event.event_time < known.event_time or _content(known) == _content(event)):
+    if known is None or event.event_time > known.time:
+        account.seen_last[place] = Moment(event.event_time, [event], {connection: [0]})
+        return event
+    if event.event_time < known.time or _was_told(known, event, connection):
         account.duplicates += 1
         return None
-    account.seen_last[place] = event
+    known.heard[connection].append(len(known.told))
+    known.told.append(event)
     return event
+
+
+def _was_told(known: Moment, event: Event, connection: int) -> bool:
+    """By this socket just before, or by another one and not by this one yet."""
+    content, heard = _content(event), known.heard.setdefault(connection, [])
+    if heard and _content(known.told[heard[-1]]) == content:
+        return True
+    for place, told in enumerate(known.told):
+        if place not in heard and _content(told) == content:
+            heard.append(place)
+            return True
+    return False
 
 
 def _content(event: Event) -> tuple[object, ...]:

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from decimal import Decimal
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.support.events import (
     A_TIME,
@@ -85,6 +87,44 @@ def test_of_rare_events_copies_and_older_ones_are_no_news(build: Callable[..., E
     first, second = build(event_time=A_TIME), build(event_time=A_TIME + 1)
     assert [apply(held, event) for event in (first, second, first, second)] == [first, second, None, None]
     assert held.duplicates == 2
+
+
+def heard_of(sockets: dict[int, list[Event]], turns: list[bool]) -> list[Event]:
+    """What is news where two sockets take turns, and the second one goes on to the end first."""
+    held, news = account(), list[Event]()
+    waiting = {socket: list(events) for socket, events in sockets.items()}
+    for first in [*turns, *[False] * len(waiting[2]), *[True] * len(waiting[1])]:
+        socket = 1 if first else 2
+        if waiting[socket]:
+            event = waiting[socket].pop(0)
+            news += [event] if apply(held, event, socket) is not None else []
+            assert apply(held, event, socket) is None, "a doubled frame"
+    return news
+
+
+@given(
+    steps=st.lists(st.tuples(st.integers(0, 1), st.sampled_from(["10", "-10", "3"])), max_size=9),
+    turns=st.lists(st.booleans(), max_size=18),
+)
+def test_two_sockets_in_any_interleaving_tell_each_rare_event_once_and_in_order(steps: list[tuple[int, str]], turns: list[bool]) -> None:
+    time, made = A_TIME, list[Event]()
+    for later, delta in steps:
+        time = Millis(time + later)
+        event = balance_locked(delta=delta, event_time=time)
+        if not made or event != made[-1]:  # a socket that tells one thing twice in a row has doubled a frame
+            made.append(event)
+    assert heard_of({1: made, 2: made}, turns) == made
+
+
+@given(deltas=st.lists(st.integers(1, 99), unique=True, max_size=7), turns=st.lists(st.booleans(), max_size=14), data=st.data())
+def test_a_socket_that_joins_or_ends_within_an_instant_hides_and_doubles_nothing(
+    deltas: list[int], turns: list[bool], data: st.DataObject
+) -> None:
+    made: list[Event] = [balance_locked(delta=str(delta)) for delta in deltas]
+    ended = data.draw(st.integers(0, len(made)))
+    joined = data.draw(st.integers(0, ended))
+    heard = heard_of({1: made[:ended], 2: made[joined:]}, turns)
+    assert len(heard) == len(made) and all(event in heard for event in made)
 
 
 def test_rare_events_of_different_keys_do_not_hide_each_other() -> None:

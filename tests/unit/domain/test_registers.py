@@ -257,6 +257,14 @@ def test_where_the_stream_tells_it_a_late_answer_does_not_overrule_it() -> None:
     assert held.available["USDT"] == (Decimal(2), A_TIME + 102)
 
 
+def test_a_lock_of_the_same_instant_is_news_behind_an_answer_and_behind_a_message() -> None:
+    held = account()
+    hear(held, "5", available="5", source="snapshot", as_of=A_TIME + 3)
+    assert hear(held, "5", available="4") and held.available["USDT"][0] == Decimal(4)
+    assert hear(held, "5", available="3") and not hear(held, "5", available="4", by=2) and not hear(held, "5", available="3", by=2)
+    assert held.available["USDT"][0] == held.balances["USDT"].available == Decimal(3)
+
+
 def test_same_balance_ignores_what_one_does_not_tell() -> None:
     assert same_balance(balance_set(), balance_set(cross_total="1"))
     assert not same_balance(balance_set(cross_total="2"), balance_set(cross_total="1"))
