@@ -122,12 +122,8 @@ class Account:
         self.watches: dict[PositionKey, PositionWatch] = {}
         self.lines: dict[PositionKey | str, int] = {}
         self.instants: dict[PositionKey | str, Instant] = {}
-<<<<<<< HEAD
         self.order_lists: dict[str, OrderListChanged] = {}
-        self.seen_last: dict[tuple[str, str], Event] = {}
-=======
         self.seen_last: dict[tuple[str, str], Moment] = {}
->>>>>>> mend
 
     def open_orders(self) -> Iterator[OrderChanged]:
         return (order for order in list(self.orders.values()) if not order.has_ended)

@@ -102,15 +102,9 @@ def _apply_always(account: Account, event: Event, connection: int) -> Event | No
     return event
 
 
-<<<<<<< HEAD
 def _apply_rare(account: Account, event: StrategyChanged | TriggerRejected, connection: int) -> Event | None:
     key = getattr(event, "strategy_id", "") or getattr(event, "order_id", "")
-    return news_of(account, event, key)
-=======
-def _apply_rare(account: Account, event: OrderListChanged | StrategyChanged | TriggerRejected, connection: int) -> Event | None:
-    key = getattr(event, "order_list_id", "") or getattr(event, "strategy_id", "") or getattr(event, "order_id", "")
     return news_of(account, event, key, connection)
->>>>>>> mend
 
 
 def _apply_lock(account: Account, event: BalanceLocked | LiabilityChanged, connection: int) -> Event | None:
@@ -157,12 +151,8 @@ def forget(account: Account, before: Millis) -> None:
     account.fill_sums = {key: total for key, total in account.fill_sums.items() if key in living}
     account.anchors = {key: anchor for key, anchor in account.anchors.items() if key in living}
     account.movements = [movement for movement in account.movements if movement.time >= before]
-<<<<<<< HEAD
     forget_lists(account, before)
-    account.seen_last = {place: event for place, event in account.seen_last.items() if event.event_time >= before}
-=======
     account.seen_last = {place: last for place, last in account.seen_last.items() if last.time >= before}
->>>>>>> mend
     account.forgotten_before = max(account.forgotten_before, before)
 
 
