@@ -213,7 +213,7 @@ async def borrow_database() -> str:
 
 async def give_back(url: str) -> None:
     """Empties a borrowed database for whoever borrows next: far quicker than making one."""
-    await execute(url, *(f"DELETE FROM userstream.{table}" for table in (*MADE, "cursors", "coverage_marks")))
+    await execute(url, ";".join(f"DELETE FROM userstream.{table}" for table in (*MADE, "cursors", "coverage_marks")))
     _given_back.append(url)
 
 

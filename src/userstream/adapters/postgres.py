@@ -70,6 +70,7 @@ class PostgresProjection:
         self._connection: Connection | None = None
         self._turns = asyncio.Lock()
         self._positions: dict[str, int] = {}
+        self._confirmed: dict[str, int] = {}
         self._months: set[int] = set()
         self._closed = False
 
@@ -80,14 +81,14 @@ class PostgresProjection:
         """As in `Projection`. Always what the database says."""
         async with self._working() as connection:
             found = await connection.fetchval(QUERIES["read_cursor"], self._journal, reader)
-        self._positions[reader] = int(found or 0)
+        self._positions[reader] = self._confirmed[reader] = int(found or 0)
         return self._positions[reader]
 
     async def apply(self, reader: str, records: Sequence[StoredRecord]) -> None:
         """As in `Projection`, in transactions of a few hundred events, each with a position of its own."""
         reached = self._positions.get(reader)
         if reached is None:
-            reached = await self.position(reader)
+            reached = await self._find_place(reader)
         fresh = [stored for stored in records if stored.position > reached]
         for part in split_records(fresh, self._settings.most_events):
             prepare = partial(prepare_batch, reader, reached, part)
@@ -98,7 +99,15 @@ class PostgresProjection:
                 await self._write(batch)
             except UnfitValue:
                 await self._write(clean_batch(batch))
-            reached = self._positions[reader] = batch.reached
+            reached = self._positions[reader] = self._confirmed[reader] = batch.reached
+
+    async def _find_place(self, reader: str) -> int:
+        confirmed = self._confirmed.get(reader, 0)
+        found = await self.position(reader)
+        if found < confirmed:
+            # Whoever brings records goes on from what was confirmed: what lies between would be left out.
+            raise StoreError(f"PostgreSQL at {self._address.label}: it has lost what it had confirmed, and is filled again from there")
+        return found
 
     async def rows(self, table: str, account: AccountId | None = None, *, limit: int = 1000) -> list[dict[str, object]]:
         """As in `StateReader`. Raises ValueError for a table that does not exist."""

@@ -11,7 +11,7 @@ import structlog
 
 from userstream.kernel.errors import SettingsError, StoreError
 from userstream.kernel.secret import Secret
-from userstream.ports import Clock, StoredRecord
+from userstream.ports import Clock, Projection, StoredRecord
 from userstream.runtime.pump import Pump
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ class PostgresFeed:
 class MarkedTables:
     """`Projection` over PostgreSQL that tells the journal, now and then, how far it is needed no more."""
 
-    def __init__(self, tables: PostgresProjection, store: SqliteStore, mark: JournalMark, clock: Clock) -> None:
+    def __init__(self, tables: Projection, store: SqliteStore, mark: JournalMark, clock: Clock) -> None:
         self._tables, self._store, self._mark, self._clock = tables, store, mark, clock
         self._marked, self._settled = clock.now(), 0
 

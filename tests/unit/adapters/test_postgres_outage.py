@@ -204,6 +204,25 @@ async def test_a_server_that_hangs_is_given_up_and_left_to_wake_up(server: Postg
     await feed.finish()
 
 
+@pytest.mark.parametrize("is_asked", [False, True], ids=["unnoticed", "noticed by a reader"])
+async def test_a_server_that_lost_its_last_rows_while_nothing_came_gets_them_again(url: str, is_asked: bool) -> None:
+    feed = Feed(url)
+    feed.pump.start()
+    feed.tell(30)
+    await feed.until(lambda: feed.pump.position == 30)
+    lost = "DELETE FROM userstream.fills WHERE sequence > 60", "DELETE FROM userstream.balances"
+    killed = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'desk' AND pid <> pg_backend_pid()"
+    await execute(url, *lost, "DELETE FROM userstream.orders", "UPDATE userstream.cursors SET position = 0", killed)
+    if is_asked:
+        await feed.rows("balances")
+    feed.tell(5)
+    await feed.until(lambda: feed.pump.position == 35)
+    fills = sorted(int(str(row["trade_id"])) for row in await feed.rows("fills"))
+    assert fills == list(range(1, 36))
+    await feed.pump.stop()
+    await feed.tables.close()
+
+
 async def _backends(url: str) -> list[int]:
     connection = await asyncpg.connect(url)
     try:

@@ -9,13 +9,16 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.clock import ManualClock
 from tests.support.events import balance_set, filled
 from tests.support.postgres import borrow_database, execute, give_back, running_server
 from tests.support.records import record
 from userstream.adapters.clock import SystemClock
-from userstream.adapters.sqlite_marks import rename_mark
+from userstream.adapters.memory import MemoryProjection
+from userstream.adapters.sqlite import SqliteStore
+from userstream.adapters.sqlite_marks import JournalMark, rename_mark, settle_mark
 from userstream.entry.bootstrap import Application, start_application
-from userstream.entry.storage import KIND, PostgresSection, PostgresTarget, address_of, fresh_name
+from userstream.entry.storage import KIND, MARK_EVERY_MS, MarkedTables, PostgresSection, PostgresTarget, address_of, fresh_name
 from userstream.kernel.errors import SettingsError
 from userstream.kernel.secret import Secret
 from userstream.ports import StateReader
@@ -153,6 +156,31 @@ async def test_a_run_without_postgres_lets_the_journal_wait_no_longer(tmp_path: 
 async def test_a_journal_in_memory_cannot_feed_it() -> None:
     with pytest.raises(SettingsError, match="must be a file where PostgreSQL is filled"):
         await start_application(None, postgres=target("postgresql://u@h/d"))
+
+
+async def test_the_journal_is_marked_late_and_never_above_what_the_server_still_has(tmp_path: Path) -> None:
+    settle_mark(tmp_path / "a.db", KIND, "one")
+    clock, tables = ManualClock(), MemoryProjection()
+    async with await SqliteStore.open(tmp_path / "a.db", clock) as store:
+        for number in range(1, 9):
+            store.append(record(filled(trade_id=str(number)), sequence=number))
+            await store.flush()
+        stored = await store.read(after=0, limit=100)
+        mark = JournalMark(store, KIND, "one")
+        marked = MarkedTables(tables, store, mark, clock)
+        told = []
+        for number in range(4):
+            await clock.advance(MARK_EVERY_MS)
+            await marked.apply("tables", stored[number : number + 1])
+            told.append(await mark.position())
+        assert told == [0, *(one.position for one in stored[:3])]
+        await marked.apply("tables", stored[4:5])
+        assert await mark.position() == told[-1], "not more often than every few seconds"
+        lost = MarkedTables(MemoryProjection(), store, mark, clock)
+        assert await lost.position("tables") == 0
+        await clock.advance(MARK_EVERY_MS)
+        await lost.apply("tables", stored[:1])
+        assert await mark.position() == told[-1]
 
 
 def test_nothing_shows_a_secret() -> None:
