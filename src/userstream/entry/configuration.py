@@ -14,6 +14,7 @@ import msgspec
 from userstream.entry.addresses import check_addresses, endpoints_of
 from userstream.entry.bootstrap import LONGEST_NAME, AccountSettings, check_offered, credentials_of
 from userstream.entry.vault_settings import RegistryPart, RegistrySection, VaultSection
+from userstream.entry.web.settings import HttpSection
 from userstream.kernel.errors import SettingsError, nearest
 from userstream.kernel.settings import RecoverySettings, StreamSettings, check
 from userstream.venues import find_venue
@@ -21,7 +22,7 @@ from userstream.wire.venue import Credentials
 
 MISSING: Final = "Object missing required field "
 SectionType = TypeVar("SectionType", bound=msgspec.Struct)
-SECTIONS: Final = ("store", "log", "registry", "vault", "recovery", "stream", "account")
+SECTIONS: Final = ("store", "log", "registry", "vault", "recovery", "stream", "account", "http")
 SECRETS: Final = ("api_key", "api_secret", "passphrase")
 OFF: Final = frozenset({"false", "0", "no", "off"})
 FORMATS: Final = ("auto", "console", "json")
@@ -87,7 +88,8 @@ class AccountSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
 
 
 class Configuration(msgspec.Struct, frozen=True, kw_only=True):
-    """All that `userstream run` needs. `stream_only` names the accounts without a secret: nothing can be proven for them."""
+    """All that `userstream run` needs. `stream_only` names the accounts without a secret: nothing can be proven for them. `http`: None
+    where the file has no such table, and nothing listens."""
 
     store: StoreSection
     log: LogSection
@@ -97,6 +99,8 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True):
     registry: RegistryPart
     recovery: RecoverySettings
     stream: StreamSettings
+    http: HttpSection | None
+    folder: Path
 
 
 def read_configuration(path: Path, environment: Mapping[str, str] = os.environ) -> Configuration:
@@ -121,6 +125,8 @@ def read_configuration(path: Path, environment: Mapping[str, str] = os.environ) 
         registry=registry,
         recovery=common.recovery,
         stream=common.stream,
+        http=_section(path, "http", document["http"], HttpSection) if "http" in document else None,
+        folder=path.parent,
     )
 
 
