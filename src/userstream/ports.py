@@ -8,6 +8,7 @@ from typing import Protocol
 
 import msgspec
 
+from userstream.domain.access import ApiToken
 from userstream.domain.audit import AuditEntry, AuditHead, AuditNote
 from userstream.domain.events import Event
 from userstream.domain.evidence import Evidence
@@ -177,6 +178,32 @@ class StateReader(Protocol):
     async def rows(self, table: str, account: AccountId | None = None, *, limit: int = 1000) -> list[dict[str, object]]: ...
 
 
+class Selection(msgspec.Struct, frozen=True, kw_only=True):
+    """Which rows of a table: None chooses all. since, until: the venue's time (ms), `until` outside. before: a place that a page named."""
+
+    account: AccountId | None = None
+    symbol: str | None = None
+    since: Millis | None = None
+    until: Millis | None = None
+    before: int | None = None
+    limit: int = 100
+
+
+class HistoryPage(msgspec.Struct, frozen=True, kw_only=True):
+    """Rows as text, whole numbers and None. next_place: where the next page begins; None where there is none."""
+
+    rows: list[dict[str, object]]
+    next_place: int | None
+
+
+class HistoryReader(Protocol):
+    """Reads the tables of history in pages; also from another process."""
+
+    async def page(self, table: str, selection: Selection) -> HistoryPage:
+        """Newest arrivals first. Raises ValueError for a table without such an order, or without a column that is asked for, StoreError
+        when the store cannot be read."""
+
+
 class EvidenceReader(Protocol):
     """Gathers what an account's certificate rests on."""
 
@@ -259,6 +286,22 @@ class AuditLog(Protocol):
     async def audit_entries(self, *, after: int = 0, limit: int = 1_000) -> list[AuditEntry]: ...
 
     async def audit_head(self) -> AuditHead: ...
+
+
+class Tokens(Protocol):
+    """The tokens of the HTTP API. A change and its note in the audit log are one transaction. Raises StoreError when the store cannot be
+    used."""
+
+    async def add_token(self, token: ApiToken, note: AuditNote) -> None: ...
+
+    async def find_token(self, token_id: str) -> ApiToken | None:
+        """The token with this id, revoked and expired ones too."""
+
+    async def all_tokens(self) -> list[ApiToken]:
+        """Oldest first."""
+
+    async def revoke_token(self, token_id: str, time: Millis, note: AuditNote) -> None:
+        """From `time` (our clock, ms) on it opens nothing; an earlier revocation stays. Raises SettingsError when there is none."""
 
 
 class Metrics(Protocol):

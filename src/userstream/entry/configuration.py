@@ -17,6 +17,7 @@ from userstream.entry.bootstrap import LONGEST_NAME, AccountSettings, check_offe
 from userstream.entry.key_owners import KeyOwners
 from userstream.entry.storage import PostgresSection, PostgresTarget, address_of
 from userstream.entry.vault_settings import RegistryPart, RegistrySection, VaultSection
+from userstream.entry.web.settings import HttpSection
 from userstream.kernel.errors import SettingsError, nearest
 from userstream.kernel.secret import Secret
 from userstream.kernel.settings import RecoverySettings, StreamSettings, check
@@ -34,7 +35,7 @@ TYPES: Final = {
     "object": "a table",
 }
 SectionType = TypeVar("SectionType", bound=msgspec.Struct)
-SECTIONS: Final = ("store", "postgres", "log", "registry", "vault", "recovery", "stream", "account")
+SECTIONS: Final = ("store", "postgres", "log", "registry", "vault", "recovery", "stream", "account", "http")
 SECRETS: Final = ("api_key", "api_secret", "passphrase")
 HIDDEN: Final = (*SECRETS, "url", "password")
 OFF: Final = frozenset({"false", "0", "no", "off"})
@@ -101,7 +102,8 @@ class AccountSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
 
 
 class Configuration(msgspec.Struct, frozen=True, kw_only=True):
-    """All that `userstream run` needs. `stream_only` names the accounts without a secret: nothing can be proven for them."""
+    """All that `userstream run` needs. `stream_only` names the accounts without a secret: nothing can be proven for them. `http`: None
+    where the file has no such table, and nothing listens."""
 
     store: StoreSection
     postgres: PostgresTarget | None = None
@@ -112,6 +114,8 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True):
     registry: RegistryPart
     recovery: RecoverySettings
     stream: StreamSettings
+    http: HttpSection | None
+    folder: Path
 
 
 def read_configuration(path: Path, environment: Mapping[str, str] = os.environ) -> Configuration:
@@ -137,6 +141,8 @@ def read_configuration(path: Path, environment: Mapping[str, str] = os.environ) 
         registry=registry,
         recovery=common.recovery,
         stream=common.stream,
+        http=_section(path, "http", document["http"], HttpSection) if "http" in document else None,
+        folder=path.parent,
     )
 
 

@@ -25,6 +25,7 @@ COMMANDS = {
 GROUPS = {
     "accounts": "userstream.entry.cli.accounts",
     "keys": "userstream.entry.cli.keys",
+    "tokens": "userstream.entry.cli.tokens",
 }
 """Commands that have commands of their own."""
 

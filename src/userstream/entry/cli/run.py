@@ -6,6 +6,8 @@ import asyncio
 import math
 import os
 import signal
+from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     from userstream.entry.bootstrap import AccountSettings, Application, Way
     from userstream.entry.configuration import Configuration
     from userstream.entry.registered import RegisteredAccounts
+    from userstream.entry.web.door import WebDoor
+    from userstream.runtime.live import LiveAccount
 
 log = structlog.get_logger("userstream.run")
 STOP_LIMIT_S = 10.0
@@ -79,16 +83,33 @@ async def _serve_all(configuration: Configuration, registered: RegisteredAccount
     application = await start_application(
         configuration.store.path, keep_days=configuration.store.keep_days, postgres=configuration.postgres
     )
-    try:
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(_stop_all, application)
+        door = await _open_door(stack, application, configuration)
         await _start_accounts(application, configuration, registered)
+        if door is not None:
+            door.tell_ready()
         return await _watch(application, stopped, seconds)
-    finally:
-        log.info("stopping", action="stopping", accounts=len(application.accounts))
-        try:
-            async with asyncio.timeout(STOP_LIMIT_S):
-                await application.stop()
-        except TimeoutError:
-            complain(f"not everything stopped within {STOP_LIMIT_S:g} s")
+
+
+async def _stop_all(application: Application) -> None:
+    log.info("stopping", action="stopping", accounts=len(application.accounts))
+    try:
+        async with asyncio.timeout(STOP_LIMIT_S):
+            await application.stop()
+    except TimeoutError:
+        complain(f"not everything stopped within {STOP_LIMIT_S:g} s")
+
+
+async def _open_door(stack: AsyncExitStack, application: Application, configuration: Configuration) -> WebDoor | None:
+    """The HTTP API, where it is configured: opened before the accounts, so that it can tell how far they are, and closed before them."""
+    if configuration.http is None:
+        return None
+    from userstream.entry.web.door import open_door
+
+    store, wanted = Path(configuration.store.path), {account.name: account for account in configuration.accounts}
+    opening = open_door(configuration.http, application, store, configuration.folder, wanted, partial(_start_account, application))
+    return await stack.enter_async_context(opening)
 
 
 def _stop(stopped: asyncio.Event) -> None:
@@ -118,7 +139,7 @@ async def _start_accounts(application: Application, configuration: Configuration
     _make_room(count)
     registered.watch(application)
     for settings in configuration.accounts:
-        await _start_account(application, settings, None)
+        await _start_account(application, settings)
     for settings in registered.settings:
         try:
             await _start_account(application, settings, registered.way_of(settings.name))
@@ -127,10 +148,11 @@ async def _start_accounts(application: Application, configuration: Configuration
             log.error("an account is not run", action="account_refused", account=settings.name, reason=str(error))
 
 
-async def _start_account(application: Application, settings: AccountSettings, through: Way | None) -> None:
+async def _start_account(application: Application, settings: AccountSettings, through: Way | None = None) -> LiveAccount:
     account = await application.add(settings, through=through)
     account.on(StreamChanged, GapOpened, GapRepaired, MarginCalled, Mismatch, handler=_report)
     log.info("started", action="account_started", account=settings.name, venue=settings.venue)
+    return account
 
 
 def _make_room(accounts: int) -> None:

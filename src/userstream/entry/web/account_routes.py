@@ -1,0 +1,97 @@
+"""Routes of the accounts: what they are right now, their certificate, and their switch."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final
+
+from litestar import Request, get, post
+from litestar.di import NamedDependency
+from litestar.params import PathParameter, QueryParameter
+
+from userstream.domain.access import Role
+from userstream.entry.web.desk import WebDesk
+from userstream.entry.web.forms import (
+    AccountForm,
+    AccountList,
+    BalanceList,
+    CertificateForm,
+    PositionList,
+    StateForm,
+    certificate_form,
+    owned_balance,
+    owned_position,
+    picture_of,
+    state_form,
+)
+from userstream.entry.web.guards import ROLE, known_caller, origin_of
+from userstream.kernel.ids import Millis
+
+Desk = NamedDependency[WebDesk]
+LAST_TIME: Final = 253_402_300_799_999
+Time = Annotated[int | None, QueryParameter(ge=0, le=LAST_TIME, description="Venue time, ms since 1970.")]
+Name = Annotated[str, PathParameter(max_length=64, description="The account's name.")]
+Account = Annotated[str | None, QueryParameter(max_length=64, description="Only this account.")]
+Symbol = Annotated[str | None, QueryParameter(max_length=64, description="Only this symbol.")]
+VIEWER: Final = {ROLE: Role.VIEWER}
+OPERATOR: Final = {ROLE: Role.OPERATOR}
+
+
+@get("/api/accounts", opt=VIEWER, summary="All accounts that the service is to run")
+async def list_accounts(desk: Desk) -> AccountList:
+    return AccountList(items=[desk.form(name) for name in desk.names()])
+
+
+@get("/api/accounts/{name:str}", opt=VIEWER, summary="One account")
+async def show_account(desk: Desk, name: Name) -> AccountForm:
+    return desk.form(name)
+
+
+@get("/api/accounts/{name:str}/state", opt=VIEWER, summary="Open orders, held positions and balances as they are now")
+async def show_state(desk: Desk, name: Name) -> StateForm:
+    return state_form(desk.live(name))
+
+
+@get("/api/accounts/{name:str}/certificate", opt=VIEWER, summary="What is proven of the account's fills")
+async def show_certificate(desk: Desk, name: Name, since: Time = None, until: Time = None) -> CertificateForm:
+    times = (None if moment is None else Millis(moment) for moment in (since, until))
+    return certificate_form(await desk.certificate(name, *times))
+
+
+@post("/api/accounts/{name:str}/connect", opt=OPERATOR, status_code=200, summary="Start an account that is not connected")
+async def connect_account(desk: Desk, name: Name, request: Request[Any, Any, Any]) -> AccountForm:
+    return await desk.connect(name, known_caller(request), origin_of(request))
+
+
+@post("/api/accounts/{name:str}/disconnect", opt=OPERATOR, status_code=200, summary="Stop an account; it is dark from then on")
+async def disconnect_account(desk: Desk, name: Name, request: Request[Any, Any, Any]) -> AccountForm:
+    return await desk.disconnect(name, known_caller(request), origin_of(request))
+
+
+@get("/api/positions", opt=VIEWER, summary="Positions that are held now")
+async def list_positions(desk: Desk, account: Account = None, symbol: Symbol = None) -> PositionList:
+    legs = [owned_position(name, form) for name in _chosen(desk, account) for form in picture_of(desk.live(name).parts[0].account)[1]]
+    return PositionList(items=[leg for leg in legs if symbol in (None, leg.symbol)])
+
+
+@get("/api/balances", opt=VIEWER, summary="Balances as they are now")
+async def list_balances(
+    desk: Desk, account: Account = None, asset: Annotated[str | None, QueryParameter(max_length=64, description="Only this asset.")] = None
+) -> BalanceList:
+    wallets = [owned_balance(name, form) for name in _chosen(desk, account) for form in picture_of(desk.live(name).parts[0].account)[2]]
+    return BalanceList(items=[wallet for wallet in wallets if asset in (None, wallet.asset)])
+
+
+def _chosen(desk: WebDesk, account: str | None) -> list[str]:
+    return list(desk.application.accounts) if account is None else [desk.live(account).id]
+
+
+ACCOUNT_ROUTES: Final = (
+    list_accounts,
+    show_account,
+    show_state,
+    show_certificate,
+    connect_account,
+    disconnect_account,
+    list_positions,
+    list_balances,
+)

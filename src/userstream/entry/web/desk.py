@@ -1,0 +1,144 @@
+"""What the routes work with: the application, who may ask, the history, and the switch of the accounts. Every deed is noted."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+
+import structlog
+
+from userstream.domain.audit import AuditNote
+from userstream.domain.certificate import Certificate, certify
+from userstream.entry.bootstrap import AccountSettings, Application
+from userstream.entry.web.access import Access, Principal
+from userstream.entry.web.answers import ApiError
+from userstream.entry.web.forms import AccountForm, ServiceHealth, account_form
+from userstream.kernel.errors import SettingsError, UserStreamError
+from userstream.kernel.ids import AccountId, Millis
+from userstream.ports import AuditLog, HistoryReader
+from userstream.runtime.live import LiveAccount
+
+StartAccount = Callable[[AccountSettings], Awaitable[LiveAccount]]
+_log = structlog.stdlib.get_logger("userstream.http")
+
+
+class WebDesk:
+    """One for a server. `wanted`: every account that the service is to run, by name; `start`: how one is started."""
+
+    def __init__(
+        self,
+        application: Application,
+        wanted: Mapping[str, AccountSettings],
+        start: StartAccount,
+        history: HistoryReader,
+        audit: AuditLog,
+        access: Access,
+    ) -> None:
+        self.application, self.wanted, self.history, self.audit, self.access = application, wanted, history, audit, access
+        self.clock = application.clock
+        self.is_ready = False
+        self._start = start
+        self._switching = asyncio.Lock()
+
+    # ---- accounts
+
+    def names(self) -> list[str]:
+        """Of all accounts that run or are to run."""
+        return sorted({*self.wanted, *self.application.accounts})
+
+    def live(self, name: str) -> LiveAccount:
+        """Raises ApiError 404 for an account nobody knows, 409 for one that is not connected."""
+        account = self.application.accounts.get(name)
+        if account is None:
+            self.require_name(name)
+            raise ApiError(409, "not_connected", "the account is not connected: only its history can be read")
+        return account
+
+    def require_name(self, name: str) -> None:
+        """Raises ApiError 404 for an account that this service does not know."""
+        if name not in self.wanted and name not in self.application.accounts:
+            raise ApiError(404, "unknown_account", "there is no account of that name")
+
+    def form(self, name: str) -> AccountForm:
+        """An account, whether it runs or not. Raises ApiError 404."""
+        account = self.application.accounts.get(name)
+        if account is not None:
+            return account_form(account)
+        self.require_name(name)
+        return AccountForm(account=name, venue=self.wanted[name].venue, is_connected=False, is_healthy=False)
+
+    async def connect(self, name: str, caller: Principal, origin: str) -> AccountForm:
+        """Starts an account that is to run and does not; one that runs stays as it is. Raises ApiError."""
+        async with self._switching:
+            self.require_name(name)
+            if name not in self.application.accounts:
+                await self._note_deed("account.connect", name, caller, origin, self._start(self.wanted[name]))
+            return self.form(name)
+
+    async def disconnect(self, name: str, caller: Principal, origin: str) -> AccountForm:
+        """Stops an account; the others do not notice. It is dark from now on, and so not healthy. Raises ApiError."""
+        async with self._switching:
+            self.require_name(name)
+            if name in self.application.accounts:
+                await self._note_deed("account.disconnect", name, caller, origin, self.application.remove(name))
+            return self.form(name)
+
+    async def _note_deed(self, action: str, name: str, caller: Principal, origin: str, deed: Awaitable[object]) -> None:
+        try:
+            await deed
+        except UserStreamError as error:
+            _log.warning("an account could not be switched", action=action, account=name, reason=str(error))
+            await self.note(action, name, caller, origin, result="refused", detail=type(error).__name__)
+            status, code = (400, "refused") if isinstance(error, SettingsError) else (503, "failed")
+            raise ApiError(status, code, "the account could not be switched; the log says why") from None
+        await self.note(action, name, caller, origin)
+
+    async def note(self, action: str, subject: str, caller: Principal, origin: str, *, result: str = "done", detail: str = "") -> None:
+        """Writes into the audit log. Raises StoreError."""
+        time = self.clock.wall()
+        await self.audit.write_note(
+            AuditNote(time=time, actor=caller.actor, origin=origin, action=action, subject=subject, result=result, detail=detail)
+        )
+
+    async def certificate(self, name: str, since: Millis | None, until: Millis | None) -> Certificate:
+        """Raises ApiError for times that are none, and StoreError."""
+        self.require_name(name)
+        account = self.application.accounts.get(name)
+        try:
+            if account is not None:
+                return await account.certificate(since, until)
+            if self.application.evidence is None:
+                raise ApiError(409, "not_connected", "without a store the certificate of an account ends with its connection")
+            return certify(await self.application.evidence.gather(AccountId(name)), since, until)
+        except ValueError:
+            raise ApiError(400, "bad_time", "until must be after since, and since within what is known") from None
+
+    # ---- the whole
+
+    def health(self, *, with_details: bool) -> ServiceHealth:
+        """ok only while every account that is to run is healthy, one that was disconnected included, and the tables follow the journal."""
+        unhealthy = {name: reason for name in self.names() if (reason := self._why_unhealthy(name))}
+        trouble = self._store_trouble()
+        status = "failing" if unhealthy or trouble else "ok"
+        if not with_details:
+            return ServiceHealth(status=status)
+        told = unhealthy | ({"(store)": trouble} if trouble else {})
+        return ServiceHealth(status=status, accounts=len(self.names()), unhealthy=told)
+
+    def _why_unhealthy(self, name: str) -> str:
+        account = self.application.accounts.get(name)
+        if account is None:
+            return "not connected"
+        health = account.health
+        if health.is_healthy:
+            return ""
+        if health.gap_since is not None:
+            return f"{health.state}: events since {health.gap_since} may be missing"
+        if health.mismatches:
+            return f"{health.state}: {health.mismatches} mismatches"
+        return health.store_trouble or health.reason or f"{health.state}: not proven"
+
+    def _store_trouble(self) -> str:
+        pump = self.application.pump
+        trouble = self.application.journal.trouble or (pump.trouble if pump is not None else None)
+        return "" if trouble is None else str(trouble)

@@ -1,0 +1,41 @@
+"""How often somebody may ask: a bucket for each, filled by time. Pure: `now` is an argument, in ms of a clock that never jumps."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+MOST_KEYS = 10_000
+MINUTE_MS = 60_000
+
+
+class RateLimit:
+    """`per_minute` requests a minute for each key, as many at once at most. It remembers the newest 10,000 keys only."""
+
+    def __init__(self, per_minute: int, *, most_keys: int = MOST_KEYS) -> None:
+        self._limit, self._most_keys = per_minute, most_keys
+        self._buckets: OrderedDict[str, tuple[int, int]] = OrderedDict()
+
+    def take(self, key: str, now: int) -> int:
+        """0 if the request may pass; otherwise how many ms it must wait, and nothing is taken."""
+        level = self._level(key, now)
+        if level < MINUTE_MS:
+            self._keep(key, level, now)
+            return -(-(MINUTE_MS - level) // self._limit)
+        self._keep(key, level - MINUTE_MS, now)
+        return 0
+
+    def wait_ms(self, key: str, now: int) -> int:
+        """What `take` would say, and nothing is taken."""
+        return max(0, -(-(MINUTE_MS - self._level(key, now)) // self._limit))
+
+    def _level(self, key: str, now: int) -> int:
+        """A whole request is worth MINUTE_MS; each ms brings `limit`."""
+        full = self._limit * MINUTE_MS
+        level, since = self._buckets.get(key, (full, now))
+        return min(full, level + max(0, now - since) * self._limit)
+
+    def _keep(self, key: str, level: int, now: int) -> None:
+        self._buckets[key] = (level, now)
+        self._buckets.move_to_end(key)
+        if len(self._buckets) > self._most_keys:
+            self._buckets.popitem(last=False)

@@ -1,0 +1,188 @@
+"""The server: routes behind the gatekeeper on one listening socket, from `start` to `stop`."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+import structlog
+import uvicorn
+from litestar import Litestar, get
+from litestar.di import Provide
+from litestar.openapi.config import OpenAPIConfig
+from litestar.openapi.spec import Components, SecurityScheme
+from litestar.types import ASGIApp, ControllerRouterHandler
+
+from userstream.entry.web.account_routes import ACCOUNT_ROUTES, VIEWER
+from userstream.entry.web.checks import MOST_BODY_BYTES, Checks
+from userstream.entry.web.desk import WebDesk
+from userstream.entry.web.gatekeeper import Gatekeeper
+from userstream.entry.web.guards import answer_error, require_role
+from userstream.entry.web.history_routes import HISTORY_ROUTES
+from userstream.entry.web.settings import HttpSection
+from userstream.entry.web.sockets import OpenFeeds
+from userstream.entry.web.system_routes import SYSTEM_ROUTES
+from userstream.kernel.errors import SettingsError
+
+HEAD_BYTES: Final = 16 * 1024
+"""What the parser takes of a head before it gives up; the gatekeeper refuses above 8 KiB, in better words."""
+MOST_CONNECTIONS: Final = 1_000
+STOP_LIMIT_S: Final = 3
+API_VERSION: Final = "1"
+ROUTES: Final = (*SYSTEM_ROUTES, *ACCOUNT_ROUTES, *HISTORY_ROUTES)
+_log = structlog.stdlib.get_logger("userstream.http")
+
+
+def make_application(desk: WebDesk, feeds: OpenFeeds) -> Litestar:
+    """The routes, without the gatekeeper."""
+    document = make_document(desk, feeds)
+
+    @get("/api/openapi.json", opt=VIEWER, include_in_schema=False, sync_to_thread=False)
+    def show_document() -> dict[str, object]:
+        return document
+
+    return _litestar(desk, feeds, [*ROUTES, show_document], None)
+
+
+def make_document(desk: WebDesk, feeds: OpenFeeds) -> dict[str, object]:
+    """The OpenAPI document of all routes. It is made by an application of its own, because one that serves a document itself answers to
+    unknown paths beside it with a page of its own."""
+    return _litestar(desk, feeds, ROUTES, _openapi()).openapi_schema.to_schema()
+
+
+def _litestar(desk: WebDesk, feeds: OpenFeeds, routes: Sequence[ControllerRouterHandler], document: OpenAPIConfig | None) -> Litestar:
+    return Litestar(
+        route_handlers=list(routes),
+        dependencies={
+            "desk": Provide(lambda: desk, sync_to_thread=False),
+            "feeds": Provide(lambda: feeds, sync_to_thread=False),
+        },
+        guards=[require_role],
+        exception_handlers={Exception: answer_error},
+        openapi_config=document,
+        logging_config=None,
+        request_max_body_size=MOST_BODY_BYTES,
+        debug=False,
+    )
+
+
+def _openapi() -> OpenAPIConfig:
+    scheme = SecurityScheme(type="http", scheme="bearer", description="A token of `userstream tokens add`.")
+    return OpenAPIConfig(
+        title="userstream",
+        version=API_VERSION,
+        description="Accounts as they are and were. Decimals are text, times are ms since 1970.",
+        components=Components(security_schemes={"token": scheme}),
+        security=[{"token": []}],
+    )
+
+
+class WebServer:
+    """Owns its socket and its task."""
+
+    def __init__(self, settings: HttpSection, desk: WebDesk, folder: Path) -> None:
+        """`folder`: where relative files of the settings begin."""
+        self._settings, self._desk, self._folder = settings, desk, folder
+        self.feeds = OpenFeeds(settings.sockets_per_token)
+        self._task: asyncio.Task[None] | None = None
+        self._server: _Server | None = None
+        self.address = ("", 0)
+
+    @property
+    def url(self) -> str:
+        """Where it is reached on this machine."""
+        host, port = self.address
+        return f"{'https' if self._settings.has_tls else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
+
+    def make_gatekeeper(self) -> Gatekeeper:
+        """All that stands behind the socket."""
+        has_tls = self._settings.has_tls or self._settings.behind_proxy
+        routes = make_application(self._desk, self.feeds)
+        return Gatekeeper(routes, Checks(self._settings), self._desk.access, has_tls=has_tls)
+
+    async def start(self) -> None:
+        """Begins to listen. Raises SettingsError when the place is taken or is none, or a file of TLS cannot be used."""
+        listening = _listen(self._settings)
+        try:
+            config = self._config(self.make_gatekeeper())
+            _load(config)
+        except BaseException:
+            listening.close()
+            raise
+        self.address = listening.getsockname()[:2]
+        self._server = server = _Server(config)
+        self._task = self._desk.clock.spawn(server.serve([listening]), "http")
+        while not server.started and not self._task.done():
+            await self._desk.clock.sleep(1)
+        _log.info("the HTTP API listens", action="http_started", url=self.url)
+
+    async def stop(self) -> None:
+        """Takes nothing new, ends the live feeds, and lets answers that have begun go out for at most 3 s. Safe to call twice."""
+        self._desk.is_ready = False
+        self.feeds.stopping.set()
+        if self._server is None or self._task is None:
+            return
+        self._server.should_exit = True
+        await asyncio.gather(self._task, return_exceptions=True)
+
+    def _config(self, application: ASGIApp) -> uvicorn.Config:
+        certificate, key = self._settings.files(self._folder)
+        return uvicorn.Config(
+            application,
+            lifespan="off",
+            http="h11",
+            ws="wsproto",
+            ws_max_size=MOST_BODY_BYTES,
+            h11_max_incomplete_event_size=HEAD_BYTES,
+            limit_concurrency=MOST_CONNECTIONS,
+            timeout_graceful_shutdown=STOP_LIMIT_S,
+            proxy_headers=self._settings.behind_proxy,
+            forwarded_allow_ips=list(self._settings.proxies),
+            server_header=False,
+            access_log=False,
+            log_config=None,
+            log_level="warning",
+            ssl_certfile=certificate,
+            ssl_keyfile=key,
+        )
+
+
+class _Server(uvicorn.Server):
+    """Leaves the signals to the command."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def _load(config: uvicorn.Config) -> None:
+    try:
+        config.load()
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"[http] certificate_file, key_file: they cannot be used ({type(error).__name__})") from None
+
+
+def _listen(settings: HttpSection) -> socket.socket:
+    try:
+        family, kind, protocol, _, place = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0]
+        listening = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise SettingsError(f"[http] host = {settings.host!r}: {_why(error)}") from None
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(place)
+        listening.setblocking(False)
+    except OSError as error:
+        listening.close()
+        raise SettingsError(
+            f"[http] {settings.host}:{settings.port} cannot be listened on: {_why(error)}; choose another port, or stop what listens there"
+        ) from None
+    return listening
+
+
+def _why(error: OSError) -> str:
+    return (error.strerror or "it is no place of this machine").lower()

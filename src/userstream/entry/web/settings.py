@@ -1,0 +1,93 @@
+"""The table [http] of the configuration file: where the API listens, and behind what. Nothing here needs the libraries of the server."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from userstream.kernel.errors import SettingsError
+from userstream.kernel.settings import check
+
+LOCAL_NAMES: Final = ("localhost", "127.0.0.1", "[::1]")
+_NAME: Final = re.compile(r"(\[[0-9a-f:]+\]|[a-z0-9.-]+)(:\d{1,5})?", re.ASCII)
+_ORIGIN: Final = re.compile(r"https?://(\[[0-9a-f:]+\]|[a-z0-9.-]+)(:\d{1,5})?", re.ASCII)
+
+
+class HttpSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Where the HTTP API listens. Beyond this machine only with TLS (`certificate_file`, `key_file`), or behind a proxy that does it
+    (`behind_proxy`), and only once there is a token.
+
+    hosts: names under which it is asked for, beside this machine's own. origins: web pages of other origins that may use it.
+    proxies: addresses of the proxy that is believed about who calls."""
+
+    host: str = "127.0.0.1"
+    port: int = 8080
+    certificate_file: str | None = None
+    key_file: str | None = None
+    behind_proxy: bool = False
+    proxies: tuple[str, ...] = ("127.0.0.1", "::1")
+    hosts: tuple[str, ...] = ()
+    origins: tuple[str, ...] = ()
+    requests_per_minute: int = 600
+    sockets_per_token: int = 16
+
+    def __post_init__(self) -> None:
+        check(bool(self.host.strip()) and self.host.isprintable(), "host", self.host, "must be an address or a name of this machine")
+        check(0 <= self.port <= 65_535, "port", self.port, "must be between 0 (any free one) and 65535")
+        check(1 <= self.requests_per_minute <= 1_000_000, "requests_per_minute", self.requests_per_minute, "must be 1 to 1000000")
+        check(1 <= self.sockets_per_token <= 1_000, "sockets_per_token", self.sockets_per_token, "must be between 1 and 1000")
+        for name in self.hosts:
+            check(_NAME.fullmatch(name) is not None, "hosts", name, "must be names in small letters, such as desk.example.com")
+        for origin in self.origins:
+            check(_ORIGIN.fullmatch(origin) is not None, "origins", origin, "must be origins such as https://desk.example.com")
+        for proxy in self.proxies:
+            check(_is_address(proxy), "proxies", proxy, "must be addresses or networks, such as 10.0.0.0/8")
+        if (self.certificate_file is None) != (self.key_file is None):
+            raise SettingsError("certificate_file and key_file belong together: give both or none")
+        if not (self.is_local or self.has_tls or self.behind_proxy):
+            raise SettingsError(
+                f"host = {self.host!r} is not this machine alone: give certificate_file and key_file, or set behind_proxy = true where a"
+                " proxy speaks TLS, or listen on 127.0.0.1"
+            )
+
+    @property
+    def is_local(self) -> bool:
+        """Whether only programs of this machine can reach it."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+    @property
+    def has_tls(self) -> bool:
+        return self.certificate_file is not None
+
+    @property
+    def needs_token(self) -> bool:
+        """Whether it must not start before there is a token."""
+        return self.behind_proxy or not self.is_local
+
+    def files(self, folder: Path) -> tuple[str | None, str | None]:
+        """Certificate and key, relative ones from `folder`. Raises SettingsError for one that is not there."""
+        return self._file(folder, "certificate_file", self.certificate_file), self._file(folder, "key_file", self.key_file)
+
+    def _file(self, folder: Path, field: str, name: str | None) -> str | None:
+        if name is None:
+            return None
+        path = folder / name
+        check(path.is_file(), field, name, "must name a file that is there")
+        return str(path)
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        return False
+    return True

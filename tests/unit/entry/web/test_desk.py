@@ -1,0 +1,47 @@
+"""Health by evidence: an account that is dark is never healthy, whoever made it dark. Deeds are noted, done or refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.desk import NAME
+from tests.support.web import open_site, settings_of
+from userstream.domain.access import Role
+from userstream.entry.bootstrap import AccountSettings
+from userstream.entry.web.access import Access, Principal
+from userstream.entry.web.answers import ApiError
+from userstream.entry.web.desk import WebDesk
+from userstream.kernel.errors import StoreError
+from userstream.runtime.live import LiveAccount
+
+CALLER = Principal(token_id="0123456789ab", name="desk", role=Role.OPERATOR)
+
+
+async def test_an_account_that_hears_nothing_is_not_healthy(tmp_path: Path) -> None:
+    async with open_site(tmp_path) as site:
+        assert (await site.get("/health", None))[0] == 200
+        site.desk.act("silence", account=NAME)
+        await site.desk.until(lambda: not site.desk.account.health.is_healthy, "darkness")
+        assert await site.get("/health", None) == (503, {"status": "failing"})
+        status, told = await site.get("/health")
+        assert (status, list(told["unhealthy"])) == (503, [NAME]) and told["unhealthy"][NAME]
+
+
+async def test_a_start_that_fails_is_noted_and_tells_no_reason(tmp_path: Path) -> None:
+    async def start(wish: AccountSettings) -> LiveAccount:
+        raise StoreError("disk of canary-11 is full")
+
+    async with open_site(tmp_path) as site:
+        application = site.desk.application
+        access = Access(site.tokens, application.clock, requests_per_minute=60)
+        wanted = {NAME: settings_of(site.desk), "other": settings_of(site.desk)}
+        desk = WebDesk(application, wanted, start, site.server._desk.history, site.tokens, access)
+        assert (desk.health(with_details=True).unhealthy or {})["other"] == "not connected"
+        with pytest.raises(ApiError) as caught:
+            await desk.connect("other", CALLER, "10.0.0.1")
+        assert caught.value.refusal.status == 503 and "canary" not in caught.value.refusal.message
+        entry = (await site.tokens.audit_entries())[-1].note
+        assert (entry.action, entry.subject, entry.result) == ("account.connect", "other", "refused")
+        assert CALLER.token_id in entry.actor and entry.origin == "10.0.0.1" and "canary" not in entry.detail

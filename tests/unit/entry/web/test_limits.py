@@ -1,0 +1,35 @@
+"""Buckets: nobody gets more than the rate, and who waits as told gets in."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from userstream.entry.web.limits import MINUTE_MS, RateLimit
+
+
+@given(st.integers(1, 600), st.lists(st.integers(0, 2_000), max_size=200))
+def test_nobody_gets_more_than_a_full_bucket_and_the_rate(per_minute: int, pauses: list[int]) -> None:
+    limit, now, passed = RateLimit(per_minute), 0, 0
+    for pause in pauses:
+        now += pause
+        passed += limit.take("a", now) == 0
+    assert passed <= per_minute + now * per_minute // MINUTE_MS
+
+
+@given(st.integers(1, 600), st.integers(0, 100_000))
+def test_who_waits_as_told_gets_in(per_minute: int, start: int) -> None:
+    limit, now = RateLimit(per_minute), start
+    for _ in range(per_minute):
+        assert limit.take("a", now) == 0
+    wait = limit.take("a", now)
+    assert wait > 0 and limit.wait_ms("a", now) == wait
+    assert limit.take("b", now) == 0
+    assert limit.take("a", now + wait) == 0
+
+
+def test_only_so_many_keys_are_remembered() -> None:
+    limit = RateLimit(1, most_keys=2)
+    assert [limit.take(key, 0) for key in "abc"] == [0, 0, 0]
+    assert limit.take("b", 0) > 0
+    assert limit.take("a", 0) == 0
