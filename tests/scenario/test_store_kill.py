@@ -30,9 +30,11 @@ def run_and_kill(path: Path, lines: int) -> dict[str, int]:
     reported: dict[str, int] = {}
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as child:
         assert child.stdout is not None
-        for _ in range(lines):
-            note(reported, child.stdout.readline())
-        child.kill()
+        try:
+            for _ in range(lines):
+                note(reported, child.stdout.readline())
+        finally:
+            child.kill()  # also where the test's time is up: else nobody would ever end it
         for line in child.stdout:
             note(reported, line)
     return reported
@@ -76,6 +78,7 @@ async def check_tables(path: Path, records: list[StoredRecord]) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(240)
 def test_nothing_that_was_called_committed_is_lost_or_doubled(tmp_path: Path, chance: random.Random) -> None:
     path = tmp_path / "a.db"
     highest: dict[str, int] = {}

@@ -32,7 +32,7 @@ JUDGED = ("binance-spot", "binance-usdm")
 venues = pytest.mark.parametrize("venue", JUDGED)
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_no_invariant_breaks() -> None:
     totals = run_some(range(SEEDS), "binance-usdm", Profile.SWARM)
     assert not totals.findings
