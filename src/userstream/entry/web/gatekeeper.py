@@ -61,7 +61,7 @@ class Gatekeeper:
         except _TooLarge:
             await answer.refuse(TOO_LARGE)
         except Exception:
-            _log.error("a request failed", action="http_failed", method=scope.get("method"), exc_info=True)
+            _log.error("a request failed", action="http_failed", kind=scope.get("method"), exc_info=True)
             await answer.refuse(BROKEN)
 
     async def _admit(self, scope: Scope) -> Refusal | None:

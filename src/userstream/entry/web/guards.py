@@ -66,7 +66,7 @@ def answer_error(request: Request[Any, Any, Any], error: Exception) -> Response[
     refusal = _refusal_of(error)
     if refusal.status >= 500:
         # the path, not the whole address
-        _log.error("a request failed", action="http_failed", method=request.method, path=request.scope["path"], exc_info=error)
+        _log.error("a request failed", action="http_failed", kind=request.method, path=request.scope["path"], exc_info=error)
     headers = {"Retry-After": str(-(-refusal.retry_after_ms // 1_000))} if refusal.retry_after_ms else {}
     if refusal.challenge:
         headers["WWW-Authenticate"] = "Bearer"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import socket
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -15,13 +16,15 @@ from litestar import Litestar, get
 from litestar.di import Provide
 from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.spec import Components, SecurityScheme
+from litestar.routes import HTTPRoute
 from litestar.types import ASGIApp, ControllerRouterHandler
 
 from userstream.entry.web.account_routes import ACCOUNT_ROUTES, VIEWER
 from userstream.entry.web.checks import MOST_BODY_BYTES, Checks
 from userstream.entry.web.desk import WebDesk
+from userstream.entry.web.document import complete_document
 from userstream.entry.web.gatekeeper import Gatekeeper
-from userstream.entry.web.guards import answer_error, require_role
+from userstream.entry.web.guards import ROLE, answer_error, require_role
 from userstream.entry.web.history_routes import HISTORY_ROUTES
 from userstream.entry.web.settings import HttpSection
 from userstream.entry.web.sockets import OpenFeeds
@@ -32,6 +35,8 @@ HEAD_BYTES: Final = 16 * 1024
 """What the parser takes of a head before it gives up; the gatekeeper refuses above 8 KiB, in better words."""
 MOST_CONNECTIONS: Final = 1_000
 STOP_LIMIT_S: Final = 3
+PARTING_MS: Final = 1_000
+LOOK_MS: Final = 10
 API_VERSION: Final = "1"
 ROUTES: Final = (*SYSTEM_ROUTES, *ACCOUNT_ROUTES, *HISTORY_ROUTES)
 _log = structlog.stdlib.get_logger("userstream.http")
@@ -51,7 +56,19 @@ def make_application(desk: WebDesk, feeds: OpenFeeds) -> Litestar:
 def make_document(desk: WebDesk, feeds: OpenFeeds) -> dict[str, object]:
     """The OpenAPI document of all routes. It is made by an application of its own, because one that serves a document itself answers to
     unknown paths beside it with a page of its own."""
-    return _litestar(desk, feeds, ROUTES, _openapi()).openapi_schema.to_schema()
+    whole = _litestar(desk, feeds, ROUTES, _openapi())
+    return complete_document(whole.openapi_schema.to_schema(), _roles(whole))
+
+
+def _roles(application: Litestar) -> dict[tuple[str, str], object]:
+    """The role that each route needs."""
+    return {
+        (method.lower(), re.sub(r":\w+}", "}", route.path)): handler.opt.get(ROLE)
+        for route in application.routes
+        if isinstance(route, HTTPRoute)
+        for handler in route.route_handlers
+        for method in handler.http_methods
+    }
 
 
 def _litestar(desk: WebDesk, feeds: OpenFeeds, routes: Sequence[ControllerRouterHandler], document: OpenAPIConfig | None) -> Litestar:
@@ -118,7 +135,8 @@ class WebServer:
         self._task = self._desk.clock.spawn(server.serve([listening]), "http")
         while not server.started and not self._task.done():
             await self._desk.clock.sleep(1)
-        _log.info("the HTTP API listens", action="http_started", url=self.url)
+        mode = "https" if self._settings.has_tls else "http"
+        _log.info("the HTTP API listens", action="http_started", host=self.address[0], port=self.address[1], mode=mode)
 
     async def stop(self) -> None:
         """Takes nothing new, ends the live feeds, and lets answers that have begun go out for at most 3 s. Safe to call twice."""
@@ -126,8 +144,16 @@ class WebServer:
         self.feeds.stopping.set()
         if self._server is None or self._task is None:
             return
+        await self._part_with_readers()
         self._server.should_exit = True
         await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _part_with_readers(self) -> None:
+        """They are told why it ends; the server itself would cut them off."""
+        for _ in range(PARTING_MS // LOOK_MS):
+            if not self.feeds.count:
+                return
+            await self._desk.clock.sleep(LOOK_MS)
 
     def _config(self, application: ASGIApp) -> uvicorn.Config:
         certificate, key = self._settings.files(self._folder)
