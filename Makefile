@@ -35,27 +35,27 @@ scenario: ## only the client against the paper exchange, with faults
 	$(PYTHON) -m pytest tests/scenario tests/processes
 
 processes: ## the same with real processes that are killed, stopped and cut off: minutes
-	$(PYTHON) -m pytest tests/processes -m "processes or not processes"
+	$(PYTHON) -m pytest -n 0 tests/processes -m "processes or not processes"
 
 mutants: ## the simulation against sources in which one safeguard is off: each must be caught
 	$(PYTHON) -m tests.simulation.mutation
 
 coverage: ## the pure floors: fails unless their own tests reach every line and every branch
-	$(PYTHON) -m coverage run --source=$(FLOORS) -m pytest tests/unit/kernel tests/unit/domain tests/unit/wire tests/unit/venues
+	$(PYTHON) -m coverage run --source=$(FLOORS) -m pytest -n 0 tests/unit/kernel tests/unit/domain tests/unit/wire tests/unit/venues
 	$(PYTHON) -m coverage report --fail-under=100
 
 uncovered: ## every test, with the lines and branches no test reaches
-	$(PYTHON) -m coverage run -m pytest
+	$(PYTHON) -m coverage run -m pytest -n 0
 	$(PYTHON) -m coverage report
 
 bench: ## speed and memory, never part of the tests
 	$(PYTHON) -m benchmarks
 
 peers: ## other people's clients against the paper exchange (group `peers`)
-	$(PYTHON) -m pytest tests/peers
+	$(PYTHON) -m pytest -n 0 tests/peers
 
 docs: ## every link and path the documents name leads somewhere
-	$(PYTHON) -m pytest tests/test_layout.py -k documents
+	$(PYTHON) -m pytest -n 0 tests/test_layout.py -k documents
 
 exports: ## write down the public names after a deliberate change
 	$(PYTHON) -c "import userstream; print(*sorted(getattr(userstream, '__all__', ())), sep='\n')" > tests/exports.txt

@@ -1,21 +1,21 @@
-"""An account read from ordinary threads, without async: `python examples/threads.py`, Ctrl-C ends it."""
+"""Ordinary threads beside an event loop, on one account: `python examples/threads.py`, Ctrl-C ends it."""
 
 import asyncio
 import contextlib
 import threading
 
 import userstream
-from userstream.runtime.live import SyncAccount
 
 
-def trade_diary(account: SyncAccount) -> None:
-    """Blocks between fills; ends when the account is stopped."""
-    for fill in account.events(types={userstream.Filled}):
-        assert isinstance(fill, userstream.Filled)
-        print("diary:", fill.side, fill.quantity, fill.symbol, "- USDT", account.balances["USDT"].total, flush=True)
+def trade_diary(account: userstream.SyncAccount) -> None:
+    """Blocks between fills; ends when the account is stopped (by ConnectionError, if it is behind then)."""
+    with contextlib.suppress(userstream.ConnectionError):
+        for fill in account.events(types={userstream.Filled}):
+            assert isinstance(fill, userstream.Filled)
+            print("diary:", fill.side, fill.quantity, fill.symbol, "- USDT", account.balances["USDT"].total, flush=True)
 
 
-def watch(account: SyncAccount, ended: threading.Event) -> None:
+def watch(account: userstream.SyncAccount, ended: threading.Event) -> None:
     while not ended.wait(2):
         print("watch:", account.health.state, len(account.orders.open()), "open orders,", account.positions, flush=True)
 

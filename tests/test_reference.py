@@ -11,7 +11,8 @@ import pytest
 import userstream
 from tests.support.reference import HELD, PAGES, REFERENCE, configuration_fields, exported, filled_page, members_of
 from userstream.entry.paper import PaperExchange
-from userstream.runtime.live import LiveAccount, SyncAccount
+from userstream.runtime.live import LiveAccount
+from userstream.runtime.sync_account import SyncAccount
 from userstream.runtime.views import BalancesView, FillsView, Health, OrdersView, PositionsView
 from userstream.sim.actions import ACTIONS
 

@@ -6,6 +6,7 @@ says so. Begin with `connect`; `Fleet` runs many accounts, `paper` runs one agai
 
 TYPE_CHECKING = False  # what type checkers take for true; `typing` itself is a fifth of the time in which Ctrl-C cannot be heard
 if TYPE_CHECKING:
+    from userstream.domain.certificate import Certificate
     from userstream.domain.events import (
         AccountConfigChanged,
         BalanceLocked,
@@ -29,17 +30,29 @@ if TYPE_CHECKING:
         Unrecognized,
         public_form,
     )
+    from userstream.domain.figures import Balance, Order, Position
     from userstream.domain.words import MarginType, OrderStatus, Origin, PositionSide, Side, Source, StreamState
     from userstream.entry.api import Fleet, connect
     from userstream.entry.classic import DEFAULT_USER_STREAM_CONFIG, BinanceClient, UserDataStreamAPI
     from userstream.entry.classic_helpers import BatchProcessor, BoundedCache, MessageFilter
     from userstream.entry.classic_state import StateManager
-    from userstream.entry.paper import paper
-    from userstream.kernel.errors import AuthenticationError, ConnectionError, RetryLater, SettingsError, StoreError, UserStreamError
+    from userstream.entry.paper import PaperAccount, PaperExchange, SyncPaperAccount, SyncPaperExchange, paper
+    from userstream.kernel.errors import (
+        AuthenticationError,
+        ConnectionError,
+        PaperExchangeError,
+        RetryLater,
+        SettingsError,
+        StoreError,
+        UserStreamError,
+    )
     from userstream.kernel.settings import RecoverySettings, StreamSettings
     from userstream.runtime.live import LiveAccount
+    from userstream.runtime.sync_account import SyncAccount
+    from userstream.runtime.views import Health
 
 _HOMES = {
+    "userstream.domain.certificate": ("Certificate",),
     "userstream.domain.events": (
         "AccountConfigChanged",
         "BalanceLocked",
@@ -62,6 +75,11 @@ _HOMES = {
         "TriggerRejected",
         "Unrecognized",
         "public_form",
+    ),
+    "userstream.domain.figures": (
+        "Balance",
+        "Order",
+        "Position",
     ),
     "userstream.domain.words": (
         "MarginType",
@@ -87,10 +105,17 @@ _HOMES = {
         "MessageFilter",
     ),
     "userstream.entry.classic_state": ("StateManager",),
-    "userstream.entry.paper": ("paper",),
+    "userstream.entry.paper": (
+        "PaperAccount",
+        "PaperExchange",
+        "SyncPaperAccount",
+        "SyncPaperExchange",
+        "paper",
+    ),
     "userstream.kernel.errors": (
         "AuthenticationError",
         "ConnectionError",
+        "PaperExchangeError",
         "RetryLater",
         "SettingsError",
         "StoreError",
@@ -101,6 +126,8 @@ _HOMES = {
         "StreamSettings",
     ),
     "userstream.runtime.live": ("LiveAccount",),
+    "userstream.runtime.sync_account": ("SyncAccount",),
+    "userstream.runtime.views": ("Health",),
 }
 """Modules are read when one of their names is first used, so that `import userstream` costs next to nothing, and a command that is
 interrupted at once is quiet."""
@@ -125,12 +152,14 @@ __all__ = [
     "DEFAULT_USER_STREAM_CONFIG",
     "AccountConfigChanged",
     "AuthenticationError",
+    "Balance",
     "BalanceLocked",
     "BalanceMoved",
     "BalanceSet",
     "BatchProcessor",
     "BinanceClient",
     "BoundedCache",
+    "Certificate",
     "ConnectionError",
     "Event",
     "FillCompleted",
@@ -138,16 +167,22 @@ __all__ = [
     "Fleet",
     "GapOpened",
     "GapRepaired",
+    "Health",
     "LiabilityChanged",
     "LiveAccount",
     "MarginCalled",
     "MarginType",
     "MessageFilter",
     "Mismatch",
+    "Order",
     "OrderChanged",
     "OrderListChanged",
     "OrderStatus",
     "Origin",
+    "PaperAccount",
+    "PaperExchange",
+    "PaperExchangeError",
+    "Position",
     "PositionSet",
     "PositionSide",
     "RecoverySettings",
@@ -162,6 +197,9 @@ __all__ = [
     "StreamChanged",
     "StreamSettings",
     "StreamState",
+    "SyncAccount",
+    "SyncPaperAccount",
+    "SyncPaperExchange",
     "TriggerRejected",
     "Unrecognized",
     "UserDataStreamAPI",

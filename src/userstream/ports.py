@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import Protocol
 
 import msgspec
 
+from userstream.domain.audit import AuditEntry, AuditHead, AuditNote
 from userstream.domain.events import Event
 from userstream.domain.evidence import Evidence
 from userstream.kernel.errors import StoreError
 from userstream.kernel.ids import AccountId, Millis
+from userstream.kernel.sealed import SealPlace
 from userstream.kernel.secret import Secret
+from userstream.wire.registration import RegisteredAccount, SealedListenKey
 from userstream.wire.request import HttpRequest, HttpResponse
+from userstream.wire.rights import KeyRights
 
 
 class Timer(Protocol):
@@ -178,6 +182,83 @@ class EvidenceReader(Protocol):
 
     async def gather(self, account: AccountId) -> Evidence:
         """All that is committed, as of one moment; nothing of an account that nobody knows."""
+
+
+class Vault(Protocol):
+    """Seals secrets into records that open in one place only. Every method raises VaultError, in one line without a secret."""
+
+    def renew(self) -> None:
+        """Takes up the keys that came meanwhile. May wait for a file, so not on an event loop. Raises SettingsError where they cannot be
+        read; those known stay."""
+
+    @property
+    def newest_key(self) -> str:
+        """The id of the key that new records need."""
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The ids of all keys that records can be read with, the newest last."""
+
+    def key_of(self, record: str) -> str:
+        """The id of the key that a record needs."""
+
+    def seal(self, place: SealPlace, values: Mapping[str, Secret]) -> dict[str, str]:
+        """The records of an account's secrets by field, under one new data key."""
+
+    def seal_beside(self, place: SealPlace, field: str, value: Secret, neighbour: str) -> str:
+        """The record of one secret more, under the data key of another record of the account."""
+
+    def open(self, place: SealPlace, field: str, record: str) -> Secret:
+        """The secret; only for the place and the field that it was sealed for."""
+
+    def rewrap(self, place: SealPlace, records: Iterable[str]) -> list[str]:
+        """The same secrets under the same data keys, these wrapped with the newest key; what is wrapped with it already stays as it is."""
+
+
+class Registry(Protocol):
+    """The accounts of the service. A change and its note in the audit log are one transaction. Raises SettingsError for an account that is
+    not there, StoreError when the store cannot be used."""
+
+    async def next_version(self, account: AccountId) -> int:
+        """The version that the account's next credentials must be sealed with."""
+
+    async def add(self, account: RegisteredAccount, note: AuditNote) -> None:
+        """Raises SettingsError for a name that is taken, StoreError when its version is not the next any more."""
+
+    async def get(self, account: AccountId) -> RegisteredAccount | None: ...
+
+    async def page(self, *, after: str = "", limit: int = 1_000, active_only: bool = False) -> list[RegisteredAccount]:
+        """Accounts whose id is above `after`, in the order of ids."""
+
+    async def set_active(self, account: AccountId, active: bool, note: AuditNote) -> None: ...
+
+    async def remove(self, account: AccountId, note: AuditNote) -> None: ...
+
+    async def replace_key(self, account: RegisteredAccount, note: AuditNote) -> None:
+        """Its key, rights and version; the former listen key is forgotten. Raises StoreError when its version is not the next."""
+
+    async def save_rights(self, account: AccountId, rights: KeyRights, note: AuditNote) -> None: ...
+
+    async def save_proven(self, account: AccountId, time: Millis) -> None:
+        """When its state was proven last (our clock, ms); an earlier time changes nothing."""
+
+    async def save_listen_key(self, account: AccountId, version: int, listen_key: SealedListenKey | None) -> bool:
+        """False, and nothing is saved, where the account has other credentials by now or is gone."""
+
+    async def swap_records(self, swaps: Sequence[tuple[RegisteredAccount, RegisteredAccount]]) -> int:
+        """Of each pair, puts the second's records in the place of the first's, unless they have changed meanwhile. How many it was."""
+
+    async def close(self) -> None: ...
+
+
+class AuditLog(Protocol):
+    """Append-only; see `domain.audit`."""
+
+    async def write_note(self, note: AuditNote) -> None: ...
+
+    async def audit_entries(self, *, after: int = 0, limit: int = 1_000) -> list[AuditEntry]: ...
+
+    async def audit_head(self) -> AuditHead: ...
 
 
 class Metrics(Protocol):

@@ -28,8 +28,10 @@ from tests.support.events import (
     stream_changed,
     unrecognized,
 )
+from tests.support.postgres import address_of, borrow_database, give_back
 from tests.support.records import histories, place, record
 from userstream.adapters.memory import MemoryProjection
+from userstream.adapters.postgres import PostgresProjection
 from userstream.adapters.sqlite import SqliteStore
 from userstream.adapters.tables import TABLES
 from userstream.domain.events import PRIVATE, BalanceMoved, BalanceSet, Event, Filled, MarginCalled, OrderChanged, PositionSet
@@ -51,17 +53,32 @@ async def make_sqlite(folder: Path) -> Tables:
     return await SqliteStore.open(folder / "tables.db", ManualClock())
 
 
+class OwnDatabase(PostgresProjection):
+    """A projection with a database of its own, as long as it lives."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(address_of(url), ManualClock(), journal="one")
+        self.url = url
+
+
+async def make_postgres(folder: Path) -> Tables:
+    return OwnDatabase(await borrow_database())
+
+
 async def end(tables: Tables) -> None:
-    if isinstance(tables, SqliteStore):
+    if isinstance(tables, SqliteStore | OwnDatabase):
         await tables.close()
+    if isinstance(tables, OwnDatabase):
+        await give_back(tables.url)
 
 
-MAKERS: Final = {"memory": make_memory, "sqlite": make_sqlite}
+MAKERS: Final = {"memory": make_memory, "sqlite": make_sqlite, "postgres": make_postgres}
 Maker = Callable[[Path], Awaitable[Tables]]
-each_maker = pytest.mark.parametrize("make", list(MAKERS.values()), ids=list(MAKERS))
+EACH: Final = [pytest.param(make, id=name, marks=[pytest.mark.postgres] if name == "postgres" else []) for name, make in MAKERS.items()]
+each_maker = pytest.mark.parametrize("make", EACH)
 
 
-@pytest.fixture(params=list(MAKERS.values()), ids=list(MAKERS))
+@pytest.fixture(params=EACH)
 async def tables(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Tables]:
     made: Tables = await request.param(tmp_path)
     yield made
@@ -281,18 +298,18 @@ def test_the_whole_journal_once_more_changes_nothing(make: Maker, history: list[
         asyncio.run(check(Path(folder)))
 
 
+@each_maker
 @given(history=histories(max_size=20))
 @settings(max_examples=40)
-def test_every_store_makes_the_same_tables(history: list[Record]) -> None:
+def test_every_store_makes_the_same_tables(make: Maker, history: list[Record]) -> None:
     async def check(folder: Path) -> None:
-        memory, sqlite = await make_memory(folder), await make_sqlite(folder)
-        for tables in (memory, sqlite):
+        memory, other = await make_memory(folder), await make(folder)
+        for tables in (memory, other):
             await tables.apply("tables", stored(history))
-        assert await all_rows(memory) == await all_rows(sqlite)
-        assert all(
-            isinstance(value, str | int | None) for rows in (await all_rows(sqlite)).values() for row in rows for value in row.values()
-        )
-        await end(sqlite)
+        found = await all_rows(other)
+        assert await all_rows(memory) == found
+        assert all(isinstance(value, str | int | None) for rows in found.values() for row in rows for value in row.values())
+        await end(other)
 
     with TemporaryDirectory() as folder:
         asyncio.run(check(Path(folder)))

@@ -24,6 +24,8 @@ from userstream.wire.question import (
     AskOpenOrders,
     AskOrder,
     AskOrderFills,
+    AskOrderList,
+    AskOrderLists,
     AskOrders,
     AskPositions,
     AskSettings,
@@ -64,6 +66,8 @@ QUESTIONS: Final[tuple[Question, ...]] = (
     AskOrderFills(SYMBOL, OrderId("12"), Millis(RECEIVED - 30 * DAY_MS), RECEIVED),
     AskMovements(RECEIVED, RECEIVED),
     AskSymbols(),
+    AskOrderLists(),
+    AskOrderList("2001"),
 )
 
 venues = pytest.mark.parametrize("spec", REGISTRY.values(), ids=REGISTRY.keys())
@@ -285,6 +289,8 @@ def can_be_asked(traits: Traits, question: Question) -> bool:
             return traits.settings
         case AskMovements():
             return traits.movements
+        case AskOrderLists() | AskOrderList():
+            return traits.order_lists
         case AskSymbols():
             return traits.by_symbol and not traits.movements
         case AskOrders(symbol=symbol):

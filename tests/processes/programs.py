@@ -22,6 +22,9 @@ from userstream.sim.settings import Listing
 
 Json: TypeAlias = dict[str, object]
 ROOT: Final = Path(__file__).parents[2]
+SOURCES: Final = os.pathsep.join([str(ROOT), str(ROOT / "src")])
+"""The children run what stands here, whatever the environment has installed."""
+
 VENUE: Final = "binance-usdm"
 ACCOUNT: Final = "paper-1"
 KEY: Final = "canary-key-of-the-paper-account-0001"
@@ -58,7 +61,7 @@ async def start_process(*words: str, environment: Mapping[str, str] = {}, cwd: P
     """Starts a Python program whose output can be read."""
     pipe = asyncio.subprocess.PIPE
     return await asyncio.create_subprocess_exec(
-        sys.executable, *words, stdin=pipe, stdout=pipe, stderr=pipe, env={**os.environ, "PYTHONPATH": str(ROOT), **environment}, cwd=cwd
+        sys.executable, *words, stdin=pipe, stdout=pipe, stderr=pipe, env={**os.environ, "PYTHONPATH": SOURCES, **environment}, cwd=cwd
     )
 
 

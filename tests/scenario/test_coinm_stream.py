@@ -176,6 +176,16 @@ async def test_planned_rotation_is_never_dark(tmp_path: Path) -> None:
         assert desk.account.health.fills_recovered == recovered
 
 
+async def test_the_listen_key_is_kept_alive_and_nothing_is_dark(tmp_path: Path) -> None:
+    async with coin_desk(tmp_path, stream=StreamSettings(own_ping_s=0.2, silence_s=0.6, keep_alive_s=0.3)) as desk:
+        while desk.requests("PUT /dapi/v1/listenKey") < 4:
+            desk.trade(PERP, "buy", "1")
+            await desk.application.clock.sleep(100)
+        await desk.until_same()
+        assert desk.account.health.reconnects == 0 and desk.account.health.fills_recovered == 0
+        assert not any(isinstance(event, GapOpened) for event in desk.events)
+
+
 @pytest.mark.parametrize("action", ["expire_key", "delete_key", "replace_key"])
 async def test_the_listen_key_is_lost(tmp_path: Path, action: str) -> None:
     async with coin_desk(tmp_path, stream=StreamSettings(own_ping_s=0.2, silence_s=5, keep_alive_s=0.4)) as desk:

@@ -15,7 +15,8 @@ ROOT = Path(__file__).parents[2]
 
 
 async def interrupted(program: Path, words: list[str], folder: Path) -> tuple[int, str]:
-    """Runs a program until it has told all these words, then presses Ctrl-C. Its exit code and what it complained of."""
+    """Runs a program until it has told all these words, in words for people, then presses Ctrl-C. Its exit code and what it complained
+    of."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         *("-u", str(program)),
@@ -42,6 +43,7 @@ async def read_until(process: asyncio.subprocess.Process, words: list[str]) -> N
         line = await process.stdout.readline()
         assert line, f"ended before it told {missing}: {(await process.communicate())[1].decode()}"
         told += line.decode()
+        assert "=" not in line.decode(), "that is how values look to programs"
 
 
 @pytest.mark.parametrize(
@@ -50,6 +52,7 @@ async def read_until(process: asyncio.subprocess.Process, words: list[str]) -> N
         ("fleet.py", ["paper-1 is proven", "paper-2 is proven", " at "]),
         ("handlers.py", ["filled buy", "order-3 filled"]),
         ("threads.py", ["diary:", "watch:"]),
+        ("without_async.py", ["diary:", "order-3 filled"]),
     ],
 )
 async def test_an_example_runs_until_ctrl_c(name: str, words: list[str], tmp_path: Path) -> None:
@@ -59,4 +62,4 @@ async def test_an_example_runs_until_ctrl_c(name: str, words: list[str], tmp_pat
 async def test_the_ten_lines_of_the_readme_run_until_ctrl_c(tmp_path: Path) -> None:
     [lines] = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), flags=re.DOTALL)
     (tmp_path / "ten.py").write_text(lines, encoding="utf-8")
-    assert await interrupted(tmp_path / "ten.py", ["USDT "], tmp_path) == (0, "")
+    assert await interrupted(tmp_path / "ten.py", ["USDT ", "open: ", "filled: "], tmp_path) == (0, "")

@@ -9,7 +9,8 @@ from typing import Any, Final
 
 import pytest
 
-from tests.support.desk import NAME, Desk, Refused, open_desk
+from tests.support.desk import NAME, Desk, Refused
+from tests.support.equality import stored_desk
 from userstream import (
     BalanceLocked,
     BalanceMoved,
@@ -19,6 +20,7 @@ from userstream import (
     OrderListChanged,
     OrderStatus,
     RecoverySettings,
+    Source,
 )
 
 VENUE: Final = "binance-spot"
@@ -29,7 +31,8 @@ CALM: Final = RecoverySettings(lag_s=0.15, overlap_s=1.0, audit_s=600, history_s
 
 @asynccontextmanager
 async def open_spot(balances: dict[str, Decimal] = MONEY, **changes: Any) -> AsyncIterator[Desk]:
-    async with open_desk(venue=VENUE, balances=balances, **changes) as desk:
+    """A desk whose store equals the exchange's books in the end."""
+    async with stored_desk(venue=VENUE, balances=balances, **changes) as desk:
         yield desk
 
 
@@ -177,10 +180,47 @@ async def test_pair_of_which_one_leg_fills(heard: bool) -> None:
         await desk.until_same()
         ends = {order.order_type: order.status for order in desk.told(OrderChanged)}
         assert ends == {"limit_maker": OrderStatus.EXPIRED, "stop_loss": OrderStatus.FILLED}
-        if heard:
-            await desk.until(lambda: len(desk.told(OrderListChanged)) == 2, "both states of the list")
-            lists = [(told.order_list_id, told.status, told.contingency) for told in desk.told(OrderListChanged)]
-            assert lists == [(number, "executing", "oco"), (number, "all_done", "oco")]
+        await desk.until(lambda: len(desk.told(OrderListChanged)) == 2, "both states of the list")
+        lists = [(told.order_list_id, told.status, told.contingency) for told in desk.told(OrderListChanged)]
+        assert lists == [(number, "executing", "oco"), (number, "all_done", "oco")]
+        assert [told.source for told in desk.told(OrderListChanged)] == [Source.STREAM, Source.STREAM if heard else Source.SNAPSHOT]
+        await same_lists(desk)
+
+
+async def same_lists(desk: Desk) -> None:
+    """The last word about each list is how it stands in the exchange's books."""
+    books = await desk.call("GET", "/api/v3/allOrderList")
+    told = {each.order_list_id: each for each in desk.told(OrderListChanged)}
+    assert {str(row["orderListId"]): (row["listOrderStatus"].lower(), row["contingencyType"].lower()) for row in books} == {
+        number: (each.status, each.contingency) for number, each in told.items()
+    }
+    assert {str(row["orderListId"]): {str(leg["orderId"]) for leg in row["orders"]} for row in books} == {
+        number: set(each.order_ids) for number, each in told.items()
+    }
+
+
+async def test_lists_that_began_or_ended_while_nobody_listened() -> None:
+    async with open_spot(recovery=CALM) as desk:
+        await desk.call("POST", "/api/v3/orderList/oco", **PAIR, belowType="STOP_LOSS", belowStopPrice="70000")
+        await desk.until(lambda: len(desk.told(OrderListChanged)) == 1, "the list")
+        desk.act("silence", lose=True)  # until the socket is given up
+        passing = await desk.call(
+            "POST", "/api/v3/orderList/oco", **(PAIR | {"quantity": "0.1"}), belowType="STOP_LOSS", belowStopPrice="70000"
+        )
+        await desk.call("DELETE", "/api/v3/orderList", symbol="BTCUSDT", orderListId=str(passing["orderListId"]))
+        await desk.call("POST", "/api/v3/orderList/oco", **(PAIR | {"quantity": "0.2"}), belowType="STOP_LOSS", belowStopPrice="70000")
+        await desk.until_same()
+        await desk.until(lambda: len({told.order_list_id for told in desk.told(OrderListChanged)}) == 3, "all lists")
+        await same_lists(desk)
+        assert desk.requests("GET /api/v3/orderList") == 1, "what is open is told in one answer"
+
+
+async def test_who_has_no_lists_is_not_asked_for_them() -> None:
+    async with open_spot(recovery=CALM) as desk:
+        await dark(desk)
+        desk.trade()
+        await desk.until_same()
+        assert desk.requests("rderList") == 0
 
 
 async def test_one_triggers_the_other() -> None:

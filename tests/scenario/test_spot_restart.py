@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 from tests.support.desk import NAME, WIDE, Desk, open_desk
-from userstream import BalanceMoved, Filled, GapRepaired
+from userstream import BalanceMoved, Filled, GapRepaired, OrderChanged, OrderListChanged
 from userstream.adapters.sqlite import open_reader
 from userstream.entry.comparison import Comparison, compare_account
 from userstream.sim.server import PaperExchangeServer
@@ -90,6 +90,31 @@ async def test_unknown_symbol_traded_while_nobody_ran(tmp_path: Path) -> None:
         async with open_desk(server=server, store=path, venue=VENUE) as desk:
             await desk.until(lambda: {fill.symbol for fill in desk.told(Filled)} == {"ETHUSDT", "BNBBTC"}, "the fills")
             await desk.until(lambda: bool(desk.told(GapRepaired)), "the gap's end")
+            await stored(desk)
+        comparison = await compared(server, path)
+        assert comparison.is_equal, comparison
+
+
+async def test_a_list_of_orders_that_ended_while_nobody_ran(tmp_path: Path) -> None:
+    path = tmp_path / "desk.db"
+    pair = {"symbol": "BTCUSDT", "side": "SELL", "aboveType": "LIMIT_MAKER", "abovePrice": "82000", "belowType": "STOP_LOSS"}
+    async with exchange() as server:
+        async with open_desk(server=server, store=path, venue=VENUE) as desk:
+            ending = await desk.call("POST", "/api/v3/orderList/oco", **pair, quantity="0.2", belowStopPrice="79800")
+            resting = await desk.call("POST", "/api/v3/orderList/oco", **pair, quantity="0.1", belowStopPrice="70000")
+            await desk.until(lambda: len(desk.told(OrderListChanged)) == 2, "both lists")
+        act(server, "move_price", symbol="BTCUSDT", price="79500")
+        async with open_desk(server=server, store=path, venue=VENUE) as desk:
+            await desk.until(lambda: bool(desk.told(OrderListChanged)), "the end of one")
+            await desk.until(lambda: desk.account.health.is_healthy, "a healthy account")
+            [told] = desk.told(OrderListChanged)
+            assert (told.order_list_id, told.status) == (str(ending["orderListId"]), "all_done")
+            assert {order.order_list_id for order in desk.told(OrderChanged)} == {str(ending["orderListId"])}
+            assert len(desk.account.orders.open()) == len(resting["orders"])
+            await stored(desk)
+        async with open_desk(server=server, store=path, venue=VENUE) as desk:
+            await desk.application.clock.sleep(1_200)
+            assert desk.told(OrderListChanged) == [], "what is known is not told again"
             await stored(desk)
         comparison = await compared(server, path)
         assert comparison.is_equal, comparison

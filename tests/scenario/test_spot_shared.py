@@ -13,7 +13,7 @@ from typing import Any, Final
 import pytest
 
 from tests.support.desk import LONG_S, SHORT_PINGS, WIDE, Desk
-from userstream import Filled, Fleet, GapOpened, OrderChanged, RecoverySettings, StreamSettings, StreamState
+from userstream import Filled, Fleet, GapOpened, OrderChanged, RecoverySettings, SettingsError, StreamSettings, StreamState
 from userstream.adapters.sqlite import open_reader
 from userstream.entry.comparison import compare_account
 from userstream.sim.limits import LimitSettings
@@ -258,13 +258,14 @@ async def test_a_silent_socket_is_given_up_by_all(tmp_path: Path) -> None:
         await house.until_all_same()
 
 
-async def test_two_names_for_one_account_use_two_sockets(tmp_path: Path) -> None:
-    async with open_house(tmp_path, 1) as house:
-        twin = await house.join(house.server.listing.accounts[0], QUIET, SHORT_PINGS, name="twin")
-        await twin.account.wait_proven(LONG_S)
-        house.anyone.act("place", account="member-0", symbol="BTCUSDT", side="buy", quantity="0.010", order_type="market")
-        await house.until(lambda: all(len(each.told(Filled)) > 0 for each in house.members.values()), "the fill, to both")
-        assert house.sockets == 2
+async def test_a_second_name_for_one_account_is_refused_and_hurts_nobody(tmp_path: Path) -> None:
+    async with open_house(tmp_path, 2) as house:
+        with pytest.raises(SettingsError, match="accounts 'member-0' and 'twin' have the same api_key"):
+            await house.join(house.server.listing.accounts[0], QUIET, SHORT_PINGS, name="twin")
+        house.anyone.buy()
+        await house.until(lambda: len(house.anyone.told(Filled)) > 0, "the fill")
+        await house.until_all_same()
+        assert (house.sockets, len(house.fleet)) == (1, 2)
 
 
 async def test_redundant_lines_lie_on_two_sockets(tmp_path: Path) -> None:

@@ -11,7 +11,8 @@ from typing import Any, Final
 import msgspec
 import pytest
 
-from tests.support.desk import NAME, QUICK, Desk, open_desk
+from tests.support.desk import NAME, QUICK, Desk
+from tests.support.equality import stored_desk
 from userstream import (
     BalanceSet,
     Filled,
@@ -33,7 +34,8 @@ MONEY: Final = {"USDT": Decimal(100_000), "BTC": Decimal(1), "BNB": Decimal(10)}
 
 @asynccontextmanager
 async def open_spot(**changes: Any) -> AsyncIterator[Desk]:
-    async with open_desk(venue=VENUE, balances=MONEY, **changes) as desk:
+    """A desk whose store equals the exchange's books in the end."""
+    async with stored_desk(venue=VENUE, balances=MONEY, **changes) as desk:
         yield desk
 
 
@@ -109,8 +111,9 @@ async def test_storm_with_cuts() -> None:
         assert len(desk.told(Filled)) > 20
 
 
-async def test_planned_rotation_is_never_dark() -> None:
-    quick = StreamSettings(own_ping_s=0.2, silence_s=0.6, rotate_s=6.0)
+@pytest.mark.parametrize("rotate_s", [3.0, 6.0], ids=["sockets of its own", "sockets that others may share"])
+async def test_planned_rotation_is_never_dark(rotate_s: float) -> None:
+    quick = StreamSettings(own_ping_s=0.2, silence_s=0.6, rotate_s=rotate_s)
     async with open_spot(stream=quick, recovery=RecoverySettings(lag_s=0.15, audit_s=600, history_s=600), rate=40) as desk:
         asked, recovered = calls(desk), desk.account.health.fills_recovered
         await desk.until(lambda: desk.account.health.reconnects >= 2, "two rotations")
@@ -162,6 +165,16 @@ async def test_a_limit_met_on_the_socket_silences_all_calls(status: int) -> None
         assert gate.pause_ms > 0 and Counter(desk.server.control.requests) == asked, "an audit was due, and waits"
         await desk.until(lambda: desk.account.health.reconnects > books, "the subscription")
         await desk.until_same()
+
+
+async def test_no_listen_key_is_asked_for_where_there_are_none_any_more() -> None:
+    async with open_spot() as desk:
+        desk.act("cut")
+        desk.trade()
+        await desk.until(lambda: desk.account.health.reconnects == 1, "a new socket")
+        await desk.until_same()
+        assert desk.requests("listenKey") == desk.requests("userDataStream") == 0
+        assert desk.account.health.state is StreamState.LIVE
 
 
 async def test_silent_socket_is_replaced() -> None:

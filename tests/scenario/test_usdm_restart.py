@@ -101,19 +101,28 @@ async def test_kill_loop_loses_and_doubles_nothing(tmp_path: Path, seed: int) ->
     act(server, "pause_trading")  # what happened before anybody looked is nobody's care
     await server.start()
     try:
+        child = await begin_child(path)
         for _ in range(ROUNDS):
-            await one_killed_run(server, path, chance.uniform(0.0, 0.8))
+            following = await begin_child(path)  # it reads its modules while the other one lives
+            await one_killed_run(server, child, chance.uniform(0.0, 0.8))
+            child = following
+        child.kill()
+        await child.wait()
         await settle(server, path)
         assert len(await stored(path, "fills")) > ROUNDS
     finally:
         await server.stop()
 
 
-async def one_killed_run(server: PaperExchangeServer, path: Path, life_s: float) -> None:
-    place, key = server.listing.venues[VENUE], server.listing.accounts[0]
-    child = await asyncio.create_subprocess_exec(
+async def begin_child(path: Path) -> asyncio.subprocess.Process:
+    """A process that touches nothing before it is given the key."""
+    return await asyncio.create_subprocess_exec(
         sys.executable, "-m", "tests.support.child_fleet", str(path), stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
     )
+
+
+async def one_killed_run(server: PaperExchangeServer, child: asyncio.subprocess.Process, life_s: float) -> None:
+    place, key = server.listing.venues[VENUE], server.listing.accounts[0]
     assert child.stdin is not None and child.stdout is not None
     words = {"api_key": key.api_key, "api_secret": key.api_secret, "rest_url": place.rest_url, "ws_url": place.ws_url}
     child.stdin.write(json.dumps(words).encode() + b"\n")

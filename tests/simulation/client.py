@@ -7,7 +7,7 @@ what arrives meanwhile is handled afterwards, in order.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from tests.simulation.exchange import NO_ANSWER, Exchange
@@ -15,7 +15,7 @@ from tests.simulation.gate import Gate
 from tests.simulation.network import Link, Network
 from tests.simulation.scheduler import Scheduler
 from tests.simulation.watch import Watch, check
-from userstream.domain.events import Event
+from userstream.domain.events import Event, FillCompleted, Filled
 from userstream.domain.fold import checkpoint_of
 from userstream.domain.words import StreamState
 from userstream.kernel.errors import UserStreamError
@@ -30,14 +30,20 @@ from userstream.wire.venue import AccountPlace, VenueSpec
 CALL_LIMIT_MS: Final = 3_000
 SYNC_MS: Final = 15
 CHECKPOINT_MS: Final = 7_000
+LOADING_MS: Final = 5
 
 
 class Disk:
-    """What survives a kill: records that were synced, and the last checkpoint."""
+    """What survives a kill: records that were synced, with their fills apart, and the last checkpoint."""
 
     def __init__(self) -> None:
         self.records: list[Record] = []
+        self.fills: list[Filled | FillCompleted] = []
         self.checkpoint: tuple[int, tuple[Event, ...]] = (0, ())
+
+    def keep(self, records: Sequence[Record]) -> None:
+        self.records += records
+        self.fills += [event for record in records for event in record.events if isinstance(event, Filled | FillCompleted)]
 
 
 class Socket:
@@ -72,6 +78,7 @@ class Client:
         self.stalled_until = Millis(0)
         self.error: UserStreamError | None = None
         self.is_running = False
+        self._next_start = Millis(0)
         self._life = 0
         self._missed: deque[Callable[[], None]] = deque()
         self._unsynced: list[Record] = []
@@ -94,9 +101,13 @@ class Client:
     # --- life ---
 
     def start(self) -> None:
-        """A process comes up and takes up what the disk holds; nothing if one runs already."""
+        """A process comes up and takes up what the disk holds; nothing if one runs already. No machine starts two within a moment."""
         if self.is_running:
             return
+        if self._now < self._next_start:
+            self._scheduler.at(self._next_start, self.start)
+            return
+        self._next_start = Millis(self._now + LOADING_MS)
         self._life += 1
         self.is_running = True
         self.machine = self._make_machine()
@@ -147,10 +158,16 @@ class Client:
     # --- what it hears ---
 
     def hear(self, connection: int, parcel: Parcel) -> None:
-        self._when_awake(lambda: self._take(connection, parcel))
+        if self._is_awake:
+            self._take(connection, parcel)
+        else:
+            self._miss(lambda: self._take(connection, parcel))
 
     def hear_end(self, connection: int, reason: str) -> None:
-        self._when_awake(lambda: self._take_end(connection, reason))
+        if self._is_awake:
+            self._take_end(connection, reason)
+        else:
+            self._miss(lambda: self._take_end(connection, reason))
 
     def _take(self, connection: int, parcel: Parcel) -> None:
         if connection not in self.sockets:
@@ -198,7 +215,7 @@ class Client:
             self._sync(len(self._unsynced))
 
     def _sync(self, count: int) -> None:
-        self.disk.records += self._unsynced[:count]
+        self.disk.keep(self._unsynced[:count])
         del self._unsynced[:count]
 
     def _keep_checkpoint(self) -> None:
@@ -325,8 +342,12 @@ class Client:
         life = self._life
 
         def act() -> None:
-            if life == self._life:
-                self._when_awake(action)
+            if life != self._life:
+                return
+            if self._is_awake:
+                action()
+            else:
+                self._miss(action)
 
         return act
 
@@ -334,15 +355,20 @@ class Client:
         life = self._life
 
         def act(response: HttpResponse) -> None:
-            if life == self._life:
-                self._when_awake(lambda: action(response))
+            if life != self._life:
+                return
+            if self._is_awake:
+                action(response)
+            else:
+                self._miss(lambda: action(response))
 
         return act
 
-    def _when_awake(self, action: Callable[[], None]) -> None:
-        if self._now >= self.stalled_until and not self._missed:
-            action()
-            return
+    @property
+    def _is_awake(self) -> bool:
+        return self._scheduler.now >= self.stalled_until and not self._missed
+
+    def _miss(self, action: Callable[[], None]) -> None:
         self._missed.append(action)
         if len(self._missed) == 1:
             self._scheduler.at(self.stalled_until, self._wake)
@@ -359,14 +385,19 @@ class Client:
         check("alive", self.error is None, f"{self.name} failed: {self.error}")
         check("liveness", self.is_running, f"{self.name} does not run")
         self._sync(len(self._unsynced))
-        self.watch.hold_at_rest(self.machine, [event for record in self.disk.records for event in record.events])
+        self.watch.hold_at_rest(self.machine, self.disk.fills)
 
     @property
     def is_settled(self) -> bool:
         """Whether it is live and awake, and every socket it has is open and alive."""
+        return self.is_settled_but_for_readings and self.machine.account.state is StreamState.LIVE
+
+    @property
+    def is_settled_but_for_readings(self) -> bool:
+        """Whether it is awake, and every socket it has is open and alive."""
         lines = self.machine.feed.lines.values()
         alive = all(line.opened is not None for line in lines) and not any(socket.link.is_dead for socket in self.sockets.values())
-        return alive and self.machine.account.state is StreamState.LIVE and self._now >= self.stalled_until
+        return alive and self._now >= self.stalled_until
 
     @property
     def can_deliver(self) -> bool:

@@ -24,7 +24,7 @@ class Gate:
         self._number = 0
         self._paused_until = Millis(0)
         self._venue_ahead_ms = EPOCH_MS
-        self._is_waiting = False
+        self._naps = False
 
     def grant(self, weight: int, urgent: bool, go: Callable[[], None]) -> None:
         """Calls `go` once the weight may be spent."""
@@ -39,6 +39,11 @@ class Gate:
             self._scheduler.after(min(wait_ms, NAP_MS), lambda: self.grant_vital(weight, go))
         else:
             go()
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether the budget, or the venue's word, lets no call out."""
+        return bool(self._waiting) or self._paused_until > self._scheduler.now
 
     def learn(self, response: HttpResponse) -> None:
         used = response.headers.get(self._header, "")
@@ -65,16 +70,16 @@ class Gate:
         return pause_ms or self._budget.wait_ms(weight, urgent, self._venue_now, vital=vital)
 
     def _look(self) -> None:
-        while self._waiting and not self._is_waiting:
+        while self._waiting and not self._naps:
             not_urgent, _, weight, go = self._waiting[0]
             wait_ms = self._wait_ms(weight, not not_urgent)
             if wait_ms:
-                self._is_waiting = True
+                self._naps = True
                 self._scheduler.after(min(wait_ms, NAP_MS), self._look_again)
                 return
             heapq.heappop(self._waiting)
             go()
 
     def _look_again(self) -> None:
-        self._is_waiting = False
+        self._naps = False
         self._look()

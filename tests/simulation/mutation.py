@@ -123,7 +123,7 @@ def _copy_with(mutant: Mutant, copy: Path) -> None:
 
 def _test_in(copy: Path, tests: Sequence[str]) -> Catch:
     """The tests of the true source, run against the copy: they must fail, and not for want of a test."""
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests]
+    command = [sys.executable, "-m", "pytest", "-n", "0", "-q", "-x", "-p", "no:cacheprovider", *tests]
     done = _run(command, ROOT, str(copy / "src"))
     if done.returncode not in (0, 1):
         raise BadMutant((done.stdout.strip().splitlines() or ["the tests ended without a word"])[-1])

@@ -31,10 +31,11 @@ class Scheduler:
     def at(self, time: Millis, action: Callable[[], None]) -> None:
         """Plans an action; a time that is over means at once."""
         self._number += 1
-        heapq.heappush(self._coming, (max(time, self.now), self._number, action))
+        heapq.heappush(self._coming, (time if time > self.now else self.now, self._number, action))
 
     def after(self, delay_ms: int, action: Callable[[], None]) -> None:
-        self.at(Millis(self.now + delay_ms), action)
+        self._number += 1
+        heapq.heappush(self._coming, (Millis(self.now + delay_ms) if delay_ms > 0 else self.now, self._number, action))
 
     def every(self, interval_ms: int, action: Callable[[], None]) -> None:
         """Without end."""
@@ -46,8 +47,8 @@ class Scheduler:
         self.after(interval_ms, again)
 
     def run_until(self, until: Millis) -> None:
-        coming = self._coming
+        coming, take = self._coming, heapq.heappop
         while coming and coming[0][0] <= until:
-            self.now, _, action = heapq.heappop(coming)
+            self.now, _, action = take(coming)
             action()
         self.now = until

@@ -132,7 +132,6 @@ class Watch:
 
     def restarted(self, machine: Machine, durable: Iterable[Event], *, set_back: bool = False) -> None:
         """A process comes up: only what the disk holds was told. `set_back`: its wall clock is behind that of the runs before."""
-        self._before_gap.clear()
         self._running_since = self._exchange.steady_now()
         self._began = self._began if self._began is not None else Millis(self._exchange.now())
         self._told, self._orders, self._mismatches = {}, {}, set()
@@ -170,13 +169,14 @@ class Watch:
         first = facts[0].sequence
         if first <= self._highest:
             raise Violation("order of the journal", f"{first} was given before: {self._highest} was the highest")
-        self._highest = max(event.sequence for event in facts)
+        self._highest = max(first, facts[-1].sequence)
         if self._resumes:
             self._resumes = False
             check("gap", machine.account.gap_since is not None, "a run follows another without a gap")
         for event in facts:
             self._take(event)
-            self._weigh(event, machine, now)
+            if type(event) is not OrderChanged:
+                self._weigh(event, machine, now)
 
     def _weigh(self, event: Event, machine: Machine, now: Millis) -> None:
         match event:
@@ -190,9 +190,9 @@ class Watch:
                 check("answers", not self.answers_are_whole, f"{event.name} was read, though it cannot be: {event.sample!r}")
             case Unrecognized(name="bytes"):
                 check("gap", machine.account.gap_since is not None, "bytes nobody could read, and no gap")
-            case GapOpened() if event.reason != "restart":
+            case GapOpened():
                 self._note_beginning(event, machine)
-                check("calm", self._may_blink, f"a gap without a cause: {event.reason}")
+                check("calm", self._may_blink or event.reason == "restart", f"a gap without a cause: {event.reason}")
             case StreamChanged() if event.state is not StreamState.LIVE:
                 check("calm", self._may_blink, f"{event.state} without a cause: {event.reason}")
 

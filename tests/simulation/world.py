@@ -9,6 +9,7 @@ from typing import Final
 from tests.simulation.client import Client
 from tests.simulation.exchange import REST_URL, WEIGHT_PER_MINUTE, WS_URL, Exchange
 from tests.simulation.gate import Gate
+from tests.simulation.liveness import Liveness
 from tests.simulation.network import Network
 from tests.simulation.scheduler import Scheduler
 from tests.simulation.watch import Watch
@@ -43,6 +44,7 @@ class World:
         spec = find_venue(venue)
         self.gate = Gate(self.scheduler, WeightBudget(WEIGHT_PER_MINUTE, edge_ms=MINUTE_EDGE_MS), spec.used_weight_header)
         self.clients: dict[str, Client] = {}
+        self.liveness = {account: Liveness() for account in accounts}
         for number, account in enumerate(accounts):
             listing = self.exchange.listing(account)
             credentials = Credentials(api_key=Secret(listing.api_key), api_secret=Secret(listing.api_secret))
@@ -69,6 +71,8 @@ class World:
         return Millis(self.scheduler.now + delay_ms)
 
     def _look(self) -> None:
+        now, trouble = self.scheduler.now, self.exchange.last_trouble
         for client in self.clients.values():
-            if self.scheduler.now >= client.stalled_until:
-                client.watch.look(client.machine, client, self.scheduler.now)
+            if now >= client.stalled_until:
+                client.watch.look(client.machine, client, now)
+            self.liveness[client.name].look(client, now, last_trouble=trouble, is_waiting=self.gate.is_waiting)

@@ -7,14 +7,15 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from decimal import Decimal
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Final, TypeAlias
 
 import pytest
 
 from tests.support.desk import NAME, Desk, open_desk
-from userstream import BalanceMoved, FillCompleted, Filled, OrderChanged
+from userstream import BalanceMoved, FillCompleted, Filled, OrderChanged, StreamState
 from userstream.adapters.sqlite import open_reader
-from userstream.entry.comparison import compare_account
+from userstream.entry.comparison import Comparison, compare_account
 
 Row: TypeAlias = Mapping[str, Any]
 Key: TypeAlias = tuple[str, ...]
@@ -36,6 +37,34 @@ async def settled_desk(folder: Path, **options: Any) -> AsyncIterator[Desk]:
     async with open_desk(store=store, **options) as desk:
         yield desk
         await until_equal(desk, store)
+
+
+@asynccontextmanager
+async def stored_desk(*, rate: int = 0, **options: Any) -> AsyncIterator[Desk]:
+    """A desk with a store of its own, whose end is equality of listeners and store with the exchange's books, whatever became of the
+    account. `rate`: events a second, from the moment on at which the account is proven. `options`: those of `open_desk`."""
+    with TemporaryDirectory() as folder:
+        store = Path(folder) / "desk.db"
+        async with open_desk(store=store, **options) as desk:
+            if rate:
+                desk.act("rate", events_per_s=rate)
+            yield desk
+            if desk.account.state is not StreamState.FAILED:
+                await desk.until_same()
+            comparison = await compare_store(desk, store)
+            assert comparison.is_equal, str(comparison)
+
+
+async def compare_store(desk: Desk, path: Path) -> Comparison:
+    """The store's tables beside the books, once all that was told is in them."""
+    await desk.application.journal.flush()
+    assert desk.application.pump is not None
+    await desk.application.pump.drain()
+    reader = open_reader(path)
+    try:
+        return await compare_account(reader, NAME, desk.truth())
+    finally:
+        await reader.close()
 
 
 async def darken(desk: Desk, cut: bool) -> None:

@@ -14,13 +14,12 @@ from userstream.wire.recovery import Policy
 
 
 class Laws:
-    """`began`: venue time of the machine's start; what is older, or newer by no more than the clock may be off, is outside its care.
-    `told`: the fills that were published."""
+    """`began`: venue time of the machine's start; what is older is outside its care. `told`: the fills that were published."""
 
     def __init__(self, truth: Truth, account: Account, policy: Policy, *, began: Millis) -> None:
         self.truth, self.account, self.policy = truth, account, policy
         self.clock_error_ms = policy.overlap_ms // 2  # half the way of the slowest answer that is taken
-        self.began = Millis(began - policy.backfill_ms + self.clock_error_ms)
+        self.began = Millis(began - policy.backfill_ms)
         self.told: dict[FillIdentity, Filled] = {}
         self.gap_since: Millis | None = None
         self.mismatches: set[tuple[str, str]] = set()

@@ -60,9 +60,11 @@ BRISK: Final = MachinePolicy(
 
 
 class Reply(msgspec.Struct, frozen=True, kw_only=True):
-    """How one call ends: answered after `delay_ms` from books that are `lag_ms` old, or with `instead`."""
+    """How one call ends: answered after `delay_ms` from books that are `lag_ms` old, or with `instead`. `outward_ms`: how much of that it
+    took to reach the venue (None: half)."""
 
     delay_ms: int = 30
+    outward_ms: int | None = None
     lag_ms: int = 0
     instead: HttpResponse | None = None
 
@@ -379,16 +381,17 @@ class Driver:
         self.after(reply.delay_ms, lambda: self._note(self.machine.session_response(connection, tag, response, self.now, self.wall)))
 
     def _ask(self, ask: int) -> None:
-        """The call goes out at once; the venue looks into its books halfway."""
+        """The call goes out at once; the venue looks into its books when it arrives."""
         request = self.machine.prepare(ask, self.now)
         if request is None:
             return
         question = question_of(request)
         self.asked.append((self.now, question))
         reply = self.fate.reply(question, self.now)
-        self.after(reply.delay_ms // 2, lambda: self._look_up(ask, question, reply))
+        outward_ms = reply.delay_ms // 2 if reply.outward_ms is None else reply.outward_ms
+        self.after(outward_ms, lambda: self._look_up(ask, question, reply, reply.delay_ms - outward_ms))
 
-    def _look_up(self, ask: int, question: Question, reply: Reply) -> None:
+    def _look_up(self, ask: int, question: Question, reply: Reply, back_ms: int) -> None:
         seen = Millis(self.venue_now - reply.lag_ms)
         response = reply.instead or respond(self.truth, self.script, question, seen=seen, venue_now=self.venue_now)
-        self.after(reply.delay_ms - reply.delay_ms // 2, lambda: self._note(self.machine.answered(ask, response, self.now, self.wall)))
+        self.after(back_ms, lambda: self._note(self.machine.answered(ask, response, self.now, self.wall)))

@@ -20,9 +20,11 @@ from userstream.domain.certificate import Certificate, Interval
 from userstream.domain.events import PRIVATE, Fact
 from userstream.domain.figures import Balance, Order, Position
 from userstream.entry.configuration import AccountSection, LogSection, StoreSection
-from userstream.entry.paper import PaperAccount, PaperExchange
+from userstream.entry.paper import PaperAccount, PaperExchange, SyncPaperAccount, SyncPaperExchange
+from userstream.entry.storage import PostgresSection
 from userstream.kernel.settings import RecoverySettings, StreamSettings
-from userstream.runtime.live import EventStream, LiveAccount, SyncAccount
+from userstream.runtime.live import EventStream, LiveAccount
+from userstream.runtime.sync_account import SyncAccount
 from userstream.runtime.views import BalancesView, FillsView, Health, OrdersView, PositionsView
 from userstream.sim.notes import ActionNote, describe_actions
 
@@ -39,7 +41,7 @@ CLASSIC: Final = (
 )
 HELD: Final[tuple[type, ...]] = (
     *(LiveAccount, OrdersView, PositionsView, BalancesView, FillsView, Order, Position, Balance, Health),
-    *(EventStream, SyncAccount, Certificate, Interval, PaperAccount, PaperExchange),
+    *(EventStream, SyncAccount, Certificate, Interval, PaperAccount, PaperExchange, SyncPaperAccount, SyncPaperExchange),
 )
 SETTINGS: Final = ("RecoverySettings", "StreamSettings")
 BAR: Final = r"\|"
@@ -215,6 +217,7 @@ def configuration_fields() -> Mapping[str, Mapping[str, str]]:
     """Each table of the configuration file with its fields and their defaults, as they are written in TOML."""
     sections: Mapping[str, type[msgspec.Struct]] = {
         "store": StoreSection,
+        "postgres": PostgresSection,
         "log": LogSection,
         "recovery": RecoverySettings,
         "stream": StreamSettings,

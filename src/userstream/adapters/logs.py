@@ -13,7 +13,7 @@ import re
 import sys
 from collections import Counter
 from collections.abc import Mapping
-from typing import Final, TextIO
+from typing import Any, Final, TextIO
 from urllib.parse import quote, quote_plus
 
 import structlog
@@ -140,8 +140,15 @@ def _configure_structlog(*processors: Processor) -> None:
     structlog.configure(
         processors=[structlog.stdlib.filter_by_level, structlog.contextvars.merge_contextvars, *processors],
         logger_factory=structlog.stdlib.LoggerFactory(),
-        wrapper_class=structlog.stdlib.BoundLogger,
+        wrapper_class=_Logger,
     )
+
+
+class _Logger(structlog.stdlib.BoundLogger):
+    """The standard logger's `exception` writes the traceback itself, a second time and with the secrets in it."""
+
+    def exception(self, event: str | None = None, *args: Any, **kw: Any) -> Any:
+        return self.error(event, *args, exc_info=kw.pop("exc_info", True), **kw)
 
 
 def _named() -> list[Processor]:

@@ -103,8 +103,9 @@ def check_owner(path: Path) -> None:
     check_sqlite_version()
     if not _is_there(path):
         return
+    _check_at_rest(path)
     try:
-        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True)) as connection:
+        with closing(_open_uri(path, "mode=rw")) as connection:
             check_identity(connection, path)
     except sqlite3.Error as error:
         raise _explain(error, path) from None
@@ -141,8 +142,9 @@ def open_for_reading(path: Path) -> sqlite3.Connection:
     check_sqlite_version()
     if not _is_there(path):
         raise StoreError(f"there is no store at {path}")
+    _check_at_rest(path)
     try:
-        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, check_same_thread=False)
+        connection = _open_uri(path, "mode=ro")
     except sqlite3.Error as error:
         raise store_error(error, path) from None
     try:
@@ -218,6 +220,17 @@ def roll_back(connection: sqlite3.Connection) -> None:
     """Ends a transaction that failed, if the database has not ended it already."""
     if connection.in_transaction:
         connection.execute("ROLLBACK")
+
+
+def _check_at_rest(path: Path) -> None:
+    """Raises StoreError where the file alone says that it is not ours or from the future: whoever opens a write-ahead log to read it
+    leaves files beside it. What the file cannot say is left to the opening."""
+    with suppress(sqlite3.Error), closing(_open_uri(path, "mode=ro&immutable=1")) as connection:
+        check_identity(connection, path)
+
+
+def _open_uri(path: Path, options: str) -> sqlite3.Connection:
+    return sqlite3.connect(f"{path.absolute().as_uri()}?{options}", uri=True, isolation_level=None, check_same_thread=False)
 
 
 def _make_private(path: Path) -> None:

@@ -17,6 +17,7 @@ from userstream.domain.events import (
     FilledBefore,
     Mismatch,
     OrderChanged,
+    OrderListChanged,
     PositionSet,
 )
 from userstream.domain.words import MarginType, PositionSide, Side, StreamState
@@ -121,6 +122,7 @@ class Account:
         self.watches: dict[PositionKey, PositionWatch] = {}
         self.lines: dict[PositionKey | str, int] = {}
         self.instants: dict[PositionKey | str, Instant] = {}
+        self.order_lists: dict[str, OrderListChanged] = {}
         self.seen_last: dict[tuple[str, str], Moment] = {}
 
     def open_orders(self) -> Iterator[OrderChanged]:

@@ -24,7 +24,9 @@ class PositionWatch:
     """Is anchor + signed fills = the amount the venue tells? One watch for each leg.
 
     The anchor is the last amount that was confirmed. Fills before `since` are inside it, fills after `until` are not; of those in between
-    (without `until`: of that very millisecond) the first few may be, and every reading is allowed. Sums that agree make it exact.
+    (without `until`: of that very millisecond) the first few may be, and every reading is allowed. Sums that agree make it exact: where
+    there is a choice, once the venue's next word finds them agreeing. While a history is read fill by fill, the sum of a part of it may
+    agree by chance with a choice that is wrong.
 
     `is_exact`: the anchor is, or follows without a choice from, an amount of a known moment. One of an interval is not: a sum that agrees
     by taking some fills of that interval for included may agree by chance, and then the next fill does not add up.
@@ -71,6 +73,8 @@ class PositionWatch:
         """The venue says what the leg is at `time`, or at some moment between `time` and `until`; older words are ignored."""
         if time < self._told_time:
             return
+        if self._has_choice and self._told_time > self._until and (standing := self._reading()) is not None:
+            self._make_exact(standing)
         if until is None or amount != self._told:  # a leg told flat again at some moment: when it was told first says more
             self._first_told = time, time if until is None else until
         self._told, self._told_time = amount, time
@@ -96,11 +100,19 @@ class PositionWatch:
         self.accept()
         return True
 
+    @property
+    def _has_choice(self) -> bool:
+        """Whether a fill is known that the anchor may include."""
+        return bool(self._later) and self._later[0][0] <= self._until
+
     def _settle(self) -> None:
         reading = self._reading()
         self._matched = reading is not None
-        if reading is None:
-            return
+        if reading is not None and not self._has_choice:
+            self._make_exact(reading)
+
+    def _make_exact(self, reading: tuple[int, bool]) -> None:
+        """The sums agree: what they include is the anchor from now on."""
         inside, sure = reading
         if inside and (sure or len(self._later) > MOST_UNSURE):
             self.is_exact = self.is_exact or self._later[0][0] > self._until

@@ -19,6 +19,9 @@ NO_TIME: Final = Millis(0)
 GONE: Final = "gone"
 """The execution type of an order that the venue no longer knows, because it keeps what ended only for some days."""
 
+AMENDMENT: Final = "amendment"
+"""The execution type of an order whose price or quantity was changed: such news may leave out what stayed as it was."""
+
 PRIVATE: Final = frozenset({"as_of", "frame"})
 """Fields that are no part of the public form."""
 

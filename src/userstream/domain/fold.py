@@ -35,6 +35,7 @@ from userstream.domain.events import (
     Unrecognized,
 )
 from userstream.domain.fills import apply_completion, apply_fill
+from userstream.domain.order_lists import apply_order_list, forget_lists
 from userstream.domain.orders import anchor_order, apply_order
 from userstream.domain.registers import (
     apply_balance,
@@ -102,8 +103,8 @@ def _apply_always(account: Account, event: Event, connection: int) -> Event | No
     return event
 
 
-def _apply_rare(account: Account, event: OrderListChanged | StrategyChanged | TriggerRejected, connection: int) -> Event | None:
-    key = getattr(event, "order_list_id", "") or getattr(event, "strategy_id", "") or getattr(event, "order_id", "")
+def _apply_rare(account: Account, event: StrategyChanged | TriggerRejected, connection: int) -> Event | None:
+    key = getattr(event, "strategy_id", "") or getattr(event, "order_id", "")
     return news_of(account, event, key, connection)
 
 
@@ -125,7 +126,7 @@ FOLDS: Final[dict[type, Callable[..., Event | None]]] = {
     MarginCalled: apply_margin_call,
     LiabilityChanged: apply_liability,
     AccountConfigChanged: apply_settings,
-    OrderListChanged: _apply_rare,
+    OrderListChanged: apply_order_list,
     StrategyChanged: _apply_rare,
     TriggerRejected: _apply_rare,
     StreamChanged: _apply_stream,
@@ -154,6 +155,7 @@ def forget(account: Account, before: Millis) -> None:
     account.fill_sums = {key: total for key, total in account.fill_sums.items() if key in living}
     account.anchors = {key: anchor for key, anchor in account.anchors.items() if key in living}
     account.movements = [movement for movement in account.movements if movement.time >= before]
+    forget_lists(account, before)
     account.seen_last = {place: last for place, last in account.seen_last.items() if last.time >= before or place[0] in STANDING}
     account.forgotten_before = max(account.forgotten_before, before)
 
@@ -178,6 +180,7 @@ def checkpoint_of(account: Account) -> tuple[Event, ...]:
     fills.sort(key=_when_made)
     events += fills
     events += account.orders.values()
+    events += account.order_lists.values()
     events += [_movement_told(account, movement) for movement in account.movements]
     events += _settings_of(account)
     if account.was_live:

@@ -8,13 +8,19 @@ from typing import Final
 import msgspec
 
 from userstream.domain.account import Account, Doubt, OrderKey
-from userstream.domain.events import GONE, Event, FilledBefore, OrderChanged
+from userstream.domain.events import AMENDMENT, GONE, Event, FilledBefore, OrderChanged
 from userstream.domain.words import FINAL, STREAM, OrderStatus, Source
 from userstream.kernel.amount import ZERO
 from userstream.kernel.ids import Millis, OrderId, Symbol
 
 CONDITIONAL_RANK: Final = {OrderStatus.PENDING: 1, OrderStatus.TRIGGERED: 2}
 FINAL_RANK: Final = 3
+KEPT_BY_AMENDMENTS: Final = (
+    *("original_type", "working_type", "self_trade_prevention", "created_time", "good_till_time", "order_list_id"),
+    *("activation_price", "callback_rate", "iceberg_quantity", "prevented_quantity", "prevented_match_id"),
+)
+"""What changing price or quantity never changes: where such news does not say it, it is as it was."""
+
 GONE_REASON: Final = "gone at the venue, which keeps what ended for some days only"
 
 
@@ -52,10 +58,22 @@ def apply_order(account: Account, event: OrderChanged, connection: int) -> Event
         account.duplicates += 1
         _refresh(account, key, known, event)
         return None
+    if known is not None and event.execution_type == AMENDMENT:
+        event = _with_what_stayed(event, known)
     account.orders[key] = event
     if not event.conditional:
         check_order(account, event.symbol, event.order_id, event.filled_quantity)
     return event
+
+
+def _with_what_stayed(event: OrderChanged, known: OrderChanged) -> OrderChanged:
+    """An amendment with what it left out; the average is that of a filled quantity, and stays only with it."""
+    left_out = {name: known_value for name in KEPT_BY_AMENDMENTS if not getattr(event, name) and (known_value := getattr(known, name))}
+    if event.average_price is None and event.filled_quantity == known.filled_quantity:
+        left_out["average_price"] = known.average_price
+    if event.stop_price is None:
+        left_out["stop_price"] = known.stop_price
+    return msgspec.structs.replace(event, **left_out) if left_out else event
 
 
 def _is_ghost(account: Account, event: OrderChanged) -> bool:

@@ -18,7 +18,7 @@ from userstream.domain.account import PositionKey
 from userstream.domain.events import Mismatch
 from userstream.domain.evidence import Evidence, KnownFill, KnownOrder, LegWord, OrderName
 from userstream.domain.words import Source
-from userstream.kernel.amount import ZERO
+from userstream.kernel.amount import ZERO, plain_amount
 from userstream.kernel.ids import Millis
 
 BY_ORDER: Final = "the order's own filled quantity"
@@ -88,11 +88,11 @@ def _check_orders(evidence: Evidence) -> Iterator[Finding]:
         total = evidence.explained_quantity(name, known)
         if total != order.filled_quantity:
             span = _where_it_lacks(evidence, name, order, known)
-            sides = (f"fills of {total}", str(order.filled_quantity))
+            sides = (f"fills of {plain_amount(total)}", plain_amount(order.filled_quantity))
             yield _finding(evidence, "order", ".".join(name), sides, BY_ORDER, span, lacks_fill=total < order.filled_quantity)
     for name, orphans in ({} if evidence.is_cut else fills).items():
         times = [fill.time for fill in orphans]
-        sides = (f"fills of {sum((fill.quantity for fill in orphans), ZERO)}", "not known")
+        sides = (f"fills of {plain_amount(sum((fill.quantity for fill in orphans), ZERO))}", "not known")
         yield _finding(evidence, "order", ".".join(name), sides, BY_ORDER, (min(times), max(times) + 1), lacks_fill=False)
 
 
@@ -126,7 +126,7 @@ def _check_legs(evidence: Evidence) -> Iterator[Finding]:
             continue
         history, amount = _LegHistory(anchor, fills.get(leg, [])), evidence.legs.get(leg, ZERO)
         if not history.explains(amount):
-            sides, span = (str(history.sum_of_all), str(amount)), history.where_it_fails(later)
+            sides, span = (plain_amount(history.sum_of_all), plain_amount(amount)), history.where_it_fails(later)
             yield _finding(evidence, "position", ".".join(leg), sides, BY_LEG, span, lacks_fill=True)
 
 

@@ -9,10 +9,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from userstream.entry.bootstrap import AccountSettings, Application, check_account, credentials_of, start_application
+from userstream.entry.background import Blocking
+from userstream.entry.bootstrap import AccountSettings, Application, check_account, credentials_of, start_application, symbols_of
 from userstream.kernel.errors import ConnectionError, UserStreamError
 from userstream.kernel.settings import RecoverySettings, StreamSettings, check
 from userstream.runtime.live import LiveAccount
+from userstream.runtime.sync_account import SyncAccount
 
 
 class Fleet:
@@ -54,7 +56,8 @@ class Fleet:
     ) -> LiveAccount:
         """Starts an account and returns at once; `await account.wait_proven()` waits for its state. `symbols`, `isolated_symbol`,
         `microseconds`: as in `connect`. `shared_socket`: whether the account may share its sockets with others of this process, where the
-        venue lets them (Binance Spot). Raises SettingsError."""
+        venue lets them (Binance Spot, margin). Raises SettingsError for what cannot be run, and for a name or a key that another account
+        has already."""
         return await self.application.add(
             AccountSettings(
                 name=name,
@@ -65,7 +68,7 @@ class Fleet:
                 ws_api_url=ws_api_url,
                 recovery=recovery or RecoverySettings(),
                 stream=stream or StreamSettings(),
-                symbols=tuple(symbols),
+                symbols=symbols_of(symbols),
                 isolated_symbol=isolated_symbol,
                 shared_socket=shared_socket,
                 microseconds=microseconds,
@@ -102,7 +105,7 @@ class Fleet:
             await self._application.stop()
 
 
-class connect:  # noqa: N801 - reads as a verb where it is used: `async with userstream.connect(...)`
+class connect(Blocking[SyncAccount]):  # noqa: N801 - reads as a verb where it is used: `async with userstream.connect(...)`
     """Runs one account: `async with userstream.connect("binance-usdm", api_key=..., api_secret=...) as account:` enters the block when
     the account's state is proven (about `recovery.lag_s` after the socket opened), and stops the account at its end.
 
@@ -110,8 +113,10 @@ class connect:  # noqa: N801 - reads as a verb where it is used: `async with use
     on where this run ended; None keeps the journal in memory. `symbols`: where a venue tells its past by symbol (Binance Spot), those
     whose orders and fills are always read; others are found when they moved a wallet. `isolated_symbol`: the pair of an isolated margin
     account (empty: the cross account). `shared_socket`: False gives the account sockets of its own where others of the process would
-    share them (Binance Spot). `microseconds`: ask for the stream's times in that unit, where the venue has it (Binance Spot, margin); all
-    times are told in milliseconds as ever. `timeout_s`: how long the beginning may take (None: for ever).
+    share them (Binance Spot, margin). `microseconds`: ask for the stream's times in that unit, where the venue has it (the same); all
+    times are told in milliseconds as ever. `timeout_s`: how long the beginning may take (None: for ever). In a program without an event
+    loop, `with userstream.connect(...) as account:` gives a `SyncAccount`, whose loop runs in a thread of its own until the end of the
+    block.
     Raises SettingsError, StoreError, AuthenticationError, or ConnectionError when the time is over.
     """
 
@@ -146,12 +151,15 @@ class connect:  # noqa: N801 - reads as a verb where it is used: `async with use
             ws_api_url=ws_api_url,
             recovery=recovery or RecoverySettings(),
             stream=stream or StreamSettings(),
-            symbols=tuple(symbols),
+            symbols=symbols_of(symbols),
             isolated_symbol=isolated_symbol,
             shared_socket=shared_socket,
             microseconds=microseconds,
         )
         self._timeout_s = timeout_s
+
+    async def _enter(self) -> SyncAccount:
+        return (await self.__aenter__()).sync()
 
     async def __aenter__(self) -> LiveAccount:
         check_account(self._settings, os.environ)

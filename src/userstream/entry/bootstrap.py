@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -17,6 +17,7 @@ import msgspec
 
 from userstream.entry.addresses import ADDRESSES, check_addresses, endpoints_of
 from userstream.entry.gates import GATES, AddressedHttp
+from userstream.entry.key_owners import KeyOwners
 from userstream.kernel.errors import SettingsError, UserStreamError
 from userstream.kernel.ids import AccountId, Symbol
 from userstream.kernel.secret import Secret
@@ -25,6 +26,7 @@ from userstream.ports import Clock, EvidenceReader, HttpClient, Journal, Record,
 from userstream.runtime.gate import Gate
 from userstream.runtime.live import LiveAccount
 from userstream.runtime.meter import Meter
+from userstream.runtime.pressure import BackPressure
 from userstream.runtime.runner import AccountRunner
 from userstream.runtime.shared_sockets import SharedSockets
 from userstream.venues import find_venue
@@ -37,17 +39,22 @@ from userstream.wire.venue import AccountPlace, Credentials, VenueSpec, shared_p
 if TYPE_CHECKING:
     from userstream.adapters.metrics import PrometheusMetrics
     from userstream.adapters.sqlite import SqliteStore
+    from userstream.entry.storage import PostgresFeed, PostgresTarget
     from userstream.runtime.pump import Pump
 
 PROJECTOR = "tables"
 LONGEST_NAME: Final = 64
+
+Way = Callable[[HttpClient], HttpClient]
+"""What an account's calls pass before they go out."""
 
 
 class AccountSettings(msgspec.Struct, frozen=True, kw_only=True):
     """One account to run. Endpoints left out are the venue's real ones, or those of the environment. symbols: those whose history is
     always read, where the venue tells it by symbol; session_logon: log in on the socket, where the venue offers it; isolated_symbol: the
     pair of an isolated margin account, which is an account of its own; shared_socket: whether it may share its sockets with other
-    accounts of the process, where the venue lets them; microseconds: ask for the stream's times in that unit, where the venue has it."""
+    accounts of the process, where the venue lets them and `rotate_s` is long enough; microseconds: ask for the stream's times in that
+    unit, where the venue has it."""
 
     name: str
     venue: str
@@ -78,19 +85,25 @@ class Application:
         self._meter = Meter(self._metrics, clock, journal)
         self.store: SqliteStore | None = None
         self.pump: Pump | None = None
+        self.postgres: PostgresFeed | None = None
         self.evidence: EvidenceReader | None = None
         self.weight_limit: int | None = None
         self.accounts: dict[str, LiveAccount] = {}
         self._runners: dict[str, AccountRunner] = {}
+        self._keys = KeyOwners()
         self._gates: dict[str, Gate] = {}
         self._shared: dict[str, SharedSockets] = {}
+        self._pressure = BackPressure(journal, clock)
         self._stack = AsyncExitStack()
         self._stopped = False
         self._stopping = asyncio.Lock()
 
-    async def add(self, settings: AccountSettings, *, on_record: Callable[[Record], None] | None = None) -> LiveAccount:
-        """Starts an account; returns at once, long before its state is proven. Raises SettingsError for a wrong name or setting,
-        StoreError when the journal cannot be read, ConnectionError when the account is removed meanwhile."""
+    async def add(
+        self, settings: AccountSettings, *, on_record: Callable[[Record], None] | None = None, through: Way | None = None
+    ) -> LiveAccount:
+        """Starts an account; returns at once, long before its state is proven. `through`: what its calls pass on their way. Raises
+        SettingsError for a wrong name or setting, StoreError when the journal cannot be read, ConnectionError when the account is removed
+        meanwhile."""
         if self._stopped:
             raise UserStreamError(f"account {settings.name!r} cannot be added: all was stopped")
         check_account(settings, os.environ)
@@ -100,6 +113,7 @@ class Application:
         place = place_of(settings, spec)
         guard_secrets(place.credentials)
         machine = Machine(spec, place, policy_of(settings, place.jitter_seed), now=self.clock.now(), wall=self.clock.wall())
+        self._keys.claim(settings, os.environ)
         gate = GATES.take(self, spec, place.endpoints.rest_url, self.http, self.clock, self.weight_limit)
         self._gates[gate.name] = gate
         runner = AccountRunner(
@@ -108,9 +122,10 @@ class Application:
             transport=self._transport_of(spec, place, gate),
             gate=gate,
             journal=self.journal,
-            http=AddressedHttp(place.endpoints.rest_url, self.http),
+            http=AddressedHttp(place.endpoints.rest_url, self.http if through is None else through(self.http)),
             dial_limit_ms=int(settings.stream.dial_limit_s * 1000),
             call_limit_ms=int(settings.stream.call_limit_s * 1000),
+            pressure=self._pressure,
         )
         runner.on_record, runner.on_refused = on_record, self._meter.note_refused
         runner.veil.on_known, runner.veil.on_gone = hide_in_logs, show_in_logs
@@ -121,8 +136,8 @@ class Application:
             await runner.start()
         except BaseException:
             if self._runners.get(settings.name) is runner:
-                del self.accounts[settings.name], self._runners[settings.name]
-                self._meter.forget_account(runner.id)
+                del self._runners[settings.name]
+                self._forget(settings.name, runner)
             raise
         return account
 
@@ -151,15 +166,21 @@ class Application:
 
     def _forget(self, name: str, runner: AccountRunner) -> None:
         del self.accounts[name]
+        self._keys.release(name)
         self._meter.forget_account(runner.id)
 
     def _pump_trouble(self) -> str:
         trouble = None if self.pump is None else self.pump.trouble
-        return "" if trouble is None else f"the tables do not follow the journal: {trouble}"
+        if trouble is not None:
+            return f"the tables do not follow the journal: {trouble}"
+        beside = None if self.postgres is None or self.postgres.pump is None else self.postgres.pump.trouble
+        return "" if beside is None else f"PostgreSQL does not follow the journal: {beside}"
 
     def metrics(self) -> str:
         """All numbers of this process as they are now, in the text form that Prometheus reads. Call it on the event loop."""
         lags = {} if self.pump is None else {self.pump.name: self.pump.lag}
+        if self.postgres is not None and self.postgres.pump is not None:
+            lags["postgres"] = self.postgres.pump.lag
         self._meter.report(self.accounts.values(), self._gates.values(), sink_lags=lags)
         return self._metrics.render().decode()
 
@@ -221,11 +242,15 @@ def _is_count(value: object, most: int | None = None) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 1 and (most is None or value <= most)
 
 
-async def start_application(store: str | Path | None, *, keep_days: int = 14, weight_limit: int | None = None) -> Application:
+async def start_application(
+    store: str | Path | None, *, keep_days: int = 14, weight_limit: int | None = None, postgres: PostgresTarget | None = None
+) -> Application:
     """Builds and starts everything but accounts. `store`: a database file, or None to keep the journal in memory. `weight_limit`: the
-    request weight a minute that this process may count on at each venue (None: the venue's whole limit).
-    Raises SettingsError for what cannot be, StoreError when the file cannot be used."""
+    request weight a minute that this process may count on at each venue (None: the venue's whole limit). `postgres`: a database that is
+    filled from the journal too; its server may be away. Raises SettingsError for what cannot be, StoreError when the file cannot be
+    used."""
     _check_common(store, keep_days, weight_limit)
+    check(store is not None or postgres is None, "store", store, "must be a file where PostgreSQL is filled: it is filled from there")
     from userstream.adapters.clock import SystemClock
     from userstream.adapters.http import AiohttpClient
     from userstream.adapters.logs import configure_library_logs
@@ -234,6 +259,7 @@ async def start_application(store: str | Path | None, *, keep_days: int = 14, we
 
     configure_library_logs()
     clock = SystemClock()
+    feed = await prepare_postgres(postgres, store, clock)
     stack = AsyncExitStack()
     journal: Journal
     sqlite: SqliteStore | None = None
@@ -255,15 +281,47 @@ async def start_application(store: str | Path | None, *, keep_days: int = 14, we
     application = Application(clock, transport, http, journal, metrics)
     application.store, application.weight_limit = sqlite, weight_limit
     if sqlite is not None and store is not None:
-        from userstream.adapters.sqlite_evidence import SqliteEvidence
-        from userstream.runtime.pump import Pump
-
-        application.evidence = SqliteEvidence(Path(store), clock)
-        application.pump = Pump(sqlite, sqlite, PROJECTOR, clock=clock, on_trouble=tell_pump_trouble)
-        application.pump.start()
-        stack.push_async_callback(application.pump.stop)
+        start_tables(application, sqlite, Path(store), stack)
+        await start_postgres(application, feed, sqlite, stack)
     application._stack = stack
     return application
+
+
+def start_tables(application: Application, store: SqliteStore, path: Path, stack: AsyncExitStack) -> None:
+    """The tables of the embedded store, and the evidence that they are."""
+    from userstream.adapters.sqlite_evidence import SqliteEvidence
+    from userstream.runtime.pump import Pump
+
+    application.evidence = SqliteEvidence(path, application.clock)
+    application.pump = Pump(store, store, PROJECTOR, clock=application.clock, on_trouble=tell_pump_trouble)
+    application.pump.start()
+    stack.push_async_callback(application.pump.stop)
+
+
+async def prepare_postgres(target: PostgresTarget | None, store: str | Path | None, clock: Clock) -> PostgresFeed | None:
+    """What has to be settled before the store is opened."""
+    if target is None or store is None:
+        return None
+    from userstream.entry.storage import PostgresFeed
+
+    feed = await asyncio.to_thread(PostgresFeed, target, Path(store), clock)
+    for secret in feed.address.secrets:
+        hide_in_logs(secret)
+    return feed
+
+
+async def start_postgres(application: Application, feed: PostgresFeed | None, store: SqliteStore, stack: AsyncExitStack) -> None:
+    """Fills it from now on, or, where none is wanted any more, lets the journal wait for it no longer."""
+    if feed is None:
+        from userstream.adapters.sqlite_marks import release_marks
+
+        await release_marks(store, "postgres")
+        return
+    from userstream.entry.storage import tell_postgres_trouble
+
+    application.postgres = feed
+    feed.start(store, tell_postgres_trouble)
+    stack.push_async_callback(feed.stop)
 
 
 def tell_store_trouble(trouble: Exception | None) -> None:
@@ -329,7 +387,8 @@ def place_of(settings: AccountSettings, spec: VenueSpec) -> AccountPlace:
         symbols=tuple(Symbol(name) for name in settings.symbols),
         session_logon=settings.session_logon,
         isolated_symbol=Symbol(settings.isolated_symbol),
-        shared_socket=settings.shared_socket,
+        # who shares stays on a socket for half of its life
+        shared_socket=settings.shared_socket and stream.rotate_s >= 2 * SHORTEST_LIFE_S,
         microseconds=settings.microseconds,
     )
     return shared_place(place) if spec.sharing is not None and spec.sharing.may_share(place) else place
@@ -338,8 +397,8 @@ def place_of(settings: AccountSettings, spec: VenueSpec) -> AccountPlace:
 def check_account(settings: AccountSettings, environment: Mapping[str, str]) -> None:
     """Raises SettingsError for what no account can be run with, before anything is opened: a name, a venue, settings, addresses."""
     name: object = settings.name
-    if not name:
-        raise SettingsError("account name '' is empty: every account needs a name of its own")
+    if not name or (isinstance(name, str) and not name.strip()):
+        raise SettingsError(f"account name {name!r} is empty: every account needs a name of its own")
     if not (isinstance(name, str) and name.isprintable() and len(name) <= LONGEST_NAME):
         raise SettingsError(f"account name {name!r} must be one short line of text")
     try:
@@ -353,9 +412,9 @@ def check_account(settings: AccountSettings, environment: Mapping[str, str]) -> 
 
 def _check_types(settings: AccountSettings) -> None:
     """A program without a type checker hears of its slip here, and not from the depths of a running account."""
-    for field in ("venue", *ADDRESSES):
+    for field in ("venue", "isolated_symbol", *ADDRESSES):
         value: object = getattr(settings, field)
-        check(isinstance(value, str) or (value is None and field != "venue"), field, value, "must be text")
+        check(isinstance(value, str) or (value is None and field in ADDRESSES), field, value, "must be text")
     for field, kind in (("recovery", RecoverySettings), ("stream", StreamSettings)):
         value = getattr(settings, field)
         check(isinstance(value, kind), field, value, f"must be userstream.{kind.__name__}(...)")
@@ -365,17 +424,20 @@ def _check_types(settings: AccountSettings) -> None:
 
 
 def check_offered(settings: AccountSettings, spec: VenueSpec) -> None:
-    """Raises SettingsError for the pair of an isolated account where the venue has none, for a unit of time that it cannot tell, and for
-    sockets that would be replaced sooner than their predecessors end."""
+    """Raises SettingsError for the pair of an isolated account where the venue has none, and for a unit of time that it cannot tell."""
     if settings.isolated_symbol and not spec.has_isolated_accounts:
         raise SettingsError(f"isolated_symbol = {settings.isolated_symbol!r} has no meaning at {spec.name}: leave it out")
     if settings.microseconds and not spec.has_microseconds:
         raise SettingsError(f"microseconds = true has no meaning at {spec.name}, whose times are milliseconds: leave it out")
-    if spec.sharing is not None and spec.sharing.may_share(place_of(settings, spec)):
-        rule = f"must be at least {2 * SHORTEST_LIFE_S:g} where accounts share sockets, on which each stays for half of it"
-        check(
-            settings.stream.rotate_s >= 2 * SHORTEST_LIFE_S, "rotate_s", settings.stream.rotate_s, f"{rule}; or set shared_socket = false"
-        )
+
+
+def symbols_of(symbols: object) -> tuple[str, ...]:
+    """The names of a list. Raises SettingsError for a text, whose letters would be taken for names, and for what is no name."""
+    if isinstance(symbols, str) or not isinstance(symbols, Iterable):
+        raise SettingsError(f"symbols = {symbols!r} must be a list of names, such as ['BTCUSDT']")
+    names = tuple(symbols)
+    check(all(isinstance(name, str) and name.strip() for name in names), "symbols", names, "must hold names such as BTCUSDT")
+    return names
 
 
 def policy_of(settings: AccountSettings, seed: int) -> MachinePolicy:
@@ -408,6 +470,8 @@ def credentials_of(api_key: str, api_secret: str | None, passphrase: str | None 
     for field, value in (("api_key", api_key), ("api_secret", api_secret)):
         if value is not None and (not value.strip() or (value != value.strip() and "-----" not in value)):
             raise SettingsError(f"{field} is empty or has blanks around it: copy it again from the venue's page")
+    if " " in api_key:
+        raise SettingsError("api_key holds a blank: copy it again from the venue's page")
     if not api_key.isascii() or not api_key.isprintable():
         raise SettingsError("api_key holds characters that no venue's key has: copy it again from the venue's page")
     return Credentials(

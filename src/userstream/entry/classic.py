@@ -197,7 +197,7 @@ class UserDataStreamAPI:
         except Exception:
             self.handler_errors += 1
             # not `exception`: the standard logging would print the traceback a second time, and hide no secret in it
-            _log.error("the message handler raised", action="handler_raised", exc_info=True)
+            _log.exception("the message handler raised", action="handler_raised")
 
     def __repr__(self) -> str:
         state = self._account.state if self._account is not None else StreamState.STOPPED

@@ -8,6 +8,7 @@ from typing import Final, TypeAlias
 
 import msgspec
 
+from userstream.kernel.amount import plain_amount
 from userstream.kernel.ids import AccountId
 from userstream.ports import StateReader
 
@@ -75,7 +76,19 @@ def _told(facts: Facts) -> Facts:
 def _differing(what: str, ours: Facts, theirs: Facts) -> list[str]:
     """What one of the two lacks or tells otherwise."""
     keys = (key for key in {**ours, **theirs} if ours.get(key) != theirs.get(key))
-    return [f"{what} {'/'.join(key)}: store {ours.get(key)}, exchange {theirs.get(key)}" for key in keys]
+    return [f"{what} {'/'.join(key)}: store {_shown(ours.get(key))}, exchange {_shown(theirs.get(key))}" for key in keys]
+
+
+def _shown(fact: object) -> str:
+    match fact:
+        case None:
+            return "nothing"
+        case Decimal():
+            return plain_amount(fact)
+        case tuple():
+            return " ".join(map(_shown, fact))
+        case _:
+            return str(fact)
 
 
 def _rows(truth: Mapping[str, object], name: str) -> list[Row]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -11,17 +12,31 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from userstream.entry.addresses import check_addresses, endpoints_of
+from userstream.entry.addresses import check_addresses
 from userstream.entry.bootstrap import LONGEST_NAME, AccountSettings, check_offered, credentials_of
+from userstream.entry.key_owners import KeyOwners
+from userstream.entry.storage import PostgresSection, PostgresTarget, address_of
+from userstream.entry.vault_settings import RegistryPart, RegistrySection, VaultSection
 from userstream.kernel.errors import SettingsError, nearest
+from userstream.kernel.secret import Secret
 from userstream.kernel.settings import RecoverySettings, StreamSettings, check
 from userstream.venues import find_venue
 from userstream.wire.venue import Credentials
 
 MISSING: Final = "Object missing required field "
+WRONG_TYPE: Final = re.compile(r"Expected (\w+)(?: \| null)?, got .*")
+TYPES: Final = {
+    "str": "text",
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "array": "a list of names, such as ['BTCUSDT']",
+    "object": "a table",
+}
 SectionType = TypeVar("SectionType", bound=msgspec.Struct)
-SECTIONS: Final = ("store", "log", "recovery", "stream", "account")
+SECTIONS: Final = ("store", "postgres", "log", "registry", "vault", "recovery", "stream", "account")
 SECRETS: Final = ("api_key", "api_secret", "passphrase")
+HIDDEN: Final = (*SECRETS, "url", "password")
 OFF: Final = frozenset({"false", "0", "no", "off"})
 FORMATS: Final = ("auto", "console", "json")
 LEVELS: Final = ("debug", "info", "warning", "error")
@@ -89,34 +104,65 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True):
     """All that `userstream run` needs. `stream_only` names the accounts without a secret: nothing can be proven for them."""
 
     store: StoreSection
+    postgres: PostgresTarget | None = None
     log: LogSection
     accounts: tuple[AccountSettings, ...]
     stream_only: tuple[str, ...]
     websocket_enabled: bool
+    registry: RegistryPart
+    recovery: RecoverySettings
+    stream: StreamSettings
 
 
 def read_configuration(path: Path, environment: Mapping[str, str] = os.environ) -> Configuration:
     """Reads and checks a file. Raises SettingsError naming the file, the key, the value and the rule."""
-    document = _read(path)
-    for name in document:
-        if name not in SECTIONS:
-            raise SettingsError(f"{path}: {name!r} is not known; {nearest(name, SECTIONS)} ({REFERENCE} has all)")
+    document = _read_known(path)
     store = _section(path, "store", document.get("store", {}), StoreSection)
     log = _section(path, "log", document.get("log", {}), LogSection)
     common = _Common(
         recovery=_section(path, "recovery", document.get("recovery", {}), RecoverySettings),
         stream=_section(path, "stream", document.get("stream", {}), StreamSettings),
     )
-    sections = _accounts(path, document.get("account", []))
+    registry = _registry_part(path, document, store)
+    sections = [] if registry.is_run and "account" not in document else _accounts(path, document.get("account", []))
     accounts = tuple(_account(path, section, common, environment) for section in sections if section.enabled)
     _check_keys(path, accounts, environment)
     return Configuration(
         store=store,
+        postgres=_postgres(path, document.get("postgres"), environment),
         log=log,
         accounts=accounts,
         stream_only=tuple(account.name for account in accounts if account.credentials.api_secret is None),
         websocket_enabled=environment.get("WEBSOCKET_ENABLED", "").strip().lower() not in OFF,
+        registry=registry,
+        recovery=common.recovery,
+        stream=common.stream,
     )
+
+
+def read_registry_part(path: Path) -> RegistryPart:
+    """What the commands of the registry need of a file; no account's secret is read. Raises SettingsError as `read_configuration`."""
+    document = _read_known(path)
+    return _registry_part(path, document, _section(path, "store", document.get("store", {}), StoreSection))
+
+
+def _registry_part(path: Path, document: Mapping[str, object], store: StoreSection) -> RegistryPart:
+    registry = _section(path, "registry", document.get("registry", {}), RegistrySection)
+    return RegistryPart(
+        folder=path.parent,
+        store=store.path,
+        registry=registry,
+        vault=_section(path, "vault", document.get("vault", {}), VaultSection),
+        is_run="registry" in document and registry.enabled,
+    )
+
+
+def _read_known(path: Path) -> dict[str, object]:
+    document = _read(path)
+    for name in document:
+        if name not in SECTIONS:
+            raise SettingsError(f"{path}: {name!r} is not known; {nearest(name, SECTIONS)} ({REFERENCE} has all)")
+    return document
 
 
 class _Common(msgspec.Struct, frozen=True, kw_only=True):
@@ -169,9 +215,11 @@ def _plain(error: msgspec.ValidationError, entry: Mapping[str, object]) -> str:
         return f"{rule.removeprefix(MISSING)} is missing; {REFERENCE} says what it is"
     if not place:
         return rule
-    if place in SECRETS or place not in entry:
-        return f"{place}: {rule}"
-    return f"{place} = {entry[place]!r}: {rule}"
+    if wrong := WRONG_TYPE.fullmatch(rule):
+        rule = f" must be {TYPES.get(wrong[1], wrong[1])}"
+    else:
+        rule = f": {rule}"
+    return f"{place}{rule}" if place in HIDDEN or place not in entry else f"{place} = {entry[place]!r}{rule}"
 
 
 def _accounts(path: Path, entries: object) -> list[AccountSection]:
@@ -222,14 +270,12 @@ def _merged(path: Path, name: str, common: SectionType, own: Mapping[str, object
 
 
 def _check_keys(path: Path, accounts: Sequence[AccountSettings], environment: Mapping[str, str]) -> None:
-    """Two names for one account of the venue are a slip of copying: the books of one would be told as those of the other."""
-    owners: dict[tuple[str, str, str, str], str] = {}
+    keys = KeyOwners()
     for account in accounts:
-        places = endpoints_of(account, find_venue(account.venue), environment)
-        key = (account.venue, places.rest_url, account.isolated_symbol, account.credentials.api_key.reveal())
-        if key in owners:
-            raise SettingsError(f"{path}: accounts {owners[key]!r} and {account.name!r} have the same api_key; give each its own")
-        owners[key] = account.name
+        try:
+            keys.claim(account, environment)
+        except SettingsError as error:
+            raise SettingsError(f"{path}: {error}") from None
 
 
 # --- secrets ---
@@ -237,41 +283,50 @@ def _check_keys(path: Path, accounts: Sequence[AccountSettings], environment: Ma
 
 def _credentials(path: Path, account: AccountSection, environment: Mapping[str, str]) -> Credentials:
     place = f"account {account.name!r}"
-    key, secret, passphrase = (_secret(path, account, name, environment) for name in SECRETS)
+    key, secret, passphrase = (_secret(path, account, place, name, environment) for name in SECRETS)
     if key is None:
         raise SettingsError(f"{path}: {place} has no api_key; give api_key_env, api_key_file or api_key")
-    if " " in key.strip():
-        raise SettingsError(f"{path}: {place} api_key holds a blank: copy it again from the venue's page")
     try:
         return credentials_of(key, secret, passphrase)
     except SettingsError as error:
         raise SettingsError(f"{path}: {place} {error}") from None
 
 
-def _secret(path: Path, account: AccountSection, name: str, environment: Mapping[str, str]) -> str | None:
-    inline, variable, file = (getattr(account, f"{name}{ending}") for ending in ("", "_env", "_file"))
+def _postgres(path: Path, entry: object, environment: Mapping[str, str]) -> PostgresTarget | None:
+    if entry is None:
+        return None
+    section = _section(path, "postgres", entry, PostgresSection)
+    url, password = (_secret(path, section, "[postgres]", name, environment) for name in ("url", "password"))
+    if not url:
+        raise SettingsError(f"{path}: [postgres] has no url; give url_env, url_file or url")
+    target = PostgresTarget(url=Secret(url), password=Secret(password) if password else None, migrate=section.migrate)
+    try:
+        address_of(target)
+    except SettingsError as error:
+        raise SettingsError(f"{path}: [postgres] {error}") from None
+    return target
+
+
+def _secret(path: Path, section: AccountSection | PostgresSection, owner: str, name: str, environment: Mapping[str, str]) -> str | None:
+    inline, variable, file = (getattr(section, f"{name}{ending}") for ending in ("", "_env", "_file"))
     if sum(way is not None for way in (inline, variable, file)) > 1:
-        raise SettingsError(
-            f"{path}: account {account.name!r} gives {name} in more than one way; keep one of {name}, {name}_env, {name}_file"
-        )
+        raise SettingsError(f"{path}: {owner} gives {name} in more than one way; keep one of {name}, {name}_env, {name}_file")
     if inline is not None:
-        _check_private(path, f"it holds the {name} of account {account.name!r}")
+        _check_private(path, f"it holds the {name} of {owner}")
         return str(inline)
     if variable is not None:
         if not environment.get(variable):
-            raise SettingsError(
-                f"{path}: account {account.name!r} takes its {name} from the environment variable {variable}, which is not set"
-            )
+            raise SettingsError(f"{path}: {owner} takes its {name} from the environment variable {variable}, which is not set")
         return environment[variable]
-    return None if file is None else _read_secret(path, account, name, file)
+    return None if file is None else _read_secret(path, owner, name, file)
 
 
-def _read_secret(path: Path, account: AccountSection, name: str, file: str) -> str:
+def _read_secret(path: Path, owner: str, name: str, file: str) -> str:
     place = path.parent / file
     try:
         if place.is_dir():
-            raise SettingsError(f"{path}: account {account.name!r} {name}_file = {file!r} is a folder; name the file in it")
-        _check_private(place, f"it holds the {name} of account {account.name!r}")
+            raise SettingsError(f"{path}: {owner} {name}_file = {file!r} is a folder; name the file in it")
+        _check_private(place, f"it holds the {name} of {owner}")
         return place.read_text("utf-8").strip()
     except UnicodeDecodeError:
         raise SettingsError(f"{place} is not UTF-8 text, so it holds no {name}") from None

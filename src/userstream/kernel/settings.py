@@ -46,8 +46,8 @@ class StreamSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     """How the sockets are kept. Seconds.
 
     keep_alive_s: how often the listen key is extended. own_ping_s: silence after which we ping. silence_s: silence after which the
-    socket is replaced. rotate_s: age at which it is replaced ahead of the venue's 24 h limit. redundancy: sockets that deliver at a time.
-    dial_limit_s, call_limit_s: how long opening a socket and a REST call may take.
+    socket is replaced. rotate_s: age, at least 3, at which it is replaced ahead of the venue's 24 h limit. redundancy: sockets that deliver
+    at a time. dial_limit_s, call_limit_s: how long opening a socket and a REST call may take.
     """
 
     keep_alive_s: float = 1500.0

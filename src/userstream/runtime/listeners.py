@@ -178,7 +178,7 @@ class Listeners:
     def _note_raised(self, event: Event) -> None:
         self.handler_errors += 1
         # `exception` would hand the traceback on to the standard logging as well, which prints it a second time and hides no secret in it
-        _log.error("a handler raised", action="handler_raised", account=self._account, kind=type(event).__name__, exc_info=True)
+        _log.exception("a handler raised", action="handler_raised", account=self._account, kind=type(event).__name__)
 
     def fail(self, error: UserStreamError) -> None:
         """The account cannot go on: readers get what was delivered before, then the error."""

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import concurrent.futures
 import inspect
 from collections import OrderedDict, deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine
 from typing import Final, Literal, Never, TypeAlias, TypeVar, cast, get_args, overload
 
 from userstream.domain.certificate import Certificate, certify
@@ -19,6 +18,7 @@ from userstream.ports import Clock, EvidenceReader, Handler, Journal
 from userstream.runtime.evidence import JournalEvidence
 from userstream.runtime.listeners import Ended, Listeners, Reader
 from userstream.runtime.runner import AccountRunner
+from userstream.runtime.sync_account import SyncAccount
 from userstream.runtime.views import BalancesView, FillsView, Health, OrdersView, PositionsView
 
 Result = TypeVar("Result")
@@ -62,7 +62,6 @@ class LiveAccount:
         clock: Clock,
         journal: Journal,
         evidence: EvidenceReader | None = None,
-        *,
         trouble_beside: Callable[[], str] = str,
     ) -> None:
         """`trouble_beside`: what is wrong with the store beside its journal; empty if nothing is."""
@@ -74,9 +73,9 @@ class LiveAccount:
         self.fills = FillsView(runner.account)
 
     @property
-    def parts(self) -> tuple[AccountRunner, Clock, Journal]:
+    def parts(self) -> tuple[AccountRunner, Clock, Journal, EvidenceReader, Callable[[], str]]:
         """What it is made of, for another face of the same account."""
-        return self._runner, self._clock, self._journal
+        return self._runner, self._clock, self._journal, self._evidence, self._trouble_beside
 
     @property
     def id(self) -> AccountId:
@@ -372,70 +371,6 @@ class LatestStream(EventStream):
         self._newest.clear()
 
 
-class SyncAccount:
-    """A running account for another thread than the event loop's: the same reads (`orders`, `positions`, `balances`, `fills`, `health`),
-    blocking iteration, blocking waits. Made by `account.sync()` on the event loop.
-
-    What waits raises ConnectionError once the event loop has ended, and UserStreamError on the event loop itself, which would wait for
-    itself for ever.
-    """
-
-    def __init__(self, account: LiveAccount, loop: asyncio.AbstractEventLoop) -> None:
-        self._account, self._loop = account, loop
-        self.orders, self.positions = account.orders, account.positions
-        self.balances, self.fills = account.balances, account.fills
-
-    @property
-    def health(self) -> Health:
-        """As `LiveAccount.health`."""
-        return self._account.health
-
-    def events(
-        self, *, after: int | None = None, types: Collection[type[Fact]] | None = None, delivery: Delivery = "lossless"
-    ) -> Iterator[Event]:
-        """As `LiveAccount.events`, blocking: `for event in account.sync().events():`."""
-
-        async def open_stream() -> EventStream:
-            return self._account.events(after=after, types=types, delivery=delivery)
-
-        return self._iterate(self._wait(open_stream))
-
-    def _iterate(self, stream: EventStream) -> Iterator[Event]:
-        while True:
-            try:
-                yield self._wait(lambda: anext(stream))
-            except StopAsyncIteration:
-                return
-
-    def certificate(self, since: Millis | None = None, until: Millis | None = None) -> Certificate:
-        """As `LiveAccount.certificate`, blocking."""
-        return self._wait(lambda: self._account.certificate(since, until))
-
-    def wait_proven(self, timeout: float | None = None) -> None:
-        """As `LiveAccount.wait_proven`, blocking."""
-        self._wait(lambda: self._account.wait_proven(timeout))
-
-    def wait_for(self, order_id: str | int, *, final: bool = True, timeout: float | None = None) -> Order:
-        """As `LiveAccount.wait_for`, blocking."""
-        return self._wait(lambda: self._account.wait_for(order_id, final=final, timeout=timeout))
-
-    def _wait(self, begin: Callable[[], Awaitable[Result]]) -> Result:
-        async def outcome() -> Result:
-            return await begin()
-
-        if _is_running_here(self._loop):
-            raise UserStreamError("this waits for the event loop: call it from another thread, or use the account itself")
-        if not self._loop.is_running():
-            raise ConnectionError("the event loop of the account has ended")
-        waiting = asyncio.run_coroutine_threadsafe(outcome(), self._loop)
-        try:
-            return waiting.result()
-        except concurrent.futures.CancelledError:
-            raise ConnectionError("the event loop of the account has ended") from None
-        finally:
-            waiting.cancel()
-
-
 def _check_kinds(types: object) -> None:
     """Raises TypeError for what a program meant otherwise than it wrote: a word finds nothing, and a class is no collection."""
     if types is None:
@@ -452,13 +387,6 @@ def _check_kinds(types: object) -> None:
 
 def _shown(thing: object) -> str:
     return thing.__qualname__ if isinstance(thing, type) else repr(thing)
-
-
-def _is_running_here(loop: asyncio.AbstractEventLoop) -> bool:
-    try:
-        return asyncio.get_running_loop() is loop
-    except RuntimeError:
-        return False
 
 
 def _state_key(event: Event) -> object:

@@ -40,7 +40,8 @@ class Pump:
     """Brings one projection up to date and keeps it there. Owned by whoever calls `start` and `stop`.
 
     batch: the most records of one turn. interval_ms: how long commits are collected for a turn, unless a batch is full or somebody
-    waits in `drain`. on_trouble: hears once when turns begin to fail, and None once they succeed again.
+    waits in `drain`. rests: how often the pump rests for as long as a turn took, while events come in. on_trouble: hears once when turns
+    begin to fail, and None once they succeed again.
     """
 
     def __init__(
@@ -52,11 +53,12 @@ class Pump:
         clock: Clock,
         batch: int = 2_000,
         interval_ms: int = 50,
+        rests: int = REST_OF_A_TURN,
         on_trouble: Callable[[Exception | None], None] | None = None,
     ) -> None:
         self.name = reader_name
         self._journal, self._projection, self._clock = journal, projection, clock
-        self._batch, self._interval_ms = batch, interval_ms
+        self._batch, self._interval_ms, self._rests = batch, interval_ms, rests
         self._on_trouble = on_trouble
         self._tail: deque[Sequence[StoredRecord]] = deque()
         self._backlog = self._ahead = 0
@@ -166,7 +168,7 @@ class Pump:
 
     def _rest(self) -> Millis:
         now = self._clock.now()
-        return Millis(now + REST_OF_A_TURN * (now - self._turn_began)) if self._pressed else now
+        return Millis(now + self._rests * (now - self._turn_began)) if self._pressed else now
 
     async def _next_batch(self, position: int) -> Sequence[StoredRecord]:
         if not self._behind:

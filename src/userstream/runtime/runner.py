@@ -21,6 +21,7 @@ from userstream.ports import Clock, HttpClient, Journal, Record, Timer, Transpor
 from userstream.runtime.gate import Gate
 from userstream.runtime.keeper import READ_BATCH, Keeper
 from userstream.runtime.listeners import Listeners
+from userstream.runtime.pressure import BackPressure
 from userstream.runtime.sockets import Sockets
 from userstream.runtime.veil import Veil
 from userstream.wire.feed import NEVER, Ask, Dial, Fail, Hang, Pause, SendPing, SendText, SessionCall, Wish
@@ -34,10 +35,7 @@ STOP_LIMIT_MS: Final = 1_500
 """How long farewells to the venue and handlers that are behind may hold up a stop, together."""
 
 CHECKPOINT_MS: Final = 60_000
-BACKLOG_HIGH: Final = 200_000
-BACKLOG_LOW: Final = 50_000
 BACKLOG_CHECK_EVERY: Final = 255
-EXCUSE_MS: Final = 1_000
 
 FAULT_PAUSE_MS: Final = 1_000
 LONGEST_FAULT_PAUSE_MS: Final = 60_000
@@ -65,12 +63,15 @@ class AccountRunner:
         dial_limit_ms: int,
         call_limit_ms: int,
         http: HttpClient | None = None,
+        pressure: BackPressure | None = None,
     ) -> None:
-        """`http`: the connections for calls, where the gate is shared with others (None: those of the gate)."""
+        """`http`: the connections for calls, where the gate is shared with others (None: those of the gate). `pressure`: shared by all
+        accounts of the journal (None: this is the only one)."""
         self.machine, self.account = machine, machine.account
         self.keeper, self.veil, self._sockets = Keeper(self.account.id, journal, clock), Veil(machine.secrets), Sockets(self)
         self.listeners = Listeners(self.account.id, self.keeper, clock, lambda: machine.sequence)
         self._clock, self._transport, self._gate, self._journal, self._http = clock, transport, gate, journal, http
+        self._pressure = pressure or BackPressure(journal, clock)
         self._tasks: set[asyncio.Task[None]] = set()
         self._timer: Timer | None = None
         self._timer_due = Millis(0)
@@ -102,6 +103,7 @@ class AccountRunner:
             await self._keep_beginning()
             self._check_wanted()
         self._has_begun = True
+        self._pressure.join(self)
         self._carry_out()
 
     def _check_wanted(self) -> None:
@@ -120,6 +122,7 @@ class AccountRunner:
         if self._stopping_since is not None:
             return
         self._stopping_since = self._clock.now()
+        self._pressure.leave(self)
         if self._has_begun:
             now, wall = self._clock.now(), self._clock.wall()
             self._publish(0, b"", self.machine.stop(now, wall), wall)
@@ -258,7 +261,7 @@ class AccountRunner:
         elif machine.doubt_tick < self._timer_due:
             self._arm()
         if machine.messages & BACKLOG_CHECK_EVERY == 0:
-            self._mind_backlog()
+            self._pressure.mind()
 
     def take_odd_frame(self, connection: int, frame: bytes, reason: str) -> None:
         self.odd_frames += 1
@@ -305,19 +308,15 @@ class AccountRunner:
         self._publish(0, b"", self.machine.give_up(error, now, wall), wall)
         self._carry_out()
 
-    def _mind_backlog(self) -> None:
-        # a journal that refuses records does not catch up by waiting
-        if not self._sockets.is_paused and self._journal.backlog > BACKLOG_HIGH and self.keeper.is_level:
-            self._sockets.pause()
-            self._spawn(self._resume_later(), "resume")
+    # --- while the journal is far behind ---
 
-    async def _resume_later(self) -> None:
-        next_excuse = self._clock.now()
-        while self._journal.backlog > BACKLOG_LOW and self.keeper.is_level:
-            if next_excuse <= self._clock.now():
-                next_excuse = Millis(self._clock.now() + EXCUSE_MS)
-                self.machine.feed.excuse_silence(self._clock.now())
-            await self._clock.sleep(10)
+    def hold_reading(self) -> None:
+        self._sockets.pause()
+
+    def excuse_silence(self) -> None:
+        self.machine.feed.excuse_silence(self._clock.now())
+
+    def go_on_reading(self) -> None:
         self._sockets.resume()
         now, wall = self._clock.now(), self._clock.wall()
         self._publish(0, b"", self.machine.doubt_sockets(now, wall), wall)
@@ -353,6 +352,7 @@ class AccountRunner:
 
     async def _dial(self, connection: int, url: Secret) -> None:
         line = self._sockets.prepare(connection)
+        await self._pressure.pass_by()  # a socket that nobody reads would not live to be opened
         try:
             socket = await self._transport.connect(url, line, time_limit_ms=self._dial_limit_ms)
         except ConnectionError as error:

@@ -51,8 +51,9 @@ class SharedSockets:
 
     def line_transport(self, place: AccountPlace) -> LineTransport:
         """The sockets of one account: lines on sockets it shares. The place is one of `wire.venue.shared_place`: its session asks for a
-        successor after as long a time as a socket takes new lines."""
-        return LineTransport(self, place.credentials.api_key, place.rotate_after_ms)
+        successor after as long a time as a socket takes new lines. An isolated pair is an account of its own, whosever key it has."""
+        key, pair = place.credentials.api_key, place.isolated_symbol
+        return LineTransport(self, Secret(f"{key.reveal()} {pair}") if pair else key, place.rotate_after_ms)
 
     def at(self, url: Secret) -> SocketExchange:
         """The sockets that are open to an address."""

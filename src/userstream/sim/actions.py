@@ -192,6 +192,13 @@ class ExpireToken(Action, frozen=True, kw_only=True):
     account: str
 
 
+class TokenLife(Action, frozen=True, kw_only=True):
+    """Listen tokens that a margin account is given from now on live no longer than this, whatever is asked for."""
+
+    account: str
+    life_s: Annotated[Decimal | None, Meta(description="null: a day, as the venue")] = None
+
+
 class DeleteKey(Action, frozen=True, kw_only=True):
     """The account's listen key is deleted: its sockets go silent and nobody is told."""
 
@@ -414,6 +421,7 @@ ACTIONS: Mapping[str, type[Action]] = types.MappingProxyType(
         "fee_asset": FeeAsset,
         "expire_key": ExpireKey,
         "expire_token": ExpireToken,
+        "token_life": TokenLife,
         "delete_key": DeleteKey,
         "replace_key": ReplaceKey,
         "revoke_api_key": RevokeApiKey,

@@ -150,7 +150,10 @@ class Conditionals:
 
     def watch(self, symbol: str) -> None:
         """The prices of the symbol have moved: activate and trigger what is due, oldest first."""
-        for algo in list(self._waiting[symbol].values()):
+        waiting = self._waiting[symbol]
+        if not waiting:
+            return
+        for algo in list(waiting.values()):
             if algo.status is AlgoStatus.NEW:
                 self._watch_one(algo, self._working_price(symbol, algo.working_type))
 

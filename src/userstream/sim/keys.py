@@ -76,8 +76,9 @@ def verify(key: ApiKey, payload: bytes, signature: str) -> bool:
     HMAC signatures are hexadecimal in either case, RSA (PKCS 1 v1.5, SHA-256) and Ed25519 signatures are base64.
     """
     if key.key_type is KeyType.HMAC:
-        expected = hmac.new(key.api_secret.encode(), payload, hashlib.sha256).hexdigest()
-        return hmac.compare_digest(expected.encode(), signature.lower().encode())
+        made = _keyed(key.api_secret).copy()
+        made.update(payload)
+        return hmac.compare_digest(made.hexdigest().encode(), signature.lower().encode())
     public = _public_key(key.api_secret)
     try:
         raw = base64.b64decode(signature, validate=True)
@@ -88,6 +89,12 @@ def verify(key: ApiKey, payload: bytes, signature: str) -> bool:
     except (InvalidSignature, binascii.Error, ValueError):
         return False
     return True
+
+
+@lru_cache(maxsize=4096)
+def _keyed(secret: str) -> hmac.HMAC:
+    """With the key taken in, once; each payload goes into a copy."""
+    return hmac.new(secret.encode(), digestmod=hashlib.sha256)
 
 
 @lru_cache(maxsize=4096)
@@ -147,8 +154,16 @@ class ListenTokens:
     def __init__(self, chance: random.Random) -> None:
         self._chance = chance
         self._living: dict[str, ListenToken] = {}
+        self._longest_ms: dict[str, int] = {}
+
+    def limit_life(self, account: str, life_ms: int | None) -> None:
+        """The account's next tokens live no longer; None ends it."""
+        self._longest_ms.pop(account, None)
+        if life_ms is not None:
+            self._longest_ms[account] = life_ms
 
     def open(self, account: str, life_ms: int, now: Millis) -> ListenToken:
+        life_ms = min(life_ms, self._longest_ms.get(account, life_ms))
         made = ListenToken(account=account, token=make_text(self._chance, TOKEN_LENGTH), expires_at=Millis(now + life_ms))
         self._living[made.token] = made
         return made

@@ -108,7 +108,11 @@ class Ledger:
 
     def cross_wallet(self, asset: str) -> Decimal:
         """The wallet without what isolated positions have set aside."""
-        return self.wallet(asset) - sum((leg.isolated_wallet for leg in self.open_legs() if leg.margin_asset == asset), ZERO)
+        aside = ZERO
+        for leg in self.open_legs():
+            if leg.isolated_wallet and leg.margin_asset == asset:
+                aside += leg.isolated_wallet
+        return self.wallet(asset) - aside
 
     # --- cash ---
 

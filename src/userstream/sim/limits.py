@@ -178,10 +178,16 @@ class Limits:
         self.banned = 0
 
     def address(self, address: str) -> AddressMeter:
-        return self._addresses.setdefault(address, AddressMeter(self.settings))
+        known = self._addresses.get(address)
+        if known is None:
+            known = self._addresses[address] = AddressMeter(self.settings)
+        return known
 
     def wallet(self, address: str) -> AddressMeter:
-        return self._wallet_weights.setdefault(address, AddressMeter(self.settings, self.settings.wallet_weight_per_minute))
+        known = self._wallet_weights.get(address)
+        if known is None:
+            known = self._wallet_weights[address] = AddressMeter(self.settings, self.settings.wallet_weight_per_minute)
+        return known
 
     def account_weight(self, account: str) -> AddressMeter:
         return self._account_weights.setdefault(account, AddressMeter(self.settings, self.settings.account_weight_per_minute))

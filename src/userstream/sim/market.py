@@ -70,12 +70,13 @@ class Market:
     def __init__(self, instrument: Instrument, seed: int) -> None:
         self._instrument = instrument
         self._tick = instrument.tick_size
-        self._walk = Dice(seed, f"walk:{instrument.symbol}")
+        self._swing = Dice(seed, f"walk:{instrument.symbol}").swing
         self._funding = Dice(seed, f"funding:{instrument.symbol}")
         self.dice = Dice(seed, f"crossings:{instrument.symbol}")
         self._steps = 0
         self._noise = 0
         self._half_spread = 1
+        self._marked_units, self._mark = 0, self._tick
         self._settle(max(int(instrument.start_price / self._tick), 2))
 
     def _settle(self, ticks: int) -> None:
@@ -91,7 +92,10 @@ class Market:
 
     @property
     def mark(self) -> Decimal:
-        return self._tick * self._mark_units / _MARK_SHARE
+        units = self._mark_units
+        if units != self._marked_units:
+            self._marked_units, self._mark = units, self._tick * units / _MARK_SHARE
+        return self._mark
 
     @property
     def best_bid(self) -> Decimal:
@@ -104,11 +108,11 @@ class Market:
     def step(self) -> None:
         """One step of the walk. The mark price follows the middle slowly."""
         self._steps += 1
-        move = round(self._walk.swing() * self._reach + (self._anchor - self._middle) * _PULL)
-        self._middle = max(self._middle + move, 2)
-        self._mark_units += (self._middle * _MARK_SHARE - self._mark_units) // _MARK_LAG
-        self._noise = _mixed(self._steps)
-        self._half_spread = 1 + self._noise % 2
+        middle = self._middle
+        middle = self._middle = max(middle + round(self._swing() * self._reach + (self._anchor - middle) * _PULL), 2)
+        self._mark_units += (middle * _MARK_SHARE - self._mark_units) // _MARK_LAG
+        self._noise = noise = _mixed(self._steps)
+        self._half_spread = 1 + noise % 2
 
     def jump(self, price: Decimal, mark: Decimal | None = None) -> None:
         """The last price, and the mark price unless it is given apart, are this from now on; the walk goes on from here."""

@@ -209,6 +209,14 @@ def _expire_token(action: act.ExpireToken, house: House, now: Millis) -> Json:
 
 
 @perform.register
+def _token_life(action: act.TokenLife, house: House, now: Millis) -> Json:
+    del now
+    life_ms = None if action.life_s is None else max(1, int(action.life_s * 1000))
+    house.hall_of(action.account).room.listen_tokens.limit_life(action.account, life_ms)
+    return {"life_ms": life_ms}
+
+
+@perform.register
 def _delete_key(action: act.DeleteKey, house: House, now: Millis) -> Json:
     del now
     known = _hall_with_listen_keys(house, action.account).room.listen_keys.close(action.account)

@@ -49,9 +49,8 @@ class Timeline:
         world.now = self._next_step
         self._next_step = Millis(self._next_step + STEP_MS)
         world.step_markets()
-        for symbol, book in world.books.items():
-            if not book.is_empty:
-                self._trading.cross(symbol, in_parts=True)
+        for symbol in world.books:
+            self._trading.cross(symbol, in_parts=True)
             self._conditionals.watch(symbol)
         self._clearing.look_at_margins()
 

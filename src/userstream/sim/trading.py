@@ -24,6 +24,7 @@ from userstream.sim.instruments import check_notional, check_price, check_price_
 from userstream.sim.records import is_reducing
 from userstream.sim.world import Account, World
 
+BOTH_SIDES: Final = (Side.BUY, Side.SELL)
 MAX_AMENDMENTS: Final = 10_000
 RESTING: Final = frozenset({"gtc", "gtx", "gtd"})
 CROSSING_IN_PARTS: Final = 0.3  # how often a price that crosses an order takes only a part of it
@@ -149,8 +150,11 @@ class Trading:
 
     def cross(self, symbol: str, *, in_parts: bool) -> None:
         """Fill the resting orders that the outside prices have reached, sometimes only a part at a time."""
-        for side in (Side.BUY, Side.SELL):
-            self._cross_side(symbol, side, in_parts=in_parts)
+        book, market = self._world.books[symbol], self._world.markets[symbol]
+        for side in BOTH_SIDES:
+            best = book.side(side).best_price
+            if best is not None and reaches(side, best, market.best(side)):
+                self._cross_side(symbol, side, in_parts=in_parts)
 
     def _cross_side(self, symbol: str, side: Side, *, in_parts: bool) -> None:
         world, market = self._world, self._world.markets[symbol]

@@ -19,7 +19,7 @@ from userstream.domain.fold import apply, forget
 from userstream.domain.orders import gone_order
 from userstream.domain.registers import empty_balance, flat_position
 from userstream.domain.words import PositionSide, Source
-from userstream.kernel.amount import ZERO
+from userstream.kernel.amount import ZERO, plain_amount
 from userstream.kernel.errors import (
     AuthenticationError,
     ClockSkewed,
@@ -215,8 +215,8 @@ class Books:
         return orders_in_turn(self._account, self._epoch, most, quiet_since=Millis(venue_now - self._policy.lag_ms))
 
     def _beginning(self) -> Millis:
-        """Where our care begins: at the start, however late the clock is measured, or with what an earlier, never proven run missed."""
-        since = Millis(self._clock.at(self._started) - self._policy.backfill_ms)
+        """Where our care begins, never later than in truth: at the start, or with what an earlier, never proven run missed."""
+        since = Millis(self._clock.at(self._started) - self._clock.error_ms - self._policy.backfill_ms)
         return since if self._account.gap_since is None else min(since, self._account.gap_since)
 
     def _unknown_since(self, kept: Millis) -> dict[Symbol, Millis]:
@@ -248,6 +248,7 @@ class Books:
         """Nothing moves while something unexplained is not told: it is read again when the venue's lag has passed."""
         read_until = self.watermark
         facts = self._proof.weigh(finished, wall)
+        facts += [fact for leg in self._proof.lasting_legs for fact in self._dispute(leg, wall)]
         if (again_ms := self._proof.again_ms) is not None:
             self._agenda.postpone_confirming(Millis(now + again_ms))
         if not self._proof.is_settled:
@@ -490,10 +491,10 @@ class Books:
         account, symbol = self._account, doubt.symbol
         if doubt.subject == "position":
             watch = account.watches[symbol, PositionSide(doubt.key)]
-            return str(watch.expected), str(watch.told)
+            return plain_amount(watch.expected), plain_amount(watch.told)
         if doubt.subject == "order":
             order = account.orders.get((symbol, OrderId(doubt.key), False))
-            told = "not known" if order is None else str(order.filled_quantity)
-            return f"fills of {account.fill_sums.get((symbol, OrderId(doubt.key)), ZERO)}", told
+            told = "not known" if order is None else plain_amount(order.filled_quantity)
+            return f"fills of {plain_amount(account.fill_sums.get((symbol, OrderId(doubt.key)), ZERO))}", told
         known = account.positions[symbol, PositionSide(doubt.key)].amount if symbol else account.balances[doubt.key].total
-        return f"{known} by one socket", "another amount of the same time by another"
+        return f"{plain_amount(known)} by one socket", "another amount of the same time by another"

@@ -160,8 +160,10 @@ class Feed:
     @property
     def current(self) -> Line | None:
         """The newest delivering socket."""
-        opened = [line for line in self.lines.values() if line.opened is not None]
-        return opened[-1] if opened else None
+        for line in reversed(self.lines.values()):
+            if line.opened is not None:
+                return line
+        return None
 
     def sure_until(self, now: Millis) -> Millis:
         """Up to when (our steady time) the sockets told all that happened; what was made shortly before may be overtaken."""

@@ -82,8 +82,8 @@ class Inquiries:
     def deadline(self) -> Millis:
         due = NEVER
         for inquiry in self._open.values():
-            if inquiry.retry_at is not None:
-                due = min(due, inquiry.retry_at)
+            if inquiry.retry_at is not None and inquiry.retry_at < due:
+                due = inquiry.retry_at
         return due
 
 

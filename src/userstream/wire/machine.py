@@ -14,7 +14,20 @@ import msgspec
 from msgspec.structs import force_setattr
 
 from userstream.domain.account import Account
-from userstream.domain.events import Event, Frame, GapOpened, GapRepaired, Mismatch, SnapshotTaken, StreamChanged, Unrecognized
+from userstream.domain.events import (
+    BalanceSet,
+    Event,
+    Filled,
+    Frame,
+    GapOpened,
+    GapRepaired,
+    Mismatch,
+    OrderChanged,
+    PositionSet,
+    SnapshotTaken,
+    StreamChanged,
+    Unrecognized,
+)
 from userstream.domain.fold import FOLDS, apply, forget, newest_time
 from userstream.domain.words import Source, StreamState
 from userstream.kernel.errors import UserStreamError
@@ -62,6 +75,13 @@ def without_key(frame: bytes) -> bytes:
     if frame.find(KEY_NAME) >= 0 or frame[:9] == ENVELOPE:
         return NAMED_KEYS.sub(rb'\1"***"', frame)
     return frame
+
+
+def _time_of(event: Event) -> Millis:
+    """When the venue made it, by its books where they say so (the clock of its gateway may be ahead of them)."""
+    if isinstance(event, Filled | OrderChanged | PositionSet | BalanceSet):
+        return event.transaction_time or event.event_time
+    return event.event_time
 
 
 class MachinePolicy(msgspec.Struct, frozen=True, kw_only=True):
@@ -114,9 +134,11 @@ class Machine:
     def restore(self, events: Iterable[Event], last_sequence: int, last_heard: Millis | None) -> None:
         """Takes up an earlier run: its events (checkpoint and journal), its last sequence and when (our wall clock, ms) its last record
         was made. Call before `start`."""
-        first_heard = last_heard
+        first_heard, told = last_heard, Millis(0)
         for event in events:
             apply(self.account, event)
+            if event.source is Source.STREAM:
+                told = max(told, _time_of(event))
             if first_heard is not None and event.received_time:
                 first_heard = min(first_heard, event.received_time)
         self.account.doubts = {doubt: number for doubt, number in self.account.doubts.items() if doubt.subject == "order"}
@@ -129,6 +151,8 @@ class Machine:
         if first_heard is not None and last_heard is not None:
             # a run that never was live may have missed anything since it began, not only since it was heard last
             unsure = last_heard if self.books is None or self.account.was_live else first_heard
+            if self.books is not None and (told or self.account.proven_until):
+                unsure = min(unsure, told)  # a socket may have been dead, or its key, since it told something: nobody kept its pongs
             since = max(self.account.proven_until, Millis(unsure - self._policy.books.lag_ms))
             self._tell(self._gap(since, "restart"))
         self.account.state = StreamState.CONNECTING

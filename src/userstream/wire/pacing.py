@@ -108,10 +108,12 @@ class WeightBudget:
 
 class VenueClock:
     """An estimate of the venue's clock from question and answer times on our own monotonic clock: of the last samples the one with the
-    shortest way counts. Jumps of this machine's wall clock do not touch it."""
+    shortest way counts. Jumps of this machine's wall clock do not touch it. `error_ms`: it is ahead of the true one by no more, because
+    the answer's time was read somewhere on the way (0 before the first sample, when nothing is known)."""
 
     def __init__(self, now: Millis, wall: Millis) -> None:
         self._offset = wall - now
+        self.error_ms = 0
         self._samples: list[tuple[int, int]] = []
 
     def at(self, now: Millis) -> Millis:
@@ -124,7 +126,8 @@ class VenueClock:
     def sample(self, asked: Millis, answered: Millis, venue_time: Millis) -> None:
         way = answered - asked
         self._samples = [*self._samples[-7:], (way, venue_time - (asked + answered) // 2)]
-        self._offset = min(reversed(self._samples), key=itemgetter(0))[1]
+        way, self._offset = min(reversed(self._samples), key=itemgetter(0))
+        self.error_ms = -(-way // 2)
 
     def doubt(self) -> None:
         """The venue refused our time stamp: what was measured before no longer counts."""

@@ -12,7 +12,7 @@ from typing import Final, TypeAlias
 
 import msgspec
 
-from userstream.domain.account import Account
+from userstream.domain.account import Account, Doubt
 from userstream.domain.events import NO_TIME, Event, FilledBefore, GapRepaired, OrderChanged, SnapshotTaken
 from userstream.domain.orders import cared_sum, is_short
 from userstream.domain.words import Source
@@ -40,6 +40,7 @@ class Proof:
         self.is_proven = self.is_read = False
         self.repaired_fills: list[Millis] = []
         self._unexplained: list[Place] = []
+        self._readings_of: dict[Place, int] = {}
         self._tries = 0
 
     def lose(self, venue_now: Millis, now: Millis) -> None:
@@ -82,8 +83,16 @@ class Proof:
         places += [("question", name_of(question)) for question in finished.refused]
         places += [place for place in self._mismatches.open if place[0] in HELD_OPEN]
         self._unexplained = list(dict.fromkeys(places))
+        self._readings_of = {place: self._readings_of.get(place, 0) + 1 for place in self._unexplained}
         self._tries = self._tries + 1 if self._unexplained else 0
         return facts + (self._dispute_trades(unknown, finished, wall) if self._tries >= DISPUTED_AFTER else [])
+
+    @property
+    def lasting_legs(self) -> list[Doubt]:
+        """The doubts about legs that so many full readings did not explain, and nobody was told of: they hold up the account no longer."""
+        legs = [doubt for doubt in self._account.doubts if doubt.subject == "position"]
+        tries = {doubt: self._readings_of.get(("position", key_of(doubt)), 0) for doubt in legs}
+        return [doubt for doubt in legs if tries[doubt] >= DISPUTED_AFTER and ("position", key_of(doubt)) not in self._mismatches.open]
 
     def _provable(self, finished: Round) -> Millis:
         return Millis(finished.started - self._policy.lag_ms)
@@ -197,7 +206,7 @@ class Proof:
 def name_of(question: Question) -> str:
     """The question without its times: the same in every reading."""
     symbol, order_id = getattr(question, "symbol", None), getattr(question, "order_id", "")
-    return " ".join(part for part in (type(question).__name__, symbol or "", order_id) if part)
+    return " ".join(part for part in (type(question).__name__, symbol or "", order_id or getattr(question, "order_list_id", "")) if part)
 
 
 def _words(places: list[Place]) -> str:

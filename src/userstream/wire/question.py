@@ -55,6 +55,16 @@ class AskOrders(msgspec.Struct, frozen=True, tag=True):
     conditional: bool = False
 
 
+class AskOrderLists(msgspec.Struct, frozen=True, tag=True):
+    """All lists of linked orders that are open: a complete list of `OrderListChanged`."""
+
+
+class AskOrderList(msgspec.Struct, frozen=True, tag=True):
+    """One list of linked orders by its id: one `OrderListChanged`, or nothing where the venue does not know it any more."""
+
+    order_list_id: str
+
+
 class AskFills(msgspec.Struct, frozen=True, tag=True):
     """Fills of a symbol between two times: `Filled`. Where there are more pages, the answer carries the next question."""
 
@@ -94,6 +104,8 @@ Question: TypeAlias = (
     | AskOpenOrders
     | AskOrder
     | AskOrders
+    | AskOrderLists
+    | AskOrderList
     | AskFills
     | AskOrderFills
     | AskMovements
@@ -126,6 +138,7 @@ class Traits(msgspec.Struct, frozen=True, kw_only=True):
     movements: there is a cash history that names traded symbols; without it only known symbols are covered, and those of `pairs` whose
     assets moved. by_symbol: past orders are told for one symbol at a time. symbols: those that are always read then. only_symbols: with
     these wallets nothing else is traded; what the venue tells of another symbol would belong to another account.
+    order_lists: orders may hang on each other, and the lists of them can be asked.
     orders_of_an_audit: how many open orders an audit asks one by one, by what one costs.
     """
 
@@ -136,6 +149,7 @@ class Traits(msgspec.Struct, frozen=True, kw_only=True):
     by_symbol: bool = False
     symbols: tuple[Symbol, ...] = ()
     only_symbols: bool = False
+    order_lists: bool = False
     orders_of_an_audit: int = 10
 
 

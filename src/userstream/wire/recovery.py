@@ -14,8 +14,9 @@ from typing import Final
 import msgspec
 
 from userstream.domain.account import Account, Doubt, PositionKey
-from userstream.domain.events import NO_TIME, BalanceSet, Event, Filled, OrderChanged, PositionSet
+from userstream.domain.events import NO_TIME, BalanceSet, Event, Filled, OrderChanged, OrderListChanged, PositionSet
 from userstream.domain.fold import newest_time
+from userstream.domain.order_lists import unsettled_lists
 from userstream.domain.orders import is_short
 from userstream.domain.words import STREAM
 from userstream.kernel.amount import ZERO
@@ -29,6 +30,8 @@ from userstream.wire.question import (
     AskOpenOrders,
     AskOrder,
     AskOrderFills,
+    AskOrderList,
+    AskOrderLists,
     AskOrders,
     AskPositions,
     AskSettings,
@@ -100,6 +103,7 @@ class Round:
         self._open: set[Question] = set()
         self._ready: list[Question] = []
         self._listed: dict[bool, set[tuple[Symbol, OrderId]]] = {False: set(), True: set()}
+        self._listed_lists: set[str] = set()
         self._traded: set[tuple[Symbol, str]] = set()
         self._histories: set[Symbol] = set()
         self._legs: dict[PositionKey, Decimal] = {}
@@ -170,6 +174,8 @@ class Round:
         self._holdings.learn(answer.pairs, self.since)
         if isinstance(question, AskOpenOrders):
             self._note_open_orders(question, answer)
+        if isinstance(question, AskOrderLists):
+            self._listed_lists |= {event.order_list_id for event in answer.events if isinstance(event, OrderListChanged)}
         self._legs |= {(event.symbol, event.position_side): event.amount for event in answer.events if isinstance(event, PositionSet)}
         self._open.discard(question)
         if self.full:
@@ -198,6 +204,7 @@ class Round:
                 self._want_history(symbol)
         self._ask_missing_orders(account)
         self._ask_unknown_conditionals(account)
+        self._ask_order_lists(account)
         if not any(isinstance(question, AskFills) for question in self._open):
             self._ask_doubtful_orders(account)
         if self._searches and not self._open:
@@ -255,6 +262,16 @@ class Round:
             changed = not order.conditional and order.original_type not in ("", order.order_type)
             if changed and order.order_id not in triggered and order.created_time >= self.since:
                 self._want(AskOrders(since=self.since, until=self.started, symbol=order.symbol, conditional=True))
+
+    def _ask_order_lists(self, account: Account) -> None:
+        """Lists of ours that are open, and those that only an order names: one question tells all that are still open, the others are asked
+        one by one, because a list may have come and gone while nobody listened."""
+        unsettled = unsettled_lists(account) if self._traits.order_lists else set()
+        if unsettled:
+            self._want(AskOrderLists())
+        if AskOrderLists() in self._asked and AskOrderLists() not in self._open:
+            for order_list_id in sorted(unsettled - self._listed_lists):
+                self._want(AskOrderList(order_list_id))
 
     def _ask_doubtful_orders(self, account: Account) -> None:
         for doubt in list(account.doubts):

@@ -11,6 +11,7 @@ import msgspec
 
 from userstream.kernel.ids import Millis
 from userstream.kernel.secret import Secret
+from userstream.wire.session import Refrain
 
 NOBODY: Final = 0
 """No line has this number."""
@@ -48,7 +49,7 @@ class End(msgspec.Struct, frozen=True):
     reason: str
 
 
-SwitchEffect: TypeAlias = Deliver | Warn | Transmit | Cut | End
+SwitchEffect: TypeAlias = Deliver | Warn | Transmit | Cut | Refrain | End
 
 
 class Switchboard(Protocol):

@@ -53,7 +53,7 @@ SHELL_MUTANTS: Final = (
     _mutant(
         "the gate ignores what the venue refuses",
         "after 429 or 418 nobody calls until the venue wants it",
-        (GATE, "        if pause_ms:\n            self.refused += 1", "        if False:\n            self.refused += 1"),
+        (GATE, "        if pause_ms:\n            self.refrain(pause_ms)", "        if False:\n            self.refrain(pause_ms)"),
     ),
     _mutant(
         "the venue's pings are not answered",

@@ -359,3 +359,21 @@ def test_a_value_that_two_registered_is_hidden_until_both_forgot_it() -> None:
     redactor.forget(CANARY)
     redactor.register(CANARY)
     assert CANARY not in redactor.clean(f"key {CANARY}")
+
+
+def test_a_program_that_uses_the_library_sees_a_traceback_once_and_without_secrets() -> None:
+    register_secret(CANARY)
+    lines = io.StringIO()
+    handler = logging.StreamHandler(lines)
+    logging.getLogger("userstream").addHandler(handler)
+    configure_library_logs()
+    try:
+        try:
+            raise ValueError(f"no entry for {CANARY}")
+        except ValueError:
+            structlog.get_logger("userstream.tests").exception("failed", action="x")
+    finally:
+        logging.getLogger("userstream").removeHandler(handler)
+        forget_secret(CANARY)
+    assert lines.getvalue().count("Traceback") == 1
+    assert CANARY not in lines.getvalue()

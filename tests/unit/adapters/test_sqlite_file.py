@@ -16,6 +16,7 @@ from userstream.adapters.sql import load_migrations
 from userstream.adapters.sqlite_file import (
     APPLICATION_ID,
     Remedy,
+    check_owner,
     check_place,
     check_sqlite_version,
     insert_many,
@@ -46,10 +47,12 @@ def test_an_empty_file_is_a_new_store(tmp_path: Path) -> None:
     open_for_reading(tmp_path / "a.db").close()
 
 
-@pytest.mark.parametrize("opener", [open_for_writing, open_for_reading])
-def test_another_programs_database_is_left_alone(tmp_path: Path, opener: object) -> None:
+@pytest.mark.parametrize("mode", ["DELETE", "WAL"])
+@pytest.mark.parametrize("opener", [open_for_writing, open_for_reading, check_owner])
+def test_another_programs_database_is_left_alone(tmp_path: Path, opener: object, mode: str) -> None:
     path = tmp_path / "theirs.db"
     with closing(sqlite3.connect(path)) as theirs:
+        theirs.execute(f"PRAGMA journal_mode = {mode}")
         theirs.execute("CREATE TABLE recipes (name)")
     before = path.read_bytes()
     with pytest.raises(StoreError, match=r"theirs\.db is the database of another program: choose another path"):
@@ -65,12 +68,35 @@ def test_another_programs_mark_is_respected_even_without_tables(tmp_path: Path) 
         open_for_writing(tmp_path / "a.db")
 
 
-@pytest.mark.parametrize("opener", [open_for_writing, open_for_reading])
+@pytest.mark.parametrize("opener", [open_for_writing, open_for_reading, check_owner])
+def test_a_database_that_its_program_has_open_is_known_by_its_log(tmp_path: Path, opener: object) -> None:
+    with closing(sqlite3.connect(tmp_path / "theirs.db")) as theirs:
+        theirs.execute("PRAGMA journal_mode = WAL")
+        theirs.execute("CREATE TABLE recipes (name)")
+        before = {file.name: file.read_bytes() for file in tmp_path.iterdir() if not file.name.endswith("-shm")}
+        with pytest.raises(StoreError, match="another program"):
+            opener(tmp_path / "theirs.db")  # type: ignore[operator]
+        assert {file.name: file.read_bytes() for file in tmp_path.iterdir() if not file.name.endswith("-shm")} == before
+        assert theirs.execute("SELECT count(*) FROM recipes").fetchone() == (0,)
+
+
+def test_what_may_be_begun_or_goes_on_has_no_other_owner(tmp_path: Path) -> None:
+    check_owner(tmp_path / "new.db")
+    assert list(tmp_path.iterdir()) == []
+    with closing(open_for_writing(tmp_path / "a.db")):
+        check_owner(tmp_path / "a.db")
+        open_for_reading(tmp_path / "a.db").close()
+    check_owner(tmp_path / "a.db")
+    assert [file.name for file in tmp_path.iterdir()] == ["a.db"]
+
+
+@pytest.mark.parametrize("opener", [open_for_writing, open_for_reading, check_owner])
 def test_a_file_from_the_future_is_not_touched(tmp_path: Path, opener: object) -> None:
     with closing(open_for_writing(tmp_path / "a.db")) as connection:
         connection.execute("PRAGMA user_version = 99")
     with pytest.raises(StoreError, match=r"newer version of userstream \(form 99\): update userstream"):
         opener(tmp_path / "a.db")  # type: ignore[operator]
+    assert [file.name for file in tmp_path.iterdir()] == ["a.db"]
 
 
 def test_a_file_from_the_past_is_brought_up_by_the_writer_only(tmp_path: Path) -> None:
@@ -87,7 +113,7 @@ def test_a_copy_without_its_log_is_told_what_it_lacks(tmp_path: Path) -> None:
         open_for_reading(tmp_path / "copy.db")
 
 
-@pytest.mark.parametrize("opener", [open_for_writing, open_for_reading])
+@pytest.mark.parametrize("opener", [open_for_writing, open_for_reading, check_owner])
 def test_what_is_no_database_is_called_so(tmp_path: Path, opener: object) -> None:
     (tmp_path / "notes.txt").write_text("buy low, sell high\n" * 100)
     with pytest.raises(StoreError, match=r"notes\.txt is not a database: choose another path"):

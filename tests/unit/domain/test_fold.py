@@ -20,7 +20,6 @@ from tests.support.events import (
     margin_called,
     mismatch,
     order_changed,
-    order_list_changed,
     position_set,
     snapshot_taken,
     strategy_changed,
@@ -82,9 +81,7 @@ def test_trouble_is_always_told(build: Callable[..., Event]) -> None:
     assert apply(held, build()) is not None
 
 
-@pytest.mark.parametrize(
-    "build", [balance_locked, liability_changed, margin_called, order_list_changed, strategy_changed, trigger_rejected]
-)
+@pytest.mark.parametrize("build", [balance_locked, liability_changed, margin_called, strategy_changed, trigger_rejected])
 def test_of_rare_events_copies_and_older_ones_are_no_news(build: Callable[..., Event]) -> None:
     held = account()
     first, second = build(event_time=A_TIME), build(event_time=A_TIME + 1)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from decimal import Decimal
+
 import pytest
 
 from tests.support.events import A_TIME, filled, order_changed
@@ -163,6 +165,44 @@ def test_what_both_tell_must_be_equal(field: str) -> None:
 def test_an_equal_copy_is_no_news() -> None:
     known: OrderChanged = order_changed()
     assert not is_news(known, order_changed())
+
+
+# --- amendments ---
+
+
+def test_what_an_amendment_does_not_repeat_stays_what_it_was() -> None:
+    held = account()
+    said: dict[str, object] = {
+        "average_price": "61250.10",
+        "stop_price": "0",
+        "original_type": "stop",
+        "working_type": "mark_price",
+        "self_trade_prevention": "expire_maker",
+        "created_time": A_TIME - 5,
+        "good_till_time": A_TIME + 900_000,
+        "order_list_id": "7",
+        "iceberg_quantity": "0.01",
+    }
+    tell(held, status="partially_filled", filled_quantity="0.1", reason="of then", amendment_id="4", **said)
+    sparse = {"status": "partially_filled", "filled_quantity": "0.1", "execution_type": "amendment", "original_type": ""}
+    told = tell(held, transaction_time=A_TIME + 1, price="61000", quantity="0.2", **sparse)
+    assert told == order_changed(transaction_time=A_TIME + 1, price="61000", quantity="0.2", **(sparse | said))
+    assert held.orders[KEY] == told, "what is told and kept is the same"
+
+
+def test_an_average_stays_only_with_the_quantity_that_it_is_of() -> None:
+    held = account()
+    tell(held, status="partially_filled", filled_quantity="0.1", average_price="61250.10")
+    tell(held, status="partially_filled", filled_quantity="0.2", execution_type="amendment", transaction_time=A_TIME + 1)
+    assert held.orders[KEY].average_price is None
+    assert held.orders[KEY].filled_quantity == Decimal("0.2")
+
+
+def test_what_other_news_leaves_out_is_gone() -> None:
+    held = account()
+    tell(held, stop_price="5", average_price="6")
+    tell(held, status="canceled", transaction_time=A_TIME + 1)
+    assert (held.orders[KEY].stop_price, held.orders[KEY].average_price) == (None, None)
 
 
 # --- the running checksum ---

@@ -6,11 +6,14 @@ import asyncio
 import os
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.support.desk import NAME, QUICK, open_desk
+from tests.support.desk import NAME, QUICK, WIDE, open_desk
 from userstream import ConnectionError, Fleet, SettingsError, UserStreamError, connect
+from userstream.sim.server import PaperExchangeServer
+from userstream.sim.settings import AccountSpec, SimulatorSettings
 
 
 async def test_a_fleet_is_used_inside_its_block() -> None:
@@ -22,9 +25,9 @@ async def test_a_fleet_is_used_inside_its_block() -> None:
 
 
 async def test_accounts_come_and_go_by_name() -> None:
-    async with open_desk() as desk:
-        fleet, server = desk.fleet, desk.server
-        place, key = server.listing.venues["binance-usdm"], server.listing.accounts[0]
+    specs = AccountSpec(account=NAME), AccountSpec(account="other")
+    async with PaperExchangeServer(SimulatorSettings(accounts=specs, limits=WIDE)) as server, open_desk(server=server) as desk:
+        fleet, place, key = desk.fleet, server.listing.venues["binance-usdm"], server.listing.accounts[1]
         assert (NAME in fleet, "other" in fleet, len(fleet), fleet[NAME]) == (True, False, 1, desk.account)
         other = await fleet.add(
             "other",
@@ -46,6 +49,49 @@ async def test_accounts_come_and_go_by_name() -> None:
             fleet["other"]
         desk.trade()
         await desk.until_same()
+
+
+NOWHERE: dict[str, Any] = {"rest_url": "http://127.0.0.1:9", "ws_url": "ws://127.0.0.1:9"}
+
+
+async def test_a_key_belongs_to_one_account() -> None:
+    async with Fleet() as fleet:
+        await fleet.add("alice", "binance-usdm", api_key="k", **NOWHERE)
+        with pytest.raises(SettingsError, match="accounts 'alice' and 'bob' have the same api_key; give each its own"):
+            await fleet.add("bob", "binance-usdm", api_key="k", **NOWHERE)
+        assert len(fleet) == 1
+        # a key opens an account at each product and place, and each isolated pair is an account
+        await fleet.add("alice-spot", "binance-spot", api_key="k", api_secret="s", **NOWHERE)
+        await fleet.add("alice-there", "binance-usdm", api_key="k", rest_url="http://127.0.0.1:10", ws_url="ws://127.0.0.1:10")
+        await fleet.add("cross", "binance-margin", api_key="k", api_secret="s", **NOWHERE)
+        await fleet.add("isolated", "binance-margin", api_key="k", api_secret="s", isolated_symbol="BTCUSDT", **NOWHERE)
+        await fleet.remove("alice")
+        await fleet.add("bob", "binance-usdm", api_key="k", **NOWHERE)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"symbols": "BTCUSDT"}, r"symbols = 'BTCUSDT' must be a list of names, such as \['BTCUSDT'\]"),
+        ({"symbols": 5}, "symbols = 5 must be a list of names"),
+        ({"symbols": ["BTCUSDT", " "]}, r"symbols = \('BTCUSDT', ' '\) must hold names such as BTCUSDT"),
+        ({"symbols": [5]}, r"symbols = \(5,\) must hold names"),
+        ({"symbols": b"BTC"}, "symbols = .* must hold names"),
+        ({"isolated_symbol": None}, "isolated_symbol = None must be text"),
+        ({"api_key": "two words"}, "api_key holds a blank: copy it again"),
+        ({"name": " "}, "account name ' ' is empty"),
+    ],
+)
+async def test_a_program_is_told_what_the_configuration_file_tells(wrong: dict[str, Any], told: str) -> None:
+    account = {"name": "alice", "venue": "binance-spot", "api_key": "k", "api_secret": "s"} | wrong
+    async with Fleet() as fleet:
+        with pytest.raises(SettingsError, match=told):
+            await fleet.add(**account)
+        assert len(fleet) == 0
+    account["account"] = account.pop("name")
+    with pytest.raises(SettingsError, match=told):
+        async with connect(**account):
+            pass
 
 
 @pytest.mark.parametrize(

@@ -97,12 +97,18 @@ def test_an_account_may_have_sockets_of_its_own_and_times_in_microseconds() -> N
         ({"microseconds": True}, "microseconds = true has no meaning at binance-usdm"),
         ({"shared_socket": "no"}, "shared_socket = 'no' must be True or False"),
         ({"microseconds": 1, "venue": "binance-spot"}, "microseconds = 1 must be True or False"),
-        ({"venue": "binance-spot", "stream": StreamSettings(rotate_s=5)}, "rotate_s = 5 must be at least 6 where .* shared_socket = false"),
     ],
 )
 def test_what_the_venue_does_not_offer_is_named(fields: dict[str, object], told: str) -> None:
     with pytest.raises(SettingsError, match=told):
         check_account(settings(**fields), {})
+
+
+@pytest.mark.parametrize(("rotate_s", "life_s", "shares"), [(3, 3, False), (5.9, 5.9, False), (6, 3, True), (60, 30, True)])
+def test_whose_sockets_live_for_a_moment_only_shares_none(rotate_s: float, life_s: float, shares: bool) -> None:
+    made = place_of(settings(venue="binance-spot", stream=StreamSettings(rotate_s=rotate_s)), SPOT)
+    assert SPOT.sharing is not None
+    assert (SPOT.sharing.may_share(made), made.rotate_after_ms) == (shares, life_s * 1000)
 
 
 @pytest.mark.parametrize("venue", ["binance-spot", "binance-margin"])

@@ -73,3 +73,16 @@ async def test_every_difference_is_seen(change: Callable[[dict[str, list[dict[st
     comparison = await compare_account(rows, "desk", truth())
     assert not comparison.is_equal
     assert getattr(comparison, seen)
+
+
+async def test_a_difference_is_told_in_words() -> None:
+    rows = Rows()
+    rows.tables["balances"][0].update(total="0.00000050")
+    rows.tables["orders"][0].update(status="new")
+    rows.tables["positions"].clear()
+    comparison = await compare_account(rows, "desk", truth())
+    assert comparison.differences == (
+        "balance USDT: store 0.00000050, exchange 10.00",
+        "order A/7/0: store new 3, exchange filled 3.00",
+        "position A/both: store nothing, exchange 3",
+    )

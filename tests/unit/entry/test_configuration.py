@@ -66,7 +66,14 @@ def test_websocket_switch_of_the_environment(tmp_path: Path) -> None:
         ("nonsense", "is not TOML"),
         ("[stor]\n" + ACCOUNT, "did you mean 'store'"),
         ('[store]\npth = "x"\n' + ACCOUNT, "did you mean 'path'"),
-        ('[store]\nkeep_days = "many"\n' + ACCOUNT, "keep_days"),
+        ('[store]\nkeep_days = "many"\n' + ACCOUNT, r"\[store\] keep_days = 'many' must be a whole number"),
+        (ACCOUNT + 'symbols = "BTCUSDT"\n', r"\[account 1\] symbols = 'BTCUSDT' must be a list of names, such as \['BTCUSDT'\]"),
+        (ACCOUNT + 'symbols = ["BTCUSDT", 5]\n', r"symbols\[1\] must be text"),
+        (ACCOUNT + "rest_url = 5\n", "rest_url = 5 must be text"),
+        (ACCOUNT + 'enabled = "no"\n', "enabled = 'no' must be true or false"),
+        (ACCOUNT + "recovery = 5\n", "recovery = 5 must be a table"),
+        (ACCOUNT + "api_secret = 5\n", r"\[account 1\] api_secret must be text$"),
+        ('[recovery]\nlag_s = "5"\n' + ACCOUNT, "lag_s = '5' must be a number"),
         ('[log]\nlevel = "loud"\n' + ACCOUNT, "level"),
         ("[recovery]\nlag_s = -1\n" + ACCOUNT, "lag_s"),
         ("[stream]\nredundancy = 3\n" + ACCOUNT, "redundancy"),
@@ -82,7 +89,6 @@ def test_websocket_switch_of_the_environment(tmp_path: Path) -> None:
         (SPOT + 'isolated_symbol = "BTCUSDT"\n', "isolated_symbol = 'BTCUSDT' has no meaning at binance-spot"),
         (ACCOUNT + "microseconds = true\n", "account 'alice' microseconds = true has no meaning at binance-usdm"),
         (ACCOUNT + 'shared_socket = "no"\n', "shared_socket = 'no'"),
-        (SPOT + "[account.stream]\nrotate_s = 4\n", "rotate_s = 4.0 must be at least 6 where accounts share sockets"),
         (ACCOUNT + "[account.stream]\nrotate_s = 1.5\n", "rotate_s = 1.5 must be at least 3: a replaced socket goes on for 2 s"),
         (ACCOUNT + ACCOUNT, "names are unique"),
         (ACCOUNT + "api_sekret = 'x'\n", "did you mean 'api_secret'"),
@@ -150,3 +156,47 @@ def test_each_isolated_pair_is_an_account_of_its_own_with_the_same_key(tmp_path:
     ]
     with pytest.raises(SettingsError, match="same api_key"):
         read(tmp_path, pairs[0] + pairs[0].replace("btcusdt", "again"))
+
+
+# --- postgres
+
+
+def test_postgres_is_off_unless_it_is_named(tmp_path: Path) -> None:
+    assert read(tmp_path, ACCOUNT).postgres is None
+
+
+def test_postgres_from_the_environment_a_file_or_the_file_itself(tmp_path: Path) -> None:
+    (tmp_path / "pg.password").write_text("from-file\n")
+    (tmp_path / "pg.password").chmod(0o600)
+    given = read(
+        tmp_path,
+        '[postgres]\nurl_env = "PG"\npassword_file = "pg.password"\nmigrate = false\n' + ACCOUNT,
+        environment=ENVIRONMENT | {"PG": "postgresql://u@h/d"},
+    ).postgres
+    assert given is not None and given.password is not None
+    assert (given.url.reveal(), given.password.reveal(), given.migrate) == ("postgresql://u@h/d", "from-file", False)
+    inline = read(tmp_path, '[postgres]\nurl = "postgresql:///desk"\n' + ACCOUNT).postgres
+    assert inline is not None and inline.migrate and inline.password is None
+
+
+@pytest.mark.parametrize(
+    ("lines", "told"),
+    [
+        ("", "[postgres] has no url; give url_env, url_file or url"),
+        ('url_env = "NOT_SET"', "[postgres] takes its url from the environment variable NOT_SET, which is not set"),
+        ('url = "postgresql://h/d"\nurl_env = "KEY"', "[postgres] gives url in more than one way"),
+        ('url = "mysql://u:s3cret-canary@h/d"', "[postgres] the PostgreSQL url must have the form"),
+        ("password = 53", "[postgres] password must be text"),
+        ('adress = "s3cret-canary"', "[postgres] 'adress' is not known"),
+    ],
+)
+def test_mistakes_about_postgres_are_told_without_secrets(tmp_path: Path, lines: str, told: str) -> None:
+    with pytest.raises(SettingsError) as refusal:
+        read(tmp_path, f"[postgres]\n{lines}\n{ACCOUNT}")
+    assert told in str(refusal.value)
+    assert "s3cret-canary" not in str(refusal.value)
+
+
+def test_a_file_with_the_url_of_a_database_is_private(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"holds the url of \[postgres\]: run chmod 600"):
+        read(tmp_path, '[postgres]\nurl = "postgresql://u:p@h/d"\n' + ACCOUNT, mode=0o644)

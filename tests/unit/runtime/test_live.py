@@ -1,11 +1,11 @@
-"""The live account: three ways to listen, waiters, health, and the same from another thread."""
+"""The live account: three ways to listen, waiters, health."""
 
 from __future__ import annotations
 
 import asyncio
 import gc
 import pydoc
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -18,7 +18,7 @@ from tests.unit.venues.binance.kit import order_frame, place
 from userstream.domain.events import BalanceSet, Event, Filled, OrderChanged, StreamChanged
 from userstream.domain.words import StreamState
 from userstream.kernel.errors import AuthenticationError, ConnectionError, StoreError, UserStreamError
-from userstream.runtime.live import Delivery, LiveAccount, SyncAccount
+from userstream.runtime.live import Delivery, LiveAccount
 
 MINUTE_MS = 60_000
 
@@ -392,88 +392,10 @@ async def test_an_account_with_a_key_alone_is_never_called_healthy() -> None:
 # --- threads ---
 
 
-async def in_thread(shell: Shell, work: Callable[[SyncAccount], object]) -> object:
-    """What `work` gives in a thread of its own, while the loop runs."""
-    account = shell.account.sync()
-    return await asyncio.wait_for(asyncio.to_thread(work, account), 10)
-
-
-async def test_a_thread_reads_waits_and_iterates_to_the_end(shell: Shell) -> None:
-    account = shell.account.sync()
-    stream = await asyncio.to_thread(account.events, types={Filled})
-    await shell.trade(3)
-    assert (await in_thread(shell, lambda other: other.wait_for("svc7-000123"))) == shell.account.orders["svc7-000123"]
-    shell.runner.begin_stop()
-    assert await asyncio.to_thread(list, stream) == [event for event in shell.events if isinstance(event, Filled)]
-    assert account.health.state is StreamState.STOPPED
-
-
-async def test_a_thread_reads_the_certificate(shell: Shell) -> None:
-    await live(shell)
-    assert (await in_thread(shell, lambda account: account.certificate())) == await shell.account.certificate()
-
-
-async def test_a_thread_that_stops_iterating_leaves_no_reader(shell: Shell) -> None:
-    def first(account: SyncAccount) -> Event:
-        for event in account.events(after=0):
-            return event
-        raise AssertionError("nothing came")
-
-    await shell.trade()
-    assert (await in_thread(shell, first)) == shell.events[0]
-    gc.collect()
-    await shell.clock.settle()
-    assert shell.readers == 0
-
-
 async def test_events_off_the_loop_are_refused(shell: Shell) -> None:
     with pytest.raises(UserStreamError, match="sync"):
         await asyncio.to_thread(shell.account.events)
     assert shell.readers == 0
-
-
-async def test_waiting_for_the_loop_on_the_loop_is_refused(shell: Shell) -> None:
-    account = shell.account.sync()
-    for call in (account.wait_proven, account.events, lambda: account.wait_for("nobody")):
-        with pytest.raises(UserStreamError, match="another thread"):
-            call()
-
-
-def test_after_the_end_of_the_loop_a_thread_is_told_so() -> None:
-    async def run() -> SyncAccount:
-        shell = Shell()
-        await shell.start()
-        account = shell.account.sync()
-        await shell.stop()
-        return account
-
-    account = asyncio.run(run())
-    assert account.health.state is StreamState.STOPPED
-    with pytest.raises(ConnectionError, match="ended"):
-        account.wait_proven()
-    with pytest.raises(ConnectionError, match="ended"):
-        account.events()
-
-
-def test_a_thread_that_waits_when_the_loop_ends_is_told_so() -> None:
-    outcome: list[BaseException] = []
-
-    def wait(account: SyncAccount) -> None:
-        try:
-            account.wait_for("nobody")
-        except BaseException as error:
-            outcome.append(error)
-
-    async def run() -> asyncio.Future[None]:
-        shell = Shell()
-        await shell.start()
-        waiting = asyncio.get_running_loop().run_in_executor(None, wait, shell.account.sync())
-        while shell.readers == 0:
-            await asyncio.sleep(0)
-        return waiting
-
-    asyncio.run(run())
-    assert [type(error) for error in outcome] == [ConnectionError]
 
 
 async def test_trouble_beside_the_journal_is_trouble_of_the_store(shell: Shell) -> None:

@@ -19,7 +19,7 @@ from userstream.kernel.secret import Secret
 from userstream.runtime.gate import Gate
 from userstream.runtime.keeper import RETRY_MS
 from userstream.runtime.meter import COUNTED, Meter
-from userstream.runtime.runner import BACKLOG_LOW
+from userstream.runtime.pressure import BACKLOG_LOW
 from userstream.wire.pacing import WeightBudget
 from userstream.wire.request import HttpRequest
 

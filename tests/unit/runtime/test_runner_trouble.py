@@ -21,7 +21,8 @@ from userstream.kernel.errors import StoreError
 from userstream.kernel.ids import Millis
 from userstream.kernel.secret import Secret
 from userstream.runtime.keeper import RETRY_MS
-from userstream.runtime.runner import BACKLOG_CHECK_EVERY, BACKLOG_HIGH, BACKLOG_LOW, LOOK_MS
+from userstream.runtime.pressure import BACKLOG_HIGH, BACKLOG_LOW
+from userstream.runtime.runner import BACKLOG_CHECK_EVERY, LOOK_MS
 from userstream.wire.feed import DOUBT_LIMIT_MS
 from userstream.wire.machine import STOOD_STILL
 from userstream.wire.question import Answer

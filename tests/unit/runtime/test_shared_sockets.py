@@ -50,6 +50,16 @@ async def test_a_successor_of_the_same_account_lands_on_another_socket() -> None
     assert (numbers_of(old), numbers_of(new), numbers_of(bob)) == ([1], [2, 3], [4])
 
 
+async def test_isolated_pairs_of_one_key_share_a_socket() -> None:
+    building = Building()
+    for number, pair in enumerate(("", "BTCUSDT", "ETHUSDT")):
+        line = await building.transport_of("alice", pair=pair).connect(URL, RecordingEvents(), time_limit_ms=1_000)
+        building.ask(line, f"alice-{number}")
+    assert len(building.sockets) == 1
+    await building.transport_of("alice", pair="BTCUSDT").connect(URL, RecordingEvents(), time_limit_ms=1_000)
+    assert len(building.sockets) == 2, "a second line of one account lies on another socket"
+
+
 async def test_an_old_socket_takes_no_new_lines() -> None:
     building = Building()
     await building.open("alice")

@@ -8,6 +8,7 @@ import pytest
 
 from tests.unit.runtime.wire_kit import Building, event, numbers_of
 from userstream.runtime.wires import BETWEEN_PINGS_MS, DRAINED_AT_ONCE, MOST_HELD_BYTES, MOST_HELD_FRAMES
+from userstream.venues.binance.errors import PAUSE_AFTER_BAN_MS
 
 
 async def test_each_line_hears_its_own_events() -> None:
@@ -122,6 +123,13 @@ async def test_a_fault_of_one_owner_ends_one_line() -> None:
     await building.clock.settle()
     assert alice.closed == ["our own fault while handling a message: ZeroDivisionError"]
     assert (numbers_of(alice), numbers_of(bob), bob.closed) == ([1], [3], [])
+
+
+async def test_a_limit_that_no_line_hears_of_pauses_the_gate() -> None:
+    building = Building()
+    await building.open_all(["alice", "bob"])
+    building.sockets[0].deliver(b'{"id":"nobody","status":418,"error":{"code":-1003,"msg":"banned"}}')
+    assert building.gate.pause_ms == PAUSE_AFTER_BAN_MS
 
 
 async def test_one_ping_is_answered_to_all() -> None:

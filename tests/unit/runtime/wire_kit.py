@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from tests.support.clock import ManualClock
 from tests.support.transport import PipeSocket, PipeTransport, RecordingEvents, RecordingHttp
-from userstream.kernel.ids import AccountId, VenueName
+from userstream.kernel.ids import AccountId, Symbol, VenueName
 from userstream.kernel.secret import Secret
 from userstream.ports import Socket
 from userstream.runtime.gate import Gate
@@ -41,13 +41,14 @@ class Building:
     def sockets(self) -> list[PipeSocket]:
         return self.pipes.sockets
 
-    def transport_of(self, name: str, rotate_ms: int = ROTATE_MS) -> LineTransport:
+    def transport_of(self, name: str, rotate_ms: int = ROTATE_MS, pair: str = "") -> LineTransport:
         place = AccountPlace(
             account=AccountId(name),
             venue=VenueName("binance-spot"),
             credentials=Credentials(api_key=Secret(f"key-of-{name}")),
             endpoints=SPEC.real,
             rotate_after_ms=rotate_ms,
+            isolated_symbol=Symbol(pair),
         )
         return self.shared.line_transport(place)
 

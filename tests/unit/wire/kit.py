@@ -12,7 +12,7 @@ from userstream.domain.events import Event, Mismatch
 from userstream.kernel.ids import Millis, OrderId
 from userstream.wire.books import Books
 from userstream.wire.machine import MachinePolicy
-from userstream.wire.question import Question
+from userstream.wire.question import AskClock, Question
 from userstream.wire.request import HttpResponse
 
 EventT = TypeVar("EventT", bound=Event)
@@ -78,3 +78,13 @@ class Late(Fate):
 
     def reply(self, question: Question, now: Millis) -> Reply:
         return Reply(delay_ms=self._delay_ms) if isinstance(question, self._kind) else Reply()
+
+
+class Slanted(Fate):
+    """The first question about the clock takes so long, and `outward_ms` of that to reach the venue."""
+
+    def __init__(self, delay_ms: int, outward_ms: int) -> None:
+        self._ways = [Reply(delay_ms=delay_ms, outward_ms=outward_ms)]
+
+    def reply(self, question: Question, now: Millis) -> Reply:
+        return self._ways.pop() if self._ways and isinstance(question, AskClock) else Reply()

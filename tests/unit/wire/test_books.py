@@ -10,7 +10,7 @@ import pytest
 from tests.support.machine import BRISK, Driver, Fate, Instead, Reply
 from tests.support.scripted import BROKEN, NO_ANSWER, NO_SUCH_ORDER, NOT_NOW, REFUSED, SKEWED, UNREADABLE, Script, frame_of
 from tests.support.truth import BTC
-from tests.unit.wire.kit import LAG_MS, NOTHING, QUIET, Late, SilentAbout, asked, books, facts_of, live, mismatches, trade_unheard
+from tests.unit.wire.kit import LAG_MS, NOTHING, QUIET, Late, SilentAbout, Slanted, asked, books, facts_of, live, mismatches, trade_unheard
 from userstream.domain.account import Doubt
 from userstream.domain.events import (
     GONE,
@@ -60,6 +60,17 @@ def test_a_first_reading_goes_back_as_far_as_it_is_told_to() -> None:
     driver.run_for(50_000)
     driver.start().run_until_live()
     assert len(facts_of(driver, Filled)) == 1
+    driver.laws.hold_at_rest(driver.venue_now)
+
+
+@pytest.mark.parametrize("outward_ms", [0, 1, 1_700, 3_998, 3_999])
+def test_a_fill_of_the_first_moment_is_in_our_care_however_the_way_of_the_clocks_answer_was(outward_ms: int) -> None:
+    driver = Driver(Slanted(3_999, outward_ms), policy=QUIET).start()
+    driver.run_for(1)
+    trade_unheard(driver)
+    driver.run_until_live()
+    assert len(facts_of(driver, Filled)) == 1
+    assert driver.account.began <= driver.laws.began
     driver.laws.hold_at_rest(driver.venue_now)
 
 

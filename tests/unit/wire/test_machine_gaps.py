@@ -9,6 +9,7 @@ from tests.support.machine import BRISK, START, WALL_AHEAD_MS, Driver, Fate, Rep
 from tests.support.scripted import KEY_TAG, PLACE, Script, ScriptedSession, spec_of
 from tests.unit.wire.kit import facts_of
 from userstream.domain.events import Event, Filled, GapOpened, GapRepaired, StreamChanged
+from userstream.domain.fold import checkpoint_of
 from userstream.domain.words import StreamState
 from userstream.kernel.errors import StoreError
 from userstream.kernel.ids import Millis
@@ -57,6 +58,36 @@ def test_a_key_that_died_in_silence_takes_the_gap_back_to_the_last_that_was_told
     assert lost - LAG_MS - 1_000 <= repaired.since <= lost
     assert repaired.fills == 2
     driver.laws.hold_at_rest(driver.venue_now)
+
+
+@pytest.mark.parametrize("ordered", [True, False], ids=["stopped", "killed"])
+@pytest.mark.parametrize("kept", [True, False], ids=["with a checkpoint", "from the journal"])
+def test_a_run_that_ends_in_the_dark_leaves_a_gap_that_goes_back_to_the_last_that_was_told(ordered: bool, kept: bool) -> None:
+    driver, lost = quiet_then_dark(OtherKeys())
+    if ordered:
+        driver.stop()
+    driver.restart(5_000, checkpoint=tuple(checkpoint_of(driver.account)) if kept else ())
+    driver.run_until_live()
+    [repaired] = facts_of(driver, GapRepaired)
+    assert lost - LAG_MS - 1_000 <= repaired.since <= lost
+    assert repaired.fills == 2
+    assert facts_of(driver, GapOpened)[-1].reason == "restart"
+    driver.laws.hold_at_rest(driver.venue_now)
+
+
+def test_a_run_that_ends_in_light_vouches_for_its_key_no_longer_than_something_was_told() -> None:
+    driver = Driver(OtherKeys(), place=msgspec.structs.replace(PLACE, own_ping_ms=1_000)).start().run_until_live()
+    driver.trade()
+    driver.run_for(1_000)
+    lost = driver.venue_now
+    driver.sockets[driver.connections[0]].deaf = True
+    driver.trade()
+    driver.run_for(LOST_AFTER_MS)
+    driver.restart()
+    driver.run_until_live()
+    [repaired] = facts_of(driver, GapRepaired)
+    assert lost - LAG_MS - 1_200 <= repaired.since <= lost
+    assert repaired.fills == 1
 
 
 def test_where_the_key_is_the_same_an_answered_ping_vouches_for_the_socket() -> None:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from userstream.kernel.ids import Millis
 from userstream.wire.pacing import MINUTE_MS, WINDOWS_KEPT, Backoff, VenueClock, WeightBudget, jitter, life_ms
@@ -123,6 +125,15 @@ def test_the_sample_with_the_shortest_way_counts() -> None:
     assert clock.at(Millis(0)) == 7_000
     clock.sample(Millis(2_000), Millis(2_010), Millis(9_011))
     assert clock.at(Millis(0)) == 7_006
+
+
+@given(st.integers(0, 4_000), st.integers(0, 4_000), st.integers(-100_000, 100_000))
+def test_the_estimate_is_ahead_of_the_truth_by_no_more_than_it_says(outward_ms: int, back_ms: int, ahead_ms: int) -> None:
+    clock, asked = VenueClock(Millis(0), Millis(0)), Millis(5_000)
+    assert clock.error_ms == 0
+    clock.sample(asked, Millis(asked + outward_ms + back_ms), Millis(asked + outward_ms + ahead_ms))
+    assert clock.at(asked) - clock.error_ms <= asked + ahead_ms <= clock.at(asked) + clock.error_ms
+    assert clock.error_ms <= (outward_ms + back_ms + 1) // 2
 
 
 def test_of_equally_short_ways_the_newest_counts() -> None:

@@ -12,6 +12,7 @@ from typing import Final
 
 import msgspec
 
+from userstream.entry.chaos.products import PRODUCTS, USDM
 from userstream.entry.chaos.programs.told import PREFIX
 from userstream.kernel.errors import SettingsError, nearest
 from userstream.sim.settings import AccountListing, VenueListing
@@ -32,24 +33,36 @@ ASK: Final = (
 
 
 class Client(msgspec.Struct, frozen=True, kw_only=True):
-    """A client: its name, the package that brings it, the program of its user, and what a reader of its scores should know."""
+    """A client: its name, the package that brings it, the program of its user, the products it is run on, and what a reader of its scores
+    should know. `elsewhere`: why it is not run on the other products."""
 
     name: str
     package: str
     program: str
     note: str
+    speaks: tuple[str, ...] = tuple(PRODUCTS)
+    elsewhere: str = ""
 
 
 CLIENTS: Final = (
     Client(name=OURS, package="userstream", program="userstream_events", note="this package"),
     Client(name="ccxt", package="ccxt", program="ccxt_pro", note="watch loops that call again after an error"),
     Client(name="python-binance", package="python-binance", program="python_binance", note="hands on messages; restarted on its errors"),
-    Client(name="unicorn", package="unicorn-binance-websocket-api", program="unicorn_binance", note="hands on messages"),
+    Client(
+        name="unicorn",
+        package="unicorn-binance-websocket-api",
+        program="unicorn_binance",
+        note="hands on messages",
+        speaks=(USDM.venue,),
+        elsewhere="not all of its addresses there can be set",
+    ),
     Client(
         name="official-sdk",
         package="binance-sdk-derivatives-trading-usds-futures",
         program="official_sdk",
         note="hands on messages; names no way to go on after a cut",
+        speaks=(USDM.venue,),
+        elsewhere="each product is another package of it",
     ),
 )
 
@@ -101,7 +114,9 @@ async def _ask(python: str, packages: Sequence[str]) -> Mapping[str, str | None]
 async def start_program(found: Found, place: VenueListing, key: AccountListing, *, work_ms: int, life_s: int) -> asyncio.subprocess.Process:
     """Starts the program of a client's user as a process of its own. What it must know stands in its environment."""
     told = {
+        "VENUE": key.venue,
         "REST_URL": place.rest_url,
+        "WS_API_URL": place.ws_api_url,
         "WS_URL": place.ws_url,
         "API_KEY": key.api_key,
         "API_SECRET": key.api_secret,

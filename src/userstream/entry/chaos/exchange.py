@@ -10,37 +10,32 @@ from typing import Final, Self
 
 import msgspec
 
-from userstream.entry.chaos.scoreboard import Books, read_books
+from userstream.entry.chaos.scoreboard import WALLET, Books, read_books
 from userstream.entry.chaos.scripts import ACCOUNT, ChaosScript, TellAgain
-from userstream.entry.chaos.sightings import FillKey
+from userstream.entry.chaos.sightings import FillKey, LegKey
 from userstream.kernel.errors import PaperExchangeError
-from userstream.sim.actions import EVERYBODY, Action, Answer, BadAction, Clear, FillOrder, PauseTrading, Place, ResumeTrading
-from userstream.sim.books import Happening, Millis, OrderHappened, Refused, Side
+from userstream.sim.actions import EVERYBODY, Action, Answer, BadAction, Clear, FillOrder, PauseTrading, ResumeTrading
+from userstream.sim.books import Happening, Millis, OrderHappened, Refused
 from userstream.sim.house import Hall
 from userstream.sim.performing import perform
 from userstream.sim.server import PaperExchangeServer
 from userstream.sim.settings import AccountListing, AccountSpec, SimulatorSettings, VenueListing
 from userstream.sim.venue import Call
 
-VENUE: Final = "binance-usdm"
-LISTING_PATH: Final = "/fapi/v1/exchangeInfo"
 ALWAYS: Final = 1_000_000
 MOST_REMEMBERED: Final = 10
-PROBE_SYMBOL: Final = "BTCUSDT"
-PROBE_PRICE: Final = Decimal(60_000)
-PROBE_QUANTITY: Final = Decimal("0.001")
 
 
 class ChaosExchange:
     """Owns the server: use it as a context manager. Until `begin` the account does not trade and the script's asset is not listed."""
 
     def __init__(self, script: ChaosScript, seed: int) -> None:
-        self._script = script
-        file = script.file
+        self._script, self._product = script, script.product
+        file, venue = script.file, script.product.venue
         self._server = PaperExchangeServer(
             SimulatorSettings(
-                venues=(VENUE,),
-                accounts=(AccountSpec(account=ACCOUNT, balances=file.balances),),
+                venues=(venue,),
+                accounts=(AccountSpec(account=ACCOUNT, venue=venue, balances=script.balances),),
                 rate=file.rate,
                 seed=seed,
                 socket_life_s=file.life_s,
@@ -48,10 +43,11 @@ class ChaosExchange:
         )
         self._fills: deque[tuple[Happening, ...]] = deque(maxlen=MOST_REMEMBERED)
         self._server.house.on_news = self._remember
+        self._opening: Mapping[LegKey, Decimal] = {(asset, WALLET): amount for asset, amount in script.balances.items()}
 
     async def __aenter__(self) -> Self:
         listing = await self._server.start()
-        self.place: VenueListing = listing.venues[VENUE]
+        self.place: VenueListing = listing.venues[self._product.venue]
         self.key: AccountListing = listing.accounts[0]
         self.act(PauseTrading())
         if self._script.file.unlisted:
@@ -70,7 +66,8 @@ class ChaosExchange:
     def books(self) -> Books:
         """What really happened, never lagged."""
         truth = self._server.control.truth(ACCOUNT)
-        return read_books(truth if isinstance(truth, Mapping) else {})
+        opening = self._opening if self._product.has_wallets else None
+        return read_books(truth if isinstance(truth, Mapping) else {}, opening)
 
     def begin(self) -> None:
         """The script begins: hidden contracts are listed, and the account trades if the script wants it to."""
@@ -98,20 +95,11 @@ class ChaosExchange:
 
     def place_probe(self, name: str) -> None:
         """A resting order that has nothing to do with the script."""
-        self.act(
-            Place(
-                account=ACCOUNT,
-                symbol=PROBE_SYMBOL,
-                side=Side.BUY,
-                quantity=PROBE_QUANTITY,
-                price=PROBE_PRICE,
-                client_order_id=name,
-            )
-        )
+        self.act(self._product.make_probe(ACCOUNT, name))
 
     def fill_probe(self, name: str) -> FillKey:
         """Somebody takes it; returns the fill's key."""
-        self.act(FillOrder(account=ACCOUNT, symbol=PROBE_SYMBOL, client_order_id=name))
+        self.act(FillOrder(account=ACCOUNT, symbol=self._product.probe_symbol, client_order_id=name))
         return max(self.books.fills, key=lambda key: int(key[1]))
 
     @property
@@ -133,8 +121,8 @@ class ChaosExchange:
     def _hide(self, asset: str) -> None:
         """The list of contracts is told without those of an asset."""
         now = self._server.house.now()
-        reply = self._hall.dialect.answer(Call(method="GET", path=LISTING_PATH), now)
+        reply = self._hall.dialect.answer(Call(method="GET", path=self._product.listing_path), now)
         told = msgspec.json.decode(reply.body, type=dict[str, object])
         contracts = msgspec.convert(told["symbols"], list[dict[str, object]])
         told["symbols"] = [row for row in contracts if row["baseAsset"] != asset]
-        self.act(Answer(path=LISTING_PATH, status=200, body=msgspec.json.encode(told).decode(), count=ALWAYS))
+        self.act(Answer(path=self._product.listing_path, status=200, body=msgspec.json.encode(told).decode(), count=ALWAYS))

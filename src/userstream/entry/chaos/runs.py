@@ -17,7 +17,7 @@ from userstream.entry.chaos.scoreboard import Score, find_differences, is_comple
 from userstream.entry.chaos.scripts import ChaosScript
 from userstream.entry.chaos.sightings import FillKey, Sightings
 
-START_MS: Final = 90_000
+START_MS: Final = 180_000
 HELLO_MS: Final = 10_000
 PROBE_MS: Final = 4_000
 PAUSE_MS: Final = 300
@@ -38,14 +38,21 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def score(self) -> Score:
         """The empty score of this run."""
-        return Score(client=self.found.client.name, script=self.script.name, seed=self.seed)
+        return Score(client=self.found.client.name, script=self.script.name, venue=self.script.product.venue, seed=self.seed)
 
 
 def make_plans(found: Sequence[Found], scripts: Sequence[ChaosScript], seeds: int) -> tuple[Plan, ...]:
-    """Every installed client through every script with the seeds 0 to `seeds - 1`; scripts of like length stand together."""
+    """Every installed client through every script of a product that its program speaks, with the seeds 0 to `seeds - 1`; scripts of like
+    length stand together."""
     ordered = sorted(scripts, key=lambda script: (script.length_ms + script.patience_ms, script.name))
     installed = [each for each in found if each.version is not None]
-    return tuple(Plan(found=each, script=script, seed=seed) for seed in range(seeds) for script in ordered for each in installed)
+    return tuple(
+        Plan(found=each, script=script, seed=seed)
+        for seed in range(seeds)
+        for script in ordered
+        for each in installed
+        if script.product.venue in each.client.speaks
+    )
 
 
 def waves_of(plans: Sequence[Plan]) -> Iterator[Sequence[Plan]]:
@@ -110,21 +117,35 @@ class Run:
         """Plays the script, waits as long as the client may need, looks at what the user was told, and asks for a last sign of life."""
         if not self._is_up:
             return msgspec.structs.replace(self._plan.score, is_judged=False, recovered=False, note=self._excuse())
+        known = len(self._sightings.troubles)
         await self._play_script()
         await self._until(lambda: is_complete(self._exchange.books, self._sightings), self._plan.script.patience_ms)
         await self._clock.sleep(REST_MS)
         differences = find_differences(self._exchange.books, self._sightings)
-        key = await self._probe("sign-of-life")
-        await self._until(lambda: self._sightings.saw(key), PROBE_MS)
+        recovered = await (self._was_told(known) if self._plan.script.file.refused else self._is_alive())
         await self._clock.sleep(REST_MS)
         score = msgspec.structs.replace(
             self._plan.score,
             wrong=len(differences),
-            recovered=self._sightings.saw(key),
+            recovered=recovered,
             troubles=len(self._sightings.troubles),
             note=self._end_of_program() or "; ".join(differences[:3]),
         )
         return judge_fills(self._exchange.books, self._sightings, score)
+
+    async def _is_alive(self) -> bool:
+        key = await self._probe("sign-of-life")
+        await self._until(lambda: self._sightings.saw(key), PROBE_MS)
+        return self._sightings.saw(key)
+
+    async def _was_told(self, known: int) -> bool:
+        """Whether the user learnt, by an error or the end of its program, that the venue does not take its key any more."""
+
+        def is_told() -> bool:
+            return len(self._sightings.troubles) > known or bool(self._end_of_program())
+
+        await self._until(is_told, self._plan.script.patience_ms)
+        return is_told()
 
     async def _play_script(self) -> None:
         script, seed, begun = self._plan.script, self._plan.seed, self._clock.now()

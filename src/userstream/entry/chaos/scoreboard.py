@@ -9,10 +9,13 @@ from typing import Self
 
 import msgspec
 
+from userstream.entry.chaos.products import USDM
 from userstream.entry.chaos.sightings import FillKey, LegKey, OrderKey, OrderState, Sightings, state_of
 
 Row = Mapping[str, object]
 ZERO = Decimal(0)
+WALLET = "wallet"
+"""The side of a leg that is the whole of an asset."""
 
 
 class BookFill(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,21 +27,32 @@ class BookFill(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Books(msgspec.Struct, frozen=True, kw_only=True):
-    """What really happened on an account."""
+    """What really happened on an account. `names`: the orders' client ids. `opening`: the legs before anything happened; what stayed as it
+    was need not be told."""
 
     fills: dict[FillKey, BookFill]
     orders: dict[OrderKey, OrderState]
     legs: dict[LegKey, Decimal]
+    names: Mapping[OrderKey, str] = {}
+    opening: Mapping[LegKey, Decimal] = {}
 
 
-def read_books(truth: Mapping[str, object]) -> Books:
-    """The books out of what `GET control_url/truth/ACCOUNT` answers."""
-    fills, orders, positions = (msgspec.convert(truth[name], list[dict[str, object]]) for name in ("fills", "orders", "positions"))
+def read_books(truth: Mapping[str, object], opening: Mapping[LegKey, Decimal] | None = None) -> Books:
+    """The books out of what `GET control_url/truth/ACCOUNT` answers. With `opening`, the wallets then, wallets are legs as well."""
+    fills, orders, positions = (_rows(truth, name) for name in ("fills", "orders", "positions"))
+    wallets = [] if opening is None else _rows(truth, "balances")
     return Books(
         fills={(str(row["symbol"]), str(row["trade_id"])): _book_fill(row) for row in fills},
         orders={(str(row["symbol"]), str(row["order_id"])): _book_order(row) for row in orders},
-        legs={(str(row["symbol"]), str(row["position_side"])): _amount(row, "amount") for row in positions},
+        legs={(str(row["symbol"]), str(row["position_side"])): _amount(row, "amount") for row in positions}
+        | {(str(row["asset"]), WALLET): _amount(row, "wallet") for row in wallets},
+        names={(str(row["symbol"]), str(row["order_id"])): str(row["client_order_id"]) for row in orders},
+        opening=opening or {},
     )
+
+
+def _rows(truth: Mapping[str, object], name: str) -> list[dict[str, object]]:
+    return msgspec.convert(truth[name], list[dict[str, object]])
 
 
 def _book_fill(row: Row) -> BookFill:
@@ -59,11 +73,13 @@ class Score(msgspec.Struct, frozen=True, kw_only=True):
     lost: fills the user was never told of. doubled: fills told more often than once, each copy counted. invented: fills nobody made.
     wrong: orders and legs whose last told state was not that of the books when the script and the patience after it were over, and
     fills told with another price or quantity. stale_ms: the longest time from an execution until the user saw it, of the fills seen.
-    recovered: the user saw a fill made after everything else, without a restart of its program.
+    recovered: the user saw a fill made after everything else, without a restart of its program; where the account's key was taken away
+    for good, the user was told so.
     """
 
     client: str
     script: str
+    venue: str = USDM.venue
     seed: int = 0
     is_judged: bool = True
     fills: int = 0
@@ -98,29 +114,35 @@ class Score(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-def total_of(client: str, scores: Iterable[Score]) -> Score:
-    """The total line of a client. Judged when at least one run was."""
-    own = [score for score in scores if score.client == client]
-    total = Score(client=client, script="all", is_judged=any(score.is_judged for score in own))
+def total_of(client: str, scores: Iterable[Score], venue: str = USDM.venue) -> Score:
+    """The total line of a client on a product. Judged when at least one run was."""
+    own = [score for score in scores if (score.client, score.venue) == (client, venue)]
+    total = Score(client=client, script="all", venue=venue, is_judged=any(score.is_judged for score in own))
     for score in own:
         total = total.plus(score)
     return total
 
 
 def find_differences(books: Books, sightings: Sightings) -> tuple[str, ...]:
-    """Orders and legs that the user was last told otherwise than the books have them, in words. An order never told of is wrong; a flat
-    leg need not be told."""
+    """Orders and legs that the user was last told otherwise than the books have them, in words, and orders told under the name of another.
+    An order never told of is wrong; a leg that is what it was at the beginning need not be told."""
     orders = [
         f"order {'/'.join(key)}: told {_words(sightings.orders.get(key))}, is {_words(books.orders.get(key))}"
         for key in sorted(books.orders.keys() | sightings.orders.keys())
         if sightings.orders.get(key) != books.orders.get(key)
     ]
-    legs = [
-        f"position {'/'.join(key)}: told {sightings.legs.get(key, ZERO)}, is {books.legs.get(key, ZERO)}"
-        for key in sorted(books.legs.keys() | sightings.legs.keys())
-        if sightings.legs.get(key, ZERO) != books.legs.get(key, ZERO)
+    names = [
+        f"order {'/'.join(key)}: told under {sightings.names[key]}, is {name}"
+        for key, name in sorted(books.names.items())
+        if sightings.names.get(key, "") not in ("", name)
     ]
-    return (*orders, *legs)
+    told = {**books.opening, **sightings.legs}
+    legs = [
+        f"position {'/'.join(key)}: told {told.get(key, ZERO)}, is {books.legs.get(key, ZERO)}"
+        for key in sorted(books.legs.keys() | told.keys())
+        if told.get(key, ZERO) != books.legs.get(key, ZERO)
+    ]
+    return (*orders, *names, *legs)
 
 
 def _words(state: OrderState | None) -> str:

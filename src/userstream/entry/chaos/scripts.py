@@ -1,5 +1,5 @@
-"""The fault scripts by name, each with a line that says what it tests. A script is data in `scripts/`; its steps are those of
-`userstream simulate --script`, and one more: `tell_again`."""
+"""The fault scripts by name, each with a line that says what it tests. A script is data in `scripts/VENUE`; its steps are those
+of `userstream simulate --script`, and one more: `tell_again`."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Final
 
 import msgspec
 
+from userstream.entry.chaos.products import USDM, Product, find_products
 from userstream.kernel.errors import SettingsError, nearest
 from userstream.sim.actions import EVERYBODY, Action
 from userstream.sim.faults import Script, ScriptError, Step, load_script
@@ -35,7 +36,8 @@ class TellAgain(Action, frozen=True, kw_only=True):
 
 class ScriptFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A script as it is written. Seconds; `rate`: events a second of random trading; `unlisted`: an asset whose contracts are listed
-    only when the script begins; `work_ms`: what the user does after each thing seen; `life_s`: how long a socket lives."""
+    only when the script begins; `work_ms`: what the user does after each thing seen; `life_s`: how long a socket lives; `refused`: the
+    account's key is taken away for good, and the user must be told so. No `balances`: those of the product."""
 
     tests: str
     steps: list[dict[str, object]]
@@ -45,14 +47,16 @@ class ScriptFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     seconds: int = 0
     patience_s: int = 8
     unlisted: str = ""
-    balances: dict[str, Decimal] = msgspec.field(default_factory=lambda: {"USDT": Decimal(100_000)})
+    refused: bool = False
+    balances: dict[str, Decimal] = {}
 
 
 class ChaosScript:
     """A script ready to be played. `length_ms` is the time of its last step, `patience_ms` how long a client may need after it."""
 
-    def __init__(self, name: str, file: ScriptFile, script: Script) -> None:
-        self.name, self.file, self._script = name, file, script
+    def __init__(self, name: str, file: ScriptFile, script: Script, product: Product) -> None:
+        self.name, self.file, self._script, self.product = name, file, script, product
+        self.balances: Mapping[str, Decimal] = file.balances or product.balances
         last_s = max((step.at_s for step, _ in script.steps if step.at_s is not None), default=Decimal(0))
         self.length_ms = max(int(last_s * 1000), file.seconds * 1000)
         self.patience_ms = file.patience_s * 1000
@@ -73,20 +77,23 @@ def stretch_of(seed: int) -> int:
     return WHOLE + (random.Random(seed).randrange(WIDEST_STRETCH) if seed else 0)
 
 
-def script_names() -> tuple[str, ...]:
-    return tuple(sorted(path.stem for path in FOLDER.glob("*.json")))
+def script_names(venue: str = USDM.venue) -> tuple[str, ...]:
+    return tuple(sorted(path.stem for path in (FOLDER / venue).glob("*.json")))
 
 
-def find_scripts(names: Sequence[str] = ()) -> tuple[ChaosScript, ...]:
-    """The named scripts, or all, in the order of their names. Raises SettingsError that names the nearest known one."""
-    known = script_names()
+def find_scripts(names: Sequence[str] = (), products: Sequence[Product] = ()) -> tuple[ChaosScript, ...]:
+    """The named scripts of those products, or all, product by product in the order of their names. Raises SettingsError that names the
+    nearest known one for a name that none of them has."""
+    chosen = products or find_products()
+    known = {name for product in chosen for name in script_names(product.venue)}
     for name in names:
         if name not in known:
-            raise SettingsError(f"--script {name!r} is not known; {nearest(name, known)}")
-    return tuple(read_script(name, (FOLDER / f"{name}.json").read_bytes()) for name in known if not names or name in names)
+            raise SettingsError(f"--script {name!r} is not known; {nearest(name, sorted(known))}")
+    wanted = [(product, name) for product in chosen for name in script_names(product.venue) if not names or name in names]
+    return tuple(read_script(name, (FOLDER / product.venue / f"{name}.json").read_bytes(), product) for product, name in wanted)
 
 
-def read_script(name: str, source: bytes) -> ChaosScript:
+def read_script(name: str, source: bytes, product: Product = USDM) -> ChaosScript:
     """A script from its text. Raises ScriptError that names the entry."""
     try:
         file = msgspec.convert(json.loads(source, parse_float=Decimal), ScriptFile)
@@ -98,7 +105,7 @@ def read_script(name: str, source: bytes) -> ChaosScript:
             steps.append(_read_step(entry))
         except (ValueError, msgspec.ValidationError) as wrong:
             raise ScriptError(f"the script {name}, step {number}: {wrong}") from wrong
-    return ChaosScript(name, file, Script(steps))
+    return ChaosScript(name, file, Script(steps), product)
 
 
 def _read_step(entry: Mapping[str, object]) -> tuple[Step, Action]:

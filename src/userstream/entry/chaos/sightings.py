@@ -16,6 +16,7 @@ STATES: Final = {
     "new": "open",
     "partially_filled": "open",
     "pending": "open",
+    "pending_new": "open",
     "closed": "filled",
     "canceled": "ended",
     "expired": "ended",
@@ -36,6 +37,7 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
     price: str = "0"
     quantity: str = "0"
     status: str = ""
+    client_order_id: str = ""
     filled: str = "0"
     side: str = "both"
     amount: str = "0"
@@ -52,12 +54,13 @@ class SeenFill(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Sightings:
-    """Everything one user saw: each fill told, the last state told of each order and leg."""
+    """Everything one user saw: each fill told, the last state told of each order and leg. A wallet is a leg of its asset."""
 
     def __init__(self) -> None:
         self.is_ready = False
         self.fills: list[SeenFill] = []
         self.orders: dict[OrderKey, OrderState] = {}
+        self.names: dict[OrderKey, str] = {}
         self.legs: dict[LegKey, Decimal] = {}
         self.troubles: list[str] = []
         self.noise = 0
@@ -80,6 +83,7 @@ class Sightings:
                 self.fills.append(SeenFill(key=key, price=Decimal(line.price), quantity=Decimal(line.quantity), at_ms=line.at_ms))
             case "order":
                 self.orders[line.symbol, line.order_id] = (state_of(line.status), Decimal(line.filled))
+                self.names[line.symbol, line.order_id] = line.client_order_id
             case "position":
                 self.legs[line.symbol, line.side] = Decimal(line.amount)
 
@@ -88,5 +92,5 @@ class Sightings:
 
 
 def state_of(status: str) -> str:
-    """The common word for a client's word; an unknown word stays, and is no state of the books."""
-    return STATES.get(status, status)
+    """The common word for a client's word, however it is written; an unknown word stays, and is no state of the books."""
+    return STATES.get(status.lower(), status)

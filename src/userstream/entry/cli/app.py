@@ -19,8 +19,14 @@ COMMANDS = {
     "state": "userstream.entry.cli.state",
     "audit": "userstream.entry.cli.audit",
     "doctor": "userstream.entry.cli.doctor",
+    "db": "userstream.entry.cli.db",
     "chaos": "userstream.entry.cli.chaos",
 }
+GROUPS = {
+    "accounts": "userstream.entry.cli.accounts",
+    "keys": "userstream.entry.cli.keys",
+}
+"""Commands that have commands of their own."""
 
 
 class Commands:
@@ -36,9 +42,10 @@ class Commands:
         )
 
     def run(self, arguments: list[str]) -> int:
-        asked = next((word for word in arguments if word in COMMANDS), None)
-        for name in [asked] if asked is not None else COMMANDS:
-            self._app.command(_command(name), name=name)
+        known = {**COMMANDS, **GROUPS}
+        asked = next((word for word in arguments if word in known), None)
+        for name in [asked] if asked is not None else known:
+            self._app.command(_command(known[name], name), name=name)
         try:
             # a lone dash is no option: it means standard input, which is what commands read when no file is named
             words = [word for word in arguments if word != "-"]
@@ -51,8 +58,8 @@ class Commands:
         return result if isinstance(result, int) else OK
 
 
-def _command(name: str) -> Callable[..., object]:
-    command: Callable[..., object] = getattr(import_module(COMMANDS[name]), name)
+def _command(module: str, name: str) -> Callable[..., object]:
+    command: Callable[..., object] = getattr(import_module(module), name)
     return command
 
 

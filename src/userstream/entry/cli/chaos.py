@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from userstream.entry.chaos.clients import Found
+    from userstream.entry.chaos.products import Product
     from userstream.entry.chaos.scoreboard import Score
     from userstream.entry.chaos.scripts import ChaosScript
 
@@ -31,6 +33,7 @@ def chaos(
     *,
     against: Annotated[list[str] | None, Parameter(help="Only these clients; without it, all that are installed.")] = None,
     script: Annotated[list[str] | None, Parameter(help="Only these fault scripts; without it, all.")] = None,
+    venue: Annotated[list[str] | None, Parameter(help="Only these products; without it, all that have scripts.")] = None,
     seeds: Annotated[int, Parameter(help="How often each script is played, each time with another seed.")] = 1,
     python: Annotated[Path | None, Parameter(help="The Python of an environment that has the other clients.")] = None,
     scripts: Annotated[bool, Parameter(name="--list", help="Only list the scripts and the clients.")] = False,
@@ -43,11 +46,13 @@ def chaos(
     Example: `userstream chaos --against userstream --against ccxt --script cut`
     """
     from userstream.entry.chaos.clients import find_clients, find_versions
+    from userstream.entry.chaos.products import find_products
     from userstream.entry.chaos.scripts import find_scripts
 
     if not 1 <= seeds <= MOST_SEEDS:
         raise SettingsError(f"--seeds {seeds} must be between 1 and {MOST_SEEDS}")
-    chosen, clients = find_scripts(script or ()), find_clients(against or ())
+    products, clients = find_products(venue or ()), find_clients(against or ())
+    chosen = find_scripts(script or (), products)
     found = asyncio.run(find_versions(clients, str(python or sys.executable)))
     if scripts:
         return _list(chosen, found, json=json)
@@ -59,7 +64,7 @@ def chaos(
     if json:
         say(msgspec.json.encode(_report(found, scores)).decode())
     else:
-        _print_table(found, scores)
+        _print_tables(products, found, scores)
     return _exit_code(found, scores, asked=bool(against))
 
 
@@ -86,11 +91,13 @@ async def _play(found: tuple[Found, ...], chosen: tuple[ChaosScript, ...], seeds
 
 def _list(chosen: tuple[ChaosScript, ...], found: tuple[Found, ...], *, json: bool) -> int:
     if json:
-        told = {"scripts": {each.name: each.file.tests for each in chosen}, "clients": {each.client.name: each.version for each in found}}
-        say(msgspec.json.encode(told).decode())
+        scripts: dict[str, dict[str, str]] = {each.product.venue: {} for each in chosen}
+        for each in chosen:
+            scripts[each.product.venue][each.name] = each.file.tests
+        say(msgspec.json.encode({"scripts": scripts, "clients": {each.client.name: each.version for each in found}}).decode())
         return 0
     for each in chosen:
-        say(f"{each.name:14} {each.file.tests}")
+        say(f"{each.product.venue:14} {each.name:18} {each.file.tests}")
     say()
     for client in found:
         say(f"{client.client.name:14} {_presence(client)}")
@@ -106,44 +113,66 @@ def _presence(found: Found) -> str:
 def _report(found: tuple[Found, ...], scores: list[Score]) -> dict[str, object]:
     from userstream.entry.chaos.scoreboard import total_of
 
+    venues = list(dict.fromkeys(score.venue for score in scores))
     clients = [
-        {"client": each.client.name, "package": each.client.package, "version": each.version, "total": total_of(each.client.name, scores)}
-        for each in found
-        if each.version is not None
+        {
+            "venue": venue,
+            "client": client.name,
+            "package": client.package,
+            "version": version,
+            "total": total_of(client.name, scores, venue),
+        }
+        for venue in venues
+        for client, version in ((each.client, each.version) for each in found)
+        if version is not None and venue in client.speaks
     ]
     absent = [each.client.name for each in found if each.version is None]
-    return {"clients": clients, "not_installed": absent, "runs": scores}
+    return {"clients": clients, "not_installed": absent, "not_run": _not_run(venues, found), "runs": scores}
 
 
-def _print_table(found: tuple[Found, ...], scores: list[Score]) -> None:
+def _not_run(venues: Iterable[str], found: tuple[Found, ...]) -> list[dict[str, str]]:
+    """Which client is installed and cannot be run on which product, and why."""
+    return [
+        {"venue": venue, "client": each.client.name, "reason": each.client.elsewhere}
+        for venue in venues
+        for each in found
+        if each.version is not None and venue not in each.client.speaks
+    ]
+
+
+def _print_tables(products: tuple[Product, ...], found: tuple[Found, ...], scores: list[Score]) -> None:
     from rich.console import Console
 
     console = Console(width=None if sys.stdout.isatty() else WIDTH)
-    console.print(make_table(found, scores))
+    for product in products:
+        if any(score.venue == product.venue for score in scores):
+            console.print(make_table(found, scores, product))
     for each in found:
         if each.version is None:
             say(f"{each.client.name}: {_presence(each)}")
+    for row in _not_run((product.venue for product in products), found):
+        say(f"{row['client']} on {row['venue']}: not run, not counted: {row['reason']}")
     for score in scores:
         if score.note:
-            say(f"{score.client}, {score.script}, seed {score.seed}: {score.note}")
+            say(f"{score.client}, {score.venue} {score.script}, seed {score.seed}: {score.note}")
 
 
-def make_table(found: tuple[Found, ...], scores: list[Score]) -> Table:
-    """A row for each client and script (and seed), a total line for each client."""
+def make_table(found: tuple[Found, ...], scores: list[Score], product: Product) -> Table:
+    """A product's scores: a row for each client and script (and seed), a total line for each client."""
     from rich.table import Table
 
     from userstream.entry.chaos.scoreboard import total_of
 
-    table = Table(title="userstream chaos: Binance USD-M, paper exchange", title_justify="left")
+    table = Table(title=f"userstream chaos: {product.title}, paper exchange", title_justify="left")
     for name in COLUMNS:
         table.add_column(name, justify="left" if name in COLUMNS[:2] else "right")
     for each in found:
-        own = [score for score in scores if score.client == each.client.name]
+        own = [score for score in scores if (score.client, score.venue) == (each.client.name, product.venue)]
         for score in own:
             name = score.script if score.seed == 0 else f"{score.script} #{score.seed}"
             table.add_row(*_cells(score, name))
         if own:
-            table.add_row(*_cells(total_of(each.client.name, own), f"all, {each.version}"), style="bold", end_section=True)
+            table.add_row(*_cells(total_of(each.client.name, own, product.venue), f"all, {each.version}"), style="bold", end_section=True)
     return table
 
 

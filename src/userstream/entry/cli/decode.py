@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, BinaryIO
 
-import msgspec
 from cyclopts import Parameter
 
 from userstream.kernel.errors import SettingsError
@@ -25,17 +24,16 @@ def decode(
     Example: `echo '{"e":"listenKeyExpired","E":1,"listenKey":"k"}' | userstream decode --venue binance-usdm -`
     """
     from userstream.domain.events import Event
-    from userstream.entry.cli.forms import plain_form
+    from userstream.entry.cli.forms import plain_json
     from userstream.kernel.ids import AccountId, Millis
     from userstream.venues import find_venue
 
     decoder = find_venue(venue).make_decoder(AccountId(""))
-    encode = msgspec.json.Encoder().encode
     out = sys.stdout.buffer
     interactive = file == "-"
 
     def write(events: tuple[Event, ...]) -> None:
-        out.write(b"".join(encode(plain_form(event)) + b"\n" for event in events))
+        out.write(b"".join(plain_json(event) + b"\n" for event in events))
         if interactive:
             out.flush()
 

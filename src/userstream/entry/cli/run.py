@@ -19,8 +19,9 @@ from userstream.entry.cli.stores import check_store_place
 from userstream.kernel.errors import SettingsError
 
 if TYPE_CHECKING:
-    from userstream.entry.bootstrap import Application
+    from userstream.entry.bootstrap import AccountSettings, Application, Way
     from userstream.entry.configuration import Configuration
+    from userstream.entry.registered import RegisteredAccounts
 
 log = structlog.get_logger("userstream.run")
 STOP_LIMIT_S = 10.0
@@ -66,11 +67,20 @@ async def _run(configuration: Configuration, seconds: float | None) -> int:
 
 
 async def _serve(configuration: Configuration, seconds: float | None, stopped: asyncio.Event) -> int:
+    from userstream.entry.registered import open_registered
+
+    async with open_registered(configuration) as registered:
+        return await _serve_all(configuration, registered, seconds, stopped)
+
+
+async def _serve_all(configuration: Configuration, registered: RegisteredAccounts, seconds: float | None, stopped: asyncio.Event) -> int:
     from userstream.entry.bootstrap import start_application
 
-    application = await start_application(configuration.store.path, keep_days=configuration.store.keep_days)
+    application = await start_application(
+        configuration.store.path, keep_days=configuration.store.keep_days, postgres=configuration.postgres
+    )
     try:
-        await _start_accounts(application, configuration)
+        await _start_accounts(application, configuration, registered)
         return await _watch(application, stopped, seconds)
     finally:
         log.info("stopping", action="stopping", accounts=len(application.accounts))
@@ -95,19 +105,32 @@ def _hear_no_signal() -> None:
         signal.signal(name, signal.SIG_IGN)
 
 
-async def _start_accounts(application: Application, configuration: Configuration) -> None:
+async def _start_accounts(application: Application, configuration: Configuration, registered: RegisteredAccounts) -> None:
     for name in configuration.stream_only:
         log.warning("an account without a secret is only listened to: nothing can be proven", action="stream_only", account=name)
     if not configuration.websocket_enabled:
         log.warning("WEBSOCKET_ENABLED is false: started without connections", action="disabled")
         return
-    if not configuration.accounts:
-        log.warning("every account of the configuration has enabled = false: nothing is run", action="no_account_enabled")
-    _make_room(len(configuration.accounts))
+    count = len(configuration.accounts) + len(registered.settings)
+    if not count:
+        also = " and none of the registry is active" if configuration.registry.is_run else ""
+        log.warning(f"every account of the configuration has enabled = false{also}: nothing is run", action="no_account_enabled")
+    _make_room(count)
+    registered.watch(application)
     for settings in configuration.accounts:
-        account = await application.add(settings)
-        account.on(StreamChanged, GapOpened, GapRepaired, MarginCalled, Mismatch, handler=_report)
-        log.info("started", action="account_started", account=settings.name, venue=settings.venue)
+        await _start_account(application, settings, None)
+    for settings in registered.settings:
+        try:
+            await _start_account(application, settings, registered.way_of(settings.name))
+        except SettingsError as error:
+            # whoever wrote the file is here to hear of a slip; an account of the registry must not keep the others from their start
+            log.error("an account is not run", action="account_refused", account=settings.name, reason=str(error))
+
+
+async def _start_account(application: Application, settings: AccountSettings, through: Way | None) -> None:
+    account = await application.add(settings, through=through)
+    account.on(StreamChanged, GapOpened, GapRepaired, MarginCalled, Mismatch, handler=_report)
+    log.info("started", action="account_started", account=settings.name, venue=settings.venue)
 
 
 def _make_room(accounts: int) -> None:

@@ -7,11 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import msgspec
 from cyclopts import Parameter
 
 from userstream.domain.events import Event
-from userstream.entry.cli.forms import plain_form
+from userstream.entry.cli.forms import plain_form, plain_json
 from userstream.entry.cli.output import say, show_time
 from userstream.entry.cli.stores import check_account, find_only_account, require_store
 from userstream.kernel.errors import SettingsError, nearest
@@ -104,8 +103,8 @@ def _known_kinds(kinds: list[str]) -> list[str]:
 
 
 def _line(event: Event, *, json: bool) -> str:
-    form = plain_form(event)
     if json:
-        return msgspec.json.encode(form).decode()
+        return plain_json(event).decode()
+    form = plain_form(event)
     shown = " ".join(f"{name}={form[name]}" for name in PLAIN_FIELDS if form.get(name) not in (None, ""))
     return f"{event.sequence:>10} {show_time(event.event_time or event.received_time)} {event.account:12} {form['kind']:16} {shown}"

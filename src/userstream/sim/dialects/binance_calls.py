@@ -142,7 +142,7 @@ def check_trading(key: ApiKey, security: Security) -> None:
 def check_timestamp(parameters: Parameters, stated: Millis, manners: Manners) -> None:
     """Less than a second ahead of the gateway, not older than recvWindow: -1021 otherwise."""
     sent = parameters.whole("timestamp")
-    timestamp = Decimal(sent) / 1000 if manners.takes_microseconds and sent >= LEAST_MICROSECONDS else Decimal(sent)
+    timestamp = Decimal(sent) / 1000 if manners.takes_microseconds and sent >= LEAST_MICROSECONDS else sent
     window = parameters.maybe_amount("recvWindow")
     if window is not None and window > LONGEST_WINDOW_MS:
         raise VenueError(-1131)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from decimal import Decimal
+from functools import cached_property
 
 from userstream.sim.books import ZERO, Balance, Order, Position, PositionSide
 from userstream.sim.dialects.binance_calls import limit_rows
@@ -25,13 +26,23 @@ class Picture:
     """An account's balances, positions and open orders at one moment, with the sums that several calls show."""
 
     def __init__(self, request: Request) -> None:
-        books = request.books
         self._request = request
-        self.balances: Sequence[Balance] = books.balances(request.account)
-        self.positions: Sequence[Position] = books.positions(request.account, all=True)
-        self._orders: dict[tuple[str, PositionSide], list[Order]] = {}
-        for order in books.open_orders(request.account):
-            self._orders.setdefault((order.symbol, order.position_side), []).append(order)
+
+    @cached_property
+    def balances(self) -> Sequence[Balance]:
+        return self._request.books.balances(self._request.account)
+
+    @cached_property
+    def positions(self) -> Sequence[Position]:
+        """Of every symbol, flat ones too."""
+        return self._request.books.positions(self._request.account, all=True)
+
+    @cached_property
+    def _orders(self) -> dict[tuple[str, PositionSide], list[Order]]:
+        found: dict[tuple[str, PositionSide], list[Order]] = {}
+        for order in self._request.books.open_orders(self._request.account):
+            found.setdefault((order.symbol, order.position_side), []).append(order)
+        return found
 
     def orders(self, position: Position) -> list[Order]:
         return self._orders.get((position.symbol, position.position_side), [])

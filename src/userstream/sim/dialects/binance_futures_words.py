@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from decimal import Decimal
+from functools import cache
 from types import MappingProxyType
 from typing import Final
 
@@ -40,9 +41,13 @@ INCOME_SPELLING: Final[Mapping[str, str]] = MappingProxyType({"DELIVERED_SETTLEM
 
 def text_of(amount: Decimal) -> str:
     """A decimal as the venue writes it: no exponent, no signed zero."""
-    return "0" if amount == 0 else f"{amount:f}"
+    if not amount:
+        return "0"
+    text = str(amount)
+    return f"{amount:f}" if "E" in text else text
 
 
+@cache
 def word_of(word: str) -> str:
     """The venue's word for a word of the books."""
     return word.upper()

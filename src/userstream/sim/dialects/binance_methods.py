@@ -74,10 +74,10 @@ class MethodSession(Generic[Asked]):
             return [self._failure(None, VenueError(-1135), now)]
         prepared = self._room.faults.answer_for("WS", f"{self._product.socket_path}/{request.method}")
         if prepared is not None and not prepared.apply:
-            return self._prepared(request, prepared)
+            return self._prepared(request, prepared, now)
         reply = self._reply(request, parameters, now)
         behind = self._take_behind()
-        return [reply, *behind] if prepared is None else [*self._prepared(request, prepared), *behind]
+        return [reply, *behind] if prepared is None else [*self._prepared(request, prepared, now), *behind]
 
     def _take_behind(self) -> list[bytes]:
         """Frames that go out behind the answer that caused them."""
@@ -172,27 +172,34 @@ class MethodSession(Generic[Asked]):
         return msgspec.json.encode(message | ({"rateLimits": limits} if shows else {}))
 
     def _failure(self, number: int | str | None, wrong: VenueError, now: Millis) -> bytes:
-        error = wrong.body
-        if "Retry-After" in wrong.headers:
-            retry_after = now + int(wrong.headers["Retry-After"]) * 1000
-            error["data"] = {"serverTime": self._room.stated(now), "retryAfter": retry_after}
+        error = wrong.body | self._advice(wrong.headers, now)
         # A banned address loses its sockets (3.2).
         self.wants_close = self.wants_close or wrong.status == 418
         message: dict[str, Json] = {"id": number, "status": wrong.status, "error": error}
         limits = counted_rows(self._room, self._product.manners, self._address, None, now)
         return msgspec.json.encode(message | ({"rateLimits": limits} if self._shows_limits else {}))
 
-    def _prepared(self, request: MethodRequest, answer: Answer) -> list[bytes]:
-        """The answer that was prepared: a JSON body is the error object itself."""
+    def _advice(self, headers: Mapping[str, str], now: Millis) -> dict[str, Json]:
+        """When to come back, which a reply on a socket says in its error and not in a header (3.2)."""
+        wait_s = headers.get("Retry-After", "")
+        if not wait_s.isdecimal():
+            return {}
+        stated = self._room.stated(now)
+        return {"data": {"serverTime": stated, "retryAfter": stated + int(wait_s) * 1000}}
+
+    def _prepared(self, request: MethodRequest, answer: Answer, now: Millis) -> list[bytes]:
+        """The answer that was prepared: a JSON body is the error object itself, with the advice of a header."""
         if answer.abort:
             self.wants_close = True
             return []
         body = answer.body.encode() or msgspec.json.encode(VenueError(-1000).body)
         try:
-            msgspec.json.decode(body)
+            error = msgspec.json.decode(body)
         except msgspec.DecodeError:
-            body = msgspec.json.encode({"code": -1000, "msg": answer.body})
-        return [msgspec.json.encode({"id": request.id, "status": answer.status, "error": msgspec.Raw(body)})]
+            error = {"code": -1000, "msg": answer.body}
+        if isinstance(error, dict):
+            error = self._advice(answer.headers, now) | error
+        return [msgspec.json.encode({"id": request.id, "status": answer.status, "error": error})]
 
 
 def signed_text(parameters: Parameters) -> bytes:

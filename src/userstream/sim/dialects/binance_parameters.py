@@ -1,7 +1,8 @@
 """Parameters of the Binance family, in the query, in the form body or in both; read with their types (3.4)."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from decimal import Decimal, InvalidOperation
+from functools import lru_cache
 from typing import TypeVar
 from urllib.parse import parse_qsl, unquote_plus
 
@@ -46,11 +47,8 @@ class Parameters:
         found = self.maybe_text(name)
         if found is None:
             return None
-        try:
-            amount = Decimal(found) if len(found) <= LONGEST_NUMBER else Decimal("NaN")
-        except InvalidOperation:
-            raise missing(name) from None
-        if not amount.is_finite() or abs(amount.adjusted()) > LONGEST_NUMBER:
+        amount = _amount_of(found)
+        if amount is None:
             raise missing(name)
         return amount
 
@@ -82,10 +80,27 @@ class Parameters:
         return table[found]
 
 
+@lru_cache(maxsize=256)
+def _amount_of(text: str) -> Decimal | None:
+    """The number of a text, if it is one that can be printed; most calls give the same few."""
+    try:
+        amount = Decimal(text) if len(text) <= LONGEST_NUMBER else Decimal("NaN")
+    except InvalidOperation:
+        return None
+    return amount if amount.is_finite() and abs(amount.adjusted()) <= LONGEST_NUMBER else None
+
+
 def read_pairs(query: str, body: bytes) -> dict[str, str]:
     """All parameters; a name in the query wins over the same name in the body."""
-    pairs = parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True)
-    return dict(pairs) | dict(parse_qsl(query, keep_blank_values=True))
+    pairs = _pairs_of(query)
+    return dict(_pairs_of(body.decode("utf-8", "replace"))) | dict(pairs) if body else dict(pairs)
+
+
+def _pairs_of(text: str) -> Iterable[tuple[str, str]]:
+    """What is not encoded is only taken apart, which is most of what comes."""
+    if "%" in text or "+" in text:
+        return parse_qsl(text, keep_blank_values=True)
+    return ((name, value) for name, _, value in (piece.partition("=") for piece in text.split("&") if piece))
 
 
 def signed_payloads(query: str, body: bytes) -> list[bytes]:
@@ -94,11 +109,14 @@ def signed_payloads(query: str, body: bytes) -> list[bytes]:
     The venue did not say whether it signs before or after percent-encoding, so both are taken.
     """
     sent = _without_signature(query) + _without_signature(body.decode("utf-8", "replace"))
-    decoded = unquote_plus(sent)
+    decoded = unquote_plus(sent) if "%" in sent or "+" in sent else sent
     return [sent.encode()] if decoded == sent else [sent.encode(), decoded.encode()]
 
 
 def _without_signature(text: str) -> str:
+    signed, _, signature = text.rpartition("&signature=")
+    if signed and "&" not in signature and "signature=" not in signed:
+        return signed
     return "&".join(piece for piece in text.split("&") if not piece.startswith("signature="))
 
 

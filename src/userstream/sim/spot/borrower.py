@@ -36,7 +36,7 @@ class Borrower:
 
     def act(self, account: MarginAccount) -> None:
         """One action; a refusal by the exchange is a normal outcome and changes nothing."""
-        dice = self._dice.setdefault(account.name, Dice(self._world.seed, f"borrower:{account.name}"))
+        dice = self._dice_of(account)
         action = dice.weigh(ACTIONS, WEIGHTS)
         if account.debts and self._lending.level(account) < CAREFUL_LEVEL:
             action = "repay"
@@ -48,8 +48,14 @@ class Borrower:
     def choose(self, accounts: Sequence[MarginAccount]) -> MarginAccount:
         """Which of a user's accounts acts next: the first one, which is the cross account, more often than the others."""
         first = accounts[0]
-        dice = self._dice.setdefault(first.name, Dice(self._world.seed, f"borrower:{first.name}"))
+        dice = self._dice_of(first)
         return first if len(accounts) == 1 or dice.chance(0.6) else dice.choose(accounts[1:])
+
+    def _dice_of(self, account: MarginAccount) -> Dice:
+        dice = self._dice.get(account.name)
+        if dice is None:
+            dice = self._dice[account.name] = Dice(self._world.seed, f"borrower:{account.name}")
+        return dice
 
     def _perform(self, action: str, account: MarginAccount, dice: Dice) -> None:
         if action == "borrow":

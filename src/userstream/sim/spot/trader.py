@@ -34,7 +34,9 @@ class SpotTrader:
 
     def act(self, account: SpotAccount) -> None:
         """One action; a refusal by the exchange is a normal outcome and changes nothing."""
-        dice = self._dice.setdefault(account.name, Dice(self._world.seed, f"trader:{account.name}"))
+        dice = self._dice.get(account.name)
+        if dice is None:
+            dice = self._dice[account.name] = Dice(self._world.seed, f"trader:{account.name}")
         instrument = dice.choose(self._tradable(account))
         try:
             self._act(account, instrument, dice)

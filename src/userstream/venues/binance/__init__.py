@@ -22,7 +22,7 @@ from userstream.venues.binance.spot import SpotSession
 from userstream.venues.binance.spot_decoding import SpotDecoder
 from userstream.venues.binance.spot_raw_messages import spot_raw_message_of
 from userstream.venues.binance.spot_rest import SpotDialect
-from userstream.venues.binance.switchboard import SPOT_SHARING
+from userstream.venues.binance.switchboard import MARGIN_SHARING, SPOT_SHARING
 from userstream.venues.binance.wallet_books import CROSS_BOOKS, isolated_books
 from userstream.wire.venue import AccountPlace, Endpoints, VenueSpec
 
@@ -143,6 +143,7 @@ MARGIN: Final = VenueSpec(
     make_dialect=_margin_dialect,
     make_decoder=_margin_decoder,
     has_isolated_accounts=True,
+    sharing=MARGIN_SHARING,
     has_microseconds=True,
     raw_message_of=spot_raw_message_of,
     is_reply=is_reply,

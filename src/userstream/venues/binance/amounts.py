@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from decimal import Decimal
 from functools import cache
-from typing import Final
+from types import NoneType, UnionType
+from typing import Annotated, Final, NewType, Union, get_args, get_origin
 
 import msgspec
 
@@ -15,6 +16,8 @@ MOST_DIGITS: Final = 60
 """Before the point, and after it. No venue comes near; `1E+999999999` is a valid decimal text of a billion digits."""
 
 LEAST_DIGITS: Final = -MOST_DIGITS
+
+_WITHOUT_AMOUNTS: Final = frozenset({str, int, bool, bytes, NoneType, msgspec.Raw})
 
 
 def is_sound(amount: Decimal) -> bool:
@@ -32,13 +35,26 @@ def check_amounts(amounts: Iterable[Decimal | None]) -> None:
 def unsound_paths(part: msgspec.Struct, path: str) -> Iterator[str]:
     """The fields of a message that `check_amounts` refuses, by the venue's own keys."""
     for name, key in _keys_of(type(part)):
-        yield from _unsound_behind(getattr(part, name), f"{path}.{key}")
+        value = getattr(part, name)
+        if not (type(value) is Decimal and value.is_finite() and LEAST_DIGITS < value.adjusted() < MOST_DIGITS):
+            yield from _unsound_behind(value, f"{path}.{key}")
 
 
 @cache
 def _keys_of(kind: type[msgspec.Struct]) -> tuple[tuple[str, str], ...]:
-    """Our names of a part's fields and the venue's; found out once, because msgspec reads all annotations for it."""
-    return tuple((described.name, described.encode_name) for described in msgspec.structs.fields(kind))
+    """Our names and the venue's of the fields that can hold amounts; found out once, because msgspec reads all annotations for it."""
+    return tuple((described.name, described.encode_name) for described in msgspec.structs.fields(kind) if _may_hold_amounts(described.type))
+
+
+def _may_hold_amounts(kind: object) -> bool:
+    """Whether a field of this type can hold an amount, however deep. What is not known to hold none may."""
+    while isinstance(kind, NewType):
+        kind = kind.__supertype__
+    if get_origin(kind) is Annotated:
+        return _may_hold_amounts(get_args(kind)[0])
+    if isinstance(kind, UnionType) or get_origin(kind) is Union:
+        return any(map(_may_hold_amounts, get_args(kind)))
+    return kind not in _WITHOUT_AMOUNTS
 
 
 def _unsound_behind(value: object, path: str) -> Iterator[str]:

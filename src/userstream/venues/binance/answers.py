@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from decimal import Decimal
+from functools import cache
 from typing import Final, TypedDict, TypeVar
 
 import msgspec
@@ -56,19 +57,45 @@ RowKind = TypeVar("RowKind", bound=Row)
 _LIST: Final = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
+@cache
+def _decoder_of(kind: type[RowKind]) -> Callable[[bytes | msgspec.Raw], RowKind]:
+    """Made once: it reads all annotations of the row."""
+    return msgspec.json.Decoder(kind).decode
+
+
+@cache
+def _list_decoder_of(kind: type[RowKind]) -> Callable[[bytes], list[RowKind]]:
+    return msgspec.json.Decoder(list[kind]).decode  # type: ignore[valid-type]
+
+
 def read_row(body: bytes | msgspec.Raw, kind: type[RowKind], label: str) -> RowKind:
     """One object of an answer. Raises DecodeError that names the field and the call; RetryLater where the body is not the venue's."""
     try:
-        row = msgspec.json.decode(body, type=kind)
+        row: RowKind = _decoder_of(kind)(body)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise _unreadable(bytes(body), error, label) from None
+    _check_sound(row, label)
+    return row
+
+
+def _check_sound(row: Row, label: str) -> None:
     for path in unsound_paths(row, label):
         raise DecodeError(f"{label}: field {path.removeprefix(label + '.')} is no finite number")
-    return row
 
 
 def read_rows(body: bytes, kind: type[RowKind], label: str) -> list[RowKind]:
     """A list of objects; raises as `read_row` does."""
+    try:
+        rows: list[RowKind] = _list_decoder_of(kind)(body)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return _read_one_by_one(body, kind, label)
+    for row in rows:
+        _check_sound(row, label)
+    return rows
+
+
+def _read_one_by_one(body: bytes, kind: type[RowKind], label: str) -> list[RowKind]:
+    """Where something is wrong: the first row that is says what."""
     try:
         found = _LIST(body)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:

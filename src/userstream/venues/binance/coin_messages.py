@@ -1,7 +1,7 @@
 """The shapes of the COIN-M frames: those of USD-M with what differs (Binance COIN-M, 4.2). Quantities are contracts, cash is the base coin.
 
 The account's alias is beside the parts of three messages, and nothing needs it. `cs`, the size of a contract, belongs to the instrument.
-An amendment may be sparse: what it does not repeat is not said, and never taken for zero where that would be a claim.
+An amendment may be sparse: what it does not repeat is not said, never taken for zero, and stays in the account what it was.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class CoinOrderPart(OrderPart, frozen=True, kw_only=True):
     """Binance COIN-M, 4.2: the object `o`. What describes the last fill is left out where there is none."""
 
     average_price: Decimal | None = field(name="ap", default=None)
-    stop_price: Decimal = field(name="sp", default=NO_FILL)
+    stop_price: Decimal | None = field(name="sp", default=None)
     last_quantity: Decimal = field(name="l", default=NO_FILL)
     last_price: Decimal = field(name="L", default=NO_FILL)
     trade_id: int = field(name="t", default=0)

@@ -84,6 +84,7 @@ class _Body(msgspec.Struct, frozen=True):
     msg: str = ""
 
 
+LIST_START: Final = b"["
 _BODY: Final = msgspec.json.Decoder(_Body).decode
 _KEYS: Final = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
@@ -97,6 +98,8 @@ class Refusal(msgspec.Struct, frozen=True):
 
 def refusal_of(body: bytes) -> Refusal | None:
     """The refusal a body holds, None where it holds none in the documented form (a body such as {"239999": ...}, HTML, data)."""
+    if body.startswith(LIST_START):
+        return None
     try:
         found = _BODY(body)
         code = int(found.code)

@@ -21,6 +21,10 @@ from userstream.wire.venue import AccountPlace
 
 TOKEN: Final = "listen_token"
 RENEWAL_RETRY_MS: Final = 30_000
+RENEWAL_TRIES: Final = 20
+"""A token of a short life is asked for sooner again: so often in the time it had when it was given."""
+
+SHORTEST_RETRY_MS: Final = 100
 RENEWED_AFTER: Final = (3, 4)
 """A token is renewed when three quarters of its life are over."""
 
@@ -42,6 +46,7 @@ class MarginSession(SpotSession):
         self._way_in = SUBSCRIBE_TOKEN
         self._token: ListenToken | None = None
         self._fetch_at = self._renew_at = self._replace_at = NEVER
+        self._retry_ms = RENEWAL_RETRY_MS
         self._renewal = ""
 
     def __repr__(self) -> str:
@@ -73,12 +78,12 @@ class MarginSession(SpotSession):
         if self._phase is Phase.NEW:
             self._failures = 0
             return super().open(now)
-        self._renew_at = Millis(now + RENEWAL_RETRY_MS)  # unless the answer comes before
+        self._renew_at = Millis(now + self._retry_ms)  # unless the answer comes before
         return self._ask_renewal()
 
     def _not_fetched(self, response: HttpResponse, error: UserStreamError, now: Millis) -> list[Effect]:
         if self._phase is Phase.OPEN:
-            self._renew_at = Millis(now + _wait_ms(error))
+            self._renew_at = Millis(now + self._wait_ms(error))
             return []
         advice_ms = (error.after_ms or 0) if isinstance(error, RetryLater) else 0
         self._failures += 1
@@ -105,6 +110,7 @@ class MarginSession(SpotSession):
         told = reply.result.expiration_time if reply.result is not None else 0
         token_ends = self._token.ends_time if self._token is not None else Millis(0)
         left_ms = max(0, (milliseconds(told) or token_ends) - (self._venue_time + now - self._venue_time_at))
+        self._retry_ms = max(SHORTEST_RETRY_MS, min(RENEWAL_RETRY_MS, left_ms // RENEWAL_TRIES))
         self._renew_at, self._replace_at = (Millis(now + left_ms * part // whole) for part, whole in (RENEWED_AFTER, REPLACED_AFTER))
 
     def _ask_renewal(self) -> list[Effect]:
@@ -121,12 +127,16 @@ class MarginSession(SpotSession):
             error = refusal_of_reply(reply, SUBSCRIBE_TOKEN, self._hidden)
             if isinstance(error, AuthenticationError):
                 return self._give_up(error)
-            self._renew_at = Millis(now + _wait_ms(error))
+            self._renew_at = Millis(now + self._wait_ms(error))
             return []
         if reply.result is not None and reply.result.subscription_id is not None:
             self._subscription = reply.result.subscription_id
         self._lives(reply, now)
         return []
+
+    def _wait_ms(self, error: UserStreamError) -> int:
+        """How long (ms) a renewal that failed waits for the next try: as long as the venue says, and a while at least."""
+        return max(self._retry_ms, error.after_ms or 0) if isinstance(error, RetryLater) else self._retry_ms
 
     def _refused(self, reply: Reply, now: Millis) -> list[Effect]:
         """A token that the venue does not know any more is not offered again: the next socket fetches another."""
@@ -156,8 +166,3 @@ class MarginSession(SpotSession):
             return self._fetch_at
         due = super().deadline()
         return min(due, self._renew_at, self._replace_at) if self._phase is Phase.OPEN else due
-
-
-def _wait_ms(error: UserStreamError) -> int:
-    """How long (ms) a renewal that failed waits for the next try: as long as the venue says, and a while at least."""
-    return max(RENEWAL_RETRY_MS, error.after_ms or 0) if isinstance(error, RetryLater) else RENEWAL_RETRY_MS

@@ -44,7 +44,7 @@ class OrderPart(Part, frozen=True, kw_only=True):
     quantity: Decimal = field(name="q")
     price: Decimal = field(name="p")
     average_price: Decimal | None = field(name="ap")
-    stop_price: Decimal = field(name="sp")
+    stop_price: Decimal | None = field(name="sp")
     execution_type: str = field(name="x")
     status: str = field(name="X")
     order_id: int = field(name="i")

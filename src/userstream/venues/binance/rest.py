@@ -16,7 +16,7 @@ from userstream.kernel.secret import Secret
 from userstream.venues.binance.answers import Reading, read_row, read_rows
 from userstream.venues.binance.drift import Drift
 from userstream.venues.binance.errors import error_of, is_success
-from userstream.venues.binance.products import HISTORY_DEPTH_MS, LONGEST_WINDOW_MS, UNFILLED_DEPTH_MS, USD_M, FuturesProduct, Read
+from userstream.venues.binance.products import HISTORY_DEPTH_MS, LONGEST_WINDOW_MS, UNFILLED_DEPTH_MS, USD_M, FuturesProduct, Read, Reads
 from userstream.venues.binance.rows import (
     AccountConfigRow,
     AccountRow,
@@ -41,6 +41,8 @@ from userstream.wire.question import (
     AskOpenOrders,
     AskOrder,
     AskOrderFills,
+    AskOrderList,
+    AskOrderLists,
     AskOrders,
     AskPositions,
     AskSettings,
@@ -64,42 +66,56 @@ class Call(msgspec.Struct, frozen=True):
         return f"GET {self.path}"
 
 
-def call_of(question: Question, product: FuturesProduct) -> Call:
-    """The call that asks it, with its weight per address (Binance USD-M, 6.1)."""
-    reads = product.reads
+def read_of(question: Question, reads: Reads) -> Read:
+    """Where it is asked, and what that weighs per address (Binance USD-M, 6.1)."""
     match question:
         case AskClock():
-            return _call(reads.clock)
+            return reads.clock
         case AskBalances():
-            return _call(reads.balances)
+            return reads.balances
         case AskPositions():
-            return _call(reads.positions)
-        case AskSettings(symbol_settings):
-            return _call(reads.symbol_settings if symbol_settings else reads.modes)
-        case AskOpenOrders(conditional):
-            return _call(reads.conditional_open_orders if conditional else reads.open_orders)
-        case AskOrder(symbol, order_id, conditional):
-            if conditional:
-                return _call(reads.conditional_order, {"algoId": order_id})
-            return _call(reads.order, {"symbol": symbol, "orderId": order_id})
-        case AskOrders(conditional=conditional):
-            return _call(reads.conditional_orders if conditional else reads.orders, _orders_parameters(question, product))
-        case AskFills():
-            return _call(reads.fills, _fills_parameters(question, product))
-        case AskOrderFills(symbol, order_id):
-            times = _times(question.since, _window_end(question))
-            return _call(reads.fills, {"symbol": symbol, "orderId": order_id, **times, "limit": str(product.fills_page)})
+            return reads.positions
+        case AskSettings():
+            return reads.symbol_settings if question.symbol_settings else reads.modes
+        case AskOpenOrders():
+            return reads.conditional_open_orders if question.conditional else reads.open_orders
+        case AskOrder():
+            return reads.conditional_order if question.conditional else reads.order
+        case AskOrders():
+            return reads.conditional_orders if question.conditional else reads.orders
+        case AskFills() | AskOrderFills():
+            return reads.fills
         case AskMovements():
-            times = _times(question.since, _window_end(question))
-            return _call(reads.movements, {**times, "page": question.cursor or "1", "limit": str(product.movements_page)})
+            return reads.movements
         case AskSymbols():
             raise RequestRefused("the cash history of the futures names the symbols: their list is never asked")
+        case AskOrderLists() | AskOrderList():
+            raise RequestRefused("orders of the futures do not hang on each other: there are no lists to be asked")
         case _:
             assert_never(question)
 
 
-def _call(read: Read, parameters: dict[str, str] | None = None) -> Call:
-    return Call(read.path, read.weight, parameters or {})
+def _label(read: Read) -> str:
+    return f"GET {read.path}"
+
+
+def _parameters_of(question: Question, product: FuturesProduct) -> dict[str, str]:
+    """What is said beside where it is asked."""
+    match question:
+        case AskOrder(symbol, order_id, conditional):
+            return {"algoId": order_id} if conditional else {"symbol": symbol, "orderId": order_id}
+        case AskOrders():
+            return _orders_parameters(question, product)
+        case AskFills():
+            return _fills_parameters(question, product)
+        case AskOrderFills(symbol, order_id):
+            times = _times(question.since, _window_end(question))
+            return {"symbol": symbol, "orderId": order_id, **times, "limit": str(product.fills_page)}
+        case AskMovements():
+            times = _times(question.since, _window_end(question))
+            return {**times, "page": question.cursor or "1", "limit": str(product.movements_page)}
+        case _:
+            return {}
 
 
 def _times(since: Millis, until: Millis) -> dict[str, str]:
@@ -173,19 +189,20 @@ class FuturesDialect:
 
     def weight(self, question: Question) -> int:
         """Weight per IP (Binance USD-M, 6.1); signs nothing."""
-        return call_of(question, self._product).weight
+        return read_of(question, self._product.reads).weight
 
     def request(self, question: Question, venue_now: Millis) -> HttpRequest:
         """The call that asks it, signed for `venue_now` (the venue's ms) and good for five seconds."""
-        call = call_of(question, self._product)
+        read = read_of(question, self._product.reads)
         if isinstance(question, AskClock):
-            return HttpRequest(method="GET", target=Secret(call.path), label=call.label, weight=call.weight)
-        target = Secret(f"{call.path}?{signed_query(call.parameters, self._sign, venue_now)}")
-        return HttpRequest(method="GET", target=target, label=call.label, headers=(self._header,), weight=call.weight)
+            return HttpRequest(method="GET", target=Secret(read.path), label=_label(read), weight=read.weight)
+        query = signed_query(_parameters_of(question, self._product), self._sign, venue_now)
+        target = Secret(f"{read.path}?{query}")
+        return HttpRequest(method="GET", target=target, label=_label(read), headers=(self._header,), weight=read.weight)
 
     def answer(self, question: Question, response: HttpResponse, as_of: Millis, received_time: Millis) -> Answer:
         """Reads the answer. Unknown words come as `Unrecognized` after the facts, once each. Raises the error that says how to react."""
-        label = call_of(question, self._product).label
+        label = _label(read_of(question, self._product.reads))
         if not is_success(response):
             raise error_of(response, label, repeatable=True, venue_now=as_of, hidden=self._hidden)
         answer = self._read(question, response.body, label, Reading(self._drift, label, as_of, received_time))
@@ -245,7 +262,11 @@ class FuturesDialect:
         return Answer(events=(reading.account_config(modes),), more=(AskSettings(symbol_settings=True),))
 
     def _read_orders(
-        self, question: AskOpenOrders | AskOrder | AskOrders | AskSymbols, body: bytes, label: str, reading: Reading
+        self,
+        question: AskOpenOrders | AskOrder | AskOrders | AskOrderLists | AskOrderList | AskSymbols,
+        body: bytes,
+        label: str,
+        reading: Reading,
     ) -> Answer:
         match question:
             case AskOpenOrders(conditional=True):
@@ -261,7 +282,7 @@ class FuturesDialect:
             case AskOrders():
                 rows = read_rows(body, OrderRow, label)
                 return Answer(events=tuple(map(reading.order, rows)), more=more_orders(question, rows, self._product.orders_page))
-            case AskSymbols():
+            case AskSymbols() | AskOrderLists() | AskOrderList():
                 return Answer()
             case _:
                 assert_never(question)

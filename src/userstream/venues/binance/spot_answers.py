@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from userstream.domain.events import AccountConfigChanged, BalanceSet, Event, Filled, OrderChanged
+from userstream.domain.events import AccountConfigChanged, BalanceSet, Event, Filled, OrderChanged, OrderListChanged
 from userstream.domain.words import OrderStatus, Side
 from userstream.kernel.ids import OrderId
 from userstream.venues.binance.answers import SNAPSHOT_EXECUTION, Reading
 from userstream.venues.binance.spot_facts import average_price, callback_rate, list_id
-from userstream.venues.binance.spot_rows import AccountRow, SpotOrderRow, SpotTradeRow
+from userstream.venues.binance.spot_rows import AccountRow, OrderListRow, SpotOrderRow, SpotTradeRow
 from userstream.venues.binance.spot_words import (
+    CONTINGENCIES,
+    LIST_STATUSES,
+    LIST_UPDATES,
     MAKER_ONLY,
     SPOT_EXPIRY_REASONS,
     SPOT_ORDER_TYPES,
@@ -69,6 +72,20 @@ class SpotReading(Reading):
             iceberg_quantity=row.iceberg_quantity or None,
             prevented_quantity=row.prevented_quantity,
             prevented_match_id="" if row.prevented_match_id is None else str(row.prevented_match_id),
+        )
+
+    def order_list(self, row: OrderListRow) -> OrderListChanged:
+        """How a list of linked orders stands (Binance Spot, 6.2, with the words of 4.3.4)."""
+        return OrderListChanged(
+            **self.stamp(row.transaction_time),
+            symbol=row.symbol,
+            order_list_id=str(row.order_list_id),
+            status=self.text(LIST_STATUSES, "listOrderStatus", row.status),
+            order_ids=tuple(OrderId(str(order.order_id)) for order in row.orders),
+            client_order_list_id=row.client_order_list_id,
+            contingency=self.text(CONTINGENCIES, "contingencyType", row.contingency),
+            update=self.text(LIST_UPDATES, "listStatusType", row.update),
+            transaction_time=row.transaction_time,
         )
 
     def spot_fill(self, row: SpotTradeRow) -> Filled:

@@ -6,6 +6,7 @@ Past orders and fills are told for one symbol at a time, in windows of a day; no
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Final, TypeAlias
 
 import msgspec
@@ -24,7 +25,7 @@ from userstream.venues.binance.rows import ClockRow
 from userstream.venues.binance.signing import key_header, make_signer, signed_query
 from userstream.venues.binance.spot_answers import SpotReading
 from userstream.venues.binance.spot_requests import check_not_retired
-from userstream.venues.binance.spot_rows import TRADING, RulesRow, SpotOrderRow, SpotTradeRow
+from userstream.venues.binance.spot_rows import TRADING, OrderListRow, RulesRow, SpotOrderRow, SpotTradeRow
 from userstream.venues.binance.wallet_books import SPOT_BOOKS, WalletBooks
 from userstream.wire.question import (
     Answer,
@@ -34,6 +35,8 @@ from userstream.wire.question import (
     AskOpenOrders,
     AskOrder,
     AskOrderFills,
+    AskOrderList,
+    AskOrderLists,
     AskOrders,
     AskSymbols,
     Pair,
@@ -54,7 +57,10 @@ HISTORY_DEPTH_MS: Final = 365 * DAY_MS
 UNFILLED_DEPTH_MS: Final = 90 * DAY_MS
 """An order that was cancelled or expired without a fill is archived after 90 days (Binance Spot, 6.2)."""
 
-ARCHIVED: Final = -2026
+NOT_KNOWN: Final[Mapping[type, tuple[int, ...]]] = MappingProxyType({AskOrder: (-2026,), AskOrderList: (-2026, -2018)})
+"""What says that an order is archived. The documents that this was written from name no number for a list; -2018 is of the venue's own
+pages."""
+
 ORDERS_OF_AN_AUDIT: Final = 3
 """One costs four times what it costs at the futures."""
 
@@ -83,6 +89,10 @@ def call_of(question: Question, books: WalletBooks = SPOT_BOOKS) -> Call:
             return _call(books.order, {"symbol": symbol, "orderId": order_id, **said})
         case AskOrders(symbol=symbol, conditional=False) if symbol is not None:
             return _call(books.orders, {"symbol": symbol, **_place("orderId", question, books.orders_page), **said})
+        case AskOrderLists():
+            return _call(books.order_lists, books.open_orders_parameters)
+        case AskOrderList(order_list_id):
+            return _call(books.order_list, {"orderListId": order_list_id, **books.open_orders_parameters})
         case AskFills(symbol):
             return _call(books.fills, {"symbol": symbol, **_place("fromId", question, PAGE), **said})
         case AskOrderFills(symbol, order_id):
@@ -138,6 +148,7 @@ class SpotDialect:
             by_symbol=True,
             symbols=place.symbols,
             only_symbols=bool(books.only),
+            order_lists=True,
             orders_of_an_audit=ORDERS_OF_AN_AUDIT,
         )
 
@@ -161,7 +172,10 @@ class SpotDialect:
         """Reads the answer. Unknown words come as `Unrecognized` after the facts, once each. Raises the error that says how to react."""
         label = call_of(question, self._books).label
         if not is_success(response):
-            raise self._error(question, response, label, as_of)
+            error = self._error(question, response, label, as_of)
+            if isinstance(question, AskOrderList) and isinstance(error, OrderNotFound):
+                return Answer()
+            raise error
         answer = self._read(question, response.body, label, SpotReading(self._drift, label, as_of, received_time))
         if not self._drift.news:
             return answer
@@ -170,7 +184,7 @@ class SpotDialect:
     def _error(self, question: Question, response: HttpResponse, label: str, as_of: Millis) -> UserStreamError:
         error = error_of(response, label, repeatable=True, venue_now=as_of, hidden=self._hidden)
         refusal = refusal_of(response.body)
-        if isinstance(question, AskOrder) and refusal is not None and refusal.code == ARCHIVED:
+        if refusal is not None and refusal.code in NOT_KNOWN.get(type(question), ()):
             return OrderNotFound(str(error))  # the futures mean another thing by the same number (Binance Spot, 3.3)
         return error
 
@@ -202,6 +216,10 @@ class SpotDialect:
                 return Answer(events=(reading.spot_order(read_row(body, SpotOrderRow, label)),))
             case AskOrders():
                 return self._read_orders(question, read_rows(body, SpotOrderRow, label), reading)
+            case AskOrderLists():
+                return Answer(events=tuple(map(reading.order_list, read_rows(body, OrderListRow, label))))
+            case AskOrderList():
+                return Answer(events=(reading.order_list(read_row(body, OrderListRow, label)),))
             case AskFills():
                 return self._read_fills(question, read_rows(body, SpotTradeRow, label), reading)
             case AskOrderFills():

@@ -98,6 +98,21 @@ class SpotOrderRow(Row, frozen=True, kw_only=True):
     trailing_time: int | None = field(name="trailingTime", default=None)
 
 
+class ListedOrderRow(Row, frozen=True, kw_only=True):
+    order_id: int = field(name="orderId")
+
+
+class OrderListRow(Row, frozen=True, kw_only=True):
+    symbol: Symbol
+    order_list_id: int = field(name="orderListId")
+    contingency: str = field(name="contingencyType")
+    update: str = field(name="listStatusType")
+    status: str = field(name="listOrderStatus")
+    client_order_list_id: str = field(name="listClientOrderId", default="")
+    transaction_time: Time = field(name="transactionTime")
+    orders: tuple[ListedOrderRow, ...]
+
+
 class SpotTradeRow(Row, frozen=True, kw_only=True):
     symbol: Symbol
     trade_id: int = field(name="id")

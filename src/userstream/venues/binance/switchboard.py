@@ -16,7 +16,8 @@ import msgspec
 from userstream.kernel.secret import Secret
 from userstream.venues.binance.frames import TROUBLE
 from userstream.venues.binance.spot_messages import Reply, SpotMessage
-from userstream.venues.binance.spot_requests import LOGON, SUBSCRIBE, SUBSCRIBE_SIGNED, TIME, is_refused
+from userstream.venues.binance.spot_requests import LOGON, SUBSCRIBE, SUBSCRIBE_SIGNED, TIME, is_refused, pause_of_reply
+from userstream.wire.session import Refrain
 from userstream.wire.switchboard import NOBODY, Cut, Deliver, End, SwitchEffect, Transmit, Warn
 from userstream.wire.venue import AccountPlace, Sharing
 
@@ -255,12 +256,15 @@ class SpotSwitchboard:
             reply = _REPLY(frame)
         except TROUBLE:
             return self._stray()
-        if reply.id is None:
-            return self._sort_nameless(reply)
-        asked = self._asked.pop(reply.id, None)
+        effects = self._sort_named(reply.id, reply) if reply.id is not None else self._sort_nameless(reply)
+        pause_ms = pause_of_reply(reply) if is_refused(reply) and not any(isinstance(effect, Deliver) for effect in effects) else 0
+        return [Refrain(pause_ms), *effects] if pause_ms else effects  # a line that hears it says so itself
+
+    def _sort_named(self, number: str | int, reply: Reply) -> list[SwitchEffect]:
+        asked = self._asked.pop(number, None)
         if asked is None:
             return self._drop()
-        return self._answered_nobody(asked, reply) if asked.line == NOBODY else self._answered(reply.id, asked, reply)
+        return self._answered_nobody(asked, reply) if asked.line == NOBODY else self._answered(number, asked, reply)
 
     def _answered_nobody(self, asked: _Asked, reply: Reply) -> list[SwitchEffect]:
         self._free(asked.owner)
@@ -318,6 +322,11 @@ def may_share(place: AccountPlace) -> bool:
     return place.shared_socket and not place.session_logon
 
 
+def may_share_tokens(place: AccountPlace) -> bool:
+    """Tokens subscribe without the session's authorization, each for an account of its own (Binance margin, 2.4 and 4.4)."""
+    return place.shared_socket
+
+
 SPOT_SHARING: Final = Sharing(
     make_switchboard=SpotSwitchboard,
     may_share=may_share,
@@ -325,4 +334,5 @@ SPOT_SHARING: Final = Sharing(
     line_weight=WEIGHTS[TIME] + WEIGHTS[SUBSCRIBE_SIGNED],
     dials_per_5_minutes=200,
 )
+MARGIN_SHARING: Final = msgspec.structs.replace(SPOT_SHARING, may_share=may_share_tokens)
 """Binance Spot, 2.3, 3.1 and 3.2: what a socket and a subscription weigh; 300 connection attempts in 5 minutes from an address."""

@@ -21,8 +21,9 @@ NOTHING_MORE: Final[Mapping[str, str]] = MappingProxyType({})
 
 class WalletBooks(msgspec.Struct, frozen=True, kw_only=True):
     """One product's books. title: its name for people. account_kind: the shape of the account's answer. ..._parameters: what is said beside
-    the question, of the account, of the open orders, and of everything else. orders_page: how many orders a page may be asked for. only:
-    the symbol that the wallets are for (empty: any). margin_pairs: whether pairs that are traded on Spot only are none of its own."""
+    the question, of the account, of open orders and of lists, and of everything else. orders_page: how many orders a page may be asked
+    for. only: the symbol that the wallets are for (empty: any). margin_pairs: whether pairs that are traded on Spot only are none of its
+    own."""
 
     title: str
     account: Read
@@ -34,6 +35,8 @@ class WalletBooks(msgspec.Struct, frozen=True, kw_only=True):
     orders: Read
     fills: Read
     order_fills: Read
+    order_lists: Read
+    order_list: Read
     parameters: Mapping[str, str] = NOTHING_MORE
     orders_page: int = PAGE
     only: Symbol = Symbol("")
@@ -50,9 +53,10 @@ SPOT_BOOKS: Final = WalletBooks(
     orders=Read("/api/v3/allOrders", 20),
     fills=Read("/api/v3/myTrades", 20),
     order_fills=Read("/api/v3/myTrades", 5),
+    order_lists=Read("/api/v3/openOrderList", 6),
+    order_list=Read("/api/v3/orderList", 4),
 )
 
-# The documents that this was written from name no weights for margin's reads; these are those of the venue's /sapi pages.
 CROSS_BOOKS: Final = WalletBooks(
     title="margin",
     account=Read("/sapi/v1/margin/account", 10),
@@ -62,9 +66,14 @@ CROSS_BOOKS: Final = WalletBooks(
     orders=Read("/sapi/v1/margin/allOrders", 200),
     fills=Read("/sapi/v1/margin/myTrades", 10),
     order_fills=Read("/sapi/v1/margin/myTrades", 10),
+    order_lists=Read("/sapi/v1/margin/openOrderList", 10),
+    order_list=Read("/sapi/v1/margin/orderList", 10),
     orders_page=500,
     margin_pairs=True,
 )
+"""The cross account's books. The documents that this was written from name no weights for margin's reads (Binance margin, 2.4, 4.4 and 6.2
+have none): these are general knowledge of the venue's /sapi pages. Where they are too low, the count that each answer carries in its
+header takes their place in the request budget."""
 
 
 def isolated_books(symbol: Symbol) -> WalletBooks:

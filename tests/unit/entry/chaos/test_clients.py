@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from userstream.entry.chaos.clients import CLIENTS, OURS, Client, Found, find_clients, find_versions, start_program
+from userstream.entry.chaos.products import PRODUCTS
 from userstream.kernel.errors import SettingsError
 from userstream.sim.settings import AccountListing, VenueListing
 
@@ -20,6 +21,8 @@ KEY = AccountListing(account="a", venue="binance-usdm", api_key="key", api_secre
 def test_every_client_has_a_program() -> None:
     for client in CLIENTS:
         assert importlib.util.find_spec(f"userstream.entry.chaos.programs.{client.program}") is not None
+        assert set(client.speaks) <= set(PRODUCTS)
+        assert bool(client.elsewhere) == (set(client.speaks) != set(PRODUCTS)), "a product that is left out has its reason"
     assert find_clients()[0].name == OURS
 
 

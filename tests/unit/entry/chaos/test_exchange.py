@@ -12,14 +12,16 @@ import aiohttp
 import msgspec
 import pytest
 
-from userstream.entry.chaos.exchange import LISTING_PATH, ChaosExchange
+from userstream.entry.chaos.exchange import ChaosExchange
+from userstream.entry.chaos.products import PRODUCTS, SPOT, USDM, Product
+from userstream.entry.chaos.scoreboard import WALLET
 from userstream.entry.chaos.scripts import ACCOUNT, ChaosScript, TellAgain, read_script
 from userstream.kernel.errors import PaperExchangeError
 from userstream.sim.actions import Cancel, FillOrder
 
 
-def script_of(**fields: object) -> ChaosScript:
-    return read_script("x", msgspec.json.encode({"tests": "t", "steps": []} | fields))
+def script_of(product: Product = USDM, **fields: object) -> ChaosScript:
+    return read_script("x", msgspec.json.encode({"tests": "t", "steps": []} | fields), product)
 
 
 @asynccontextmanager
@@ -33,7 +35,7 @@ async def listening(exchange: ChaosExchange) -> AsyncIterator[aiohttp.ClientWebS
 
 
 async def contracts(exchange: ChaosExchange) -> set[str]:
-    async with aiohttp.ClientSession() as session, session.get(f"{exchange.place.rest_url}{LISTING_PATH}") as answer:
+    async with aiohttp.ClientSession() as session, session.get(f"{exchange.place.rest_url}{USDM.listing_path}") as answer:
         listed: Any = json.loads(await answer.read())
         return {row["symbol"] for row in listed["symbols"]}
 
@@ -81,8 +83,10 @@ async def test_a_fill_is_told_again_as_often_as_asked_and_only_that() -> None:
         assert len(exchange.books.fills) == 2
 
 
-async def test_the_key_of_a_probe_is_that_of_its_fill() -> None:
-    async with ChaosExchange(script_of(), seed=3) as exchange:
+@pytest.mark.parametrize("venue", PRODUCTS)
+async def test_the_key_of_a_probe_is_that_of_its_fill(venue: str) -> None:
+    async with ChaosExchange(script_of(PRODUCTS[venue]), seed=3) as exchange:
+        assert exchange.key.venue == venue
         keys = []
         for name in ("a", "b", "c"):
             exchange.place_probe(name)
@@ -103,3 +107,15 @@ async def test_a_step_that_cannot_be_done_is_the_scripts_mistake(step: Cancel | 
     async with ChaosExchange(script_of(), seed=1) as exchange:
         with pytest.raises(PaperExchangeError, match=f"the script x, {type(step).__name__}"):
             exchange.act(step)
+
+
+async def test_what_an_account_without_positions_holds_is_in_its_wallets() -> None:
+    async with ChaosExchange(script_of(SPOT), seed=1) as exchange:
+        assert exchange.books.legs == exchange.books.opening
+        exchange.place_probe("p")
+        exchange.fill_probe("p")
+        moved = {key for key, amount in exchange.books.legs.items() if amount != exchange.books.opening[key]}
+        assert moved == {("BTC", WALLET), ("USDT", WALLET)}
+        assert set(exchange.books.names.values()) == {"p"}
+    async with ChaosExchange(script_of(), seed=1) as exchange:
+        assert exchange.books.opening == {}

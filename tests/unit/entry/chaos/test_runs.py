@@ -8,8 +8,11 @@ import msgspec
 
 from userstream.adapters.clock import SystemClock
 from userstream.entry.chaos.clients import Client, Found
-from userstream.entry.chaos.runs import SIDE_BY_SIDE, Plan, make_plans, play_wave, waves_of
+from userstream.entry.chaos.products import PRODUCTS, USDM
+from userstream.entry.chaos.runs import SIDE_BY_SIDE, Plan, Run, make_plans, play_wave, waves_of
 from userstream.entry.chaos.scripts import find_scripts, read_script
+
+SCRIPTS = find_scripts((), [USDM])
 
 
 def found(name: str, version: str | None = "1.0", program: str = "none") -> Found:
@@ -17,7 +20,7 @@ def found(name: str, version: str | None = "1.0", program: str = "none") -> Foun
 
 
 def test_every_installed_client_lives_through_every_script_with_every_seed() -> None:
-    scripts = find_scripts()
+    scripts = SCRIPTS
     plans = make_plans([found("a"), found("absent", None), found("b")], scripts, 3)
     who = {(plan.found.client.name, plan.script.name, plan.seed) for plan in plans}
     assert who == {(name, script.name, seed) for name in "ab" for script in scripts for seed in range(3)}
@@ -26,8 +29,23 @@ def test_every_installed_client_lives_through_every_script_with_every_seed() -> 
     assert lengths == sorted(lengths)
 
 
+def test_a_client_lives_through_the_scripts_of_the_products_that_its_program_speaks() -> None:
+    everywhere = found("a")
+    futures = msgspec.structs.replace(everywhere, client=msgspec.structs.replace(everywhere.client, name="b", speaks=(USDM.venue,)))
+    plans = make_plans([everywhere, futures], find_scripts(["cut"]), 1)
+    who = {(plan.found.client.name, plan.score.venue) for plan in plans}
+    assert who == {("a", venue) for venue in PRODUCTS} | {("b", USDM.venue)}
+
+
+async def test_who_is_told_that_the_key_is_refused_has_recovered() -> None:
+    script = read_script("x", msgspec.json.encode({"tests": "t", "steps": [], "refused": True, "patience_s": 0}))
+    async with Run(Plan(found=found("a", program="no_such_program"), script=script, seed=0), SystemClock()) as run:
+        await run.prepare()
+        assert await run._was_told(known=0)
+
+
 def test_waves_hold_all_runs_in_their_order() -> None:
-    plans = make_plans([found("a"), found("b")], find_scripts(), 2)
+    plans = make_plans([found("a"), found("b")], SCRIPTS, 2)
     waves = list(waves_of(plans))
     assert [plan for wave in waves for plan in wave] == list(plans)
     assert all(len(wave) == SIDE_BY_SIDE for wave in waves[:-1])

@@ -93,6 +93,25 @@ def test_the_last_told_state_of_orders_and_legs_is_held_against_the_books() -> N
     assert len(find_differences(books, Sightings())) == 4
 
 
+def test_an_order_told_under_another_name_is_wrong_and_one_without_a_name_is_not() -> None:
+    books = Books(fills={}, orders={("B", "1"): ("ended", Decimal(0))}, legs={}, names={("B", "1"): "mine"})
+    sightings = Sightings()
+    for name, wrong in (("mine", ()), ("", ()), ("cancelling", ("order B/1: told under cancelling, is mine",))):
+        tell(sightings, "order", symbol="B", order_id="1", status="canceled", filled="0", client_order_id=name)
+        assert find_differences(books, sightings) == wrong
+
+
+def test_a_wallet_that_is_what_it_was_need_not_be_told() -> None:
+    opening = {("BTC", "wallet"): Decimal(1), ("USDT", "wallet"): Decimal(90)}
+    books = Books(fills={}, orders={}, legs=opening | {("BTC", "wallet"): Decimal(2)}, opening=opening)
+    sightings = Sightings()
+    assert find_differences(books, sightings) == ("position BTC/wallet: told 1, is 2",)
+    tell(sightings, "position", symbol="BTC", side="wallet", amount="2.0")
+    assert find_differences(books, sightings) == ()
+    tell(sightings, "position", symbol="USDT", side="wallet", amount="80")
+    assert find_differences(books, sightings) == ("position USDT/wallet: told 80, is 90",)
+
+
 def test_a_fill_that_is_not_told_leaves_something_to_wait_for() -> None:
     sightings, books = Sightings(), books_of([("B", "1")])
     assert not is_complete(books, sightings)
@@ -103,19 +122,24 @@ def test_a_fill_that_is_not_told_leaves_something_to_wait_for() -> None:
 def test_books_are_read_from_the_truth() -> None:
     truth = {
         "fills": [{"symbol": "B", "trade_id": 7, "price": "1.50", "quantity": "2", "time": 1_790_000_000_000}],
-        "orders": [{"symbol": "B", "order_id": 1, "status": "partially_filled", "filled_quantity": "2.0"}],
+        "orders": [{"symbol": "B", "order_id": 1, "client_order_id": "x", "status": "partially_filled", "filled_quantity": "2.0"}],
         "positions": [{"symbol": "B", "position_side": "both", "amount": "-2"}],
+        "balances": [{"asset": "BTC", "wallet": "1.50"}],
     }
     books = read_books(truth)
     assert books.fills == {("B", "7"): BookFill(price=Decimal("1.5"), quantity=Decimal(2), time_ms=1_790_000_000_000)}
     assert (books.orders, books.legs) == ({("B", "1"): ("open", Decimal(2))}, {("B", "both"): Decimal(-2)})
+    assert books.names == {("B", "1"): "x"}
+    opening = {("BTC", "wallet"): Decimal(1)}
+    assert read_books(truth, opening).legs == {("B", "both"): Decimal(-2), ("BTC", "wallet"): Decimal("1.5")}
 
 
 def test_a_total_adds_counts_keeps_the_worst_and_leaves_out_what_was_not_judged() -> None:
     first = Score(client="a", script="s", fills=3, lost=1, doubled=1, wrong=2, stale_ms=40, troubles=1)
     second = Score(client="a", script="t", fills=4, invented=1, stale_ms=900, recovered=False)
     absent = Score(client="a", script="u", is_judged=False, recovered=False, note="did not begin")
-    total = total_of("a", [first, absent, second, Score(client="b", script="s", lost=50)])
+    elsewhere = Score(client="a", script="s", venue="binance-spot", lost=50)
+    total = total_of("a", [first, absent, second, elsewhere, Score(client="b", script="s", lost=50)])
     assert total == Score(
         client="a", script="all", fills=7, lost=1, doubled=1, invented=1, wrong=2, stale_ms=900, recovered=False, troubles=1
     )

@@ -9,11 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from userstream.entry.chaos.exchange import ChaosExchange
+from userstream.entry.chaos.products import PRODUCTS, SPOT, USDM
 from userstream.entry.chaos.scripts import (
     ACCOUNT,
     FOLDER,
     WHOLE,
     WIDEST_STRETCH,
+    ChaosScript,
     TellAgain,
     find_scripts,
     read_script,
@@ -28,40 +31,63 @@ SOURCE = b"""{"tests": "t", "steps": [{"at_s": 0.5, "action": "cut"}, {"at_s": 1
  {"every_s": 1, "from_s": 1.5, "until_s": 2.5, "action": "cut"}], "seconds": 3}"""
 
 
-def has_own_step(name: str) -> bool:
-    return any(step["action"] == "tell_again" for step in find_scripts([name])[0].file.steps)
+SCRIPTS = find_scripts()
+COMMON = {"burst", "cut", "deaf-socket", "key-refused", "lagging-books", "late-report", "omitted", "rest-down", "same-fill"}
+COMMON |= {"silent-socket", "socket-life", "storm"}
 
 
-@pytest.mark.parametrize("name", script_names())
-def test_every_script_can_be_played_and_says_what_it_tests(name: str) -> None:
-    [script] = find_scripts([name])
+def place_of(script: ChaosScript) -> str:
+    return f"{script.product.venue} {script.name}"
+
+
+def has_own_step(script: ChaosScript) -> bool:
+    return any(step["action"] == "tell_again" for step in script.file.steps)
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=place_of)
+def test_every_script_can_be_played_and_says_what_it_tests(script: ChaosScript) -> None:
     file = script.file
-    assert script.name == name
     assert len(file.tests.split()) >= 6
     assert script.due(-1, script.length_ms, 0) or file.rate
     assert script.length_ms + script.patience_ms <= 30_000
     accounts = {getattr(action, "account", ACCOUNT) for action in script.due(-1, script.length_ms, 0)}
     assert accounts <= {ACCOUNT, EVERYBODY}
-    assert {"USDT", file.unlisted or "USDT"} <= file.balances.keys()
+    assert not file.unlisted or file.unlisted in script.balances
+    assert "BTC" in script.balances or "USDT" in script.balances
 
 
-def test_the_experiments_on_usdm_are_all_there() -> None:
-    names = {"cut", "burst", "late-report", "same-fill", "key-expired", "key-deleted", "new-asset", "silent-socket", "deaf-socket"}
-    assert names | {"omitted", "rest-down", "socket-life", "lagging-books", "storm"} == set(script_names())
+def test_the_experiments_are_all_there() -> None:
+    keys = {"key-expired", "key-deleted"}
+    assert set(script_names("binance-usdm")) == COMMON | keys | {"new-asset"}
+    assert set(script_names("binance-coinm")) == COMMON | keys
+    assert set(script_names("binance-spot")) == COMMON | {"cancel-ids", "new-asset", "server-shutdown", "subscription-ended"}
 
 
-@pytest.mark.parametrize("name", [name for name in script_names() if not has_own_step(name)])
-def test_a_script_without_an_own_step_is_a_script_of_the_paper_exchange_as_well(name: str) -> None:
-    [script] = find_scripts([name])
-    plain = load_script((FOLDER / f"{name}.json").read_bytes())
+@pytest.mark.parametrize("script", SCRIPTS, ids=place_of)
+async def test_the_exchange_takes_every_step_of_every_script(script: ChaosScript) -> None:
+    async with ChaosExchange(script, seed=0) as exchange:
+        exchange.place_probe("before")
+        exchange.fill_probe("before")
+        exchange.begin()
+        for action in script.due(-1, script.length_ms, 0):
+            exchange.act(action)
+        assert exchange.books.fills
+
+
+@pytest.mark.parametrize("script", [script for script in SCRIPTS if not has_own_step(script)], ids=place_of)
+def test_a_script_without_an_own_step_is_a_script_of_the_paper_exchange_as_well(script: ChaosScript) -> None:
+    plain = load_script((FOLDER / script.product.venue / f"{script.name}.json").read_bytes())
     assert plain.due(Decimal(-1), Decimal(60)) == script.due(-1_000, 60_000, 0)
 
 
 def test_names_are_checked_and_the_nearest_is_told() -> None:
-    assert [script.name for script in find_scripts(["cut", "burst"])] == ["burst", "cut"]
-    assert tuple(script.name for script in find_scripts()) == script_names()
+    assert [script.name for script in find_scripts(["cut", "burst"], [USDM])] == ["burst", "cut"]
+    assert [script.product.venue for script in find_scripts(["cut"])] == list(PRODUCTS)
+    assert [script.product for script in find_scripts(["cancel-ids"])] == [SPOT]
     with pytest.raises(SettingsError, match="did you mean 'cut'"):
         find_scripts(["cutt"])
+    with pytest.raises(SettingsError, match="cancel-ids"):
+        find_scripts(["cancel-ids"], [USDM])
 
 
 def test_steps_come_when_they_are_due() -> None:

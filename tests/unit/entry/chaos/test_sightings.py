@@ -47,7 +47,7 @@ def test_what_is_no_sightings_is_counted_and_left(line: bytes) -> None:
 
 
 def test_clients_have_their_own_words_for_the_same_state() -> None:
-    assert {state_of(word) for word in ("new", "partially_filled", "open")} == {"open"}
+    assert {state_of(word) for word in ("new", "partially_filled", "open", "PENDING_NEW")} == {"open"}
     assert {state_of(word) for word in ("filled", "closed")} == {"filled"}
     assert {state_of(word) for word in ("canceled", "expired", "expired_in_match", "rejected")} == {"ended"}
     assert state_of("a new word") == "a new word"

@@ -10,6 +10,7 @@ import pytest
 from rich.console import Console
 
 from userstream.entry.chaos.clients import CLIENTS, Found
+from userstream.entry.chaos.products import PRODUCTS, SPOT, USDM
 from userstream.entry.chaos.scoreboard import Score
 from userstream.entry.chaos.scripts import script_names
 from userstream.entry.cli import run_command
@@ -28,6 +29,7 @@ UNTRIED = Score(client="ccxt", script="burst", is_judged=False, recovered=False,
     [
         (["--against", "cctx"], "did you mean 'ccxt'"),
         (["--script", "cutt"], "did you mean 'cut'"),
+        (["--venue", "binance-spt"], "did you mean 'binance-spot'"),
         (["--seeds", "0"], "--seeds 0"),
         (["--seeds", "many"], "seeds"),
         (["--python", "/no/such/python"], "/no/such/python"),
@@ -45,18 +47,19 @@ def test_mistakes_are_one_line(capsys: pytest.CaptureFixture[str], words: list[s
 def test_the_list_names_every_script_and_every_client(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command(["chaos", "--list", "--json"]) == 0
     listed = json.loads(capsys.readouterr().out)
-    assert set(listed["scripts"]) == set(script_names())
+    assert {venue: set(names) for venue, names in listed["scripts"].items()} == {venue: set(script_names(venue)) for venue in PRODUCTS}
     assert set(listed["clients"]) == {client.name for client in CLIENTS}
     assert run_command(["chaos", "--list", "--script", "cut"]) == 0
     told = capsys.readouterr().out
-    assert told.startswith("cut  ")
+    assert [line.split()[:2] for line in told.splitlines()[:3]] == [[venue, "cut"] for venue in PRODUCTS]
     assert "burst" not in told
 
 
 def test_the_table_has_a_row_for_each_run_and_a_total_for_each_client() -> None:
     seeded = msgspec.structs.replace(GOOD, seed=2, stale_ms=700)
     console = Console(width=120, record=True, file=io.StringIO())
-    console.print(make_table((OURS, CCXT, ABSENT), [GOOD, seeded, BAD, UNTRIED]))
+    elsewhere = msgspec.structs.replace(GOOD, venue=SPOT.venue)
+    console.print(make_table((OURS, CCXT, ABSENT), [GOOD, seeded, elsewhere, BAD, UNTRIED], USDM))
     told = console.export_text()
     rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in told.splitlines() if line.startswith("│")]
     assert rows == [
@@ -82,3 +85,12 @@ def test_the_report_counts_only_what_is_installed() -> None:
     assert report["not_installed"] == [ABSENT.client.name]
     assert [(each["client"], each["total"]["lost"]) for each in report["clients"]] == [("userstream", 0), ("ccxt", 2)]
     assert len(report["runs"]) == 3
+    assert report["not_run"] == []
+
+
+def test_a_client_that_cannot_be_run_on_a_product_is_named_with_its_reason() -> None:
+    unicorn = next(client for client in CLIENTS if client.name == "unicorn")
+    found = (OURS, Found(client=unicorn, version="2", python="python"))
+    report = json.loads(msgspec.json.encode(_report(found, [msgspec.structs.replace(GOOD, venue=SPOT.venue)])))
+    assert report["not_run"] == [{"venue": SPOT.venue, "client": "unicorn", "reason": unicorn.elsewhere}]
+    assert [(each["venue"], each["client"]) for each in report["clients"]] == [(SPOT.venue, "userstream")]

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from tests.support.events import balance_set, filled, order_changed, position_set, snapshot_taken
 from userstream.domain.events import Event, FilledBefore, public_form
-from userstream.entry.cli.forms import plain_form
+from userstream.entry.cli.forms import plain_form, plain_json
 from userstream.kernel.ids import Millis, OrderId, Symbol
 
 amounts = st.builds(lambda digits, exponent: Decimal(digits).scaleb(exponent), st.integers(-(10**25), 10**25), st.integers(-40, 40))
@@ -22,6 +22,7 @@ amounts = st.builds(lambda digits, exponent: Decimal(digits).scaleb(exponent), s
 
 def written(event: Event) -> dict[str, Any]:
     form: dict[str, Any] = json.loads(msgspec.json.encode(plain_form(event)))
+    assert json.loads(plain_json(event)) == form
     return form
 
 

@@ -208,6 +208,23 @@ def test_tokens_expire_on_request() -> None:
     assert client.heard_names() == ["eventStreamTerminated"]
 
 
+def test_tokens_live_shorter_on_request() -> None:
+    desk = open_margin()
+    client = TokenCaller(desk)
+    assert act(desk, "token_life", account=CROSS, life_s=3) == {"life_ms": 3_000}
+    number = client.number(desk.token())
+    desk.pass_time(2_000)
+    assert client.number(desk.token()) == number, "the second token takes the place of the first"
+    desk.pass_time(2_000)
+    assert client.heard_names() == []
+    desk.pass_time(1_100)
+    assert client.heard_names() == ["eventStreamTerminated"]
+    assert act(desk, "token_life", account=CROSS) == {"life_ms": None}
+    client.number(desk.token())
+    desk.pass_time(10_000)
+    assert client.heard_names() == []
+
+
 def test_a_subscription_ends_on_request_for_one_account_or_all() -> None:
     desk = open_margin()
     desk.fund_pair()

@@ -227,6 +227,16 @@ def test_a_prepared_answer_comes_with_or_without_the_deed(apply: bool, orders: i
     assert api.signed("order.place", **ORDER)["status"] == 200
 
 
+def test_a_prepared_limit_says_when_to_come_back_in_its_error() -> None:
+    api = caller()
+    limit = '{"code":-1003,"msg":"Too many requests"}'
+    api.desk.house.faults.prepare(Answer(status=429, body=limit, headers={"Retry-After": "3"}))
+    error = part(api.plain("time"), "error")
+    assert error == {"code": -1003, "msg": "Too many requests", "data": {"serverTime": START, "retryAfter": START + 3_000}}
+    api.desk.house.faults.prepare(Answer(status=429, body=limit, headers={"Retry-After": "tomorrow"}))
+    assert "data" not in part(api.plain("time"), "error")
+
+
 def test_a_prepared_text_becomes_an_error_and_an_abort_says_nothing() -> None:
     api = caller()
     api.desk.house.faults.prepare(Answer(status=503, body="Service Unavailable."))

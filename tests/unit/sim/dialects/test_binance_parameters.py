@@ -1,6 +1,7 @@
 """Reading parameters."""
 
 from decimal import Decimal
+from urllib.parse import parse_qsl
 
 import pytest
 from hypothesis import given
@@ -12,6 +13,11 @@ from userstream.sim.dialects.binance_parameters import Parameters, read_pairs, s
 
 def test_query_and_body_are_read_together_and_the_query_wins() -> None:
     assert read_pairs("a=1&b=2", b"b=3&c=%2F") == {"a": "1", "b": "2", "c": "/"}
+
+
+@given(st.text(alphabet="ab=&+%2F;é", max_size=30))
+def test_whatever_is_sent_is_taken_apart_as_the_standard_library_does(query: str) -> None:
+    assert read_pairs(query, b"") == dict(parse_qsl(query, keep_blank_values=True))
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import Annotated, NewType
 
 import msgspec
 import pytest
@@ -13,6 +14,9 @@ from userstream.kernel.errors import DecodeError
 from userstream.venues.binance.amounts import check_amounts, is_sound, unsound_paths
 
 BAD = [Decimal(word) for word in ("NaN", "-NaN", "sNaN", "Infinity", "-Infinity", "1E+60", "1E-60", "-1E+999999", "0E+999999")]
+
+
+Name = NewType("Name", str)
 
 
 class Leg(msgspec.Struct):
@@ -52,3 +56,20 @@ def test_unsound_amounts_are_named_by_the_venues_keys() -> None:
     book = Book(total=Decimal("NaN"), legs=(Leg(amount=Decimal(1)), Leg(amount=Decimal("Infinity"))))
     assert list(unsound_paths(book, "M")) == ["M.total", "M.legs.pa"]
     assert list(unsound_paths(Book(), "M")) == []
+
+
+class Mixture(msgspec.Struct):
+    name: Name
+    number: int
+    time: Annotated[int, msgspec.Meta(ge=0)]
+    maybe_word: str | None
+    maybe_amount: Decimal | None
+    noted: Annotated[Decimal, msgspec.Meta(description="x")]
+    leg: Leg | None
+    anything: object
+
+
+def test_an_amount_is_found_wherever_a_field_may_hold_one() -> None:
+    bad = Decimal("NaN")
+    mixture = Mixture(Name("x"), 1, 2, None, bad, bad, Leg(amount=bad), (Leg(amount=bad), Decimal(1), bad))
+    assert list(unsound_paths(mixture, "M")) == ["M.maybe_amount", "M.noted", "M.leg.pa", "M.anything.pa", "M.anything"]

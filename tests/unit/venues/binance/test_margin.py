@@ -12,7 +12,7 @@ from userstream.kernel.ids import Millis, Symbol, VenueName
 from userstream.kernel.secret import Secret
 from userstream.venues.binance.margin import TOKEN, MarginSession
 from userstream.wire.request import HttpResponse
-from userstream.wire.session import Call, Connect, Effect, Emit, GiveUp, Opened, Ping, Reset, Send, Troubled
+from userstream.wire.session import Call, Connect, Effect, Emit, GiveUp, Opened, Ping, Refrain, Reset, Send, Troubled
 from userstream.wire.venue import Credentials, Endpoints
 
 VENUE_NOW = 1_790_000_000_000
@@ -98,6 +98,33 @@ def test_a_renewal_that_stays_unanswered_is_asked_again() -> None:
     run.session.respond(TOKEN, token_answer(SECOND, 7 * HOUR), run.now)
     run.until(Call)
     assert run.now == 3 * HOUR + 30_000
+
+
+@pytest.mark.parametrize(("life_ms", "wait_ms"), [(HOUR, 30_000), (60_000, 3_000), (10_000, 500), (100, 100)])
+def test_a_short_token_is_asked_for_sooner_again(life_ms: int, wait_ms: int) -> None:
+    run = Run(life_ms=life_ms, own_ping_ms=24 * HOUR, silence_limit_ms=25 * HOUR).listening()
+    run.until(Call)
+    began = run.now
+    assert run.session.respond(TOKEN, HttpResponse(status=502, body=b"bad gateway"), run.now) == []
+    if began + wait_ms < life_ms * 19 // 20:
+        run.until(Call)
+        assert run.now - began == wait_ms
+
+
+@pytest.mark.parametrize("by_socket", [True, False])
+def test_a_limit_is_kept_before_a_renewal_is_asked_again(by_socket: bool) -> None:
+    run = Run(life_ms=4 * HOUR).listening()
+    run.until(Call)
+    if by_socket:
+        [asked] = run.session.respond(TOKEN, token_answer(SECOND, 7 * HOUR), run.now)
+        assert isinstance(asked, Send)
+        now = VENUE_NOW + run.now
+        limit = {"code": -1003, "msg": "slow down", "data": {"serverTime": now, "retryAfter": now + 90_000}}
+        assert run.reply(asked, 429, error=limit) == [Refrain(90_000)], "nobody behind this address calls until then"
+    else:
+        assert run.session.respond(TOKEN, refusal(-1003, "slow down", 429, retry_after="90"), run.now) == []
+    run.until(Call)
+    assert run.now == 3 * HOUR + 90_000
 
 
 def test_a_refused_renewal_is_asked_again_later() -> None:

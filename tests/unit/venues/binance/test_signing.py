@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import base64
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import parse_qsl, quote, unquote, urlencode
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, NoEncryption, PrivateFormat
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from userstream.kernel.errors import SettingsError
@@ -121,3 +121,10 @@ def test_the_header_names_the_key() -> None:
 def test_a_key_that_no_header_can_carry_is_refused(key: str) -> None:
     with pytest.raises(SettingsError, match="api_key"):
         key_header(Secret(key))
+
+
+@given(st.dictionaries(st.text(max_size=8), st.text(max_size=8), max_size=4))
+def test_all_that_is_said_is_percent_encoded(said: dict[str, str]) -> None:
+    whole = {**said, "recvWindow": "5000", "timestamp": str(NOW), "signature": "+/="}
+    assume(len(whole) == len(said) + 3)
+    assert signed_query(said, lambda payload: "+/=", NOW) == urlencode(whole, quote_via=quote, safe="")

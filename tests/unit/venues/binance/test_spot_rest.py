@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.unit.venues.binance.kit import RECEIVED, answer, refusal
+from tests.unit.venues.binance.kit import ALICE, RECEIVED, answer, refusal
 from tests.unit.venues.binance.spot_kit import VENUE_TIME, spot_place, with_secret
-from userstream.domain.events import AccountConfigChanged, BalanceSet, Filled, OrderChanged
+from userstream.domain.events import AccountConfigChanged, BalanceSet, Filled, OrderChanged, OrderListChanged
 from userstream.domain.words import OrderStatus, Side, Source
 from userstream.kernel.errors import AuthenticationError, ClockSkewed, DecodeError, OrderNotFound, RequestRefused, RetryLater, SettingsError
-from userstream.kernel.ids import Millis, OrderId, Symbol
+from userstream.kernel.ids import Millis, OrderId, Symbol, VenueName
 from userstream.venues.binance.spot_rest import DAY_MS, PAGE, SpotDialect, call_of
 from userstream.wire.question import (
     Answer,
@@ -27,6 +27,8 @@ from userstream.wire.question import (
     AskOpenOrders,
     AskOrder,
     AskOrderFills,
+    AskOrderList,
+    AskOrderLists,
     AskOrders,
     AskPositions,
     AskSettings,
@@ -37,6 +39,19 @@ from userstream.wire.question import (
 )
 
 ETH: Final = Symbol("ETHUSDT")
+LIST: Final[Mapping[str, object]] = {
+    "orderListId": 2001,
+    "contingencyType": "OCO",
+    "listStatusType": "ALL_DONE",
+    "listOrderStatus": "ALL_DONE",
+    "listClientOrderId": "list-9",
+    "transactionTime": 1790000001202,
+    "symbol": "ETHUSDT",
+    "orders": [
+        {"symbol": "ETHUSDT", "orderId": 17001, "clientOrderId": "a1"},
+        {"symbol": "ETHUSDT", "orderId": 17002, "clientOrderId": "a2"},
+    ],
+}
 UNTIL: Final = VENUE_TIME
 SINCE: Final = Millis(UNTIL - 60_000)
 ORDER: Final[Mapping[str, object]] = {
@@ -128,10 +143,43 @@ def test_what_spot_has_not_is_not_asked(question: Question) -> None:
         call_of(question)
 
 
+def test_a_list_is_told_as_the_stream_tells_it() -> None:
+    [one] = dialect().answer(AskOrderList("2001"), answer(LIST), VENUE_TIME, RECEIVED).events
+    assert one == OrderListChanged(
+        account=ALICE,
+        venue=VenueName("binance-spot"),
+        event_time=Millis(1790000001202),
+        received_time=RECEIVED,
+        source=Source.SNAPSHOT,
+        as_of=VENUE_TIME,
+        symbol=ETH,
+        order_list_id="2001",
+        status="all_done",
+        order_ids=(OrderId("17001"), OrderId("17002")),
+        client_order_list_id="list-9",
+        contingency="oco",
+        update="all_done",
+        transaction_time=Millis(1790000001202),
+    )
+    assert dialect().answer(AskOrderLists(), answer([LIST]), VENUE_TIME, RECEIVED).events == (one,)
+
+
+@pytest.mark.parametrize("code", [-2013, -2026, -2018])
+def test_a_list_that_the_venue_does_not_know_any_more_is_no_trouble(code: int) -> None:
+    assert dialect().answer(AskOrderList("2001"), refusal(code), VENUE_TIME, RECEIVED) == Answer()
+
+
 def test_traits_and_depths() -> None:
     told = dialect(symbols=(ETH,)).traits()
     assert told == Traits(
-        positions=False, settings=False, conditional_orders=False, movements=False, by_symbol=True, symbols=(ETH,), orders_of_an_audit=3
+        positions=False,
+        settings=False,
+        conditional_orders=False,
+        movements=False,
+        by_symbol=True,
+        symbols=(ETH,),
+        order_lists=True,
+        orders_of_an_audit=3,
     )
     assert dialect().history_depth_ms() == 365 * DAY_MS and dialect().unfilled_depth_ms() == 90 * DAY_MS
 

@@ -15,7 +15,9 @@ from hypothesis import strategies as st
 from userstream.kernel.ids import AccountId, VenueName
 from userstream.kernel.secret import Secret
 from userstream.venues.binance import SPOT
+from userstream.venues.binance.errors import PAUSE_AFTER_BAN_MS, PAUSE_AFTER_LIMIT_MS
 from userstream.venues.binance.switchboard import MOST_ACTIVE, SPOT_SHARING, SpotSwitchboard
+from userstream.wire.session import Refrain
 from userstream.wire.switchboard import NOBODY, Cut, Deliver, End, SwitchEffect, Transmit, Warn
 from userstream.wire.venue import AccountPlace, Credentials, shared_place
 
@@ -206,6 +208,29 @@ def test_a_refusal_without_an_id_is_for_the_only_one_who_waits(board: SpotSwitch
     board.send(2, asking("x"))
     assert heard(board, refused(None, -2015, 401)) == [2]
     assert route(board, refused(None, -2015, 401)) == [End("the venue refused this socket")]
+
+
+def test_a_renewed_token_keeps_its_line_and_its_subscription(board: SpotSwitchboard) -> None:
+    token = "userDataStream.subscribe.listenToken"
+    board.join(3, CAROL)
+    board.send(3, asking("token-1", token))
+    assert heard(board, opened("token-1", 2)) == [3]
+    [renewal] = board.send(3, asking("token-2", token))
+    assert isinstance(renewal, Transmit) and renewal.weight == 2
+    assert heard(board, opened("token-2", 2)) == [3]
+    assert [heard(board, event(number)) for number in (0, 1, 2)] == [[1], [2], [3]]
+
+
+def test_a_limit_that_no_line_hears_of_silences_all_calls_too(board: SpotSwitchboard) -> None:
+    for line in (1, 2):
+        board.send(line, asking(f"again-{line}"))
+    assert heard(board, refused("again-1", -1003, 429)) == [1], "its session says so itself"
+    board.send(1, asking("once-more"))
+    pause, *cuts = route(board, refused(None, -1003, 418))
+    assert pause == Refrain(PAUSE_AFTER_BAN_MS) and [type(cut) for cut in cuts] == [Cut, Cut]
+    [closing] = sent(board.hang_up(2))
+    assert route(board, refused(str(closing["id"]), -1003, 429)) == [Refrain(PAUSE_AFTER_LIMIT_MS)]
+    assert not any(isinstance(effect, Refrain) for effect in route(board, refused("nobody's", -1021)))
 
 
 def test_a_refusal_without_an_id_is_told_to_none_of_several(board: SpotSwitchboard) -> None:

@@ -20,6 +20,8 @@ from userstream.wire.question import (
     AskOpenOrders,
     AskOrder,
     AskOrderFills,
+    AskOrderList,
+    AskOrderLists,
     AskOrders,
     AskSymbols,
     Pair,
@@ -108,6 +110,14 @@ def dialect(isolated: str = "") -> RestDialect:
             10,
             {"symbol": "ETHUSDT", "orderId": "7", "fromId": "0", "limit": "1000"},
             {"symbol": "ETHUSDT", "orderId": "7", "fromId": "0", "limit": "1000", **ISOLATED},
+        ),
+        (AskOrderLists(), "/sapi/v1/margin/openOrderList", 10, {}, {"symbol": "ETHUSDT", **ISOLATED}),
+        (
+            AskOrderList("5"),
+            "/sapi/v1/margin/orderList",
+            10,
+            {"orderListId": "5"},
+            {"orderListId": "5", "symbol": "ETHUSDT", **ISOLATED},
         ),
     ],
 )

@@ -12,19 +12,26 @@ from typing import Any
 from .told import Place, Witness, read_place
 
 RETRY_S = 0.2
+PRODUCTS = {
+    "binance-usdm": ("binanceusdm", "linear", "fapi"),
+    "binance-coinm": ("binancecoinm", "inverse", "dapi"),
+    "binance-spot": ("binance", "spot", "api"),
+}
 
 
 def make_client(place: Place) -> Any:
-    """The client for USD-M with its private addresses at the exchange."""
-    options = {"fetchCurrencies": False, "fetchMarkets": {"types": ["linear"]}}
+    """The client for the product with its private addresses at the exchange."""
+    name, kind, folder = PRODUCTS[place.venue]
+    options = {"fetchCurrencies": False, "fetchMarkets": {"types": [kind]}}
+    options |= {"defaultType": kind, "fetchMargins": False} if kind == "spot" else {}
     streaming = {"keepAlive": int(place.watch_s * 1000 / 3)}
     keys = {"apiKey": place.api_key, "secret": place.api_secret}
-    client = import_module("ccxt.pro").binanceusdm({**keys, "enableRateLimit": False, "options": options, "streaming": streaming})
+    client = getattr(import_module("ccxt.pro"), name)({**keys, "enableRateLimit": False, "options": options, "streaming": streaming})
     addresses = client.urls["api"]
-    for name, address in addresses.items():
+    for route, address in addresses.items():
         if isinstance(address, str):
-            addresses[name] = f"{place.rest_url}/fapi/{address.rpartition('/')[2]}"
-    addresses["ws"] = {"linear": f"{place.ws_url}/ws", "ws-api": {"linear": place.ws_url}}
+            addresses[route] = f"{place.rest_url}/{folder}/{address.rpartition('/')[2]}"
+    addresses["ws"] = {kind: f"{place.ws_url}/ws", "ws-api": {kind: place.ws_api_url}}
     return client
 
 
@@ -40,13 +47,19 @@ def tell_trade(client: Any, witness: Witness, trade: Any) -> None:
 
 
 def tell_order(client: Any, witness: Witness, order: Any) -> None:
-    witness.order(symbol=client.market_id(order["symbol"]), order_id=order["id"], status=order["status"], filled=exact(order["filled"]))
+    state = {"status": order["status"], "filled": exact(order["filled"])}
+    witness.order(symbol=client.market_id(order["symbol"]), order_id=order["id"], client_order_id=order["clientOrderId"] or "", **state)
 
 
 def tell_position(client: Any, witness: Witness, position: Any) -> None:
     amount = exact(position["contracts"])
     signed = f"-{amount}" if position["side"] == "short" else amount
     witness.position(symbol=client.market_id(position["symbol"]), side="both", amount=signed)
+
+
+def tell_wallets(_: Any, witness: Witness, balance: Any) -> None:
+    for asset, total in balance["total"].items():
+        witness.wallet(asset=asset, amount=exact(total))
 
 
 async def read(watch: Callable[[], Awaitable[Any]], tell: Callable[[Any], None], place: Place, witness: Witness) -> None:
@@ -65,7 +78,12 @@ async def read(watch: Callable[[], Awaitable[Any]], tell: Callable[[Any], None],
 async def watch_all(place: Place, witness: Witness) -> None:
     client = make_client(place)
     await client.load_markets()
-    topics = ((client.watch_my_trades, tell_trade), (client.watch_orders, tell_order), (client.watch_positions, tell_position))
+
+    async def watch_wallets() -> list[Any]:
+        return [await client.watch_balance()]
+
+    holdings = (watch_wallets, tell_wallets) if place.venue == "binance-spot" else (client.watch_positions, tell_position)
+    topics = ((client.watch_my_trades, tell_trade), (client.watch_orders, tell_order), holdings)
     witness.ready()
     await asyncio.gather(*(read(watch, partial(tell, client, witness), place, witness) for watch, tell in topics))
 

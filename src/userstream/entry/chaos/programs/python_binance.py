@@ -1,4 +1,4 @@
-"""A user of python-binance: the futures user socket, read on while the client reconnects by itself, opened anew when reading ends.
+"""A user of python-binance: the user socket of the product, read on while the client reconnects by itself, opened anew when reading ends.
 
 Its documentation says "close and restart the socket" to every error message. While the client is reconnecting, that close waits for ever,
 so this user does it only when the client says that it reads no more: the kinder way.
@@ -18,13 +18,19 @@ RETRY_S = 0.2
 
 
 async def watch(binance: Any, place: Place, witness: Witness) -> None:
-    client = binance.AsyncClient(place.api_key, place.api_secret)
-    client.FUTURES_URL = f"{place.rest_url}/fapi"
+    class Client(binance.AsyncClient):  # type: ignore[misc]
+        """Its WebSocket API takes no other address than that of its class."""
+
+        WS_API_URL = place.ws_api_url
+
+    client = Client(place.api_key, place.api_secret)
+    client.FUTURES_URL, client.FUTURES_COIN_URL = f"{place.rest_url}/fapi", f"{place.rest_url}/dapi"
     manager = binance.BinanceSocketManager(client)
-    manager.FSTREAM_URL = f"{place.ws_url}/"
+    manager.FSTREAM_URL = manager.DSTREAM_URL = f"{place.ws_url}/"
+    sockets = {"binance-spot": manager.user_socket, "binance-coinm": manager.coin_futures_user_socket}
     while True:
         try:
-            async with manager.futures_user_socket() as socket:
+            async with sockets.get(place.venue, manager.futures_user_socket)() as socket:
                 witness.ready()
                 await read(socket, place, witness)
         except Exception as error:
@@ -37,10 +43,10 @@ async def read(socket: Any, place: Place, witness: Witness) -> None:
     """Tells every message. Raises what the client raises once it gave up."""
     while True:
         message = await socket.recv()
-        if message["e"] == "error":
+        if message.get("e") == "error":
             witness.trouble(message.get("m", ""))
             continue
-        tell_message(witness, message)
+        tell_message(witness, message.get("event", message))
         await asyncio.sleep(place.work_s)
 
 

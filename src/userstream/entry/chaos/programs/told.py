@@ -23,8 +23,10 @@ class Place:
     be told. life_s: how long the venue lets a socket live.
     """
 
+    venue: str
     rest_url: str
     ws_url: str
+    ws_api_url: str
     api_key: str
     api_secret: str
     work_s: float
@@ -32,7 +34,7 @@ class Place:
     life_s: float
 
     def __repr__(self) -> str:
-        return f"Place({self.rest_url!r})"
+        return f"Place({self.venue!r}, {self.rest_url!r})"
 
 
 def read_place(environment: Mapping[str, str] = os.environ) -> Place:
@@ -42,8 +44,10 @@ def read_place(environment: Mapping[str, str] = os.environ) -> Place:
         return environment[PREFIX + name]
 
     return Place(
+        venue=text("VENUE"),
         rest_url=text("REST_URL"),
         ws_url=text("WS_URL"),
+        ws_api_url=text("WS_API_URL"),
         api_key=text("API_KEY"),
         api_secret=text("API_SECRET"),
         work_s=int(text("WORK_MS")) / 1000,
@@ -62,13 +66,17 @@ class Witness:
     def fill(self, *, symbol: str, trade_id: str, order_id: str, price: str, quantity: str) -> None:
         self._tell("fill", symbol=symbol, trade_id=trade_id, order_id=order_id, price=price, quantity=quantity)
 
-    def order(self, *, symbol: str, order_id: str, status: str, filled: str) -> None:
+    def order(self, *, symbol: str, order_id: str, client_order_id: str, status: str, filled: str) -> None:
         """The order is now in this state, as the user is told."""
-        self._tell("order", symbol=symbol, order_id=order_id, status=status, filled=filled)
+        self._tell("order", symbol=symbol, order_id=order_id, client_order_id=client_order_id, status=status, filled=filled)
 
     def position(self, *, symbol: str, side: str, amount: str) -> None:
         """The leg (both, long, short) is now of this signed amount."""
         self._tell("position", symbol=symbol, side=side, amount=amount)
+
+    def wallet(self, *, asset: str, amount: str) -> None:
+        """The account now holds so much of the asset, free and locked together."""
+        self._tell("position", symbol=asset, side="wallet", amount=amount)
 
     def trouble(self, words: object) -> None:
         """The client told its user of an error."""

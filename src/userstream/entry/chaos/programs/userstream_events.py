@@ -22,8 +22,8 @@ async def watch(userstream: Any, place: Place, witness: Witness) -> None:
         rotate_s=min(place.life_s * 0.6, 82_800.0),
     )
     keys = {"api_key": place.api_key, "api_secret": place.api_secret}
-    addresses = {"rest_url": place.rest_url, "ws_url": place.ws_url}
-    async with userstream.connect("binance-usdm", **keys, **addresses, recovery=recovery, stream=stream) as account:
+    addresses = {"rest_url": place.rest_url, "ws_url": place.ws_url, "ws_api_url": place.ws_api_url}
+    async with userstream.connect(place.venue, **keys, **addresses, recovery=recovery, stream=stream) as account:
         events = account.events()
         witness.ready()
         async for event in events:
@@ -32,14 +32,17 @@ async def watch(userstream: Any, place: Place, witness: Witness) -> None:
 
 
 def tell_event(userstream: Any, witness: Witness, event: Any) -> bool:
-    """Tells a fill, a plain order or a leg; False of anything else."""
+    """Tells a fill, a plain order, a leg or a wallet; False of anything else."""
     match event:
         case userstream.Filled(symbol=symbol, trade_id=trade_id, order_id=order_id):
             witness.fill(symbol=symbol, trade_id=trade_id, order_id=order_id, price=f"{event.price:f}", quantity=f"{event.quantity:f}")
         case userstream.OrderChanged(conditional=False, symbol=symbol, order_id=order_id):
-            witness.order(symbol=symbol, order_id=order_id, status=str(event.status), filled=f"{event.filled_quantity:f}")
+            told = {"client_order_id": event.client_order_id, "status": str(event.status), "filled": f"{event.filled_quantity:f}"}
+            witness.order(symbol=symbol, order_id=order_id, **told)
         case userstream.PositionSet(symbol=symbol, position_side=side):
             witness.position(symbol=symbol, side=str(side), amount=f"{event.amount:f}")
+        case userstream.BalanceSet(asset=asset) if event.venue == "binance-spot":
+            witness.wallet(asset=asset, amount=f"{event.total:f}")
         case _:
             return False
     return True

@@ -1,4 +1,4 @@
-"""What the user of a raw client reads in the venue's own messages (Binance USD-M, 4.1)."""
+"""What the user of a raw client reads in the venue's own messages (Binance USD-M, 4.1; Binance Spot, 4)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from userstream.entry.chaos.programs.messages import tell_message
 from userstream.entry.chaos.programs.told import Witness
 
-ORDER = {"s": "BTCUSDT", "i": 33, "x": "TRADE", "X": "PARTIALLY_FILLED", "z": "0.020", "t": 7, "L": "80999.5", "l": "0.020"}
+ORDER = {"s": "BTCUSDT", "i": 33, "x": "TRADE", "X": "PARTIALLY_FILLED", "c": "mine", "z": "0.020", "t": 7, "L": "80999.5", "l": "0.020"}
 UPDATE = {
     "e": "ACCOUNT_UPDATE",
     "a": {"B": [], "P": [{"s": "BTCUSDT", "ps": "BOTH", "pa": "-0.020"}, {"s": "ETHUSDT", "ps": "LONG", "pa": "1"}]},
@@ -26,7 +26,21 @@ def told(message: Mapping[str, object], capsys: pytest.CaptureFixture[str]) -> l
 def test_a_trade_is_a_fill_and_a_state_of_its_order(capsys: pytest.CaptureFixture[str]) -> None:
     fill = {"kind": "fill", "symbol": "BTCUSDT", "trade_id": "7", "order_id": "33", "price": "80999.5", "quantity": "0.020"}
     order = {"kind": "order", "symbol": "BTCUSDT", "order_id": "33", "status": "partially_filled", "filled": "0.020"}
+    order |= {"client_order_id": "mine"}
     assert told({"e": "ORDER_TRADE_UPDATE", "o": ORDER}, capsys) == [fill, order]
+
+
+def test_a_report_of_spot_is_read_alike_and_a_cancelled_order_keeps_its_own_name(capsys: pytest.CaptureFixture[str]) -> None:
+    fill, order = told({"e": "executionReport"} | ORDER | {"C": ""}, capsys)
+    assert (fill["trade_id"], order["client_order_id"]) == ("7", "mine")
+    [cancelled] = told({"e": "executionReport"} | ORDER | {"x": "CANCELED", "c": "the cancelling", "C": "mine"}, capsys)
+    assert cancelled["client_order_id"] == "mine"
+    assert told({"e": "executionReport"} | ORDER | {"x": "REJECTED"}, capsys) == []
+
+
+def test_a_wallet_is_what_is_free_and_what_is_locked(capsys: pytest.CaptureFixture[str]) -> None:
+    [line] = told({"e": "outboundAccountPosition", "B": [{"a": "BTC", "f": "1.5", "l": "0.25"}]}, capsys)
+    assert line == {"kind": "position", "symbol": "BTC", "side": "wallet", "amount": "1.75"}
 
 
 @pytest.mark.parametrize("execution", ["NEW", "CANCELED", "AMENDMENT", "EXPIRED"])

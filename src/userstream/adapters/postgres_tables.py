@@ -1,0 +1,224 @@
+"""The tables in PostgreSQL: a batch of events becomes one statement a table, whose values travel as one array a column."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from functools import cache
+from typing import Final
+
+import asyncpg
+import msgspec
+
+from userstream.adapters.postgres_address import Connection
+from userstream.adapters.sql import load_queries
+from userstream.adapters.tables import FILL_BLANKS, TABLES, Value, find_table, row_of, sort_into_tables
+from userstream.domain.coverage import COVERAGE_EVENTS, Coverage, CoverageState, Span, fold_coverage
+from userstream.domain.events import Event
+from userstream.kernel.amount import plain_amount
+from userstream.kernel.errors import StoreError
+from userstream.kernel.ids import AccountId, Millis
+from userstream.ports import StoredRecord
+
+Column = Sequence[Value]
+
+QUERIES: Final = load_queries("postgres/projection.sql")
+PARTED: Final[Mapping[str, str]] = {"fills": "transaction_time", "account_events": "event_time"}
+"""The tables that are kept in a part for each month, and the column that says in which."""
+NOT_HERE: Final = frozenset({"checkpoints"})
+"""What belongs to a journal and has no place in a database that several of them fill."""
+LARGEST_INTEGER: Final = 2**63 - 1
+FIRST_TIME_MS: Final = 0
+LAST_TIME_MS: Final = 4_102_444_800_000
+SAME_FILL_MS: Final = 7 * 24 * 3600 * 1000
+"""How far apart, in venue time, two words about one fill may be; what has the same ids later is another fill (as in the SQL)."""
+_COMMON: Final = 4
+_PARAMETER: Final = re.compile(r"\$(\d+)")
+_LONGEST_MONTH_MS: Final = 31 * 24 * 3600 * 1000
+_FILL_COLUMNS: Final = TABLES["fills"].columns
+_FILL_KEY: Final = tuple(_FILL_COLUMNS.index(name) for name in TABLES["fills"].key)
+_FILL_TIME: Final = _FILL_COLUMNS.index("transaction_time")
+_FILL_BLANKS: Final = tuple(_FILL_COLUMNS.index(name) for name in FILL_BLANKS)
+
+
+class PostgresBatch(msgspec.Struct, frozen=True):
+    """What a reader is about to write: it stands at `base` and will stand at `reached`. columns: for each table an array a column.
+    times: one of each month that the rows need a part for, in venue ms."""
+
+    reader: str
+    base: int
+    reached: int
+    columns: Mapping[str, Sequence[Column]]
+    coverage: Mapping[AccountId, Sequence[Event]]
+    times: frozenset[int]
+
+
+def split_records(records: Sequence[StoredRecord], most_events: int) -> Iterator[Sequence[StoredRecord]]:
+    """Parts of a batch, each for a transaction of its own; a record is never split."""
+    part: list[StoredRecord] = []
+    events = 0
+    for stored in records:
+        part.append(stored)
+        events += len(stored.record.events)
+        if events >= most_events:
+            yield part
+            part, events = [], 0
+    if part:
+        yield part
+
+
+def prepare_batch(reader: str, base: int, records: Sequence[StoredRecord]) -> PostgresBatch:
+    """The work that needs no database, so that it can be done elsewhere."""
+    events = [event for stored in records for event in stored.record.events]
+    columns: dict[str, Sequence[Column]] = {}
+    times: set[int] = set()
+    for table, batch in sort_into_tables(events).items():
+        rows = [row_of(table, event) for event in batch]
+        columns[table] = list(zip(*(merge_fills(rows) if table == "fills" else rows), strict=True))
+        if table in PARTED:
+            times |= _months_of(columns[table][TABLES[table].columns.index(PARTED[table])])
+    return PostgresBatch(reader, base, records[-1].position, columns, _coverage_events(events), frozenset(times))
+
+
+def merge_fills(rows: Iterable[tuple[Value, ...]]) -> list[tuple[Value, ...]]:
+    """One row for each fill: the first one, with what it left open from the next that says it. A statement cannot meet a row twice."""
+    merged: list[list[Value]] = []
+    fills: dict[tuple[Value, ...], list[list[Value]]] = {}
+    for row in rows:
+        copies = fills.setdefault(tuple(row[place] for place in _FILL_KEY), [])
+        known = next((copy for copy in copies if abs(int(copy[_FILL_TIME] or 0) - int(row[_FILL_TIME] or 0)) <= SAME_FILL_MS), None)
+        if known is None:
+            known = list(row)
+            copies.append(known)
+            merged.append(known)
+        for place in _FILL_BLANKS:
+            if known[place] is None:
+                known[place] = row[place]
+    return [tuple(row) for row in merged]
+
+
+def month_of(time: int) -> int:
+    """When the month (UTC) of a time began, both in ms; times that no exchange has lived in count as the nearest that one could."""
+    told = datetime.fromtimestamp(min(max(time, FIRST_TIME_MS), LAST_TIME_MS) // 1000, UTC)
+    return int(datetime(told.year, told.month, 1, tzinfo=UTC).timestamp()) * 1000
+
+
+def months_ahead(time: int) -> tuple[int, int]:
+    """The month of a time and the one after it."""
+    began = month_of(time)
+    return began, month_of(began + _LONGEST_MONTH_MS + 1)
+
+
+def _months_of(times: Column) -> set[int]:
+    return {month_of(int(time or 0)) for time in set(times)}
+
+
+def clean_batch(batch: PostgresBatch) -> PostgresBatch:
+    """The batch without what PostgreSQL cannot hold: zero bytes and lone surrogates in texts, numbers of more than 64 bits."""
+    columns = {table: [[_fit(value) for value in column] for column in told] for table, told in batch.columns.items()}
+    return msgspec.structs.replace(batch, columns=columns)
+
+
+def _fit(value: Value) -> Value:
+    if isinstance(value, str):
+        return value.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
+    if isinstance(value, int):
+        return max(min(value, LARGEST_INTEGER), -LARGEST_INTEGER)
+    return value
+
+
+def _coverage_events(events: Iterable[Event]) -> dict[AccountId, list[Event]]:
+    accounts: dict[AccountId, list[Event]] = {}
+    for event in events:
+        if isinstance(event, COVERAGE_EVENTS):
+            accounts.setdefault(event.account, []).append(event)
+    return accounts
+
+
+async def write_batch(connection: Connection, journal: str, batch: PostgresBatch) -> None:
+    """Writes rows and the reader's position, all or nothing: as a rule by one statement, a transaction by itself. A connection on which
+    this fails is in no known state. Raises StoreError if somebody else has moved the reader."""
+    if not batch.base:
+        await connection.execute(QUERIES["open_cursor"], journal, batch.reader)
+    if not batch.coverage:
+        await _add_rows(connection, journal, batch)
+        return
+    await connection.execute("BEGIN")
+    for account, events in sorted(batch.coverage.items()):
+        await _extend_coverage(connection, journal, account, events)
+    await _add_rows(connection, journal, batch)
+    await connection.execute("COMMIT")
+
+
+async def _add_rows(connection: Connection, journal: str, batch: PostgresBatch) -> None:
+    tables = tuple(sorted(batch.columns))
+    columns = [column for table in tables for column in batch.columns[table]]
+    try:
+        await connection.execute(joined_statement(tables), journal, batch.reader, batch.base, batch.reached, *columns)
+    except asyncpg.DivisionByZeroError:
+        raise StoreError(f"the reader {batch.reader!r} has been moved by somebody else") from None
+
+
+@cache
+def joined_statement(tables: tuple[str, ...]) -> str:
+    """The statements of these tables and that of the position as one: journal, reader, base, reached, then each table's columns."""
+    offset, parts = _COMMON, []
+    for table in tables:
+        count = len(TABLES[table].columns)
+        parts.append(f"{table}_added AS (\n{_renumbered(QUERIES[f'add_{table}'], count, offset)}\n)")
+        offset += count
+    return f"WITH {', '.join([*parts, QUERIES['move_cursor']])}"
+
+
+def _renumbered(query: str, count: int, offset: int) -> str:
+    """A statement's own columns follow those before it; the journal, which stands behind them, is everybody's first."""
+    return _PARAMETER.sub(lambda found: f"${int(found[1]) + offset}" if int(found[1]) <= count else "$1", query)
+
+
+async def _extend_coverage(connection: Connection, journal: str, account: AccountId, events: Sequence[Event]) -> None:
+    mark = await connection.fetchrow(QUERIES["lock_coverage"], account)
+    rows = await connection.fetch(QUERIES["read_coverage"], account)
+    spans = tuple(Span(Millis(row["since"]), _until(row["until"]), CoverageState(row["state"])) for row in rows)
+    # The sequences of another journal say nothing about those of this one.
+    before = Coverage(spans, mark["sequence"] if mark is not None and mark["journal"] == journal else 0)
+    after = fold_coverage(before, events)
+    if after.spans != before.spans:
+        told = [(span.since, span.until, str(span.state)) for span in after.spans]
+        await connection.execute(QUERIES["clear_coverage"], account)
+        await connection.execute(QUERIES["add_coverage"], account, *(list(column) for column in zip(*told, strict=True)))
+    if after.sequence != before.sequence:
+        await connection.execute(QUERIES["save_coverage_mark"], account, journal, after.sequence)
+
+
+def _until(told: int | None) -> Millis | None:
+    return None if told is None else Millis(told)
+
+
+async def read_rows(connection: Connection, journal: str, table: str, account: AccountId | None, limit: int) -> list[dict[str, object]]:
+    """Rows of a table in the common form: amounts as plain text, flags 0 or 1."""
+    form = find_table(table)
+    choice = {"cursors": journal}.get(table, account if "account" in form.columns else None)
+    found = await connection.fetch(listing_query(table, one=choice is not None), *([] if choice is None else [choice]), limit)
+    return [{name: _plain(row[name]) for name in form.columns} for row in found]
+
+
+def listing_query(table: str, *, one: bool) -> str:
+    """The query for the first rows of a table, of one account (of one journal, for positions) or of all."""
+    form = TABLES[table]
+    chosen = f"WHERE {'journal' if table == 'cursors' else 'account'} = $1" if one else ""
+    order = ", ".join(f"{name[1:]} DESC" if name.startswith("-") else name for name in form.listing).replace("rowid", "arrival")
+    return f"SELECT {', '.join(form.columns)} FROM userstream.{table} {chosen} ORDER BY {order} LIMIT ${2 if one else 1}"
+
+
+def _plain(value: object) -> Value:
+    match value:
+        case Decimal():
+            return plain_amount(value)
+        case bool():
+            return int(value)
+        case str() | int() | None:
+            return value
+        case _:
+            raise StoreError(f"a table holds a value of the type {type(value).__name__}, which was never written there")

@@ -1,0 +1,73 @@
+-- The registry of accounts and its audit log. The version that counts is the counter's, not the row's own.
+
+-- name: read_version
+SELECT version FROM record_versions WHERE id = ?;
+
+-- name: save_version
+INSERT INTO record_versions (id, version) VALUES (:id, :version)
+ON CONFLICT (id) DO UPDATE SET version = :version;
+
+-- name: insert_account
+INSERT INTO exchange_accounts (
+    id, user_id, venue, label, active, rights, options, created_time, proven_time, record_version,
+    api_key_encrypted, api_secret_encrypted, passphrase_encrypted
+) VALUES (
+    :id, :user_id, :venue, :label, :active, :rights, :options, :created_time, :proven_time, :record_version,
+    :api_key_encrypted, :api_secret_encrypted, :passphrase_encrypted
+);
+
+-- name: read_account
+SELECT a.id, user_id, venue, label, active, rights, options, created_time, proven_time, v.version,
+    api_key_encrypted, api_secret_encrypted, passphrase_encrypted, listen_key_encrypted, listen_key_expires_at
+FROM exchange_accounts AS a JOIN record_versions AS v ON v.id = a.id
+WHERE a.id = ?;
+
+-- name: read_page
+SELECT a.id, user_id, venue, label, active, rights, options, created_time, proven_time, v.version,
+    api_key_encrypted, api_secret_encrypted, passphrase_encrypted, listen_key_encrypted, listen_key_expires_at
+FROM exchange_accounts AS a JOIN record_versions AS v ON v.id = a.id
+WHERE a.id > :after AND active >= :least_active
+ORDER BY a.id LIMIT :limit;
+
+-- name: set_active
+UPDATE exchange_accounts SET active = :active WHERE id = :id;
+
+-- name: remove_account
+DELETE FROM exchange_accounts WHERE id = ?;
+
+-- name: replace_key
+UPDATE exchange_accounts SET rights = :rights, record_version = :record_version, api_key_encrypted = :api_key_encrypted,
+    api_secret_encrypted = :api_secret_encrypted, passphrase_encrypted = :passphrase_encrypted,
+    listen_key_encrypted = NULL, listen_key_expires_at = NULL
+WHERE id = :id;
+
+-- name: save_rights
+UPDATE exchange_accounts SET rights = :rights WHERE id = :id;
+
+-- name: save_proven
+UPDATE exchange_accounts SET proven_time = max(coalesce(proven_time, 0), :time) WHERE id = :id;
+
+-- name: save_listen_key
+UPDATE exchange_accounts SET listen_key_encrypted = :record, listen_key_expires_at = :expires_at
+WHERE id = :id AND record_version = :version;
+
+-- name: swap_records
+UPDATE exchange_accounts SET api_key_encrypted = :api_key, api_secret_encrypted = :api_secret, passphrase_encrypted = :passphrase,
+    listen_key_encrypted = :listen_key
+WHERE id = :id AND api_key_encrypted = :old_api_key AND api_secret_encrypted IS :old_api_secret
+    AND passphrase_encrypted IS :old_passphrase AND listen_key_encrypted IS :old_listen_key;
+
+-- name: read_head
+SELECT sequence, hash FROM audit_head;
+
+-- name: save_head
+INSERT INTO audit_head (one, sequence, hash) VALUES (1, :sequence, :hash)
+ON CONFLICT (one) DO UPDATE SET sequence = :sequence, hash = :hash;
+
+-- name: insert_entry
+INSERT INTO audit_log (sequence, time, actor, origin, action, subject, result, detail, previous, hash)
+VALUES (:sequence, :time, :actor, :origin, :action, :subject, :result, :detail, :previous, :hash);
+
+-- name: read_entries
+SELECT sequence, time, actor, origin, action, subject, result, detail, previous, hash FROM audit_log
+WHERE sequence > :after ORDER BY sequence LIMIT :limit;

@@ -1,0 +1,94 @@
+"""Readers of the journal that keep their positions elsewhere: the journal's name for them, and the mark that retention waits for.
+
+Names and marks are settled before the store is opened, because a mark can only grow while it is open.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from typing import Final
+
+from userstream.adapters.file_lock import FileLock
+from userstream.adapters.sql import load_queries
+from userstream.adapters.sqlite import SqliteStore
+from userstream.adapters.sqlite_file import open_for_writing, store_error
+from userstream.kernel.errors import StoreError
+from userstream.kernel.ids import AccountId, Millis
+from userstream.ports import Record, StoredRecord
+
+RELEASED: Final = 1 << 62
+"""The mark of a reader that is wanted no more: above every position, so that nothing waits for it."""
+_QUERIES: Final = load_queries("marks.sql")
+
+
+def settle_mark(path: Path, kind: str, fresh_name: str) -> str:
+    """The journal's name for readers of a kind: the one it has, else `fresh_name`, which is kept. From now on retention waits for the mark.
+
+    Makes the store where there is none. Raises StoreError as opening the store does. To be called while nobody has the store open.
+    """
+    return _change(path, kind, fresh_name, anew=False)
+
+
+def rename_mark(path: Path, kind: str, fresh_name: str) -> str:
+    """Gives the journal another name for readers of a kind, so that they begin again at its beginning. Otherwise as `settle_mark`."""
+    return _change(path, kind, fresh_name, anew=True)
+
+
+def _change(path: Path, kind: str, fresh_name: str, *, anew: bool) -> str:
+    lock = FileLock(path.with_name(f"{path.name}.lock"))
+    lock.take()
+    try:
+        connection = open_for_writing(path)
+        try:
+            return _settle(connection, kind, fresh_name, anew=anew)
+        except sqlite3.Error as error:
+            raise store_error(error, path) from None
+        finally:
+            connection.close()
+    finally:
+        lock.release()
+
+
+def _settle(connection: sqlite3.Connection, kind: str, fresh_name: str, *, anew: bool) -> str:
+    told = {"kind": kind, "name": fresh_name, "released": RELEASED}
+    found = connection.execute(_QUERIES["read_mark"], {"kind": kind}).fetchone()
+    if found is None:
+        connection.execute(_QUERIES["add_mark"], {"kind": kind, "name": fresh_name})
+        return fresh_name
+    if anew:
+        connection.execute(_QUERIES["rename_mark"], {"kind": kind, "name": fresh_name})
+        return fresh_name
+    connection.execute(_QUERIES["hold_mark"], {"kind": kind, "released": told["released"]})
+    return str(found[0]).partition(":")[2]
+
+
+class JournalMark:
+    """The mark of one reader in an open store."""
+
+    def __init__(self, store: SqliteStore, kind: str, name: str) -> None:
+        self._store, self._reader = store, f"{kind}:{name}"
+
+    async def position(self) -> int:
+        """Up to where the reader has said that it needs nothing any more."""
+        return await self._store.position(self._reader)
+
+    async def move(self, position: int) -> None:
+        """Nothing up to here is needed any more. Raises StoreError while the store cannot be written."""
+        nothing = Record(AccountId(""), 0, Millis(0), 0, b"", ())
+        await self._store.apply(self._reader, [StoredRecord(position, nothing)])
+
+
+async def release_marks(store: SqliteStore, kind: str) -> None:
+    """Retention waits no more for readers of a kind, which are not run any more."""
+    for row in await store.rows("cursors"):
+        reader, position = str(row["reader"]), row["position"]
+        if reader.startswith(f"{kind}:") and position != RELEASED:
+            await JournalMark(store, *reader.split(":", 1)).move(RELEASED)
+
+
+async def check_same_journal(store: SqliteStore, position: int) -> None:
+    """Raises StoreError when a reader has come to a place that this journal has never had: it is an older copy of the one that was read."""
+    # The newest row of a journal is never removed, so a position it gave out has something at it or above.
+    if position and not await store.read(after=position - 1, limit=1):
+        raise StoreError("the journal ends before what was read of it: the file is an older copy; run userstream db rejoin")

@@ -1,0 +1,214 @@
+"""The registry and its audit log in the store's file, on a connection and a thread of their own.
+
+It takes no lock of the file: its transactions are short, and accounts can be managed while another process writes the journal.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+from typing import Final, TypeVar
+
+from userstream.adapters.memory_registry import missing, outrun, taken
+from userstream.adapters.sql import load_queries
+from userstream.adapters.sqlite_accounts import audit_entry, encode_json, entry_values, registered, row_values, swap_values
+from userstream.adapters.sqlite_file import open_for_writing, roll_back, store_error
+from userstream.domain.audit import AuditEntry, AuditHead, AuditNote, head_of, link
+from userstream.kernel.errors import StoreError
+from userstream.kernel.ids import AccountId, Millis
+from userstream.wire.registration import RegisteredAccount, SealedListenKey
+from userstream.wire.rights import KeyRights
+
+ResultT = TypeVar("ResultT")
+Values = dict[str, str | int | None]
+
+_QUERIES: Final = load_queries("registry.sql")
+
+
+class SqliteRegistry:
+    """`Registry` and `AuditLog` over the store's file. Any number of processes may use it at once."""
+
+    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+        """Use `open`."""
+        self._path, self._connection = path, connection
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"userstream-registry-{path.name}")
+        self._closed = False
+
+    @classmethod
+    async def open(cls, path: Path) -> SqliteRegistry:
+        """Opens or creates the store. Raises StoreError, in one line."""
+        return cls(path, await asyncio.to_thread(_connect, path))
+
+    async def __aenter__(self) -> SqliteRegistry:
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Waits for what is running. May be called twice."""
+        if not self._closed:
+            self._closed = True
+            await asyncio.to_thread(self._thread.shutdown)
+            self._connection.close()
+
+    # ---- accounts
+
+    async def next_version(self, account: AccountId) -> int:
+        """As in `Registry`."""
+        return await self._read(lambda connection: _version(connection, account)) + 1
+
+    async def add(self, account: RegisteredAccount, note: AuditNote) -> None:
+        """As in `Registry`."""
+
+        def insert(connection: sqlite3.Connection) -> None:
+            if connection.execute(_QUERIES["read_account"], (account.account,)).fetchone() is not None:
+                raise taken(account.account)
+            _take_version(connection, account)
+            connection.execute(_QUERIES["insert_account"], row_values(account))
+            _append(connection, note)
+
+        await self._write(insert)
+
+    async def get(self, account: AccountId) -> RegisteredAccount | None:
+        """As in `Registry`."""
+        row = await self._read(lambda connection: connection.execute(_QUERIES["read_account"], (account,)).fetchone())
+        return None if row is None else registered(row)
+
+    async def page(self, *, after: str = "", limit: int = 1_000, active_only: bool = False) -> list[RegisteredAccount]:
+        """As in `Registry`."""
+        values: Values = {"after": after, "limit": limit, "least_active": int(active_only)}
+        return [
+            registered(row) for row in await self._read(lambda connection: connection.execute(_QUERIES["read_page"], values).fetchall())
+        ]
+
+    async def set_active(self, account: AccountId, active: bool, note: AuditNote) -> None:
+        """As in `Registry`."""
+        await self._change(account, "set_active", {"id": account, "active": int(active)}, note)
+
+    async def remove(self, account: AccountId, note: AuditNote) -> None:
+        """As in `Registry`."""
+        await self._change(account, "remove_account", (account,), note)
+
+    async def replace_key(self, account: RegisteredAccount, note: AuditNote) -> None:
+        """As in `Registry`."""
+
+        def replace(connection: sqlite3.Connection) -> None:
+            if not connection.execute(_QUERIES["replace_key"], row_values(account)).rowcount:
+                raise missing(account.account)
+            _take_version(connection, account)
+            _append(connection, note)
+
+        await self._write(replace)
+
+    async def save_rights(self, account: AccountId, rights: KeyRights, note: AuditNote) -> None:
+        """As in `Registry`."""
+        await self._change(account, "save_rights", {"id": account, "rights": encode_json(rights)}, note)
+
+    async def save_proven(self, account: AccountId, time: Millis) -> None:
+        """As in `Registry`."""
+        await self._change(account, "save_proven", {"id": account, "time": time}, None)
+
+    async def save_listen_key(self, account: AccountId, version: int, listen_key: SealedListenKey | None) -> bool:
+        """As in `Registry`."""
+        record, expires_at = (None, None) if listen_key is None else (listen_key.record, listen_key.expires_at)
+        values: Values = {"id": account, "version": version, "record": record, "expires_at": expires_at}
+        return await self._write(lambda connection: connection.execute(_QUERIES["save_listen_key"], values).rowcount) > 0
+
+    async def swap_records(self, swaps: Sequence[tuple[RegisteredAccount, RegisteredAccount]]) -> int:
+        """As in `Registry`: all of them in one transaction."""
+
+        def swap(connection: sqlite3.Connection) -> int:
+            return sum(connection.execute(_QUERIES["swap_records"], swap_values(*pair)).rowcount for pair in swaps)
+
+        return await self._write(swap)
+
+    # ---- audit log
+
+    async def write_note(self, note: AuditNote) -> None:
+        """As in `AuditLog`."""
+        await self._write(lambda connection: _append(connection, note))
+
+    async def audit_entries(self, *, after: int = 0, limit: int = 1_000) -> list[AuditEntry]:
+        """As in `AuditLog`."""
+        values: Values = {"after": after, "limit": limit}
+        return [
+            audit_entry(row) for row in await self._read(lambda connection: connection.execute(_QUERIES["read_entries"], values).fetchall())
+        ]
+
+    async def audit_head(self) -> AuditHead:
+        """As in `AuditLog`."""
+        return await self._read(_head)
+
+    # ---- the thread
+
+    async def _change(self, account: AccountId, query: str, values: Values | tuple[str], note: AuditNote | None) -> None:
+        def change(connection: sqlite3.Connection) -> None:
+            if not connection.execute(_QUERIES[query], values).rowcount:
+                raise missing(account)
+            if note is not None:
+                _append(connection, note)
+
+        await self._write(change)
+
+    async def _read(self, work: Callable[[sqlite3.Connection], ResultT]) -> ResultT:
+        return await self._run(work)
+
+    async def _write(self, work: Callable[[sqlite3.Connection], ResultT]) -> ResultT:
+        return await self._run(lambda connection: _transact(connection, work))
+
+    async def _run(self, work: Callable[[sqlite3.Connection], ResultT]) -> ResultT:
+        if self._closed:
+            raise StoreError(f"{self._path} is closed")
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._translate, work)
+
+    def _translate(self, work: Callable[[sqlite3.Connection], ResultT]) -> ResultT:
+        try:
+            return work(self._connection)
+        except sqlite3.Error as error:
+            raise store_error(error, self._path) from error
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    connection = open_for_writing(path)
+    # what was encrypted with a key that leaked leaves nothing behind in the file
+    connection.execute("PRAGMA secure_delete = ON").fetchone()
+    return connection
+
+
+def _transact(connection: sqlite3.Connection, work: Callable[[sqlite3.Connection], ResultT]) -> ResultT:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        result = work(connection)
+        connection.execute("COMMIT")
+    except BaseException:
+        roll_back(connection)
+        raise
+    return result
+
+
+def _version(connection: sqlite3.Connection, account: AccountId) -> int:
+    found = connection.execute(_QUERIES["read_version"], (account,)).fetchone()
+    return int(found[0]) if found else 0
+
+
+def _take_version(connection: sqlite3.Connection, account: RegisteredAccount) -> None:
+    if account.record_version != _version(connection, account.account) + 1:
+        raise outrun(account.account)
+    connection.execute(_QUERIES["save_version"], {"id": account.account, "version": account.record_version})
+
+
+def _head(connection: sqlite3.Connection) -> AuditHead:
+    found = connection.execute(_QUERIES["read_head"]).fetchone()
+    return AuditHead(sequence=found[0], hash=found[1]) if found else AuditHead()
+
+
+def _append(connection: sqlite3.Connection, note: AuditNote) -> None:
+    entry = link(_head(connection), note)
+    connection.execute(_QUERIES["insert_entry"], entry_values(entry))
+    head = head_of(entry)
+    connection.execute(_QUERIES["save_head"], {"sequence": head.sequence, "hash": head.hash})

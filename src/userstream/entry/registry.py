@@ -1,0 +1,248 @@
+"""The registry's desk: accounts come in with a key that was looked at, and go out to whoever runs them. Every deed is noted.
+
+Secrets are opened here and nowhere else; they leave as `Secret`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from typing import Final, Protocol
+
+import msgspec
+
+from userstream.domain.audit import AuditNote, verify_chain
+from userstream.entry.bootstrap import AccountSettings, check_account
+from userstream.kernel.errors import SettingsError, UserStreamError
+from userstream.kernel.ids import AccountId, VenueName
+from userstream.kernel.sealed import SealPlace, VaultError
+from userstream.kernel.secret import Secret
+from userstream.kernel.settings import RecoverySettings, StreamSettings
+from userstream.ports import AuditLog, Clock, Registry, Vault
+from userstream.wire.registration import AccountOptions, RegisteredAccount, SealedKey
+from userstream.wire.rights import KeyRights, RightsVerdict, judge_rights
+from userstream.wire.venue import Credentials
+
+PAGE: Final = 500
+AskRights = Callable[[AccountSettings], Awaitable[KeyRights]]
+
+
+class AuditedRegistry(Registry, AuditLog, Protocol):
+    """Both in one store."""
+
+
+class Caller(msgspec.Struct, frozen=True):
+    """Who does it, and from which machine."""
+
+    actor: str
+    origin: str
+
+
+class NewAccount(msgspec.Struct, frozen=True, kw_only=True):
+    """What a person says of an account, its key left out."""
+
+    account: AccountId
+    user: str
+    venue: VenueName
+    label: str = ""
+    options: AccountOptions = AccountOptions()
+
+
+class Looked(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of looking at a key. `trouble`: why its rights are not known; `widened`: rights that it did not have when last asked."""
+
+    rights: KeyRights | None
+    verdict: RightsVerdict
+    trouble: str = ""
+    widened: tuple[str, ...] = ()
+
+    @property
+    def refusals(self) -> str:
+        """Why the key should not be used, in one line; empty if it may be."""
+        told = "; ".join(self.verdict.refusals)
+        return f"{told} ({self.trouble})" if told and self.trouble else told
+
+
+class AccountBook:
+    """What can be done with the registry without a key of the vault. Raises SettingsError for a user's mistake, and StoreError."""
+
+    def __init__(self, registry: AuditedRegistry, clock: Clock, caller: Caller) -> None:
+        self.registry = registry
+        self._clock, self._caller = clock, caller
+
+    async def set_active(self, name: AccountId, active: bool) -> None:
+        """Whether `userstream run` runs it from its next start on."""
+        await self.registry.set_active(name, active, self.note("account.enable" if active else "account.disable", name))
+
+    async def remove(self, name: AccountId) -> None:
+        """Its key is gone; its events stay in the store."""
+        await self.registry.remove(name, self.note("account.remove", name))
+
+    async def require(self, name: AccountId) -> RegisteredAccount:
+        """Raises SettingsError for an account that is not there."""
+        account = await self.registry.get(name)
+        if account is None:
+            raise SettingsError(f"there is no account {name!r} in the registry; userstream accounts list shows them all")
+        return account
+
+    async def accounts(self, *, active_only: bool = False) -> AsyncIterator[RegisteredAccount]:
+        """All of them, in the order of ids."""
+        after = ""
+        while page := await self.registry.page(after=after, limit=PAGE, active_only=active_only):
+            for account in page:
+                yield account
+            after = page[-1].account
+
+    async def count(self) -> int:
+        """How many accounts there are."""
+        return sum([1 async for _ in self.accounts()])
+
+    async def verify_log(self) -> str:
+        """What is wrong with the audit log; empty if nothing is."""
+        head, entries, after = await self.registry.audit_head(), [], 0
+        while page := await self.registry.audit_entries(after=after, limit=PAGE):
+            entries += page
+            after = page[-1].sequence
+        return verify_chain(entries, head)
+
+    def note(self, action: str, subject: str, result: str = "done", detail: str = "") -> AuditNote:
+        """A note of now."""
+        return AuditNote(
+            time=self._clock.wall(),
+            actor=self._caller.actor,
+            origin=self._caller.origin,
+            action=action,
+            subject=subject,
+            result=result,
+            detail=detail,
+        )
+
+
+class AccountDesk(AccountBook):
+    """What people and the service do with accounts and their keys. Raises VaultError beside what `AccountBook` raises."""
+
+    def __init__(
+        self, registry: AuditedRegistry, vault: Vault, clock: Clock, caller: Caller, ask: AskRights, environment: Mapping[str, str]
+    ) -> None:
+        super().__init__(registry, clock, caller)
+        self.vault = vault
+        self._ask, self._environment = ask, environment
+
+    async def add(self, wish: NewAccount, credentials: Credentials, *, allow_unsafe: bool = False) -> Looked:
+        """Registers an account once its key was looked at. Raises UserStreamError for a key that should not be used, unless
+        `allow_unsafe`; both stand in the audit log."""
+        check_account(_settings(wish, credentials), self._environment)
+        if await self.registry.get(wish.account) is not None:
+            raise SettingsError(f"there is an account {wish.account!r} in the registry already: choose another name, or remove that one")
+        looked = await self._look(wish, credentials)
+        note = await self._admit("account.add", wish.account, looked, allow_unsafe)
+        version = await self.registry.next_version(wish.account)
+        place = SealPlace(user=wish.user, account=wish.account, venue=wish.venue, destination=wish.options.destination, version=version)
+        account = RegisteredAccount(
+            account=wish.account,
+            user=wish.user,
+            venue=wish.venue,
+            label=wish.label,
+            rights=looked.rights,
+            options=wish.options,
+            created_time=self._clock.wall(),
+            record_version=version,
+            key=self._seal(place, credentials),
+        )
+        await self.registry.add(account, note)
+        return looked
+
+    async def rotate(self, name: AccountId, credentials: Credentials, *, allow_unsafe: bool = False) -> Looked:
+        """Replaces an account's credentials, with a new data key. Raises as `add`."""
+        account = await self.require(name)
+        check_account(_settings(_wish_of(account), credentials), self._environment)
+        looked = await self._look(_wish_of(account), credentials)
+        note = await self._admit("account.rotate", name, looked, allow_unsafe)
+        renewed = msgspec.structs.replace(account, record_version=await self.registry.next_version(name), rights=looked.rights)
+        await self.registry.replace_key(msgspec.structs.replace(renewed, key=self._seal(renewed.place, credentials)), note)
+        return looked
+
+    async def check(self, name: AccountId) -> Looked:
+        """Opens the account's key, asks the venue what it may do, and keeps the answer."""
+        account = await self.require(name)
+        credentials = await self._open_noted(account, "account.check")
+        looked = await self._look(_wish_of(account), credentials)
+        looked = msgspec.structs.replace(looked, widened=_widened(account.rights, looked.rights))
+        words = looked.refusals or ", ".join(looked.widened)
+        note = self.note("account.check", name, "refused" if looked.refusals else "done", words)
+        if looked.rights is None:
+            await self.registry.write_note(note)
+        else:
+            await self.registry.save_rights(name, looked.rights, note)
+        return looked
+
+    def open_key(self, account: RegisteredAccount) -> Credentials:
+        """Its credentials. Raises VaultError; the caller notes it."""
+        opened = {field: self.vault.open(account.place, field, record) for field, record in account.key.fields.items()}
+        return Credentials(**opened)
+
+    async def _look(self, wish: NewAccount, credentials: Credentials) -> Looked:
+        rights, trouble = None, ""
+        try:
+            rights = await self._ask(_settings(wish, credentials))
+        except UserStreamError as error:
+            trouble = str(error)
+        return Looked(rights=rights, verdict=judge_rights(rights, monitor_only=wish.options.monitor_only), trouble=trouble)
+
+    async def _admit(self, action: str, name: AccountId, looked: Looked, allow_unsafe: bool) -> AuditNote:
+        if not looked.refusals:
+            return self.note(action, name, detail="; ".join(looked.verdict.warnings))
+        if allow_unsafe:
+            return self.note(action, name, "overridden", looked.refusals)
+        await self.registry.write_note(self.note(action, name, "refused", looked.refusals))
+        raise UserStreamError(
+            f"the key of account {name!r} is refused: {looked.refusals}. Take these rights from the key at the venue's page, or say "
+            "--allow-unsafe-key, which is written to the audit log"
+        )
+
+    async def _open_noted(self, account: RegisteredAccount, action: str) -> Credentials:
+        try:
+            return self.open_key(account)
+        except VaultError as error:
+            await self.registry.write_note(self.note(action, account.account, "refused", str(error)))
+            raise
+
+    def _seal(self, place: SealPlace, credentials: Credentials) -> SealedKey:
+        given: dict[str, Secret] = {
+            name: value for name in credentials.__struct_fields__ if (value := getattr(credentials, name)) is not None
+        }
+        return SealedKey(**self.vault.seal(place, given))
+
+
+def settings_of(
+    account: RegisteredAccount, credentials: Credentials, recovery: RecoverySettings, stream: StreamSettings
+) -> AccountSettings:
+    """An account of the registry as one of the configuration file would be."""
+    return msgspec.structs.replace(_settings(_wish_of(account), credentials), recovery=recovery, stream=stream)
+
+
+def _wish_of(account: RegisteredAccount) -> NewAccount:
+    return NewAccount(account=account.account, user=account.user, venue=account.venue, label=account.label, options=account.options)
+
+
+def _settings(wish: NewAccount, credentials: Credentials) -> AccountSettings:
+    options = wish.options
+    return AccountSettings(
+        name=wish.account,
+        venue=wish.venue,
+        credentials=credentials,
+        rest_url=options.rest_url,
+        ws_url=options.ws_url,
+        ws_api_url=options.ws_api_url,
+        symbols=options.symbols,
+        session_logon=options.session_logon,
+        isolated_symbol=options.isolated_symbol,
+    )
+
+
+def _widened(before: KeyRights | None, now: KeyRights | None) -> tuple[str, ...]:
+    """Rights that a key did not have before; to be used from any address is one."""
+    if before is None or now is None:
+        return ()
+    more = [name for name in ("read", "trade", "withdraw", "transfer") if getattr(now, name) and not getattr(before, name)]
+    anywhere = ["any address"] if before.ip_restricted and not now.ip_restricted else []
+    return (*more, *anywhere, *(name for name in now.unknown if name not in before.unknown))

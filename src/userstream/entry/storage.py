@@ -1,0 +1,166 @@
+"""What a process fills beside its embedded tables: PostgreSQL, by a pump of its own from the same journal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+import structlog
+
+from userstream.kernel.errors import SettingsError, StoreError
+from userstream.kernel.secret import Secret
+from userstream.ports import Clock, Projection, StoredRecord
+from userstream.runtime.pump import Pump
+
+if TYPE_CHECKING:
+    from userstream.adapters.postgres import PostgresProjection
+    from userstream.adapters.postgres_address import PostgresAddress
+    from userstream.adapters.sqlite import SqliteStore
+    from userstream.adapters.sqlite_marks import JournalMark
+
+KIND: Final = "postgres"
+READER: Final = "tables"
+INTERVAL_MS: Final = 1
+MOST_RECORDS_OF_A_TURN: Final = 2_000
+MARK_EVERY_MS: Final = 5_000
+STOP_LIMIT_MS: Final = 2_000
+_NAME_RANGE: Final = 1 << 32
+
+
+class PostgresSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A PostgreSQL that is filled beside the embedded tables. The url is given in one of three ways, and so is a password outside it."""
+
+    url: str | None = None
+    url_env: str | None = None
+    url_file: str | None = None
+    password: str | None = None
+    password_env: str | None = None
+    password_file: str | None = None
+    migrate: bool = True
+
+    def __repr__(self) -> str:
+        return "PostgresSection(***)"
+
+
+class PostgresTarget(msgspec.Struct, frozen=True, kw_only=True):
+    """Which PostgreSQL, with which password, and whether its tables may be made and brought up to date by whoever comes first."""
+
+    url: Secret
+    password: Secret | None = None
+    migrate: bool = True
+
+
+def address_of(target: PostgresTarget) -> PostgresAddress:
+    """Raises SettingsError for what is no URL of PostgreSQL, and where the extra is not installed."""
+    try:
+        from userstream.adapters.postgres_address import PostgresAddress
+    except ModuleNotFoundError as error:
+        raise SettingsError(f"PostgreSQL needs the package {error.name}: pip install 'userstream[postgres]'") from None
+    return PostgresAddress(target.url, target.password)
+
+
+def fresh_name(clock: Clock) -> str:
+    """A name for a journal that no other one has: the time, and chance for those of the same moment."""
+    return f"{clock.wall():x}-{int(clock.chance() * _NAME_RANGE):08x}"
+
+
+class PostgresFeed:
+    """The pump to PostgreSQL and all that belongs to it. Accounts never wait for it; the journal keeps what it has not confirmed."""
+
+    def __init__(self, target: PostgresTarget, path: Path, clock: Clock) -> None:
+        """Settles the journal's name, before the store at `path` is opened; blocks for some milliseconds. Raises SettingsError for a wrong
+        target, StoreError where no store can be. Opens no connection."""
+        from userstream.adapters.sqlite_marks import settle_mark
+
+        self.address = address_of(target)
+        self._target, self._clock = target, clock
+        self._journal = settle_mark(path, KIND, fresh_name(clock))
+        self._tables: PostgresProjection | None = None
+        self.pump: Pump | None = None
+
+    def start(self, store: SqliteStore, on_trouble: Callable[[Exception | None], None]) -> None:
+        """Begins to fill, now or as soon as the server can be reached."""
+        from userstream.adapters.postgres import PostgresProjection, PostgresSettings
+        from userstream.adapters.sqlite_marks import JournalMark
+
+        settings = PostgresSettings(migrate=self._target.migrate)
+        self._tables = PostgresProjection(self.address, self._clock, journal=self._journal, settings=settings)
+        marked = MarkedTables(self._tables, store, JournalMark(store, KIND, self._journal), self._clock)
+        self.pump = Pump(
+            store,
+            marked,
+            READER,
+            clock=self._clock,
+            batch=MOST_RECORDS_OF_A_TURN,
+            interval_ms=INTERVAL_MS,
+            rests=0,
+            on_trouble=on_trouble,
+        )
+        self.pump.start()
+
+    async def stop(self) -> None:
+        """Brings over what can be brought over in 2 s, while the server answers; the journal keeps the rest."""
+        if self.pump is not None:
+            await self.pump.stop(limit_ms=0 if self.pump.trouble else STOP_LIMIT_MS)
+        if self._tables is not None:
+            await self._tables.close()
+
+
+class MarkedTables:
+    """`Projection` over PostgreSQL that tells the journal, now and then, how far it is needed no more."""
+
+    def __init__(self, tables: Projection, store: SqliteStore, mark: JournalMark, clock: Clock) -> None:
+        self._tables, self._store, self._mark, self._clock = tables, store, mark, clock
+        self._marked, self._settled = clock.now(), 0
+
+    async def position(self, reader: str) -> int:
+        """As in `Projection`. Raises StoreError also where the journal is an older copy of the one that was read."""
+        from userstream.adapters.sqlite_marks import check_same_journal
+
+        position = await self._tables.position(reader)
+        # What the server lost has not been settled.
+        self._settled = min(self._settled, position)
+        await check_same_journal(self._store, position)
+        if position < (marked := await self._mark.position()):
+            tell_step_back(position, marked)
+        return position
+
+    async def apply(self, reader: str, records: Sequence[StoredRecord]) -> None:
+        """As in `Projection`."""
+        await self._tables.apply(reader, records)
+        if records and self._clock.now() - self._marked >= MARK_EVERY_MS:
+            # What was written a while ago has reached the server's disk; what was written just now may be lost with it.
+            settled, self._settled = self._settled, records[-1].position
+            self._marked = self._clock.now()
+            await self._move_mark(settled)
+
+    async def _move_mark(self, position: int) -> None:
+        try:
+            await self._mark.move(position)
+        except StoreError as error:
+            # The rows are where they belong; only the journal keeps more than it has to, until the next mark.
+            _log().warning("the journal could not be marked", action="mark_failed", reason=str(error))
+
+
+def tell_step_back(position: int, marked: int) -> None:
+    """A database that lost what it had confirmed (a failover, an old backup) is filled again, as far as the journal reaches back."""
+    _log().warning(
+        "PostgreSQL has lost what it had confirmed; it is filled again from the journal",
+        action="postgres_step_back",
+        before=marked,
+        after=position,
+    )
+
+
+def tell_postgres_trouble(trouble: Exception | None) -> None:
+    """One line of the log when PostgreSQL stops to follow the journal, one when it follows again."""
+    if trouble is None:
+        _log().info("PostgreSQL follows the journal again", action="postgres_recovered")
+    else:
+        _log().error("PostgreSQL does not follow the journal, which keeps what it lacks", action="postgres_trouble", reason=str(trouble))
+
+
+def _log() -> structlog.stdlib.BoundLogger:
+    return structlog.stdlib.get_logger("userstream.postgres")

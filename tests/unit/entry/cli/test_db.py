@@ -1,0 +1,95 @@
+"""`userstream db`: tables made once, a look from outside, and mistakes told without a traceback or a secret."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.postgres import drop_database, execute, make_database
+from userstream.entry.cli import OK, PROBLEM, USAGE, run_command
+
+CANARY = "s3cret-canary"
+ACCOUNT = '[[account]]\nname = "alice"\nvenue = "binance-usdm"\napi_key = "key"\n'
+
+
+@pytest.fixture
+def url() -> Iterator[str]:
+    made = asyncio.run(make_database())
+    yield made
+    asyncio.run(drop_database(made))
+
+
+def configure(folder: Path, lines: str) -> str:
+    path = folder / "userstream.toml"
+    path.write_text(f'[store]\npath = "{folder / "desk.db"}"\n{lines}\n{ACCOUNT}')
+    path.chmod(0o600)
+    return str(path)
+
+
+@pytest.mark.postgres
+def test_the_tables_are_made_once(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(["db", "check", "--url", url]) == PROBLEM
+    assert "holds no tables yet: run userstream db migrate" in capsys.readouterr().err
+    assert run_command(["db", "migrate", "--url", url]) == OK
+    assert "expand_tables; the tables have the form 1" in capsys.readouterr().out
+    assert run_command(["db", "migrate", "--url", url, "--json"]) == OK
+    told = json.loads(capsys.readouterr().out)
+    assert (told["taken"], told["number"], told["missing_roles"]) == ([], 1, [])
+    assert run_command(["db", "check", "--url", url]) == OK
+    assert "the tables have the form 1" in capsys.readouterr().out
+
+
+@pytest.mark.postgres
+def test_the_configuration_names_the_database(url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = configure(tmp_path, f'[postgres]\nurl = "{url}"')
+    assert run_command(["db", "migrate", "--config", config]) == OK
+    asyncio.run(execute(url, "INSERT INTO userstream.cursors VALUES ('18c-7', 'tables', 41)"))
+    assert run_command(["db", "check", "--config", config]) == OK
+    assert "journal 18c-7: tables at position 41" in capsys.readouterr().out
+    assert run_command(["db", "check", "--config", config, "--json"]) == OK
+    assert json.loads(capsys.readouterr().out)["journals"] == [{"journal": "18c-7", "reader": "tables", "position": 41}]
+
+
+@pytest.mark.postgres
+def test_another_programs_database_is_a_problem_in_one_line(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    asyncio.run(execute(url, "CREATE SCHEMA userstream"))
+    assert run_command(["db", "migrate", "--url", url]) == PROBLEM
+    told = capsys.readouterr().err
+    assert "another program's: choose another database" in told
+    assert told.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("url", "code", "told"),
+    [
+        (f"postgresql://u:{CANARY}@h/d", USAGE, "--url holds a password"),
+        (f"postgresql://u@h/d?password={CANARY}", USAGE, "--url holds a password"),
+        ("mysql://u@h/d", USAGE, "must have the form postgresql://user@host:5432/database"),
+        ("postgresql://u@127.0.0.1:1/d", PROBLEM, "PostgreSQL at 127.0.0.1:1/d"),
+    ],
+)
+def test_mistakes_are_told_in_a_line(url: str, code: int, told: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(["db", "migrate", "--url", url]) == code
+    complaint = capsys.readouterr().err
+    assert told in complaint and CANARY not in complaint and "Traceback" not in complaint
+
+
+def test_a_configuration_without_a_database_says_what_is_missing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(["db", "migrate", "--config", configure(tmp_path, "")]) == USAGE
+    assert "has no table [postgres]" in capsys.readouterr().err
+
+
+def test_a_journal_is_given_another_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = configure(tmp_path, '[postgres]\nurl = "postgresql://u@h/d"')
+    assert run_command(["db", "rejoin", "--config", config]) == USAGE
+    assert "there is no store" in capsys.readouterr().err
+    (tmp_path / "desk.db").touch()
+    names = []
+    for _ in range(2):
+        assert run_command(["db", "rejoin", "--config", config]) == OK
+        names.append(capsys.readouterr().out.split()[-1])
+    assert names[0] != names[1]

@@ -1,0 +1,200 @@
+"""The registry's accounts while they run: which are taken up, and what is noted of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+from structlog.testing import capture_logs
+
+from tests.support.clock import ManualClock
+from tests.support.transport import PipeTransport
+from tests.support.vaults import FIRST_KEY, make_vault
+from userstream.adapters.key_ring import KeyRing
+from userstream.adapters.memory import MemoryJournal
+from userstream.adapters.memory_registry import MemoryRegistry
+from userstream.adapters.vault import AesVault
+from userstream.entry.bootstrap import AccountSettings, Application, credentials_of
+from userstream.entry.configuration import Configuration, read_configuration
+from userstream.entry.registered import RegisteredAccounts, open_registered
+from userstream.entry.registry import AccountDesk, Caller, NewAccount
+from userstream.kernel.errors import RetryLater, SettingsError, UserStreamError
+from userstream.kernel.ids import AccountId, VenueName
+from userstream.wire.request import HttpRequest, HttpResponse
+from userstream.wire.rights import KeyRights
+
+SAFE = KeyRights(read=True, trade=True, withdraw=False, transfer=False, ip_restricted=True)
+ACCOUNT = '[[account]]\nname = "carol"\nvenue = "binance-usdm"\napi_key_env = "KEY"\n'
+
+
+class Venue:
+    def __init__(self) -> None:
+        self.says: KeyRights | UserStreamError = SAFE
+
+    async def ask(self, settings: AccountSettings) -> KeyRights:
+        if isinstance(self.says, UserStreamError):
+            raise self.says
+        return self.says
+
+
+class NoHttp:
+    async def send(self, base_url: str, request: HttpRequest, *, time_limit_ms: int) -> HttpResponse:
+        return HttpResponse(status=0, body=b"no route")
+
+    async def close(self) -> None:
+        return
+
+
+def configured(tmp_path: Path, text: str = "[registry]\n") -> Configuration:
+    path = tmp_path / "userstream.toml"
+    path.write_text(text)
+    return read_configuration(path, {"KEY": "the-key"})
+
+
+class Ground:
+    """A registry with alice, bob and carol, carol switched off."""
+
+    def __init__(self) -> None:
+        self.registry, self.clock, self.venue = MemoryRegistry(), ManualClock(), Venue()
+        self.desk = AccountDesk(self.registry, make_vault(), self.clock, Caller("tess", "desk-1"), self.venue.ask, {})
+        self.registered = RegisteredAccounts(self.desk, self.clock)
+
+    async def fill(self) -> None:
+        for name in ("alice", "bob", "carol"):
+            wish = NewAccount(account=AccountId(name), user="desk", venue=VenueName("binance-usdm"))
+            await self.desk.add(wish, credentials_of(f"KEY-OF-{name}", f"SECRET-OF-{name}"))
+        await self.desk.set_active(AccountId("carol"), False)
+
+    async def last_note(self) -> tuple[str, str, str]:
+        note = (await self.registry.audit_entries())[-1].note
+        return note.action, note.subject, note.result
+
+
+async def test_active_accounts_are_taken_up_with_the_settings_of_the_file(tmp_path: Path) -> None:
+    ground = Ground()
+    await ground.fill()
+    await ground.registered.read(configured(tmp_path, "[registry]\n[recovery]\nlag_s = 7\n"))
+    assert [(settings.name, settings.recovery.lag_s) for settings in ground.registered.settings] == [("alice", 7), ("bob", 7)]
+    assert ground.registered.settings[0].credentials == credentials_of("KEY-OF-alice", "SECRET-OF-alice")
+    assert await ground.last_note() == ("vault.open", "2 accounts", "done")
+    assert ground.registered.way_of("alice") is not None
+    assert ground.registered.way_of("carol") is None
+    await ground.registered.close()
+
+
+async def test_listen_keys_are_left_alone_where_that_is_said(tmp_path: Path) -> None:
+    ground = Ground()
+    await ground.fill()
+    await ground.registered.read(configured(tmp_path, "[registry]\nlisten_keys = false\n"))
+    assert ground.registered.way_of("alice") is None
+
+
+async def test_a_key_that_does_not_open_keeps_its_account_out_and_no_other(tmp_path: Path) -> None:
+    ground = Ground()
+    await ground.fill()
+    alice, bob = (await ground.registry.page())[:2]
+    await ground.registry.swap_records([(alice, alice.with_records(bob.records))])
+    with capture_logs() as logs:
+        await ground.registered.read(configured(tmp_path))
+    assert [settings.name for settings in ground.registered.settings] == ["bob"]
+    assert [(entry["action"], entry["account"]) for entry in logs] == [("key_refused", "alice")]
+
+
+async def test_a_name_of_the_file_and_of_the_registry_is_refused(tmp_path: Path) -> None:
+    ground = Ground()
+    await ground.fill()
+    await ground.desk.set_active(AccountId("carol"), True)
+    with pytest.raises(SettingsError, match="'carol' is in the configuration file and in the registry"):
+        await ground.registered.read(configured(tmp_path, f"[registry]\n{ACCOUNT}"))
+
+
+async def test_one_key_under_two_names_is_run_once(tmp_path: Path) -> None:
+    ground = Ground()
+    await ground.fill()
+    wish = NewAccount(account=AccountId("zoe"), user="desk", venue=VenueName("binance-usdm"))
+    await ground.desk.add(wish, credentials_of("KEY-OF-alice", "SECRET-OF-alice"))
+    with capture_logs() as logs:
+        await ground.registered.read(configured(tmp_path))
+    assert [settings.name for settings in ground.registered.settings] == ["alice", "bob"]
+    [entry] = logs
+    assert (entry["action"], entry["account"]) == ("account_refused", "zoe")
+    assert "'alice'" in entry["reason"]
+    assert "KEY-OF" not in str(logs)
+
+
+async def test_without_the_table_nothing_is_opened(tmp_path: Path) -> None:
+    configuration = configured(tmp_path, ACCOUNT)
+    async with open_registered(configuration) as registered:
+        assert registered.settings == []
+        assert registered.way_of("carol") is None
+        await registered.check_rights()
+
+
+async def test_with_the_table_the_keys_of_the_vault_must_be_there(tmp_path: Path) -> None:
+    configuration = configured(tmp_path, f'[store]\npath = "{tmp_path}/a.db"\n[registry]\n[vault]\nkey_file = "absent"\n')
+    with pytest.raises(SettingsError, match="cannot read the key ring"):
+        async with open_registered(configuration):
+            pass
+
+
+async def test_what_keys_may_do_is_looked_at_again(tmp_path: Path) -> None:
+    ground = Ground()
+    await ground.fill()
+    await ground.registered.read(configured(tmp_path))
+    with capture_logs() as logs:
+        await ground.registered.check_rights()
+        assert logs == []
+        for says in (msgspec.structs.replace(SAFE, ip_restricted=False), msgspec.structs.replace(SAFE, withdraw=True), RetryLater("x")):
+            ground.venue.says = says
+            await ground.registered.check_rights()
+        await ground.desk.remove(AccountId("alice"))
+        await ground.registered.check_rights()
+    reasons = [(entry["account"], str(entry["reason"])) for entry in logs]
+    assert reasons[0] == ("alice", "the key may do more than before: any address")
+    assert reasons[2] == ("alice", "the key may withdraw")
+    assert reasons[4] == ("alice", "what the key may do is not known (x)")
+    assert "no account 'alice'" in reasons[6][1]
+
+
+async def test_accounts_of_the_registry_are_noted_as_proven(tmp_path: Path) -> None:
+    ground = Ground()
+    await ground.fill()
+    await ground.registered.read(configured(tmp_path))
+    await ground.registered.note_proven(["alice", "of the file"])
+    assert {account.account: account.proven_time for account in await ground.registry.page()} == {
+        "alice": ground.clock.wall(),
+        "bob": None,
+        "carol": None,
+    }
+    await ground.desk.remove(AccountId("bob"))
+    with capture_logs() as logs:
+        await ground.registered.note_proven(["bob"])
+    assert [entry["action"] for entry in logs] == ["proof_not_noted"]
+
+
+async def test_the_watcher_ends_with_its_owner(tmp_path: Path) -> None:
+    ground = Ground()
+    await ground.fill()
+    await ground.registered.read(configured(tmp_path))
+    application = Application(ground.clock, PipeTransport(), NoHttp(), MemoryJournal())
+    ground.registered.watch(application)
+    await ground.registered.close()
+    await application.stop()
+    assert ground.clock.failures == []
+
+
+async def test_keys_that_cannot_be_read_again_are_told(tmp_path: Path) -> None:
+    def fail() -> KeyRing:
+        raise SettingsError("cannot read the key ring")
+
+    ground = Ground()
+    vault = AesVault(KeyRing([FIRST_KEY]), reread=fail)
+    registered = RegisteredAccounts(
+        AccountDesk(ground.registry, vault, ground.clock, Caller("tess", "desk-1"), ground.venue.ask, {}), ground.clock
+    )
+    with capture_logs() as logs:
+        await registered.renew_keys()
+        await ground.registered.renew_keys()
+        await RegisteredAccounts(None, ground.clock).renew_keys()
+    assert [entry["action"] for entry in logs] == ["keys_not_renewed"]

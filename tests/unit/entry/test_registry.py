@@ -1,0 +1,210 @@
+"""The registry's desk: which keys come in, what is noted of every deed, and that no secret leaves on the way."""
+
+from __future__ import annotations
+
+import itertools
+
+import msgspec
+import pytest
+from structlog.testing import capture_logs
+
+from tests.support.clock import ManualClock
+from tests.support.vaults import make_vault
+from userstream.adapters.memory_registry import MemoryRegistry
+from userstream.domain.audit import AuditEntry
+from userstream.entry.bootstrap import AccountSettings, credentials_of
+from userstream.entry.registry import AccountDesk, Caller, NewAccount, settings_of
+from userstream.kernel.errors import AuthenticationError, RetryLater, SettingsError, UserStreamError
+from userstream.kernel.ids import AccountId, VenueName
+from userstream.kernel.sealed import VaultError
+from userstream.kernel.settings import RecoverySettings, StreamSettings
+from userstream.wire.registration import AccountOptions
+from userstream.wire.rights import KeyRights
+
+ALICE = AccountId("alice")
+SAFE = KeyRights(read=True, trade=True, withdraw=False, transfer=False, ip_restricted=True)
+KEY = credentials_of("CANARY-KEY-1", "CANARY-SECRET-1")
+NEW_KEY = credentials_of("CANARY-KEY-2", "CANARY-SECRET-2", "CANARY-PASS-2")
+
+
+class Venue:
+    """Says what a key may do, or fails as it is told."""
+
+    def __init__(self, says: KeyRights | UserStreamError = SAFE) -> None:
+        self.says = says
+        self.asked: list[AccountSettings] = []
+
+    async def ask(self, settings: AccountSettings) -> KeyRights:
+        self.asked.append(settings)
+        if isinstance(self.says, UserStreamError):
+            raise self.says
+        return self.says
+
+
+class Desk(AccountDesk):
+    def __init__(self, says: KeyRights | UserStreamError = SAFE) -> None:
+        self.venue, self.store = Venue(says), MemoryRegistry()
+        super().__init__(self.store, make_vault(), ManualClock(), Caller("tess", "desk-1"), self.venue.ask, {})
+
+    async def entries(self) -> list[AuditEntry]:
+        assert await self.verify_log() == ""
+        return await self.store.audit_entries()
+
+    async def deeds(self) -> list[tuple[str, str, str]]:
+        return [(entry.note.action, entry.note.subject, entry.note.result) for entry in await self.entries()]
+
+
+def wish(name: str = "alice", options: AccountOptions | None = None, venue: str = "binance-usdm") -> NewAccount:
+    return NewAccount(account=AccountId(name), user="desk", venue=VenueName(venue), label="a label", options=options or AccountOptions())
+
+
+async def test_an_account_comes_in_and_its_key_out_again() -> None:
+    desk = Desk()
+    options = AccountOptions(rest_url="http://127.0.0.1:1", ws_url="ws://127.0.0.1:1", symbols=("BTCUSDT",))
+    looked = await desk.add(wish(options=options), KEY)
+    assert (looked.rights, looked.refusals) == (SAFE, "")
+    account = await desk.require(ALICE)
+    assert desk.open_key(account) == KEY
+    settings = settings_of(account, KEY, RecoverySettings(lag_s=7), StreamSettings())
+    assert (settings.name, settings.venue, settings.rest_url, settings.symbols) == (
+        "alice",
+        "binance-usdm",
+        "http://127.0.0.1:1",
+        ("BTCUSDT",),
+    )
+    assert settings.recovery.lag_s == 7
+    assert desk.venue.asked[0].rest_url == "http://127.0.0.1:1"
+    [entry] = await desk.entries()
+    assert (entry.note.actor, entry.note.origin, entry.note.action, entry.note.result) == ("tess", "desk-1", "account.add", "done")
+
+
+async def test_of_all_keys_only_those_that_can_move_no_money_come_in() -> None:
+    for flags in itertools.product((False, True), repeat=5):
+        read, trade, withdraw, transfer, ip_restricted = flags
+        rights = KeyRights(read=read, trade=trade, withdraw=withdraw, transfer=transfer, ip_restricted=ip_restricted)
+        desk = Desk(rights)
+        if rights.read and not (rights.withdraw or rights.transfer):
+            looked = await desk.add(wish(), KEY)
+            assert bool(looked.verdict.warnings) is not rights.ip_restricted
+            continue
+        with pytest.raises(UserStreamError, match=r"'alice' is refused.*--allow-unsafe-key"):
+            await desk.add(wish(), KEY)
+        assert await desk.store.get(ALICE) is None
+        assert await desk.deeds() == [("account.add", "alice", "refused")]
+
+
+@pytest.mark.parametrize("trouble", [RetryLater("no answer"), AuthenticationError("no such key"), SettingsError("api_secret is missing")])
+async def test_a_key_of_unknown_rights_is_refused_unless_told_otherwise(trouble: UserStreamError) -> None:
+    desk = Desk(trouble)
+    with pytest.raises(UserStreamError, match=f"not known \\({trouble}\\)"):
+        await desk.add(wish(), KEY)
+    looked = await desk.add(wish(), KEY, allow_unsafe=True)
+    assert looked.trouble == str(trouble)
+    assert await desk.deeds() == [("account.add", "alice", "refused"), ("account.add", "alice", "overridden")]
+    assert (await desk.require(ALICE)).rights is None
+
+
+async def test_an_override_stands_in_the_audit_log_with_its_reason() -> None:
+    desk = Desk(msgspec.structs.replace(SAFE, withdraw=True))
+    await desk.add(wish(), KEY, allow_unsafe=True)
+    [entry] = await desk.entries()
+    assert (entry.note.result, entry.note.detail) == ("overridden", "the key may withdraw")
+
+
+async def test_a_key_that_trades_is_refused_where_the_account_is_only_watched() -> None:
+    desk = Desk()
+    with pytest.raises(UserStreamError, match="only to be watched"):
+        await desk.add(wish(options=AccountOptions(monitor_only=True)), KEY)
+    await desk.add(wish(), KEY)
+
+
+@pytest.mark.parametrize(
+    "slip",
+    [wish(""), wish("a\nb"), wish("x" * 65), wish(venue="binance-usd"), wish(options=AccountOptions(rest_url="http://127.0.0.1:1"))],
+)
+async def test_a_slip_is_told_before_the_venue_is_asked(slip: NewAccount) -> None:
+    desk = Desk()
+    with pytest.raises(SettingsError):
+        await desk.add(slip, KEY)
+    assert desk.venue.asked == []
+    assert await desk.deeds() == []
+
+
+async def test_a_name_is_taken_once() -> None:
+    desk = Desk()
+    await desk.add(wish(), KEY)
+    with pytest.raises(SettingsError, match="already"):
+        await desk.add(wish(), NEW_KEY)
+    assert len(desk.venue.asked) == 1
+
+
+async def test_a_rotated_key_has_a_new_data_key_and_the_old_records_open_no_more() -> None:
+    desk = Desk()
+    await desk.add(wish(), KEY)
+    before = await desk.require(ALICE)
+    await desk.rotate(ALICE, NEW_KEY)
+    after = await desk.require(ALICE)
+    assert desk.open_key(after) == NEW_KEY
+    assert (before.record_version, after.record_version) == (1, 2)
+    assert before.key.api_key.split("|")[2] != after.key.api_key.split("|")[2]
+    with pytest.raises(VaultError):
+        desk.open_key(msgspec.structs.replace(after, key=before.key))
+    desk.venue.says = msgspec.structs.replace(SAFE, transfer=True)
+    with pytest.raises(UserStreamError, match="may transfer"):
+        await desk.rotate(ALICE, KEY)
+    assert desk.open_key(await desk.require(ALICE)) == NEW_KEY
+    assert [result for _, _, result in await desk.deeds()] == ["done", "done", "refused"]
+
+
+async def test_a_look_at_a_known_key_tells_what_it_may_do_now_and_did_not_before() -> None:
+    desk = Desk()
+    await desk.add(wish(), KEY)
+    assert (await desk.check(ALICE)).widened == ()
+    desk.venue.says = msgspec.structs.replace(SAFE, withdraw=True, ip_restricted=False, unknown=("permitsX",))
+    looked = await desk.check(ALICE)
+    assert looked.widened == ("withdraw", "any address", "permitsX")
+    assert looked.refusals == "the key may withdraw"
+    assert (await desk.require(ALICE)).rights == desk.venue.says
+    desk.venue.says = RetryLater("no answer")
+    assert (await desk.check(ALICE)).refusals == "what the key may do is not known (no answer)"
+    assert [result for _, _, result in await desk.deeds()] == ["done", "done", "refused", "refused"]
+
+
+async def test_a_record_that_does_not_open_is_noted() -> None:
+    desk = Desk()
+    await desk.add(wish(), KEY)
+    account = await desk.require(ALICE)
+    damaged = account.with_records((account.records[0], account.records[0]))
+    assert await desk.store.swap_records([(account, damaged)]) == 1
+    with pytest.raises(VaultError, match="api_secret"):
+        await desk.check(ALICE)
+    assert (await desk.deeds())[-1] == ("account.check", "alice", "refused")
+
+
+async def test_accounts_are_switched_counted_and_removed() -> None:
+    desk = Desk()
+    for number in range(3):
+        await desk.add(wish(f"account-{number}"), KEY)
+    await desk.set_active(AccountId("account-1"), False)
+    assert [account.account async for account in desk.accounts(active_only=True)] == ["account-0", "account-2"]
+    await desk.remove(AccountId("account-0"))
+    assert await desk.count() == 2
+    for deed in (desk.remove(ALICE), desk.set_active(ALICE, True), desk.check(ALICE), desk.rotate(ALICE, KEY)):
+        with pytest.raises(SettingsError, match="no account 'alice'"):
+            await deed
+
+
+async def test_no_secret_is_in_what_is_kept_logged_raised_or_shown_and_a_planted_one_is_found() -> None:
+    desk = Desk(AuthenticationError("the venue says no"))
+    told: list[object] = []
+    with capture_logs() as logs:
+        for deed in (desk.add(wish(), KEY), desk.add(wish("bob"), KEY, allow_unsafe=True), desk.rotate(AccountId("bob"), NEW_KEY)):
+            try:
+                told.append(await deed)
+            except UserStreamError as error:
+                told += [error, repr(error), error.__cause__, error.__context__]
+        told += [await desk.require(AccountId("bob")), desk.open_key(await desk.require(AccountId("bob"))), desk, desk.vault]
+    told += [await desk.entries(), logs, await desk.store.page()]
+    assert not any("CANARY" in repr(each) for each in told)
+    told.append(desk.note("account.add", "alice", detail=KEY.api_key.reveal()))
+    assert any("CANARY" in repr(each) for each in told)
