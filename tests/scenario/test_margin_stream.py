@@ -214,6 +214,22 @@ async def test_warnings_come_to_an_account_of_their_own() -> None:
         assert called.symbol == "" and called.margin_level is not None and called.status == "margin_call"
 
 
+async def test_a_level_and_a_debt_of_a_gap_are_read_from_the_books() -> None:
+    async with (
+        open_desk(venue=VENUE, balances={"USDT": Decimal(10_000)}) as desk,
+        beside(desk, "risk", "binance-margin-risk") as (risk, told),
+    ):
+        desk.act("cut")
+        desk.act("borrow", account=NAME, asset="BTC", amount="0.2")
+        desk.act("move_price", symbol="BTCUSDT", price="200000")
+        await desk.until(lambda: {MarginCalled, LiabilityChanged} <= {type(event) for event in told}, "the loan and the warning")
+        await desk.until(lambda: risk.health.reconnects >= 1 and risk.health.is_healthy, "a new socket")
+        owed = next(event for event in told if isinstance(event, LiabilityChanged))
+        called = next(event for event in told if isinstance(event, MarginCalled))
+        assert (owed.asset, owed.principal, owed.source) == ("BTC", Decimal("0.2"), "snapshot")
+        assert called.status == "margin_call" and called.source == "snapshot"
+
+
 async def test_the_key_of_the_warnings_is_kept_alive_and_replaced() -> None:
     async with stored_desk(venue=VENUE, balances=MONEY) as desk, beside(desk, "risk", "binance-margin-risk") as (risk, told):
         desk.act("expire_key", account=NAME)

@@ -202,7 +202,8 @@ class PositionSet(Fact, frozen=True, kw_only=True, tag="position_set"):
 
 class MarginCalled(Fact, frozen=True, kw_only=True, tag="margin_called"):
     """The venue warns of liquidation: one event for each position at risk, or one without a symbol for an account that is margined as a
-    whole. margin_level: its assets by its debts; status: how near it is (normal: the warning is over)."""
+    whole. margin_level: its assets by its debts; status: how near it is (normal: the warning is over). Read from the books (source
+    snapshot), the status follows from the level: the warnings themselves have no history."""
 
     symbol: Symbol
     position_side: PositionSide
@@ -224,7 +225,8 @@ class MarginCalled(Fact, frozen=True, kw_only=True, tag="margin_called"):
 
 
 class LiabilityChanged(Fact, frozen=True, kw_only=True, tag="liability_changed"):
-    """What a margin account owes in one asset changed: by borrowing, by paying back, by interest."""
+    """What a margin account owes in one asset changed: by borrowing, by paying back, by interest. Read from the books (source snapshot,
+    reason reading), the amounts are all that is owed now."""
 
     asset: str
     reason: str

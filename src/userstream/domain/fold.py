@@ -39,6 +39,7 @@ from userstream.domain.order_lists import apply_order_list, forget_lists
 from userstream.domain.orders import anchor_order, apply_order
 from userstream.domain.registers import (
     apply_balance,
+    apply_liability,
     apply_margin_call,
     apply_movement,
     apply_position,
@@ -107,9 +108,12 @@ def _apply_rare(account: Account, event: StrategyChanged | TriggerRejected, conn
     return news_of(account, event, key, connection)
 
 
-def _apply_lock(account: Account, event: BalanceLocked | LiabilityChanged, connection: int) -> Event | None:
+def _apply_lock(account: Account, event: BalanceLocked, connection: int) -> Event | None:
     return news_of(account, event, event.asset, connection)
 
+
+STANDING: Final = frozenset({"MarginCalled", "LiabilityChanged"})
+"""What was told of these last holds until something else is told, however long ago that was."""
 
 FOLDS: Final[dict[type, Callable[..., Event | None]]] = {
     OrderChanged: apply_order,
@@ -120,7 +124,7 @@ FOLDS: Final[dict[type, Callable[..., Event | None]]] = {
     BalanceLocked: _apply_lock,
     PositionSet: apply_position,
     MarginCalled: apply_margin_call,
-    LiabilityChanged: _apply_lock,
+    LiabilityChanged: apply_liability,
     AccountConfigChanged: apply_settings,
     OrderListChanged: apply_order_list,
     StrategyChanged: _apply_rare,
@@ -152,7 +156,7 @@ def forget(account: Account, before: Millis) -> None:
     account.anchors = {key: anchor for key, anchor in account.anchors.items() if key in living}
     account.movements = [movement for movement in account.movements if movement.time >= before]
     forget_lists(account, before)
-    account.seen_last = {place: last for place, last in account.seen_last.items() if last.time >= before}
+    account.seen_last = {place: last for place, last in account.seen_last.items() if last.time >= before or place[0] in STANDING}
     account.forgotten_before = max(account.forgotten_before, before)
 
 
@@ -184,6 +188,7 @@ def checkpoint_of(account: Account) -> tuple[Event, ...]:
     if account.gap_since is not None:
         events.append(GapOpened(account=account.id, venue=account.venue, since=account.gap_since, reason="checkpoint"))
     events += account.mismatches.values()
+    events += [last.told[-1] for place, last in account.seen_last.items() if place[0] in STANDING]
     if account.forgotten_before:
         events.append(msgspec.structs.replace(_reading_told(account), filled_before=(), forgotten_before=account.forgotten_before))
     return tuple(events)

@@ -15,7 +15,7 @@ from typing import Final, TypeAlias, TypeVar
 import msgspec
 
 from userstream.domain.account import Account, Doubt, Instant, Moment, Movement, PositionKey
-from userstream.domain.events import AccountConfigChanged, BalanceMoved, BalanceSet, Event, MarginCalled, PositionSet
+from userstream.domain.events import AccountConfigChanged, BalanceMoved, BalanceSet, Event, LiabilityChanged, MarginCalled, PositionSet
 from userstream.domain.words import STREAM, MarginType, PositionSide, Source
 from userstream.kernel.amount import ZERO
 from userstream.kernel.ids import Millis, Symbol
@@ -26,6 +26,9 @@ RegisterKey: TypeAlias = PositionKey | str
 
 ABSENT_POSITION: Final = "absent from the venue's positions"
 ABSENT_BALANCE: Final = "absent from the venue's balances"
+
+LEVEL_STEP: Final = Decimal("0.01")
+"""A margin level moves with every price: so much lower, it is worth telling again."""
 
 SAME_MOVEMENT_MS: Final = 3_000
 """The stream and the cash history stamp one movement some milliseconds apart."""
@@ -278,7 +281,50 @@ def _learn_of_symbol(place: dict[Symbol, Setting], symbol: Symbol, value: Settin
 
 
 def apply_margin_call(account: Account, event: MarginCalled, connection: int) -> Event | None:
-    return news_of(account, event, f"{event.symbol}.{event.position_side}", connection)
+    key = f"{event.symbol}.{event.position_side}"
+    if event.source is not Source.SNAPSHOT:
+        return news_of(account, event, key, connection)
+    last = _last_told(account, event, key)
+    known = last if isinstance(last, MarginCalled) else None
+    if not _is_level_news(known, event):
+        return None
+    if known is not None and not event.status:
+        event = msgspec.structs.replace(event, status=known.status)
+    return _note_reading(account, event, key)
+
+
+def _is_level_news(known: MarginCalled | None, event: MarginCalled) -> bool:
+    """A reading tells the level that holds now: a warning that nobody told, one that has become more serious, and its end."""
+    level = event.margin_level
+    if known is None or known.is_over:
+        return bool(event.status) and not event.is_over
+    if event.is_over:
+        return level != known.margin_level
+    return level is not None and known.margin_level is not None and level <= known.margin_level - LEVEL_STEP
+
+
+def apply_liability(account: Account, event: LiabilityChanged, connection: int) -> Event | None:
+    """The stream tells changes, a reading all that is owed: it is compared with the reading before."""
+    if event.source is not Source.SNAPSHOT:
+        return news_of(account, event, event.asset, connection)
+    key = f"{event.asset} read"
+    known = _last_told(account, event, key)
+    was = (known.principal, known.interest) if isinstance(known, LiabilityChanged) else (ZERO, ZERO)
+    return None if was == (event.principal, event.interest) else _note_reading(account, event, key)
+
+
+def _last_told(account: Account, event: Event, key: str) -> Event | None:
+    """What a reading is compared with: itself, where it may be too early to know of what was told last."""
+    known = account.seen_last.get((type(event).__name__, key))
+    if known is None:
+        return None
+    return event if event.as_of <= known.time + account.lag_ms else known.told[-1]
+
+
+def _note_reading(account: Account, event: Event, key: str) -> Event:
+    """What the stream tells of times that the reading need not include is still news."""
+    account.seen_last[type(event).__name__, key] = Moment(Millis(event.as_of - account.lag_ms), [event], {})
+    return event
 
 
 def news_of(account: Account, event: Event, key: str, connection: int) -> Event | None:

@@ -16,14 +16,21 @@ from userstream.domain.words import MarginType, PositionSide
 from userstream.kernel.amount import ZERO
 from userstream.kernel.ids import Millis, Symbol
 from userstream.venues.binance.amounts import check_amounts
+from userstream.venues.binance.answers import Reading
 from userstream.venues.binance.drift import Drift
 from userstream.venues.binance.messages import Ignored, ListenKeyExpired, Message, ServerShutdown
+from userstream.venues.binance.spot_rows import CrossAccountRow, WalletRow
 
 WHOLE_ACCOUNT: Final = Symbol("")
 
 # The statuses of sister products, not confirmed for margin: an open set.
 MARGIN_STATUSES: Final = {word: word.lower() for word in ("NORMAL", "MARGIN_CALL", "REDUCE_ONLY", "FORCE_LIQUIDATION")}
 LIABILITY_REASONS: Final = {word: word.lower() for word in ("BORROW", "REPAY", "INTEREST")}
+
+WARNED_LEVEL: Final = Decimal("1.3")
+SAFE_LEVEL: Final = Decimal("1.5")
+"""The documents name no levels. These are as people know them for three times leverage: warned at the one, free to borrow at the other;
+accounts of a higher leverage are warned later. Between them a reading says nothing but that a warning has become more serious."""
 
 
 class MarginLevelStatusChange(Message, frozen=True, kw_only=True, tag="MARGIN_LEVEL_STATUS_CHANGE"):
@@ -84,6 +91,37 @@ def level_facts(drift: Drift, message: MarginLevelStatusChange, received_time: M
             status=MARGIN_STATUSES.get(message.status) or drift.text("MARGIN_LEVEL_STATUS_CHANGE.s", message.status),
             transaction_time=message.event_time,
         ),
+    )
+
+
+def risk_facts(reading: Reading, row: CrossAccountRow) -> tuple[Event, ...]:
+    """The level as it is, and all that is owed, in each asset: the warnings and changes themselves have no history."""
+    check_amounts((row.margin_level or ZERO, *(amount for wallet in row.wallets for amount in (wallet.borrowed, wallet.interest))))
+    level = () if row.margin_level is None else (_level_read(reading, row.margin_level),)
+    return (*level, *(_debt_read(reading, wallet) for wallet in row.wallets))
+
+
+def _debt_read(reading: Reading, wallet: WalletRow) -> LiabilityChanged:
+    return LiabilityChanged(
+        **reading.stamp(reading.as_of),
+        asset=wallet.asset,
+        reason="reading",
+        principal=wallet.borrowed,
+        interest=wallet.interest,
+        transaction_time=reading.as_of,
+    )
+
+
+def _level_read(reading: Reading, level: Decimal) -> MarginCalled:
+    return MarginCalled(
+        **reading.stamp(reading.as_of),
+        symbol=WHOLE_ACCOUNT,
+        position_side=PositionSide.BOTH,
+        amount=ZERO,
+        margin_type=MarginType.CROSS,
+        margin_level=level,
+        status="margin_call" if level <= WARNED_LEVEL else "normal" if level >= SAFE_LEVEL else "",
+        transaction_time=reading.as_of,
     )
 
 

@@ -90,9 +90,9 @@ def call_of(question: Question, books: WalletBooks = SPOT_BOOKS) -> Call:
         case AskOrders(symbol=symbol, conditional=False) if symbol is not None:
             return _call(books.orders, {"symbol": symbol, **_place("orderId", question, books.orders_page), **said})
         case AskOrderLists():
-            return _call(books.order_lists, said)
+            return _call(books.order_lists, books.open_orders_parameters)
         case AskOrderList(order_list_id):
-            return _call(books.order_list, {"orderListId": order_list_id, **said})
+            return _call(books.order_list, {"orderListId": order_list_id, **books.open_orders_parameters})
         case AskFills(symbol):
             return _call(books.fills, {"symbol": symbol, **_place("fromId", question, PAGE), **said})
         case AskOrderFills(symbol, order_id):

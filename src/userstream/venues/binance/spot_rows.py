@@ -8,6 +8,7 @@ from decimal import Decimal
 from msgspec import field
 
 from userstream.domain.events import NO_TIME
+from userstream.kernel.amount import ZERO
 from userstream.kernel.ids import ClientOrderId, Symbol
 from userstream.venues.binance.messages import Time
 from userstream.venues.binance.rows import Row
@@ -21,6 +22,8 @@ class WalletRow(Row, frozen=True, kw_only=True):
     asset: str
     free: Decimal
     locked: Decimal
+    borrowed: Decimal = ZERO
+    interest: Decimal = ZERO
 
 
 class AccountRow(Row, frozen=True, kw_only=True):
@@ -40,6 +43,7 @@ class CrossAccountRow(Row, frozen=True, kw_only=True):
     """The cross margin account. It has no time of its own, and what is borrowed is in the amounts already."""
 
     trade_enabled: bool | None = field(name="tradeEnabled", default=None)
+    margin_level: Decimal | None = field(name="marginLevel", default=None)
     wallets: tuple[WalletRow, ...] = field(name="userAssets")
 
     @property

@@ -21,8 +21,9 @@ NOTHING_MORE: Final[Mapping[str, str]] = MappingProxyType({})
 
 class WalletBooks(msgspec.Struct, frozen=True, kw_only=True):
     """One product's books. title: its name for people. account_kind: the shape of the account's answer. ..._parameters: what is said beside
-    the question, of the account, of the open orders, and of everything else. orders_page: how many orders a page may be asked for. only:
-    the symbol that the wallets are for (empty: any). margin_pairs: whether pairs that are traded on Spot only are none of its own."""
+    the question, of the account, of open orders and of lists, and of everything else. orders_page: how many orders a page may be asked
+    for. only: the symbol that the wallets are for (empty: any). margin_pairs: whether pairs that are traded on Spot only are none of its
+    own."""
 
     title: str
     account: Read

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 import pytest
 
 from tests.unit.venues.binance.kit import LISTEN_KEY, RECEIVED, answer, encoded, place, refusal
 from userstream.domain.account import Account
-from userstream.domain.events import LiabilityChanged, MarginCalled
-from userstream.domain.fold import apply
+from userstream.domain.events import Event, LiabilityChanged, MarginCalled
+from userstream.domain.fold import apply, checkpoint_of, forget
 from userstream.kernel.errors import AuthenticationError, SettingsError
 from userstream.kernel.ids import AccountId, Millis, OrderId, Symbol
 from userstream.kernel.secret import Secret
@@ -75,9 +77,84 @@ def test_the_call_that_extends_the_key_names_it_and_shows_it_to_nobody() -> None
     assert LISTEN_KEY not in repr(calls)
 
 
-def test_nothing_of_the_books_is_told_but_a_key_without_the_right_is_noticed() -> None:
+LAG_MS = 5_000
+
+
+class Watch:
+    """An account of the risk feed, told by messages and readings; `status` and `owed` are the news."""
+
+    def __init__(self) -> None:
+        self.account = Account(AccountId("alice"), RISK.name, lag_ms=LAG_MS)
+        self._decoder, self._dialect = RISK.make_decoder(AccountId("alice")), RISK.make_dialect(risk_place())
+
+    def hear(self, frame: bytes) -> list[Event]:
+        return [news for event in self._decoder.decode(frame, RECEIVED) if (news := apply(self.account, event, 1)) is not None]
+
+    def read(self, at: int, level: str, **owed: str) -> list[Event]:
+        """What a reading tells that is new: `at` so many ms after the beginning, the level and the debts by asset."""
+        assets = [{"asset": asset, "free": "9", "locked": "0", "borrowed": debt, "interest": "0"} for asset, debt in owed.items()]
+        body = {"tradeEnabled": True, "marginLevel": level, "userAssets": assets}
+        events = self._dialect.answer(AskBalances(), answer(body), Millis(NOW + at), RECEIVED).events
+        return [news for event in events if (news := apply(self.account, event)) is not None]
+
+
+def levels(news: list[Event]) -> list[tuple[str, str]]:
+    return [(event.status, str(event.margin_level)) for event in news if isinstance(event, MarginCalled)]
+
+
+def test_a_reading_tells_a_warning_that_no_message_told_once_and_its_end() -> None:
+    watch = Watch()
+    told = [levels(watch.read(at, level)) for at, level in ((0, "999"), (1, "1.4"), (2, "1.29"), (3, "1.285"), (4, "1.295"))]
+    assert told == [[], [], [("margin_call", "1.29")], [], []]
+    assert [levels(watch.read(at, level)) for at, level in ((5, "1.2"), (6, "1.4"), (7, "1.6"), (8, "1.7"))] == [
+        [("margin_call", "1.2")],
+        [],
+        [("normal", "1.6")],
+        [],
+    ]
+
+
+def test_a_reading_does_not_contradict_a_message_that_it_may_not_know_of() -> None:
+    watch = Watch()
+    assert len(watch.hear(level("MARGIN_CALL", NOW))) == 1
+    assert watch.read(LAG_MS, "1.6") == []
+    assert levels(watch.read(LAG_MS + 1, "1.1")) == [("margin_call", "1.1")]
+    assert len(watch.hear(level("NORMAL", NOW + LAG_MS))) == 1, "a message of the time that the reading need not include"
+
+
+def test_a_warning_at_another_level_than_ours_becomes_more_serious_under_its_own_name() -> None:
+    watch = Watch()
+    watch.hear(encoded({"e": "MARGIN_LEVEL_STATUS_CHANGE", "E": NOW, "l": "1.45", "s": "REDUCE_ONLY"}))
+    assert levels(watch.read(LAG_MS + 1, "1.45")) == levels(watch.read(LAG_MS + 2, "1.48")) == []
+    assert levels(watch.read(LAG_MS + 3, "1.40")) == [("reduce_only", "1.40")]
+
+
+def test_a_reading_tells_what_is_owed_where_that_changed() -> None:
+    watch = Watch()
+    told = [watch.read(at, "2", **owed) for at, owed in ((0, {"BTC": "0"}), (1, {"BTC": "1"}), (2, {"BTC": "1"}), (3, {"BTC": "0"}))]
+    owed = [[(event.asset, event.principal) for event in news if isinstance(event, LiabilityChanged)] for news in told]
+    assert owed == [[], [("BTC", Decimal(1))], [], [("BTC", Decimal(0))]]
+
+
+def test_what_was_told_last_is_known_after_long_and_after_a_restart() -> None:
+    watch, again = Watch(), Watch()
+    watch.read(0, "1.2", BTC="1")
+    forget(watch.account, Millis(NOW + 3_600_000))
+    for event in checkpoint_of(watch.account):
+        apply(again.account, event)
+    for each in (watch, again):
+        assert each.read(3_700_000, "1.2", BTC="1") == []
+        assert levels(each.read(3_700_001, "1.6", BTC="1")) == [("normal", "1.6")]
+
+
+def test_a_reading_that_tells_no_level_tells_none() -> None:
+    body = {"tradeEnabled": True, "userAssets": []}
+    assert RISK.make_dialect(risk_place()).answer(AskBalances(), answer(body), NOW, RECEIVED) == Answer()
+
+
+def test_nothing_else_of_the_books_is_told_but_a_key_without_the_right_is_noticed() -> None:
     dialect = RISK.make_dialect(risk_place())
-    wallets = {"tradeEnabled": True, "userAssets": [{"asset": "BTC", "free": "1", "locked": "0"}]}
+    wallets: dict[str, object] = {"tradeEnabled": True, "userAssets": []}
     questions: list[tuple[Question, object]] = [(AskBalances(), wallets), (AskOpenOrders(conditional=False), [])]
     for question, body in questions:
         assert dialect.weight(question) == dialect.request(question, NOW).weight == 10

@@ -111,8 +111,14 @@ def dialect(isolated: str = "") -> RestDialect:
             {"symbol": "ETHUSDT", "orderId": "7", "fromId": "0", "limit": "1000"},
             {"symbol": "ETHUSDT", "orderId": "7", "fromId": "0", "limit": "1000", **ISOLATED},
         ),
-        (AskOrderLists(), "/sapi/v1/margin/openOrderList", 10, {}, ISOLATED),
-        (AskOrderList("5"), "/sapi/v1/margin/orderList", 10, {"orderListId": "5"}, {"orderListId": "5", **ISOLATED}),
+        (AskOrderLists(), "/sapi/v1/margin/openOrderList", 10, {}, {"symbol": "ETHUSDT", **ISOLATED}),
+        (
+            AskOrderList("5"),
+            "/sapi/v1/margin/orderList",
+            10,
+            {"orderListId": "5"},
+            {"orderListId": "5", "symbol": "ETHUSDT", **ISOLATED},
+        ),
     ],
 )
 def test_each_question_is_its_call(question: Question, path: str, weight: int, cross: dict[str, str], isolated: dict[str, str]) -> None:
