@@ -64,7 +64,11 @@ def test_no_other_text_has_an_id(text: str) -> None:
     hash_token(Secret(text))
 
 
-@pytest.mark.parametrize(("token_id", "chance"), [("short", CHANCE), (ID, "too-short"), ("3F9A0C21D4E7", CHANCE), (ID, "ä" * 43)])
+@pytest.mark.parametrize(
+    ("token_id", "chance"),
+    [("short", CHANCE), (ID, "too-short"), ("3F9A0C21D4E7", CHANCE), (ID, "ä" * 43)],
+    ids=["a short id", "a short secret", "an id in capitals", "letters that are none of ours"],
+)
 def test_a_weak_token_cannot_be_written(token_id: str, chance: str) -> None:
     with pytest.raises(ValueError, match="needs an id"):
         write_token(token_id, chance)

@@ -21,7 +21,7 @@ from userstream.entry.cli.stores import check_store_place
 from userstream.kernel.errors import SettingsError
 
 if TYPE_CHECKING:
-    from userstream.entry.bootstrap import AccountSettings, Application, Way
+    from userstream.entry.bootstrap import AccountSettings, Application
     from userstream.entry.configuration import Configuration
     from userstream.entry.registered import RegisteredAccounts
     from userstream.entry.web.door import WebDoor
@@ -85,7 +85,7 @@ async def _serve_all(configuration: Configuration, registered: RegisteredAccount
     )
     async with AsyncExitStack() as stack:
         stack.push_async_callback(_stop_all, application)
-        door = await _open_door(stack, application, configuration)
+        door = await _open_door(stack, application, configuration, registered)
         await _start_accounts(application, configuration, registered)
         if door is not None:
             door.tell_ready()
@@ -101,14 +101,17 @@ async def _stop_all(application: Application) -> None:
         complain(f"not everything stopped within {STOP_LIMIT_S:g} s")
 
 
-async def _open_door(stack: AsyncExitStack, application: Application, configuration: Configuration) -> WebDoor | None:
+async def _open_door(
+    stack: AsyncExitStack, application: Application, configuration: Configuration, registered: RegisteredAccounts
+) -> WebDoor | None:
     """The HTTP API, where it is configured: opened before the accounts, so that it can tell how far they are, and closed before them."""
     if configuration.http is None:
         return None
     from userstream.entry.web.door import open_door
 
-    store, wanted = Path(configuration.store.path), {account.name: account for account in configuration.accounts}
-    opening = open_door(configuration.http, application, store, configuration.folder, wanted, partial(_start_account, application))
+    store, wanted = Path(configuration.store.path), {each.name: each for each in (*configuration.accounts, *registered.settings)}
+    start = partial(_start_account, application, registered)
+    opening = open_door(configuration.http, application, store, configuration.folder, wanted, start)
     return await stack.enter_async_context(opening)
 
 
@@ -139,17 +142,17 @@ async def _start_accounts(application: Application, configuration: Configuration
     _make_room(count)
     registered.watch(application)
     for settings in configuration.accounts:
-        await _start_account(application, settings)
+        await _start_account(application, registered, settings)
     for settings in registered.settings:
         try:
-            await _start_account(application, settings, registered.way_of(settings.name))
+            await _start_account(application, registered, settings)
         except SettingsError as error:
             # whoever wrote the file is here to hear of a slip; an account of the registry must not keep the others from their start
             log.error("an account is not run", action="account_refused", account=settings.name, reason=str(error))
 
 
-async def _start_account(application: Application, settings: AccountSettings, through: Way | None = None) -> LiveAccount:
-    account = await application.add(settings, through=through)
+async def _start_account(application: Application, registered: RegisteredAccounts, settings: AccountSettings) -> LiveAccount:
+    account = await application.add(settings, through=registered.way_of(settings.name))
     account.on(StreamChanged, GapOpened, GapRepaired, MarginCalled, Mismatch, handler=_report)
     log.info("started", action="account_started", account=settings.name, venue=settings.venue)
     return account
