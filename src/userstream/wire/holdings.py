@@ -146,7 +146,7 @@ class Holdings:
             chosen = chosen or found[:most]
             self._waiting |= {asset for pair in found if pair not in chosen for asset in (pair.base, pair.quote)} & lost
         for pair in chosen:
-            for asset in {pair.base, pair.quote} & self._readings.keys():
+            for asset in (each for each in (pair.base, pair.quote) if each in self._readings):
                 self._searched.setdefault(asset, set()).add(pair.symbol)
         return [pair.symbol for pair in chosen]
 
