@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import sqlite3
 from collections import deque
 from collections.abc import Callable
@@ -109,10 +108,14 @@ class Commits:
         self.sequences.take(record)
         self._appended += 1
         self._records.append(record)
-        if not (self._is_writing or self._is_planned):
+        if self._is_writing:
+            return
+        if not self._is_planned:
             # At the end of this turn of the loop: what else it brings is of the same batch.
             self._is_planned = True
             asyncio.get_running_loop().call_soon(self._hand_over)
+        elif len(self._records) == MOST_RECORDS:
+            self._end_gathering()
 
     @property
     def backlog(self) -> int:
@@ -143,34 +146,38 @@ class Commits:
         self._is_stopping = True
         if self._retry_timer is not None:
             self._retry_timer.cancel()
-        if self.backlog and not self._has_failed:
-            await self._write_the_rest()
+        self._cancel_gathering()
+        while self._records and not self._has_failed:
+            self._write_next()
         await self._writer.stop()
         self._fail_flushes(self.trouble or closed)
         if self.backlog:
             raise StoreError(f"{self._path}: {self.backlog} records could not be written: {self.trouble}")
 
-    async def _write_the_rest(self) -> None:
-        rest = self._expect_all()
-        if self.trouble is not None:
-            self._writer.retry()
-        with contextlib.suppress(StoreError):
-            await rest.done
-
     def _expect_all(self) -> _Flush:
         flush = _Flush(self._appended)
         self._flushes.append(flush)
+        self._end_gathering()
+        return flush
+
+    def _end_gathering(self) -> None:
+        if self._gathering is not None:
+            self._cancel_gathering()
+            self._hand_over()
+
+    def _cancel_gathering(self) -> None:
         if self._gathering is not None:
             self._gathering.cancel()
-            self._hand_over()
-        return flush
+            self._gathering = None
 
     # ---- batches, one at a time
 
     def _hand_over(self) -> None:
         self._is_planned, self._gathering = False, None
-        if self._is_writing or self._has_failed or not self._records:
-            return
+        if self._records and not (self._is_writing or self._has_failed):
+            self._write_next()
+
+    def _write_next(self) -> None:
         try:
             batch = self._take()
         except Exception as error:  # a value that no journal can hold
@@ -207,22 +214,23 @@ class Commits:
     def on_committed(self, batch: Batch) -> None:
         self._is_writing = False
         self._committed += len(batch.records)
-        self._go_on(len(batch.records))
-        if self.trouble is not None:
+        if self.trouble is not None and not self._has_failed:
             self.trouble, self._retry_ms = None, self._settings.first_retry_ms
             self._tell_trouble(None)
-        self.watchers.tell(batch.records, batch.place)
         while self._flushes and self._flushes[0].target <= self._committed:
             self._flushes.popleft().fulfil()
+        if not self._is_stopping:
+            self._go_on(len(batch.records))
+        self.watchers.tell(batch.records, batch.place)
 
     def on_trouble(self, error: StoreError, *, final: bool) -> None:
         news = self.trouble is None or final
         self.trouble = error
         if final:
             self._has_failed, self._refusal = True, error
-        if final or self._is_stopping:
+        if final:
             self._fail_flushes(error)
-        else:
+        elif not self._is_stopping:
             self._retry_timer = self._clock.call_at(Millis(self._clock.now() + self._retry_ms), self._writer.retry)
             self._retry_ms = min(self._retry_ms * 2, self._settings.max_retry_ms)
         if news:

@@ -94,7 +94,8 @@ class SqliteWriter:
         return future
 
     async def stop(self) -> int:
-        """Tries once more to write what is held, then ends the thread. Returns how many records could not be written."""
+        """Tries to write what is held, and after an error that may pass once more, then ends the thread. Returns how many records could not
+        be written."""
         if self._thread.ident is not None:
             self._stopping, self._blocked = True, False
             self._wakeups.put(None)
@@ -118,6 +119,7 @@ class SqliteWriter:
 
     def _work(self) -> None:
         """Every wish comes with a wake-up, so none is overlooked; those that find nothing to do any more are harmless."""
+        may_try_again = True
         while True:
             self._wakeups.get()
             stopping = self._stopping  # looked at first: whatever was wished before the stop is then still found
@@ -126,8 +128,11 @@ class SqliteWriter:
                     self._commit()
                 if self._jobs:
                     self._jobs.popleft()()
-            if stopping:
+            if stopping and not (self._blocked and may_try_again):
                 return
+            if stopping:
+                may_try_again = self._blocked = False
+                self._wakeups.put(None)
 
     def _can_commit(self) -> bool:
         return bool(self._batches) and not (self._blocked or self._failed)

@@ -73,7 +73,7 @@ class PositionWatch:
         """The venue says what the leg is at `time`, or at some moment between `time` and `until`; older words are ignored."""
         if time < self._told_time:
             return
-        if self._has_choice and self._told_time > self._until and (standing := self._reading()) is not None:
+        if self._has_choice and self._until < self._told_time < time and (standing := self._reading()) is not None:
             self._make_exact(standing)
         if until is None or amount != self._told:  # a leg told flat again at some moment: when it was told first says more
             self._first_told = time, time if until is None else until

@@ -6,7 +6,10 @@ Accounts may share a socket, which can only be read for all of them or for none:
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Final, Protocol
+
+import structlog
 
 from userstream.kernel.ids import Millis
 from userstream.ports import Clock, Journal
@@ -17,13 +20,15 @@ BACKLOG_LOW: Final = 50_000
 LOOK_MS: Final = 10
 EXCUSE_MS: Final = 1_000
 
+_log = structlog.stdlib.get_logger("userstream.pressure")
+
 
 class ReadingAccount(Protocol):
     """An account whose sockets can be left unread for a while."""
 
     @property
     def keeper(self) -> Keeper:
-        """Its way into the journal: one that refuses records does not catch up by waiting."""
+        """Its way into the journal."""
 
     def hold_reading(self) -> None: ...
 
@@ -57,8 +62,7 @@ class BackPressure:
         """To be called now and then by who hands records over."""
         if not self.is_holding and self._journal.backlog > BACKLOG_HIGH and self._can_help():
             self.is_holding = True
-            for member in self._members:
-                member.hold_reading()
+            self._tell_all(lambda member: member.hold_reading())
             self._task = self._clock.spawn(self._hold(), "back-pressure")
 
     async def pass_by(self) -> None:
@@ -67,16 +71,24 @@ class BackPressure:
             await self._clock.sleep(LOOK_MS)
 
     def _can_help(self) -> bool:
-        return all(member.keeper.is_level for member in self._members)
+        """A journal that refuses records does not catch up by waiting. Who has lost records gives it nothing any more."""
+        keepers = [member.keeper for member in self._members]
+        return all(keeper.is_level or keeper.lost is not None for keeper in keepers)
+
+    def _tell_all(self, tell: Callable[[ReadingAccount], None]) -> None:
+        """A fault of one must not keep the others from being read."""
+        for member in list(self._members):
+            try:
+                tell(member)
+            except Exception:
+                _log.exception("an account failed while reading was held up", action="own_fault")
 
     async def _hold(self) -> None:
         next_excuse = self._clock.now()
         while self._journal.backlog > BACKLOG_LOW and self._can_help():
             if next_excuse <= self._clock.now():
                 next_excuse = Millis(self._clock.now() + EXCUSE_MS)
-                for member in self._members:
-                    member.excuse_silence()
+                self._tell_all(lambda member: member.excuse_silence())
             await self._clock.sleep(LOOK_MS)
         self.is_holding = False
-        for member in list(self._members):
-            member.go_on_reading()
+        self._tell_all(lambda member: member.go_on_reading())

@@ -228,6 +228,7 @@ async def test_a_full_store_takes_records_again_when_room_was_made(tmp_path: Pat
         for one in row_of_records(20, first=written[-1].sequence + 1):
             store.append(one)
             written.append(one)
+        await clock.advance(20)
         await asyncio.sleep(0.001)
     assert "disk is full" in str(store.trouble)
     assert store.backlog > 0

@@ -211,6 +211,32 @@ async def test_a_record_that_cannot_be_encoded_ends_the_journal_and_stays_counte
         await commits.stop()
 
 
+async def test_a_record_that_cannot_be_encoded_behind_a_commit_is_no_recovery(tmp_path: Path) -> None:
+    told: list[str | None] = []
+    commits = Commits(tmp_path / "a.db", ManualClock(), SqliteSettings(), lambda error: told.append(None if error is None else str(error)))
+    await commits.open()
+    for one in row_of_records(2):
+        commits.append(one)
+    await asyncio.sleep(0)  # the batch is on its way
+    commits.append(record(filled(), sequence=1 << 70))
+    await until(lambda: bool(told))
+    await until(lambda: commits.backlog == 1)
+    assert None not in told and commits.trouble is not None
+    with pytest.raises(StoreError, match=r"1 records could not be written: .*serialize"):
+        await commits.stop()
+
+
+async def test_a_stop_that_is_cancelled_has_handed_over_everything(tmp_path: Path) -> None:
+    commits, _ = await open_commits(tmp_path)
+    for one in row_of_records(2 * MOST_RECORDS):
+        commits.append(one)
+    stopping = asyncio.ensure_future(commits.stop())
+    await asyncio.sleep(0)
+    stopping.cancel()
+    await asyncio.wait([stopping])
+    await until(lambda: commits.backlog == 0)
+
+
 async def test_in_a_storm_more_gathers_before_the_next_commit(tmp_path: Path) -> None:
     commits, clock = await open_commits(tmp_path)
     for one in row_of_records(STORM_RECORDS):
@@ -220,6 +246,17 @@ async def test_in_a_storm_more_gathers_before_the_next_commit(tmp_path: Path) ->
     await asyncio.sleep(0.003)
     assert commits.backlog == 1
     await clock.advance(20)
+    await until(lambda: commits.backlog == 0)
+    await commits.stop()
+
+
+async def test_a_full_batch_does_not_gather_any_more(tmp_path: Path) -> None:
+    commits, _ = await open_commits(tmp_path)
+    for one in row_of_records(STORM_RECORDS):
+        commits.append(one)
+    await until(lambda: commits.backlog == 0)
+    for one in row_of_records(MOST_RECORDS, first=STORM_RECORDS + 1):
+        commits.append(one)
     await until(lambda: commits.backlog == 0)
     await commits.stop()
 

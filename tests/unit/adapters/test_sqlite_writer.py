@@ -254,13 +254,23 @@ async def test_rows_of_somebody_else_at_our_place_are_never_taken_for_ours(tmp_p
 
 async def test_stop_tries_once_more_and_says_what_is_lost(tmp_path: Path) -> None:
     path, owner = tmp_path / "a.db", Owner(patience=0)
-    breakage = Breakage(sqlite3.SQLITE_FULL, times=2, only=("INSERT INTO journal",))
+    breakage = Breakage(sqlite3.SQLITE_FULL, times=3, only=("INSERT INTO journal",))
     writer = await start(path, owner, breakage.connect(path))
     breakage.arm()
     owner.hand_over(row_of_records(4))
     await until(lambda: bool(owner.troubles))
     assert await writer.stop() == 4
-    assert len(owner.troubles) == 2
+    assert len(owner.troubles) == 3
+
+
+async def test_an_error_that_passes_while_it_stops_loses_nothing_behind_it(tmp_path: Path) -> None:
+    path, owner = tmp_path / "a.db", Owner(patience=0)
+    breakage = Breakage(sqlite3.SQLITE_FULL, only=("INSERT INTO journal",))
+    writer = await start(path, owner, breakage.connect(path))
+    breakage.arm()
+    owner.hand_over(row_of_records(120))
+    assert await writer.stop() == 0
+    assert len(read_all(path)) == 120
 
 
 async def test_stop_saves_what_can_be_saved(tmp_path: Path) -> None:

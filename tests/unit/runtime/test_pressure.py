@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 
 from tests.support.clock import ManualClock
+from tests.support.events import filled
+from tests.support.records import record
 from userstream.adapters.memory import MemoryJournal
 from userstream.kernel.errors import StoreError
 from userstream.kernel.ids import AccountId
+from userstream.ports import Record
 from userstream.runtime.keeper import Keeper
 from userstream.runtime.pressure import BACKLOG_HIGH, BACKLOG_LOW, EXCUSE_MS, LOOK_MS, BackPressure
 
@@ -16,6 +19,12 @@ class FullJournal(MemoryJournal):
     """Says how far it is behind."""
 
     held = 0
+    refusal: StoreError | None = None
+
+    def append(self, record: Record) -> None:
+        if self.refusal is not None:
+            raise self.refusal
+        super().append(record)
 
     @property
     def backlog(self) -> int:
@@ -24,17 +33,29 @@ class FullJournal(MemoryJournal):
 
 class Member:
     def __init__(self) -> None:
-        self.keeper = Keeper(AccountId("alice"), FullJournal(), ManualClock())
+        self.journal = FullJournal()
+        self.keeper = Keeper(AccountId("alice"), self.journal, ManualClock())
         self.heard: list[str] = []
+        self.fault: Exception | None = None
+
+    def refuse(self) -> None:
+        """From now on its journal takes nothing."""
+        self.journal.refusal = StoreError("the disk is gone")
+        self.keeper.keep(record(filled(), sequence=2))
 
     def hold_reading(self) -> None:
-        self.heard.append("hold")
+        self._hear("hold")
 
     def excuse_silence(self) -> None:
-        self.heard.append("excuse")
+        self._hear("excuse")
 
     def go_on_reading(self) -> None:
-        self.heard.append("go on")
+        self._hear("go on")
+
+    def _hear(self, word: str) -> None:
+        self.heard.append(word)
+        if self.fault is not None:
+            raise self.fault
 
 
 async def fill(count: int) -> tuple[BackPressure, FullJournal, ManualClock, list[Member]]:
@@ -86,10 +107,29 @@ async def test_below_the_mark_nobody_is_held() -> None:
 async def test_a_journal_that_takes_nothing_is_not_waited_for() -> None:
     pressure, _, clock, [first, second] = await fill(2)
     pressure.mind()
-    second.keeper.lost = StoreError("more came than memory may hold")
+    second.refuse()
     await clock.advance(LOOK_MS)
     assert (first.heard[-1], second.heard[-1]) == ("go on", "go on")
     pressure.mind()
+    assert not pressure.is_holding
+
+
+async def test_an_account_that_keeps_nothing_any_more_changes_nothing_for_the_others() -> None:
+    pressure, _, _, [first, second] = await fill(2)
+    second.keeper.lost = StoreError("more came than memory may hold")
+    pressure.mind()
+    assert (pressure.is_holding, first.heard) == (True, ["hold"])
+
+
+async def test_a_fault_of_one_account_keeps_no_other_from_being_read() -> None:
+    pressure, journal, clock, members = await fill(3)
+    for member in members[::2]:
+        member.fault = ZeroDivisionError("a fault")
+    pressure.mind()
+    await clock.advance(EXCUSE_MS)
+    journal.held = 0
+    await clock.advance(2 * LOOK_MS)
+    assert [member.heard[-1] for member in members] == ["go on"] * 3
     assert not pressure.is_holding
 
 
