@@ -42,7 +42,11 @@ class LoopThread:
 
 def _serve(started: Future[asyncio.AbstractEventLoop]) -> None:
     with asyncio.Runner() as runner:
-        loop = runner.get_loop()
+        try:
+            loop = runner.get_loop()
+        except BaseException as error:
+            started.set_exception(error)
+            return
         started.set_result(loop)
         loop.run_forever()
 

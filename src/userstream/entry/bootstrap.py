@@ -113,7 +113,6 @@ class Application:
         place = place_of(settings, spec)
         guard_secrets(place.credentials)
         machine = Machine(spec, place, policy_of(settings, place.jitter_seed), now=self.clock.now(), wall=self.clock.wall())
-        self._keys.claim(settings, os.environ)
         gate = GATES.take(self, spec, place.endpoints.rest_url, self.http, self.clock, self.weight_limit)
         self._gates[gate.name] = gate
         runner = AccountRunner(
@@ -130,6 +129,7 @@ class Application:
         runner.on_record, runner.on_refused = on_record, self._meter.note_refused
         runner.veil.on_known, runner.veil.on_gone = hide_in_logs, show_in_logs
         account = LiveAccount(runner, self.clock, self.journal, self.evidence, trouble_beside=self._pump_trouble)
+        self._keys.claim(settings, os.environ)
         self.accounts[settings.name] = account
         self._runners[settings.name] = runner
         try:

@@ -177,7 +177,6 @@ class Listeners:
 
     def _note_raised(self, event: Event) -> None:
         self.handler_errors += 1
-        # `exception` would hand the traceback on to the standard logging as well, which prints it a second time and hides no secret in it
         _log.exception("a handler raised", action="handler_raised", account=self._account, kind=type(event).__name__)
 
     def fail(self, error: UserStreamError) -> None:

@@ -308,8 +308,6 @@ class AccountRunner:
         self._publish(0, b"", self.machine.give_up(error, now, wall), wall)
         self._carry_out()
 
-    # --- while the journal is far behind ---
-
     def hold_reading(self) -> None:
         self._sockets.pause()
 
@@ -353,6 +351,8 @@ class AccountRunner:
     async def _dial(self, connection: int, url: Secret) -> None:
         line = self._sockets.prepare(connection)
         await self._pressure.pass_by()  # a socket that nobody reads would not live to be opened
+        if not self._sockets.expects(connection, line):
+            return
         try:
             socket = await self._transport.connect(url, line, time_limit_ms=self._dial_limit_ms)
         except ConnectionError as error:

@@ -54,9 +54,13 @@ class Sockets:
         line = self._lines[connection] = LineSocket(self._owner, connection)
         return line
 
+    def expects(self, connection: int, line: LineSocket) -> bool:
+        """Whether somebody still wants the socket that was to be opened."""
+        return self._lines.get(connection) is line
+
     def take_up(self, connection: int, line: LineSocket, socket: Socket) -> bool:
         """The socket is open. False, and it is closed, if nobody wants it any more."""
-        if self._lines.get(connection) is not line:
+        if not self.expects(connection, line):
             socket.close()
             return False
         line.socket = socket

@@ -1,6 +1,6 @@
 from decimal import Decimal
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from userstream.domain.checks import MOST_UNSURE, PositionWatch
@@ -227,6 +227,21 @@ def test_a_history_that_is_read_fill_by_fill_never_settles_a_choice_by_chance(
         if not word_first:
             watch.tell(time, Decimal(amount))
         assert not watch.in_doubt
+
+
+@given(st.integers(-3, 3), st.lists(st.tuples(st.integers(0, 2), st.sampled_from((-2, -1, 1, 2))), min_size=2, max_size=9))
+@example(3, [(0, -1), (0, -2), (2, -2), (0, -2), (0, 1), (98, -2), (1, -2)])
+def test_a_whole_stream_in_order_leaves_no_doubt_whatever_a_millisecond_holds(anchor: int, steps: list[tuple[int, int]]) -> None:
+    """The first word is the stream's own: the fill that made it has its millisecond, and maybe others too."""
+    (_, first), *rest = steps
+    amount = anchor + first
+    leg, time = Leg(anchor=amount), 0
+    leg.fill(0, first)
+    for pause, change in [*rest, (100, 1), (1, 1)]:
+        time, amount = time + pause, amount + change
+        leg.fill(time, change)
+        leg.tell(time, amount)
+    assert not leg.watch.in_doubt
 
 
 @given(
