@@ -58,7 +58,7 @@ def apply_order(account: Account, event: OrderChanged, connection: int) -> Event
         account.duplicates += 1
         _refresh(account, key, known, event)
         return None
-    if known is not None and event.execution_type == AMENDMENT:
+    if known is not None:
         event = _with_what_stayed(event, known)
     account.orders[key] = event
     if not event.conditional:
@@ -67,7 +67,10 @@ def apply_order(account: Account, event: OrderChanged, connection: int) -> Event
 
 
 def _with_what_stayed(event: OrderChanged, known: OrderChanged) -> OrderChanged:
-    """An amendment with what it left out; the average is that of a filled quantity, and stays only with it."""
+    """News with what they left out. When it was made, no stream tells of a future; an amendment leaves out more. The average is that of a
+    filled quantity, and stays only with it."""
+    if event.execution_type != AMENDMENT:
+        return event if event.created_time or not known.created_time else msgspec.structs.replace(event, created_time=known.created_time)
     left_out = {name: known_value for name in KEPT_BY_AMENDMENTS if not getattr(event, name) and (known_value := getattr(known, name))}
     if event.average_price is None and event.filled_quantity == known.filled_quantity:
         left_out["average_price"] = known.average_price

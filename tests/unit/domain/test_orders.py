@@ -170,6 +170,15 @@ def test_an_equal_copy_is_no_news() -> None:
 # --- amendments ---
 
 
+def test_when_an_order_was_made_is_not_forgotten_by_news_that_do_not_say_it() -> None:
+    """Else nobody would know later that it is older than our care, and what was filled before would be missed for ever."""
+    held = account()
+    tell(held, source="snapshot", created_time=A_TIME - 60_000, status="partially_filled", filled_quantity="0.1")
+    told = tell(held, status="filled", filled_quantity="0.3", transaction_time=A_TIME + 2)
+    assert isinstance(told, OrderChanged)
+    assert told.created_time == held.orders[KEY].created_time == A_TIME - 60_000
+
+
 def test_what_an_amendment_does_not_repeat_stays_what_it_was() -> None:
     held = account()
     said: dict[str, object] = {
