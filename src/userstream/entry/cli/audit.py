@@ -85,7 +85,8 @@ async def _check_account(store: Path, account: str) -> None:
     finally:
         await reader.close()
     if account not in known:
-        hint = f"{nearest(account, known)} (known: {', '.join(known)})" if known else "it knows none yet"
+        hint = nearest(account, known) if known else "it knows none yet"
+        hint += "" if "known:" in hint or not known else f" (known: {', '.join(known)})"
         raise SettingsError(f"there is no account {account!r} in {store}; {hint}")
 
 

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger("userstream.run")
 STOP_LIMIT_S = 10.0
 LOOK_MS = 200
+BAD, DOUBTFUL = "bad", "doubtful"
 REPORTED = ("state", "status", "margin_level", "reason", "symbol", "since", "until", "fills")
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -166,10 +167,22 @@ def _make_room(accounts: int) -> None:
         log.warning(told_about(limit, accounts, need), action="few_descriptors")
 
 
+def _weight_of(event: Event) -> str:
+    """How much a person must hear of it, whatever else the log leaves out."""
+    match event:
+        case Mismatch(resolved=False) | StreamChanged(state=StreamState.FAILED):
+            return BAD
+        case MarginCalled() if not event.is_over:
+            return BAD
+        case GapOpened() | StreamChanged(state=StreamState.STALE | StreamState.POLLING):
+            return DOUBTFUL
+        case _:
+            return ""
+
+
 def _report(event: Event) -> None:
     form = public_form(event)
-    is_bad = isinstance(event, Mismatch) or (isinstance(event, MarginCalled) and not event.is_over)
-    level = log.error if is_bad else log.info
+    level = {BAD: log.error, DOUBTFUL: log.warning}.get(_weight_of(event), log.info)
     fields = {name: form[name] for name in REPORTED if form.get(name) is not None}
     level(str(form["kind"]).replace("_", " "), action=form["kind"], account=event.account, **fields)
 

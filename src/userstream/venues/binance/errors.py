@@ -136,7 +136,7 @@ def error_of(
     if reaction is OutcomeUnknown and repeatable:
         reaction = RetryLater
     if reaction is AuthenticationError and refusal is not None:
-        text = f"{text}: {WHAT_TO_CHECK[refusal.code]}"
+        text = f"{text.removesuffix('.')}: {WHAT_TO_CHECK[refusal.code]}"
     return reaction(text, after_ms) if issubclass(reaction, RetryLater) else reaction(text)
 
 

@@ -118,6 +118,7 @@ def test_a_wrong_name_is_told_with_the_known_ones(make: Make, tmp_path: Path, ca
     store = str(make(BEGUN))
     told = refused(capsys, "alise", "--store", store)
     assert "there is no account 'alise'" in told and "did you mean 'alice'?" in told and "known: alice" in told
+    assert refused(capsys, "zed", "--store", store).count("known: alice") == 1
     assert "there is no store" in refused(capsys, "alice", "--store", str(tmp_path / "absent.db"))
 
 
