@@ -47,7 +47,7 @@ SHELL_MUTANTS: Final = (
     _mutant(
         "a stale dial is kept",
         "a socket that nobody wants any more when it opens is closed",
-        (SOCKETS, "        if self._lines.get(connection) is not line:", "        if False:"),
+        (SOCKETS, "        if not self.expects(connection, line):", "        if False:"),
         tests=("tests/unit/runtime/test_sockets.py::test_a_socket_that_nobody_wants_any_more_is_closed",),
     ),
     _mutant(
