@@ -115,6 +115,7 @@ class Desk:
     async def until_same(self) -> None:
         """Waits until the account is live and equals the exchange's books; then the store must too."""
         await self.until(lambda: self.account.health.is_healthy and not self.differences(), "equality with the exchange")
+        await self.application.clock.sleep(5)  # listeners hear in a turn of their own
         assert self.doubles() == []
 
     def kinds(self) -> Counter[str]:
