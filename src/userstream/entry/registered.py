@@ -6,6 +6,7 @@ An account whose key does not open is left out and told; the others do not notic
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
@@ -15,12 +16,12 @@ import structlog
 
 from userstream.entry.bootstrap import AccountSettings, Way
 from userstream.entry.desk import open_desk
+from userstream.entry.key_owners import KeyOwners
 from userstream.entry.listen_keys import KeepingHttp, ListenKeys
 from userstream.entry.registry import AccountDesk, settings_of
 from userstream.kernel.errors import SettingsError, UserStreamError
 from userstream.kernel.ids import AccountId
 from userstream.kernel.sealed import VaultError
-from userstream.kernel.secret import Secret
 from userstream.ports import Clock
 from userstream.wire.registration import RegisteredAccount
 
@@ -43,14 +44,15 @@ class RegisteredAccounts:
         self._listen_keys: dict[str, ListenKeys] = {}
         self._watcher: asyncio.Task[None] | None = None
         self.settings: list[AccountSettings] = []
-        self._owners: dict[tuple[str, str | None, str, Secret], str] = {}
+        self._owners = KeyOwners()
 
     async def read(self, configuration: Configuration) -> None:
         """Opens the key of every active account. Raises SettingsError for a name that the configuration file has as well, StoreError."""
         if self._desk is None:
             return
         named = {account.name for account in configuration.accounts}
-        self._owners = {_key_of(account): account.name for account in configuration.accounts}
+        for configured in configuration.accounts:
+            self._owners.claim(configured, os.environ)
         async for account in self._desk.accounts(active_only=True):
             if account.account in named:
                 raise SettingsError(
@@ -68,10 +70,10 @@ class RegisteredAccounts:
             await desk.registry.write_note(desk.note("vault.open", account.account, "refused", str(error)))
             return
         settings = settings_of(account, credentials, configuration.recovery, configuration.stream)
-        owner = self._owners.setdefault(_key_of(settings), settings.name)
-        if owner != settings.name:
-            reason = f"it has the same key as account {owner!r}: the books of one would be told as those of the other"
-            _log.error("an account is not run", action="account_refused", account=settings.name, reason=reason)
+        try:
+            self._owners.claim(settings, os.environ)
+        except SettingsError as error:
+            _log.error("an account is not run", action="account_refused", account=settings.name, reason=str(error))
             return
         self.settings.append(settings)
         if configuration.registry.registry.listen_keys:
@@ -139,11 +141,6 @@ class RegisteredAccounts:
             if looked.widened or looked.verdict.refusals:
                 words = looked.refusals or f"the key may do more than before: {', '.join(looked.widened)}"
                 _log.error("a key may do what it should not", action="key_widened", account=settings.name, reason=words)
-
-
-def _key_of(settings: AccountSettings) -> tuple[str, str | None, str, Secret]:
-    """Two accounts with the same are one account of the venue."""
-    return settings.venue, settings.rest_url, settings.isolated_symbol, settings.credentials.api_key
 
 
 @asynccontextmanager
