@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
+from http import HTTPStatus
 from typing import Any, Final, cast
 
-import h11
 import msgspec
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from userstream.entry.web.answers import error_body, refusal_headers, secured
 from userstream.entry.web.checks import Refusal
@@ -24,7 +24,6 @@ HEAD_BYTES: Final = 16 * 1024
 NO_HTTP: Final = Refusal(status=400, code="bad_request", message="this is no HTTP request")
 HEAD_TOO_LARGE: Final = Refusal(status=431, code="headers_too_large", message="the headers are larger than 8 KiB")
 TOO_MANY: Final = Refusal(status=503, code="too_many_connections", message="too many connections are open", retry_after_ms=1_000)
-_UNANSWERED: Final = frozenset({h11.IDLE, h11.SEND_RESPONSE})
 
 
 class ServerLimits(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,7 +60,7 @@ class PatientProtocol(H11Protocol):
         super().on_response_complete()
         self._look()
 
-    def handle_websocket_upgrade(self, event: h11.Request) -> None:
+    def handle_websocket_upgrade(self, event: Any) -> None:
         self._stop_waiting()
         super().handle_websocket_upgrade(event)
 
@@ -75,7 +74,7 @@ class PatientProtocol(H11Protocol):
 
     def _look(self) -> None:
         """Waits for a head or for the rest. A byte more of the same begins nothing anew: who sends them one by one gains no time."""
-        waits_for_head = self.conn.their_state is h11.IDLE
+        waits_for_head = not self._has_request
         if waits_for_head is self._waits_for_head or self.transport.get_protocol() is not self:
             return
         self._stop_waiting()
@@ -88,15 +87,21 @@ class PatientProtocol(H11Protocol):
             self._timer.cancel()
             self._timer = None
 
+    @property
+    def _has_request(self) -> bool:
+        cycle = cast(RequestResponseCycle | None, self.cycle)
+        return cycle is not None and not cycle.response_complete
+
     def _refuse(self, refusal: Refusal) -> None:
-        if self.conn.our_state not in _UNANSWERED:
+        if self._has_request:
+            # its answer may have begun
             self.transport.abort()
             return
         body = error_body(refusal)
         headers = [*refusal_headers(refusal), (b"content-length", str(len(body)).encode()), (b"connection", b"close")]
-        start = h11.Response(status_code=refusal.status, headers=secured(headers, has_tls=self._has_tls))
-        for event in (start, h11.Data(data=body), h11.EndOfMessage()):
-            self.transport.write(self.conn.send(event) or b"")
+        lines = [name + b": " + value for name, value in secured(headers, has_tls=self._has_tls)]
+        start = f"HTTP/1.1 {refusal.status} {HTTPStatus(refusal.status).phrase}".encode()
+        self.transport.write(b"\r\n".join([start, *lines, b"", body]))
         self.transport.close()
 
 
