@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import aiohttp
+
 from tests.support.web import Site, open_site
 from userstream.domain.access import Role
 from userstream.entry.web.answers import SECURITY_HEADERS
