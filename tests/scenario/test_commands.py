@@ -111,6 +111,12 @@ async def test_demo_ends_with_equality(tmp_path: Path) -> None:
     assert summary["equal"]
     assert summary["fills_at_exchange"] == summary["fills_in_store"] > 0
     assert [account["account"] for account in summary["accounts"]] == ["alice", "bob"]
+    [certificate] = (await call("audit", "alice", "--store", str(tmp_path / "demo.db"), "--json")).lines
+    assert certificate["is_whole"]
+    assert sum(sum(interval["fills"].values()) for interval in certificate["intervals"]) >= summary["accounts"][0]["fills_in_store"]
+    *_, verdict, why = (await call("audit", "alice", "--store", str(tmp_path / "demo.db"))).out.splitlines()
+    assert verdict.startswith("WHOLE: every fill from ") and verdict.endswith(" is in; what follows is the stream's word")
+    assert why.startswith("STREAM_ONLY at the end: the account stopped before")
 
 
 async def test_run_doctor_state_and_tail(tmp_path: Path) -> None:
@@ -196,4 +202,24 @@ async def test_a_demo_in_a_pipe_speaks_while_it_runs_and_ends_with_a_line_break(
     assert process.returncode is None
     rest = (await asyncio.wait_for(process.communicate(), 50))[0].decode()
     assert rest.endswith("\n")
+    *_, alice, bob, fills, faults, next_step = rest.splitlines()
+    for verdict in (alice, bob):
+        assert "in the store, equal; proven by the exchange's history up to 20" in verdict
+    assert fills.startswith("fills at the exchange ") and "missing 0" in fills
+    assert faults.startswith("the faults: ") and faults.endswith("missed, then read by REST")
+    assert "demo --store demo.db keeps it" in next_step
     assert process.returncode == 0
+
+
+async def test_who_sends_a_second_signal_waits_no_longer_and_is_told_so(tmp_path: Path) -> None:
+    process = await start("demo", "--rate", "30", environment={"TMPDIR": str(tmp_path)})
+    assert process.stdout is not None
+    while b"5 s" not in await asyncio.wait_for(process.stdout.readline(), 30):
+        pass
+    process.send_signal(signal.SIGINT)
+    assert b"trading ends" in await asyncio.wait_for(process.stdout.readline(), 30)
+    process.send_signal(signal.SIGINT)
+    out, err = await asyncio.wait_for(process.communicate(), 30)
+    assert (process.returncode, out) == (1, b"")
+    assert err == b"userstream: ended at once: nothing was compared with the exchange's books\n"
+    assert os.listdir(tmp_path) == []
