@@ -169,14 +169,16 @@ class SpotDialect:
         return HttpRequest(method="GET", target=target, label=call.label, headers=(self._header,), weight=call.weight)
 
     def answer(self, question: Question, response: HttpResponse, as_of: Millis, received_time: Millis) -> Answer:
-        """Reads the answer. Unknown words come as `Unrecognized` after the facts, once each. Raises the error that says how to react."""
+        """Reads the answer. Unknown words come as `Unrecognized` after the facts, once each. A list that the venue does not know is told as
+        gone. Raises the error that says how to react."""
         label = call_of(question, self._books).label
+        reading = SpotReading(self._drift, label, as_of, received_time)
         if not is_success(response):
             error = self._error(question, response, label, as_of)
             if isinstance(question, AskOrderList) and isinstance(error, OrderNotFound):
-                return Answer()
+                return Answer(events=(reading.gone_list(question.order_list_id),))
             raise error
-        answer = self._read(question, response.body, label, SpotReading(self._drift, label, as_of, received_time))
+        answer = self._read(question, response.body, label, reading)
         if not self._drift.news:
             return answer
         return msgspec.structs.replace(answer, events=(*answer.events, *self._told(response.body, as_of, received_time)))
