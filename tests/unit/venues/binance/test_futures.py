@@ -26,7 +26,8 @@ from userstream.domain.events import Filled, OrderChanged, StreamChanged, Unreco
 from userstream.kernel.errors import AuthenticationError, SettingsError
 from userstream.kernel.ids import Millis
 from userstream.kernel.secret import Secret
-from userstream.venues.binance.futures import NEVER, FuturesSession
+from userstream.venues.binance.futures import FuturesSession
+from userstream.venues.binance.socket_life import NEVER
 from userstream.wire.request import HttpResponse
 from userstream.wire.session import Call, Connect, Effect, Emit, GiveUp, Opened, Ping, Reset, Send, Troubled
 from userstream.wire.venue import Credentials

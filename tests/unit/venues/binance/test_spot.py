@@ -24,7 +24,8 @@ from userstream.domain.events import BalanceSet, Unrecognized
 from userstream.kernel.errors import AuthenticationError, SettingsError
 from userstream.kernel.ids import Millis
 from userstream.venues.binance.errors import PAUSE_AFTER_BAN_MS, PAUSE_AFTER_LIMIT_MS
-from userstream.venues.binance.spot import ANSWER_LIMIT_MS, NEVER, SpotSession
+from userstream.venues.binance.socket_life import NEVER
+from userstream.venues.binance.spot import ANSWER_LIMIT_MS, SpotSession
 from userstream.wire.session import Call, Connect, Effect, Emit, GiveUp, Opened, Ping, Refrain, Reset, Send, Troubled
 
 HOUR_MS: Final = 3_600_000
