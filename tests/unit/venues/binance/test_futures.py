@@ -465,3 +465,10 @@ def test_whatever_happens_a_session_resets_at_most_once_alive_then_once_dead(ste
     assert resets in ([], [True], [False], [True, False])
     assert len(times_of(Opened, run.wishes)) <= 1
     assert msgspec.json.encode(dict(run.session.drift))
+
+
+def test_the_key_is_what_all_sockets_of_the_account_have() -> None:
+    run = Run()
+    assert (run.session.listen_key, run.session.common_key) == (None, None)
+    run.listening()
+    assert run.session.common_key == run.session.listen_key == Secret(LISTEN_KEY)

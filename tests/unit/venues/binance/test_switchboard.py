@@ -32,10 +32,10 @@ from userstream.kernel.ids import AccountId, VenueName
 from userstream.kernel.secret import Secret
 from userstream.venues.binance import SPOT
 from userstream.venues.binance.errors import PAUSE_AFTER_BAN_MS, PAUSE_AFTER_LIMIT_MS
-from userstream.venues.binance.switchboard import MOST_ACTIVE, SPOT_SHARING, SpotSwitchboard
+from userstream.venues.binance.switchboard import MARGIN_SHARING, MOST_ACTIVE, SPOT_SHARING, SpotSwitchboard
 from userstream.wire.session import Refrain
 from userstream.wire.switchboard import Cut, Deliver, End, SwitchEffect, Transmit, Warn
-from userstream.wire.venue import AccountPlace, Credentials, shared_place
+from userstream.wire.venue import AccountPlace, Credentials, Sharing, shared_place
 
 
 @pytest.fixture
@@ -410,3 +410,25 @@ def test_each_hears_its_own_once_and_in_order_whatever_happens(script: list[tupl
     if not world.is_over:
         assert set(world.active.values()) == (world.subscribed & world.owners.keys()) - world.ended, "a subscription that nobody hears"
         assert world.board.strays == 0
+
+
+def test_an_answer_without_an_id_that_refuses_nothing_is_nobodys(board: SpotSwitchboard) -> None:
+    board.send(1, asking("x"))
+    assert route(board, b'{"id":null,"status":200,"result":{}}') == []
+    assert (board.strays, heard(board, opened("x", 0))) == (1, [1])
+
+
+def test_people_see_how_full_it_is(board: SpotSwitchboard) -> None:
+    assert repr(board) == "<SpotSwitchboard, 2 lines, 2 subscriptions>"
+    assert "alice" not in repr(board)
+
+
+@pytest.mark.parametrize(("sharing", "logged_on"), [(SPOT_SHARING, False), (MARGIN_SHARING, True)])
+def test_who_wants_a_socket_for_itself_gets_one(sharing: Sharing, logged_on: bool) -> None:
+    """A token is subscribed without the session's authorization: being logged on does not matter to it."""
+    wanted = AccountPlace(
+        account=AccountId("alice"), venue=VenueName("any"), credentials=Credentials(api_key=ALICE), endpoints=SPOT.real, session_logon=True
+    )
+    assert sharing.may_share(wanted) is logged_on
+    assert sharing.may_share(msgspec.structs.replace(wanted, session_logon=False))
+    assert not sharing.may_share(msgspec.structs.replace(wanted, session_logon=False, shared_socket=False))
