@@ -28,13 +28,13 @@ from tests.unit.venues.binance.switchboard_kit import (
     route,
     sent,
 )
-from userstream.kernel.ids import AccountId, VenueName
+from userstream.kernel.ids import AccountId, Millis, VenueName
 from userstream.kernel.secret import Secret
 from userstream.venues.binance import SPOT
 from userstream.venues.binance.errors import PAUSE_AFTER_BAN_MS, PAUSE_AFTER_LIMIT_MS
 from userstream.venues.binance.switchboard import MARGIN_SHARING, MOST_ACTIVE, SPOT_SHARING, SpotSwitchboard
 from userstream.wire.session import Refrain
-from userstream.wire.switchboard import Cut, Deliver, End, SwitchEffect, Transmit, Warn
+from userstream.wire.switchboard import Cut, Deliver, DialPace, End, SwitchEffect, Transmit, Used, Warn
 from userstream.wire.venue import AccountPlace, Credentials, Sharing, shared_place
 
 
@@ -432,3 +432,22 @@ def test_who_wants_a_socket_for_itself_gets_one(sharing: Sharing, logged_on: boo
     assert sharing.may_share(wanted) is logged_on
     assert sharing.may_share(msgspec.structs.replace(wanted, session_logon=False))
     assert not sharing.may_share(msgspec.structs.replace(wanted, session_logon=False, shared_socket=False))
+
+
+def test_every_answer_tells_what_is_used_of_the_addresss_weight_whoever_asked(board: SpotSwitchboard) -> None:
+    limits = [{"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1, "limit": 6000, "count": 321}]
+    board.send(1, asking("x", "time"))
+    answered = msgspec.json.encode({"id": "x", "status": 200, "result": {}, "rateLimits": limits})
+    assert route(board, answered) == [Used(321), Deliver((1,))]
+    assert route(board, answered) == [Used(321)], "nobody asked, and it is true all the same"
+    board.send(1, asking("y"))
+    board.send(2, asking("z"))
+    error = {"code": -1003, "msg": "too many"}
+    effects = route(board, msgspec.json.encode({"id": None, "status": 429, "error": error, "rateLimits": limits}))
+    assert effects[:2] == [Used(321), Refrain(PAUSE_AFTER_LIMIT_MS)]
+
+
+def test_all_products_of_the_host_together_dial_less_often_than_it_lets_an_address() -> None:
+    paces = [DialPace(sharing.dials_per_5_minutes, Millis(0)) for sharing in (SPOT_SHARING, MARGIN_SHARING)]
+    dials = sum(pace.wait_ms(Millis(now)) == 0 for now in range(0, 300_000, 100) for pace in paces for _ in range(20))
+    assert 200 <= dials <= 300 - 40, "some are left for sockets that nobody shares"
