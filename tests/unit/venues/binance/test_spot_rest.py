@@ -357,6 +357,8 @@ def test_a_quiet_symbol_costs_a_call_a_day_and_a_busy_one_a_call_a_page() -> Non
     assert (quiet.calls, busy.calls) == (6, 3)
 
 
-def test_an_order_of_more_fills_than_a_page_goes_on_by_id() -> None:
-    books = Books([SINCE] * (PAGE + 200))
-    assert len(books.read_all(AskOrderFills(ETH, OrderId("17"), SINCE, UNTIL))) == PAGE + 200
+@pytest.mark.parametrize(("fills", "calls"), [(3, 1), (PAGE + 200, 2)])
+def test_an_order_of_more_fills_than_a_page_goes_on_by_id(fills: int, calls: int) -> None:
+    books = Books([SINCE] * fills)
+    assert len(books.read_all(AskOrderFills(ETH, OrderId("17"), SINCE, UNTIL))) == fills
+    assert books.calls == calls
