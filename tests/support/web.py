@@ -45,8 +45,18 @@ async def add_token(tokens: MemoryTokens | SqliteTokens, role: Role, now: Millis
 class Site:
     """The server, its desk, a token of each role, and a client."""
 
-    def __init__(self, server: WebServer, desk: Desk, tokens: SqliteTokens, texts: dict[Role, str], client: aiohttp.ClientSession) -> None:
-        self.server, self.desk, self.tokens, self.texts, self.client = server, desk, tokens, texts, client
+    def __init__(
+        self,
+        server: WebServer,
+        desk: Desk,
+        web: WebDesk,
+        wanted: dict[str, AccountSettings],
+        tokens: SqliteTokens,
+        texts: dict[Role, str],
+        client: aiohttp.ClientSession,
+    ) -> None:
+        self.server, self.desk, self.web, self.wanted = server, desk, web, wanted
+        self.tokens, self.texts, self.client = tokens, texts, client
 
     def headers(self, role: Role | None = Role.VIEWER) -> dict[str, str]:
         return {} if role is None else {"Authorization": f"Bearer {self.texts[role]}"}
@@ -101,12 +111,13 @@ async def open_site(folder: Path, settings: HttpSection = LOCAL, **desk_settings
             return await application.add(wish)
 
         access = Access(tokens, clock, requests_per_minute=settings.requests_per_minute)
-        web = WebDesk(application, {NAME: settings_of(desk)}, start, pages, tokens, access)
+        wanted = {NAME: settings_of(desk)}
+        web = WebDesk(application, wanted, start, pages, tokens, access)
         server = WebServer(settings, web, folder)
         await server.start()
         web.is_ready = True
         try:
-            yield Site(server, desk, tokens, texts, client)
+            yield Site(server, desk, web, wanted, tokens, texts, client)
         finally:
             await server.stop()
             await pages.close()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import re
 import socket
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ import structlog
 import uvicorn
 from litestar import Litestar, get
 from litestar.di import Provide
+from litestar.exceptions import ValidationException
 from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.spec import Components, SecurityScheme
 from litestar.routes import HTTPRoute
@@ -24,8 +24,9 @@ from userstream.entry.web.checks import MOST_BODY_BYTES, Checks
 from userstream.entry.web.desk import WebDesk
 from userstream.entry.web.document import complete_document
 from userstream.entry.web.gatekeeper import Gatekeeper
-from userstream.entry.web.guards import ROLE, answer_error, require_role
+from userstream.entry.web.guards import ROLE, QueryGuard, answer_error, plain_path, require_role
 from userstream.entry.web.history_routes import HISTORY_ROUTES
+from userstream.entry.web.queries import read_parameters
 from userstream.entry.web.settings import HttpSection
 from userstream.entry.web.sockets import OpenFeeds
 from userstream.entry.web.system_routes import SYSTEM_ROUTES
@@ -45,25 +46,26 @@ _log = structlog.stdlib.get_logger("userstream.http")
 def make_application(desk: WebDesk, feeds: OpenFeeds) -> Litestar:
     """The routes, without the gatekeeper."""
     document = make_document(desk, feeds)
+    queries = QueryGuard(read_parameters(document))
 
     @get("/api/openapi.json", opt=VIEWER, include_in_schema=False, sync_to_thread=False)
     def show_document() -> dict[str, object]:
         return document
 
-    return _litestar(desk, feeds, [*ROUTES, show_document], None)
+    return _litestar(desk, feeds, [*ROUTES, show_document], None, queries)
 
 
 def make_document(desk: WebDesk, feeds: OpenFeeds) -> dict[str, object]:
     """The OpenAPI document of all routes. It is made by an application of its own, because one that serves a document itself answers to
     unknown paths beside it with a page of its own."""
-    whole = _litestar(desk, feeds, ROUTES, _openapi())
+    whole = _litestar(desk, feeds, ROUTES, _openapi(), QueryGuard({}))
     return complete_document(whole.openapi_schema.to_schema(), _roles(whole))
 
 
 def _roles(application: Litestar) -> dict[tuple[str, str], object]:
     """The role that each route needs."""
     return {
-        (method.lower(), re.sub(r":\w+}", "}", route.path)): handler.opt.get(ROLE)
+        (method.lower(), plain_path(route.path)): handler.opt.get(ROLE)
         for route in application.routes
         if isinstance(route, HTTPRoute)
         for handler in route.route_handlers
@@ -71,15 +73,17 @@ def _roles(application: Litestar) -> dict[tuple[str, str], object]:
     }
 
 
-def _litestar(desk: WebDesk, feeds: OpenFeeds, routes: Sequence[ControllerRouterHandler], document: OpenAPIConfig | None) -> Litestar:
+def _litestar(
+    desk: WebDesk, feeds: OpenFeeds, routes: Sequence[ControllerRouterHandler], document: OpenAPIConfig | None, queries: QueryGuard
+) -> Litestar:
     return Litestar(
         route_handlers=list(routes),
         dependencies={
             "desk": Provide(lambda: desk, sync_to_thread=False),
             "feeds": Provide(lambda: feeds, sync_to_thread=False),
         },
-        guards=[require_role],
-        exception_handlers={Exception: answer_error},
+        guards=[require_role, queries.require_names],
+        exception_handlers={Exception: answer_error, ValidationException: queries.answer},
         openapi_config=document,
         logging_config=None,
         request_max_body_size=MOST_BODY_BYTES,
