@@ -226,8 +226,8 @@ class Books:
 
     def _ask_round(self) -> None:
         assert self._round is not None
-        questions = self._round.take_ready()
-        self._inquiries.ask(questions, urgent=self._account.is_exposed, for_round=True)
+        if questions := self._round.take_ready():
+            self._inquiries.ask(questions, urgent=self._account.is_exposed, for_round=True)
 
     def _end(self, now: Millis, wall: Millis) -> list[Event]:
         finished = self._round

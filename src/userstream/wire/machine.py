@@ -302,8 +302,12 @@ class Machine:
     def deadline(self) -> Millis:
         if self._has_ended:
             return NEVER
-        asked = NEVER if self.books is None else self.books.deadline()
-        return min(self.feed.deadline(), asked, self.doubt_tick, self._next_forget)
+        due = self.feed.deadline()
+        if self.books is not None and (asked := self.books.deadline()) < due:
+            due = asked
+        if self.doubt_tick < due:
+            due = self.doubt_tick
+        return self._next_forget if self._next_forget < due else due
 
     def take_wishes(self) -> list[Wish]:
         wishes, self.feed.wishes = self.feed.wishes, []
