@@ -390,7 +390,7 @@ class Machine:
                 self.books.message_lost(found.reason, self.clock.at(now), now)
         is_new = self.feed.opened_count > self._opened_before
         if lit and self.books is not None and (not self._was_lit or (self.books.is_deaf and is_new)):
-            self.books.stream_opened(self.clock.at(now), now)
+            self.books.stream_opened(self.clock.at(now), now, key_died=self.feed.assurance.key_died_after is not None)
         self._was_lit, self._opened_before = lit, self.feed.opened_count
 
     def _last_sure(self, now: Millis) -> Millis:
