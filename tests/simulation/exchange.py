@@ -7,7 +7,7 @@ from typing import Final
 
 from tests.simulation.ground import Ground
 from tests.simulation.network import Link, Network
-from tests.simulation.scheduler import Scheduler
+from tests.simulation.scheduler import EPOCH_MS, Scheduler
 from userstream.sim.books import Millis as BooksMillis
 from userstream.sim.dialects.registry import VENUES
 from userstream.sim.house import House
@@ -46,7 +46,7 @@ class Exchange(Ground):
     # --- the house's clock and doors ---
 
     def now(self) -> BooksMillis:
-        return BooksMillis(self._scheduler.wall)
+        return BooksMillis(self._scheduler.now + EPOCH_MS)
 
     def wake(self, lane: Lane) -> None:
         link = self._links.get(lane)

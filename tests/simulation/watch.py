@@ -15,6 +15,7 @@ from typing import Final, Protocol, TypeAlias
 from tests.simulation.ground import Ground, TrueFill
 from userstream.domain.account import OrderKey, PositionKey
 from userstream.domain.events import (
+    BalanceSet,
     Event,
     FillCompleted,
     Filled,
@@ -61,6 +62,9 @@ Told: TypeAlias = dict[FillName, tuple[object, ...]]
 
 ENDS: Final = {TrueStatus.EXPIRED_IN_MATCH: "expired", TrueStatus.PENDING_NEW: "pending"}
 """The venue's states by our words, where they differ."""
+
+UNWEIGHED: Final = frozenset({OrderChanged, BalanceSet})
+"""What nothing but its sequence and the books at rest are held against."""
 
 PROBE: Final = "ORDER_TRADE_UPDATE"
 """An event that every socket of an account is there for."""
@@ -125,6 +129,7 @@ class Watch:
         self._keyless_since: Millis | None = None
         self._before_gap: list[TrueFill] = []
         self._dials = 0
+        self._probe = Frame(account=account, event=PROBE, body=b"{}")
         self._calm_ms: int | None = None
         self._may_blink = True
 
@@ -175,7 +180,7 @@ class Watch:
             check("gap", machine.account.gap_since is not None, "a run follows another without a gap")
         for event in facts:
             self._take(event)
-            if type(event) is not OrderChanged:
+            if type(event) not in UNWEIGHED:
                 self._weigh(event, machine, now)
 
     def _weigh(self, event: Event, machine: Machine, now: Millis) -> None:
@@ -338,8 +343,7 @@ class Watch:
     @property
     def is_delivered(self) -> bool:
         """Whether the venue has an open socket for this account's events, none of them too old."""
-        probe = Frame(account=self.account, event=PROBE, body=b"{}")
-        lanes = [lane for lane in self._exchange.hall.hub.lanes(self.account) if lane.session.wrap(probe)]
+        lanes = [lane for lane in self._exchange.hall.hub.lanes(self.account) if lane.session.wrap(self._probe)]
         for lane in lanes:
             age_ms = self._exchange.now() - lane.opened_at
             check("I6", age_ms <= AGE_WITHIN_MS, f"a socket of {age_ms} ms delivers")
@@ -404,6 +408,8 @@ class Watch:
         self._same("last words of orders", ours, truth)
 
     def _same(self, what: str, ours: Told, theirs: Told) -> None:
+        if ours == theirs:
+            return
         wrong = [f"{key}: ours {ours.get(key)}, true {theirs.get(key)}" for key in {**ours, **theirs} if ours.get(key) != theirs.get(key)]
         name = "I1" if what == "fills" else "I4"
         check(name, not wrong, f"{what} differ: {'; '.join(wrong)}")
