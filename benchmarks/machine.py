@@ -1,7 +1,7 @@
 """How fast this interpreter runs on this machine right now: a loop of its own, beside which the other figures can be read.
 
-`python -m benchmarks.machine`. An interpreter built without profile-guided optimization runs it at about half the speed of one built with it,
-and a virtual machine with busy neighbours may halve it again from one minute to the next.
+`python -m benchmarks.machine`. An interpreter built without profile-guided optimization runs it at about half the speed of one built with
+it, and a virtual machine with busy neighbours may halve it again from one minute to the next.
 """
 
 from __future__ import annotations
