@@ -23,9 +23,10 @@ from benchmarks.feed import ROOT, show
 from benchmarks.footprint import resident_mb
 from benchmarks.postgres import database
 from userstream.domain.events import Event, OrderChanged
-from userstream.entry.bootstrap import AccountSettings, Application, RecoverySettings, credentials_of, start_application
+from userstream.entry.bootstrap import AccountSettings, Application, credentials_of, start_application
 from userstream.entry.storage import PostgresTarget
 from userstream.kernel.secret import Secret
+from userstream.kernel.settings import RecoverySettings
 from userstream.ports import Projection, Record, StoredRecord
 from userstream.runtime.live import LiveAccount
 

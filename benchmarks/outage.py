@@ -23,8 +23,9 @@ import aiohttp
 
 from benchmarks.feed import ROOT, show
 from userstream.domain.words import StreamState
-from userstream.entry.bootstrap import AccountSettings, Application, RecoverySettings, credentials_of, start_application
+from userstream.entry.bootstrap import AccountSettings, Application, credentials_of, start_application
 from userstream.entry.comparison import compare_account
+from userstream.kernel.settings import RecoverySettings
 
 VENUE: Final = "binance-usdm"
 EXPOSED: Final = 10
@@ -155,10 +156,12 @@ async def _cut_all(application: Application, exchange: Exchange) -> dict[str, fl
 
 
 async def _compare(application: Application, exchange: Exchange) -> dict[str, float]:
+    store = application.store
     assert application.pump is not None
+    assert store is not None
     await application.journal.flush()
     await application.pump.drain()
-    compared = [await compare_account(application.store, name, await exchange.look(f"truth/{name}")) for name in application.accounts]
+    compared = [await compare_account(store, name, await exchange.look(f"truth/{name}")) for name in application.accounts]
     for different in compared:
         if not different.is_equal:
             print(different, file=sys.stderr)
