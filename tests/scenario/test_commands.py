@@ -15,6 +15,11 @@ from typing import Any
 
 import pytest
 
+from tests.support.events import filled
+from tests.support.records import record
+from userstream.adapters.clock import SystemClock
+from userstream.adapters.sqlite import SqliteStore
+
 FILL = (
     b'{"e":"TRADE_LITE","E":1790000001202,"T":1790000001200,"s":"BTCUSDT","q":"0.050","p":"81000.0","m":true,"c":"c-1","S":"BUY",'
     b'"L":"80999.5","l":"0.020","t":5200001,"i":33}'
@@ -143,6 +148,19 @@ async def test_run_doctor_state_and_tail(tmp_path: Path) -> None:
     told = (await call("tail", "userstream.db", "--kind", "filled", "--json", "--last", "2", cwd=tmp_path)).lines
     assert [line["kind"] for line in told] == ["filled", "filled"]
     assert (await call("tail", "userstream.db", "--kind", "fild", cwd=tmp_path)).code == 2
+
+
+async def test_who_watches_a_store_leaves_nothing_beside_it(tmp_path: Path) -> None:
+    async with await SqliteStore.open(tmp_path / "a.db", SystemClock()) as store:
+        store.append(record(filled(), sequence=1))
+    before = sorted(os.listdir(tmp_path))
+    process = await start("tail", "a.db", "--follow", cwd=tmp_path)
+    assert process.stdout is not None
+    assert b"filled" in await asyncio.wait_for(process.stdout.readline(), 20)
+    process.send_signal(signal.SIGINT)
+    assert await asyncio.wait_for(process.communicate(), 20) == (b"", b"")
+    assert process.returncode == 130
+    assert sorted(os.listdir(tmp_path)) == before
 
 
 async def test_run_stops_in_order_on_a_signal(tmp_path: Path) -> None:

@@ -77,9 +77,10 @@ def _convert(kind: type, tokens: Sequence[Token]) -> object:
 
 
 def explain_misuse(error: CycloptsError, asked: str | None) -> list[str]:
-    """What is wrong with the words, an example where something is missing, and where help is: a line each."""
+    """What is wrong with the words, an example where words are missing or left over, and where help is: a line each."""
     command = " ".join(error.command_chain or ([asked] if asked else []))
-    example = EXAMPLE.search(error.target.__doc__ or "") if error.target and isinstance(error, MissingArgumentError) else None
+    unfit = error.target is not None and isinstance(error, MissingArgumentError | UnusedCliTokensError)
+    example = EXAMPLE.search(error.target.__doc__ or "") if unfit else None
     shown = [f"Example: {' '.join(example.group(1).split())}"] if example else []
     return [_say_what_is_wrong(error, command), *shown, f"Try: userstream {f'{command} ' if command else ''}--help"]
 

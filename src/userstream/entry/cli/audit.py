@@ -21,6 +21,7 @@ STORE: Final = Path("userstream.db")
 WIDE: Final = 160
 _WILL_BE_READ: Final = "STREAM_ONLY at the end: the next reading of the venue's history compares it"
 _NOT_READ_AGAIN: Final = "STREAM_ONLY at the end: the account stopped before the venue's history was read again; the next start reads it"
+_NOT_REPAIRED: Final = "KNOWN_GAP at the end: the account stopped before it had read what it may have missed; the next start reads it"
 _NEVER_READ: Final = "STREAM_ONLY: the venue's history was never read to the end, which needs the account's secret"
 NOT_MILLISECONDS: Final = range(10_000_000, 100_000_000_000)
 """As milliseconds these would be days of 1970 to 1973: meant are seconds, or a date without dashes."""
@@ -145,7 +146,9 @@ def _ends_unread(certificate: Certificate) -> bool:
 
 
 def _why_unproven(certificate: Certificate) -> str:
-    """Why the last interval is the stream's word alone, and what will change that; empty where it is not."""
+    """Why the last interval is not proven, and what will change that; empty where it is, and where the account itself will tell."""
+    if certificate.intervals[-1].state is IntervalState.KNOWN_GAP:
+        return "" if certificate.is_growing or certificate.mismatches else _NOT_REPAIRED
     if not _ends_unread(certificate):
         return ""
     if certificate.complete_since is None:

@@ -42,12 +42,14 @@ def tail(
     Example: `userstream tail userstream.db --account alice --kind filled --follow`
     """
     from userstream.adapters.sqlite import open_reader
+    from userstream.entry.cli import hear_interrupts
 
     kinds = frozenset(_known_kinds(kind or []))
     for option, number in (("--after", after), ("--last", last)):
         if number is not None and number < 0:
             raise SettingsError(f"{option} {number} must be 0 or above")
     require_store(store)
+    hear_interrupts()  # the reader is to be closed, or it would leave files beside the store
     return asyncio.run(_tail(open_reader(store), account, kinds, after, last, follow=follow, json=json))
 
 

@@ -75,12 +75,15 @@ def test_unknown_words_point_to_the_help(words: list[str], help_line: str, capsy
         (["tail"], "tail needs STORE, which is missing: The database file."),
         (["audit"], "audit needs ACCOUNT, which is missing: The account's name in the store."),
         (["accounts", "add"], "accounts add needs NAME, which is missing: The account's name."),
+        (["run", "--config", "--nothing", "here"], "--config needs a value"),
+        (["run", "my.toml"], "run has no use for 'my.toml'"),
+        (["doctor", "a", "b"], "doctor has no use for 'a b'"),
     ],
 )
-def test_what_is_missing_is_named_and_an_example_is_given(words: list[str], told: str, capsys: Capture) -> None:
+def test_what_is_missing_or_left_over_is_named_and_an_example_is_given(words: list[str], told: str, capsys: Capture) -> None:
     assert run_command(words) == USAGE
     first, example, where = capsys.readouterr().err.splitlines()
-    command = " ".join(word for word in words if not word.startswith("--"))
+    command = "accounts add" if words[0] == "accounts" else words[0]
     assert first.startswith(f"userstream: {told}")
     assert example.startswith("Example: ") and f"userstream {command} " in example
     assert where == f"Try: userstream {command} --help"
@@ -89,7 +92,6 @@ def test_what_is_missing_is_named_and_an_example_is_given(words: list[str], told
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["run", "foo", "bar"], "run has no use for 'foo bar'"),
         (["simulate", "--port", "abc"], "--port 'abc' is not a whole number"),
         (["tail", "x.db", "--last", "many"], "--last 'many' is not a whole number"),
         (["demo", "--accounts", "1.5"], "--accounts '1.5' is not a whole number"),

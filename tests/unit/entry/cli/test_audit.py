@@ -116,6 +116,13 @@ def test_the_streams_word_alone_is_called_so(make: Make, capsys: Capture) -> Non
     assert why == "STREAM_ONLY: the venue's history was never read to the end, which needs the account's secret"
 
 
+def test_people_are_told_what_becomes_of_a_gap_at_the_end(make: Make, capsys: Capture) -> None:
+    assert run_command(["audit", "alice", "--store", str(make(BEGUN, PROOF, GAP, STOP))]) == 1
+    *_, verdict, why = capsys.readouterr().out.splitlines()
+    assert verdict.startswith("NOT WHOLE: 1 hole, ")
+    assert why.startswith("KNOWN_GAP at the end: the account stopped before")
+
+
 @pytest.mark.parametrize(
     ("words", "last"),
     [
