@@ -20,8 +20,9 @@ from userstream.domain.audit import AuditNote
 from userstream.entry.bootstrap import AccountSettings, Application, credentials_of
 from userstream.entry.web.access import Access, make_token
 from userstream.entry.web.checks import CHANGE_HEADER
+from userstream.entry.web.connections import ServerLimits
 from userstream.entry.web.desk import WebDesk
-from userstream.entry.web.server import WebServer
+from userstream.entry.web.server import DEFAULT_LIMITS, WebServer
 from userstream.entry.web.settings import HttpSection
 from userstream.kernel.ids import Millis
 from userstream.kernel.settings import StreamSettings
@@ -94,7 +95,9 @@ def settings_of(desk: Desk) -> AccountSettings:
 
 
 @asynccontextmanager
-async def open_site(folder: Path, settings: HttpSection = LOCAL, **desk_settings: Any) -> AsyncIterator[Site]:
+async def open_site(
+    folder: Path, settings: HttpSection = LOCAL, *, limits: ServerLimits = DEFAULT_LIMITS, **desk_settings: Any
+) -> AsyncIterator[Site]:
     """A desk with a store in the folder, and its site."""
     store = folder / "desk.db"
     async with (
@@ -113,7 +116,7 @@ async def open_site(folder: Path, settings: HttpSection = LOCAL, **desk_settings
         access = Access(tokens, clock, requests_per_minute=settings.requests_per_minute)
         wanted = {NAME: settings_of(desk)}
         web = WebDesk(application, wanted, start, pages, tokens, access)
-        server = WebServer(settings, web, folder)
+        server = WebServer(settings, web, folder, limits)
         await server.start()
         web.is_ready = True
         try:
