@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from userstream.domain.alerts import AlertKind, Message, Note
+import msgspec
+
+from userstream.domain.alerts import AlertKind, Message, Note, Severity
 
 MOST_LINES: Final = 20
 """How many notes of a message are written out; the others are counted. Most receivers cut long texts off."""
@@ -29,6 +31,20 @@ TITLES: Final[Mapping[AlertKind, tuple[str, str]]] = MappingProxyType(
     }
 )
 """What is said when it begins, and when it is over."""
+
+
+class Notification(msgspec.Struct, frozen=True, kw_only=True):
+    """What is sent to people. is_good_news: it tells of ends alone."""
+
+    severity: Severity
+    title: str
+    body: str
+    is_good_news: bool = False
+
+
+def notification_of(message: Message) -> Notification:
+    """A message as it is sent."""
+    return Notification(severity=message.severity, title=title_of(message), body=body_of(message), is_good_news=message.is_good_news)
 
 
 def title_of(message: Message) -> str:

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from userstream.domain.alert_words import LONGEST_WORDS, MOST_LINES, TITLES, body_of, duration, line_of, title_of
+from userstream.domain.alert_words import (
+    LONGEST_WORDS,
+    MOST_LINES,
+    TITLES,
+    Notification,
+    body_of,
+    duration,
+    line_of,
+    notification_of,
+    title_of,
+)
 from userstream.domain.alerts import SERVICE, AlertKind, Key, Message, Note, Severity
 from userstream.kernel.ids import AccountId
 
@@ -24,6 +34,13 @@ def test_a_single_note_is_its_own_title() -> None:
     over = message(note(AlertKind.MARGIN_CALL, over=True, words="BTCUSDT long 1.327", lasted_ms=125_000))
     assert title_of(over) == "[RECOVERED] alice: margin call is over"
     assert body_of(over) == "alice: margin call is over, after 2 min 5 s: BTCUSDT long 1.327"
+
+
+def test_a_notification_is_a_message_in_words() -> None:
+    called = message(note(AlertKind.MARGIN_CALL, words="BTCUSDT long 1.327"))
+    sent = notification_of(called)
+    assert sent == Notification(severity=Severity.CRITICAL, title=title_of(called), body=body_of(called))
+    assert notification_of(message(note(AlertKind.ACCOUNT_DARK, over=True))).is_good_news
 
 
 def test_many_notes_are_counted_in_the_title_and_told_the_worst_first() -> None:
