@@ -25,6 +25,7 @@ COMMANDS = {
     "chaos": "userstream.entry.cli.chaos",
 }
 GROUPS = {
+    "alerts": "userstream.entry.cli.alerts",
     "accounts": "userstream.entry.cli.accounts",
     "keys": "userstream.entry.cli.keys",
     "tokens": "userstream.entry.cli.tokens",

@@ -79,18 +79,28 @@ async def _serve(configuration: Configuration, seconds: float | None, stopped: a
 
 
 async def _serve_all(configuration: Configuration, registered: RegisteredAccounts, seconds: float | None, stopped: asyncio.Event) -> int:
+    from userstream.entry.alerts import open_alerts
     from userstream.entry.bootstrap import start_application
+    from userstream.entry.metrics_port import open_metrics
 
     application = await start_application(
         configuration.store.path, keep_days=configuration.store.keep_days, postgres=configuration.postgres
     )
     async with AsyncExitStack() as stack:
         stack.push_async_callback(_stop_all, application)
+        await stack.enter_async_context(open_metrics(configuration.metrics, application))
+        await stack.enter_async_context(open_alerts(configuration.alerts, application, partial(_wanted, configuration, registered)))
         door = await _open_door(stack, application, configuration, registered)
         await _start_accounts(application, configuration, registered)
         if door is not None:
             door.tell_ready()
         return await _watch(application, stopped, seconds)
+
+
+def _wanted(configuration: Configuration, registered: RegisteredAccounts) -> set[str]:
+    """The names of all accounts that are to run now."""
+    settings = (*configuration.accounts, *registered.settings) if configuration.websocket_enabled else ()
+    return {each.name for each in settings}
 
 
 async def _stop_all(application: Application) -> None:
