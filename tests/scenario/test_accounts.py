@@ -119,10 +119,11 @@ async def test_an_account_from_its_first_day_to_its_last(desk: Desk, tmp_path: P
     found = json.loads((await desk.call("accounts", "check", "--json")).out)
     assert [line["verdict"] for line in found["accounts"]] == ["ok", "warning"]
     assert found["audit_log"] == "whole"
-    await desk.call("accounts", "rotate", "alice", *desk.files("bob"))
-    assert (await desk.listed())["alice"]["version"] == 2
+    for twin in (await desk.add("twin", key="bob", code=2), await desk.call("accounts", "rotate", "alice", *desk.files("bob"), code=2)):
+        assert "accounts 'bob' and" in twin.err and "have the same api_key" in twin.err
     await desk.call("accounts", "remove", "bob")
-    assert list(await desk.listed()) == ["alice"]
+    await desk.call("accounts", "rotate", "alice", *desk.files("bob"))
+    assert {name: found["version"] for name, found in (await desk.listed()).items()} == {"alice": 2}
     # the canary: what was told, and what is kept
     for text in (desk.told, desk.dump()):
         assert not any(secret[:8] in text for pair in KEYS.values() for secret in pair)

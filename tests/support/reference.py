@@ -19,7 +19,7 @@ import userstream
 from userstream.domain.certificate import Certificate, Interval
 from userstream.domain.events import PRIVATE, Fact
 from userstream.domain.figures import Balance, Order, Position
-from userstream.entry.configuration import AccountSection, LogSection, StoreSection
+from userstream.entry.configuration import AccountSection, LogSection, ManagerSection, StoreSection
 from userstream.entry.paper import PaperAccount, PaperExchange, SyncPaperAccount, SyncPaperExchange
 from userstream.entry.storage import PostgresSection
 from userstream.kernel.settings import RecoverySettings, StreamSettings
@@ -219,6 +219,7 @@ def configuration_fields() -> Mapping[str, Mapping[str, str]]:
         "store": StoreSection,
         "postgres": PostgresSection,
         "log": LogSection,
+        "manager": ManagerSection,
         "recovery": RecoverySettings,
         "stream": StreamSettings,
         "account": AccountSection,
