@@ -11,11 +11,12 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final
 
+from tests.simulation.claims import check
 from tests.simulation.exchange import NO_ANSWER, Exchange
 from tests.simulation.gate import Gate
 from tests.simulation.network import Link, Network
 from tests.simulation.scheduler import EPOCH_MS, Scheduler
-from tests.simulation.watch import Watch, check
+from tests.simulation.watch import Watch
 from userstream.domain.events import Event, FillCompleted, Filled
 from userstream.domain.fold import checkpoint_of
 from userstream.domain.words import StreamState
