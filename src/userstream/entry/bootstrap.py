@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 import zlib
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AsyncExitStack
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from userstream.entry.addresses import ADDRESSES, check_addresses, endpoints_of
+from userstream.entry.followers import open_journal, prepare_postgres, start_postgres, start_tables
 from userstream.entry.gates import GATES, AddressedHttp
 from userstream.entry.key_owners import KeyOwners
 from userstream.kernel.errors import SettingsError, UserStreamError
@@ -32,7 +34,7 @@ from userstream.runtime.shared_sockets import SharedSockets
 from userstream.venues import find_venue
 from userstream.wire.feed import FeedPolicy
 from userstream.wire.machine import Machine, MachinePolicy
-from userstream.wire.pacing import Backoff
+from userstream.wire.pacing import RISK_RESERVE, Backoff
 from userstream.wire.recovery import Policy
 from userstream.wire.venue import AccountPlace, Credentials, VenueSpec, shared_place
 
@@ -42,7 +44,6 @@ if TYPE_CHECKING:
     from userstream.entry.storage import PostgresFeed, PostgresTarget
     from userstream.runtime.pump import Pump
 
-PROJECTOR = "tables"
 LONGEST_NAME: Final = 64
 
 Way = Callable[[HttpClient], HttpClient]
@@ -73,7 +74,8 @@ class AccountSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Application:
-    """All that one process runs: accounts, their shared sockets' and calls' machinery, the store."""
+    """All that one process runs: accounts, their shared sockets' and calls' machinery, the store. `on_started`: called with each account
+    before it is told anything."""
 
     def __init__(
         self, clock: Clock, transport: Transport, http: HttpClient, journal: Journal, metrics: PrometheusMetrics | None = None
@@ -88,7 +90,9 @@ class Application:
         self.postgres: PostgresFeed | None = None
         self.evidence: EvidenceReader | None = None
         self.weight_limit: int | None = None
+        self.risk_reserve = RISK_RESERVE
         self.accounts: dict[str, LiveAccount] = {}
+        self.on_started: list[Callable[[LiveAccount], None]] = []
         self._runners: dict[str, AccountRunner] = {}
         self._keys = KeyOwners()
         self._gates: dict[str, Gate] = {}
@@ -113,7 +117,7 @@ class Application:
         place = place_of(settings, spec)
         guard_secrets(place.credentials)
         machine = Machine(spec, place, policy_of(settings, place.jitter_seed), now=self.clock.now(), wall=self.clock.wall())
-        gate = GATES.take(self, spec, place.endpoints.rest_url, self.http, self.clock, self.weight_limit)
+        gate = GATES.take(self, spec, place.endpoints.rest_url, self.http, self.clock, self.weight_limit, reserve=self.risk_reserve)
         self._gates[gate.name] = gate
         runner = AccountRunner(
             machine,
@@ -130,16 +134,20 @@ class Application:
         runner.veil.on_known, runner.veil.on_gone = hide_in_logs, show_in_logs
         account = LiveAccount(runner, self.clock, self.journal, self.evidence, trouble_beside=self._pump_trouble)
         self._keys.claim(settings, os.environ)
-        self.accounts[settings.name] = account
-        self._runners[settings.name] = runner
+        await self._start(settings.name, account, runner)
+        return account
+
+    async def _start(self, name: str, account: LiveAccount, runner: AccountRunner) -> None:
+        self.accounts[name], self._runners[name] = account, runner
         try:
             await runner.start()
         except BaseException:
-            if self._runners.get(settings.name) is runner:
-                del self._runners[settings.name]
-                self._forget(settings.name, runner)
+            if self._runners.get(name) is runner:
+                del self._runners[name]
+                self._forget(name, runner)
             raise
-        return account
+        for tell in self.on_started:
+            tell(account)
 
     def _transport_of(self, spec: VenueSpec, place: AccountPlace, gate: Gate) -> Transport:
         if spec.sharing is None or not spec.sharing.may_share(place):
@@ -183,6 +191,11 @@ class Application:
             lags["postgres"] = self.postgres.pump.lag
         self._meter.report(self.accounts.values(), self._gates.values(), sink_lags=lags)
         return self._metrics.render().decode()
+
+    @property
+    def numbers(self) -> PrometheusMetrics:
+        """Where its numbers are kept, for whoever has some of its own to add."""
+        return self._metrics
 
     @property
     def gates(self) -> list[Gate]:
@@ -243,12 +256,17 @@ def _is_count(value: object, most: int | None = None) -> bool:
 
 
 async def start_application(
-    store: str | Path | None, *, keep_days: int = 14, weight_limit: int | None = None, postgres: PostgresTarget | None = None
+    store: str | Path | None,
+    *,
+    keep_days: int = 14,
+    weight_limit: int | None = None,
+    risk_reserve: float = RISK_RESERVE,
+    postgres: PostgresTarget | None = None,
 ) -> Application:
     """Builds and starts everything but accounts. `store`: a database file, or None to keep the journal in memory. `weight_limit`: the
-    request weight a minute that this process may count on at each venue (None: the venue's whole limit). `postgres`: a database that is
-    filled from the journal too; its server may be away. Raises SettingsError for what cannot be, StoreError when the file cannot be
-    used."""
+    request weight a minute that this process may count on at each venue (None: the venue's whole limit); `risk_reserve`: the share of it
+    that is kept for risk actions. `postgres`: a database that is filled from the journal too; its server may be away. Raises
+    SettingsError for what cannot be, StoreError when the file cannot be used."""
     _check_common(store, keep_days, weight_limit)
     check(store is not None or postgres is None, "store", store, "must be a file where PostgreSQL is filled: it is filled from there")
     from userstream.adapters.clock import SystemClock
@@ -256,94 +274,25 @@ async def start_application(
     from userstream.adapters.logs import configure_library_logs
     from userstream.adapters.metrics import PrometheusMetrics
     from userstream.adapters.ws import PicowsTransport
+    from userstream.runtime.stages import TimedTransport
 
     configure_library_logs()
     clock = SystemClock()
     feed = await prepare_postgres(postgres, store, clock)
     stack = AsyncExitStack()
-    journal: Journal
-    sqlite: SqliteStore | None = None
-    if store is None:
-        from userstream.adapters.memory import MemoryJournal
-
-        journal = MemoryJournal()
-    else:
-        from userstream.adapters.sqlite import SqliteStore
-        from userstream.adapters.sqlite_commits import SqliteSettings
-
-        settings = SqliteSettings(keep_days=keep_days)
-        journal = sqlite = await SqliteStore.open(Path(store), clock, settings=settings, on_trouble=tell_store_trouble)
+    journal, sqlite = await open_journal(store, keep_days, clock)
     stack.push_async_callback(journal.close)
     metrics = PrometheusMetrics()
-    http, transport = AiohttpClient(metrics), PicowsTransport(clock)
+    http, transport = AiohttpClient(metrics), TimedTransport(PicowsTransport(clock), metrics, time.perf_counter_ns)
     stack.push_async_callback(http.close)
     stack.push_async_callback(transport.close)
     application = Application(clock, transport, http, journal, metrics)
-    application.store, application.weight_limit = sqlite, weight_limit
+    application.store, application.weight_limit, application.risk_reserve = sqlite, weight_limit, risk_reserve
     if sqlite is not None and store is not None:
         start_tables(application, sqlite, Path(store), stack)
         await start_postgres(application, feed, sqlite, stack)
     application._stack = stack
     return application
-
-
-def start_tables(application: Application, store: SqliteStore, path: Path, stack: AsyncExitStack) -> None:
-    """The tables of the embedded store, and the evidence that they are."""
-    from userstream.adapters.sqlite_evidence import SqliteEvidence
-    from userstream.runtime.pump import Pump
-
-    application.evidence = SqliteEvidence(path, application.clock)
-    application.pump = Pump(store, store, PROJECTOR, clock=application.clock, on_trouble=tell_pump_trouble)
-    application.pump.start()
-    stack.push_async_callback(application.pump.stop)
-
-
-async def prepare_postgres(target: PostgresTarget | None, store: str | Path | None, clock: Clock) -> PostgresFeed | None:
-    """What has to be settled before the store is opened."""
-    if target is None or store is None:
-        return None
-    from userstream.entry.storage import PostgresFeed
-
-    feed = await asyncio.to_thread(PostgresFeed, target, Path(store), clock)
-    for secret in feed.address.secrets:
-        hide_in_logs(secret)
-    return feed
-
-
-async def start_postgres(application: Application, feed: PostgresFeed | None, store: SqliteStore, stack: AsyncExitStack) -> None:
-    """Fills it from now on, or, where none is wanted any more, lets the journal wait for it no longer."""
-    if feed is None:
-        from userstream.adapters.sqlite_marks import release_marks
-
-        await release_marks(store, "postgres")
-        return
-    from userstream.entry.storage import tell_postgres_trouble
-
-    application.postgres = feed
-    feed.start(store, tell_postgres_trouble)
-    stack.push_async_callback(feed.stop)
-
-
-def tell_store_trouble(trouble: Exception | None) -> None:
-    """One line of the log when commits begin to fail, one when they succeed again."""
-    import structlog
-
-    log = structlog.stdlib.get_logger("userstream.store")
-    if trouble is None:
-        log.info("the store keeps everything again", action="store_recovered")
-    else:
-        log.error("nothing can be kept: what comes in waits in memory", action="store_trouble", reason=str(trouble))
-
-
-def tell_pump_trouble(trouble: Exception | None) -> None:
-    """One line of the log when the tables stop to follow the journal, one when they follow again."""
-    import structlog
-
-    log = structlog.stdlib.get_logger("userstream.pump")
-    if trouble is None:
-        log.info("the tables follow the journal again", action="pump_recovered")
-    else:
-        log.error("the tables do not follow the journal; it keeps what they lack", action="pump_trouble", reason=str(trouble))
 
 
 def hide_in_logs(secret: Secret) -> None:

@@ -13,8 +13,10 @@ from typing import Final, TypeVar
 import msgspec
 
 from userstream.entry.addresses import check_addresses
+from userstream.entry.alert_settings import AlertsSection, AlertTarget, split_urls, target_of
 from userstream.entry.bootstrap import LONGEST_NAME, AccountSettings, check_offered, credentials_of
 from userstream.entry.key_owners import KeyOwners
+from userstream.entry.metrics_port import MetricsSection
 from userstream.entry.storage import PostgresSection, PostgresTarget, address_of
 from userstream.entry.vault_settings import RegistryPart, RegistrySection, VaultSection
 from userstream.entry.web.settings import HttpSection
@@ -22,6 +24,7 @@ from userstream.kernel.errors import SettingsError, nearest
 from userstream.kernel.secret import Secret
 from userstream.kernel.settings import RecoverySettings, StreamSettings, check
 from userstream.venues import find_venue
+from userstream.wire.pacing import RISK_RESERVE
 from userstream.wire.venue import Credentials
 
 MISSING: Final = "Object missing required field "
@@ -35,11 +38,16 @@ TYPES: Final = {
     "object": "a table",
 }
 SectionType = TypeVar("SectionType", bound=msgspec.Struct)
-SECTIONS: Final = ("store", "postgres", "log", "registry", "vault", "recovery", "stream", "account", "http")
+SECTIONS: Final = (
+    *("store", "postgres", "log", "registry", "vault", "manager", "recovery", "stream", "account"),
+    *("http", "alerts", "metrics"),
+)
 SECRETS: Final = ("api_key", "api_secret", "passphrase")
-HIDDEN: Final = (*SECRETS, "url", "password")
+HIDDEN: Final = (*SECRETS, "url", "password", "urls")
 OFF: Final = frozenset({"false", "0", "no", "off"})
 FORMATS: Final = ("auto", "console", "json")
+LONGEST_LOOP_S: Final = 3_600
+MOST_RESERVE: Final = 0.5
 LEVELS: Final = ("debug", "info", "warning", "error")
 REFERENCE: Final = "docs/reference/configuration.md"
 
@@ -64,6 +72,22 @@ class LogSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     def __post_init__(self) -> None:
         for field, value, known in (("level", self.level, LEVELS), ("format", self.format, FORMATS)):
             check(value in known, field, value, f"is not known; {nearest(value, known)}")
+
+
+class ManagerSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How the accounts of a running service are looked after. `health_s`: how often all of them are; `dark_limit_s`: how long one may try
+    by itself to get a socket; `retry_s`: after how long one that was given up is tried again; `risk_reserve`: the share of every request
+    budget that is kept for risk actions."""
+
+    health_s: float = 60.0
+    dark_limit_s: float = 300.0
+    retry_s: float = 60.0
+    risk_reserve: float = RISK_RESERVE
+
+    def __post_init__(self) -> None:
+        for field, value, least in (("health_s", self.health_s, 1), ("dark_limit_s", self.dark_limit_s, 10), ("retry_s", self.retry_s, 10)):
+            check(least <= value <= LONGEST_LOOP_S, field, value, f"must be between {least} and {LONGEST_LOOP_S} (seconds)")
+        check(0 <= self.risk_reserve <= MOST_RESERVE, "risk_reserve", self.risk_reserve, f"must be between 0 and {MOST_RESERVE}")
 
 
 class AccountSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -112,9 +136,12 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True):
     stream_only: tuple[str, ...]
     websocket_enabled: bool
     registry: RegistryPart
+    manager: ManagerSection
     recovery: RecoverySettings
     stream: StreamSettings
     http: HttpSection | None
+    alerts: AlertTarget | None = None
+    metrics: MetricsSection | None = None
     folder: Path
 
 
@@ -139,9 +166,12 @@ def read_configuration(path: Path, environment: Mapping[str, str] = os.environ) 
         stream_only=tuple(account.name for account in accounts if account.credentials.api_secret is None),
         websocket_enabled=environment.get("WEBSOCKET_ENABLED", "").strip().lower() not in OFF,
         registry=registry,
+        manager=_section(path, "manager", document.get("manager", {}), ManagerSection),
         recovery=common.recovery,
         stream=common.stream,
         http=_section(path, "http", document["http"], HttpSection) if "http" in document else None,
+        alerts=_alerts(path, document.get("alerts"), environment),
+        metrics=_section(path, "metrics", document["metrics"], MetricsSection) if "metrics" in document else None,
         folder=path.parent,
     )
 
@@ -150,6 +180,15 @@ def read_registry_part(path: Path) -> RegistryPart:
     """What the commands of the registry need of a file; no account's secret is read. Raises SettingsError as `read_configuration`."""
     document = _read_known(path)
     return _registry_part(path, document, _section(path, "store", document.get("store", {}), StoreSection))
+
+
+def read_alerts(path: Path, environment: Mapping[str, str] = os.environ) -> AlertTarget:
+    """Whom to tell, by the table [alerts]; no account's secret is read. Raises SettingsError as `read_configuration`, and where there is
+    no such table."""
+    target = _alerts(path, _read_known(path).get("alerts"), environment)
+    if target is None:
+        raise SettingsError(f"{path}: there is no table [alerts]; {REFERENCE} shows how to write one")
+    return target
 
 
 def _registry_part(path: Path, document: Mapping[str, object], store: StoreSection) -> RegistryPart:
@@ -313,7 +352,20 @@ def _postgres(path: Path, entry: object, environment: Mapping[str, str]) -> Post
     return target
 
 
-def _secret(path: Path, section: AccountSection | PostgresSection, owner: str, name: str, environment: Mapping[str, str]) -> str | None:
+def _alerts(path: Path, entry: object, environment: Mapping[str, str]) -> AlertTarget | None:
+    if entry is None:
+        return None
+    section = _section(path, "alerts", entry, AlertsSection)
+    found = _secret(path, section, "[alerts]", "urls", environment)
+    try:
+        return target_of(section, split_urls(found or "") if section.urls is None else section.urls)
+    except SettingsError as error:
+        raise SettingsError(f"{path}: [alerts] {error}") from None
+
+
+def _secret(
+    path: Path, section: AccountSection | PostgresSection | AlertsSection, owner: str, name: str, environment: Mapping[str, str]
+) -> str | None:
     inline, variable, file = (getattr(section, f"{name}{ending}") for ending in ("", "_env", "_file"))
     if sum(way is not None for way in (inline, variable, file)) > 1:
         raise SettingsError(f"{path}: {owner} gives {name} in more than one way; keep one of {name}, {name}_env, {name}_file")

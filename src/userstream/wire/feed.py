@@ -253,7 +253,8 @@ class Feed:
     def deadline(self) -> Millis:
         due, missing = NEVER, self._policy.redundancy
         for line in self.lines.values():
-            due = min(due, line.session.deadline())
+            if (wanted := line.session.deadline()) < due:
+                due = wanted
             if line.opened is None:
                 due = min(due, Millis(line.dialing_since + self._policy.opening_limit_ms))
             if line.doubted_until is not None:

@@ -11,8 +11,11 @@ import structlog
 from userstream.domain.audit import AuditNote
 from userstream.domain.certificate import Certificate, certify
 from userstream.entry.bootstrap import AccountSettings, Application
+from userstream.entry.manager import NO_CONNECTIONS, AccountManager
+from userstream.entry.registry import Caller
 from userstream.entry.web.access import Access, Principal
 from userstream.entry.web.answers import ApiError
+from userstream.entry.web.changes import AccountChanges
 from userstream.entry.web.forms import AccountForm, ServiceHealth, account_form
 from userstream.kernel.errors import SettingsError, UserStreamError
 from userstream.kernel.ids import AccountId, Millis
@@ -30,7 +33,8 @@ def unknown_account(name: str) -> ApiError:
 
 
 class WebDesk:
-    """One for a server. `wanted`: every account that the service is to run, by name; `start`: how one is started."""
+    """One for a server. `wanted`: every account that the service is to run, by name; `start`: how one is started; `manager`: who decides
+    which accounts run, where somebody does."""
 
     def __init__(
         self,
@@ -40,11 +44,12 @@ class WebDesk:
         history: HistoryReader,
         audit: AuditLog,
         access: Access,
+        manager: AccountManager | None = None,
     ) -> None:
         self.application, self.wanted, self.history, self.audit, self.access = application, wanted, history, audit, access
         self.clock = application.clock
         self.is_ready = False
-        self._start = start
+        self._start, self._manager = start, manager
         self._switching = asyncio.Lock()
 
     # ---- accounts
@@ -97,8 +102,19 @@ class WebDesk:
         async with self._switching:
             self.require_name(name)
             if name in self.application.accounts:
-                await self._note_deed("account.disconnect", name, caller, origin, self.application.remove(name))
+                await self._note_deed("account.disconnect", name, caller, origin, self._stop(name))
             return self.form(name)
+
+    def _stop(self, name: str) -> Awaitable[None]:
+        return self.application.remove(name) if self._manager is None else self._manager.disconnect(name)
+
+    def changes(self, caller: Principal, origin: str) -> AccountChanges:
+        """What this caller changes of the registry is noted as theirs. Raises ApiError 409 where the service runs no registry."""
+        if self._manager is None or self._manager.desk is None:
+            raise ApiError(
+                409, "no_registry", "this service runs no registry of accounts; the table [registry] of its configuration opens one"
+            )
+        return AccountChanges(self._manager.desk.on_behalf_of(Caller(caller.actor, origin)), self._manager)
 
     async def _note_deed(self, action: str, name: str, caller: Principal, origin: str, deed: Awaitable[object]) -> None:
         try:
@@ -134,19 +150,21 @@ class WebDesk:
     # ---- the whole
 
     def health(self, *, with_details: bool) -> ServiceHealth:
-        """ok only while every account that is to run is healthy, one that was disconnected included, and the tables follow the journal."""
+        """ok only while every account that is to run is healthy, one that was disconnected included, and the tables follow the journal. A
+        service that was started without connections is never ok."""
         unhealthy = {name: reason for name in self.names() if (reason := self._why_unhealthy(name))}
-        trouble = self._store_trouble()
-        status = "failing" if unhealthy or trouble else "ok"
+        trouble, connects = self._store_trouble(), self._manager is None or self._manager.connects
+        status = "failing" if unhealthy or trouble or not connects else "ok"
         if not with_details:
             return ServiceHealth(status=status)
-        told = unhealthy | ({"(store)": trouble} if trouble else {})
+        told = unhealthy | ({"(store)": trouble} if trouble else {}) | ({} if connects else {"(connections)": NO_CONNECTIONS})
         return ServiceHealth(status=status, accounts=len(self.names()), unhealthy=told)
 
     def _why_unhealthy(self, name: str) -> str:
         account = self.application.accounts.get(name)
         if account is None:
-            return "not connected"
+            why = "" if self._manager is None else self._manager.why_dark(name)
+            return f"not connected: {why}" if why else "not connected"
         health = account.health
         if health.is_healthy:
             return ""
