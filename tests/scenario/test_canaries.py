@@ -153,8 +153,8 @@ async def read_everything(service: Service, client: aiohttp.ClientSession, url: 
         await fetch(service, client, url + path)
         await fetch(service, client, url + path, Authorization=f"Bearer {token}x")
     socket = await client.ws_connect(f"{url}/api/live")
-    await socket.send_json({"type": "hello", "token": token})
-    for _ in range(3):
+    await socket.send_json({"type": "hello", "token": token, "accounts": [PLANTED]})
+    for _ in range(2):
         service.places["live feed"] += (await socket.receive_str(timeout=20)).encode()
     await socket.close()
 
