@@ -216,7 +216,7 @@ async def test_a_demo_in_a_pipe_speaks_while_it_runs_and_ends_with_a_line_break(
     process = await start("demo", "--seconds", "6", "--accounts", "2", "--rate", "30", cwd=tmp_path)
     assert process.stdout is not None
     first = await asyncio.wait_for(process.stdout.readline(), 30)
-    assert first.decode().split()[:4] == ["0", "s", "alice", "connecting,"]
+    assert first.decode().split()[:3] == ["0", "s", "alice"], "how far it is by then depends on the machine"
     assert process.returncode is None
     rest = (await asyncio.wait_for(process.communicate(b""), 50))[0].decode()
     assert rest.endswith("\n")
