@@ -158,7 +158,7 @@ async def test_who_watches_a_store_leaves_nothing_beside_it(tmp_path: Path) -> N
     assert process.stdout is not None
     assert b"filled" in await asyncio.wait_for(process.stdout.readline(), 20)
     process.send_signal(signal.SIGINT)
-    assert await asyncio.wait_for(process.communicate(), 20) == (b"", b"")
+    assert await asyncio.wait_for(process.communicate(b""), 20) == (b"", b"")
     assert process.returncode == 130
     assert sorted(os.listdir(tmp_path)) == before
 
@@ -216,9 +216,9 @@ async def test_a_demo_in_a_pipe_speaks_while_it_runs_and_ends_with_a_line_break(
     process = await start("demo", "--seconds", "6", "--accounts", "2", "--rate", "30", cwd=tmp_path)
     assert process.stdout is not None
     first = await asyncio.wait_for(process.stdout.readline(), 30)
-    assert first.decode().split()[:4] == ["0", "s", "alice", "connecting,"]
+    assert first.decode().split()[:3] == ["0", "s", "alice"], "how far it is by then depends on the machine"
     assert process.returncode is None
-    rest = (await asyncio.wait_for(process.communicate(), 50))[0].decode()
+    rest = (await asyncio.wait_for(process.communicate(b""), 50))[0].decode()
     assert rest.endswith("\n")
     *_, alice, bob, fills, faults, next_step = rest.splitlines()
     for verdict in (alice, bob):
@@ -237,7 +237,7 @@ async def test_who_sends_a_second_signal_waits_no_longer_and_is_told_so(tmp_path
     process.send_signal(signal.SIGINT)
     assert b"trading ends" in await asyncio.wait_for(process.stdout.readline(), 30)
     process.send_signal(signal.SIGINT)
-    out, err = await asyncio.wait_for(process.communicate(), 30)
+    out, err = await asyncio.wait_for(process.communicate(b""), 30)
     assert (process.returncode, out) == (1, b"")
     assert err == b"userstream: ended at once: nothing was compared with the exchange's books\n"
     assert os.listdir(tmp_path) == []

@@ -130,6 +130,8 @@ class AccountManager:
             if settings.name not in self.wanted:
                 raise SettingsError(f"account {settings.name!r} is not to run")
             self._held.discard(settings.name)
+            if (running := self._application.accounts.get(settings.name)) is not None:
+                return running
             return await self._begin(settings.name)
 
     async def disconnect(self, name: str) -> None:
@@ -151,7 +153,8 @@ class AccountManager:
         while True:
             await self._clock.sleep(LOOK_MS)
             try:
-                self._look()
+                if not self._lock.locked():  # else somebody is in the middle of stopping one to begin it anew
+                    self._look()
                 if self._clock.now() >= self._due or await self._registered.has_changed():
                     await self.take_up()
                 self._in_trouble = False

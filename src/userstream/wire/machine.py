@@ -34,7 +34,7 @@ from userstream.kernel.errors import UserStreamError
 from userstream.kernel.ids import Millis
 from userstream.kernel.secret import Secret
 from userstream.wire.books import Books
-from userstream.wire.feed import KEY_DIED, NEVER, Fail, Feed, FeedPolicy, Wish
+from userstream.wire.feed import KEY_DIED, NEVER, STARTING, Fail, Feed, FeedPolicy, Wish
 from userstream.wire.pacing import VenueClock
 from userstream.wire.recovery import Policy, forgettable
 from userstream.wire.request import HttpRequest, HttpResponse
@@ -164,7 +164,7 @@ class Machine:
 
     def start(self, now: Millis, wall: Millis) -> tuple[Event, ...]:
         self._wall = wall
-        self._tell(self._stream(StreamState.CONNECTING, "starting"))
+        self._tell(self._stream(StreamState.CONNECTING, STARTING))
         self.feed.start(now)
         if self.books is not None:
             self.books.start(now)

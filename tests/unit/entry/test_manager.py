@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
 
 from tests.support.managed import CONFIGURATION, Managed, key_of, open_managed
+from userstream.domain.events import Event
 from userstream.domain.words import StreamState
 from userstream.entry.bootstrap import start_application
 from userstream.entry.configuration import ManagerSection
@@ -56,6 +58,25 @@ async def test_a_rotated_key_begins_its_account_anew_and_the_old_one_is_used_no_
         assert [socket.is_open for socket in managed.sockets("alice")] == [False]
         assert [socket.is_open for socket in managed.sockets("alice", 2)] == [True]
         assert managed.dials(["bob"]) == calm
+
+
+async def test_an_account_that_ends_slowly_is_begun_anew_once(tmp_path: Path) -> None:
+    async def block(event: Event) -> None:
+        await managed.clock.sleep(60_000)
+
+    async with open_managed(tmp_path) as managed:
+        await begun(managed, "alice")
+        managed.application.accounts["alice"].on(handler=block)
+        managed.transport.open_sockets[-1].cut()
+        await managed.pass_s(1)
+        await managed.rotate("alice")
+        with capture_logs() as logs:
+            taking = asyncio.ensure_future(managed.manager.take_up())
+            await managed.pass_s(10)
+            await taking
+        assert managed.started == ["alice", "alice"]
+        assert [entry["action"] for entry in logs if entry["log_level"] in ("error", "warning")] == ["handlers_cut_off"]
+        assert state_of(managed, "alice") is StreamState.LIVE
 
 
 async def test_what_is_only_noted_of_an_account_touches_nobody(tmp_path: Path) -> None:

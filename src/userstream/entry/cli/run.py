@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import os
 import signal
 from contextlib import AsyncExitStack
 from functools import partial
@@ -16,9 +15,10 @@ from cyclopts import Parameter
 
 from userstream.domain.events import Event, GapOpened, GapRepaired, MarginCalled, Mismatch, StreamChanged, public_form
 from userstream.domain.words import StreamState
-from userstream.entry.cli.output import complain
+from userstream.entry.cli.output import complain, leave_at_once
 from userstream.entry.cli.stores import check_store_place
 from userstream.kernel.errors import SettingsError
+from userstream.wire.feed import STARTING
 
 if TYPE_CHECKING:
     from userstream.entry.bootstrap import AccountSettings, Application
@@ -135,7 +135,7 @@ async def _open_door(
 
 def _stop(stopped: asyncio.Event) -> None:
     if stopped.is_set():
-        os._exit(1)
+        leave_at_once("stopped at once, by a second signal")
     stopped.set()
 
 
@@ -167,6 +167,8 @@ def _weight_of(event: Event) -> str:
         case MarginCalled() if not event.is_over:
             return BAD
         case GapOpened() | StreamChanged(state=StreamState.STALE | StreamState.POLLING):
+            return DOUBTFUL
+        case StreamChanged(state=StreamState.CONNECTING) if event.reason != STARTING:  # no socket opens
             return DOUBTFUL
         case _:
             return ""

@@ -118,3 +118,13 @@ def test_the_registry_without_accounts_makes_no_store(tmp_path: Path, capsys: Ca
     code, found = findings(capsys, tmp_path, f'[store]\npath = "{tmp_path}/a.db"\n[registry]\n')
     assert code == 0 and found["registry"][1].startswith("no account yet; userstream accounts add")
     assert not (tmp_path / "a.db").exists()
+
+
+def test_a_service_that_would_start_without_connections_is_told_of(
+    tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = f'[store]\npath = "{tmp_path}/new.db"\n' + NOBODY
+    assert "connections" not in findings(capsys, tmp_path, text)[1]
+    monkeypatch.setenv("WEBSOCKET_ENABLED", "false")
+    code, found = findings(capsys, tmp_path, text)
+    assert (code, found["connections"][0], "WEBSOCKET_ENABLED is false" in found["connections"][1]) == (0, "warning", True)
