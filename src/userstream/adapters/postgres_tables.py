@@ -35,6 +35,7 @@ LAST_TIME_MS: Final = 4_102_444_800_000
 SAME_FILL_MS: Final = 7 * 24 * 3600 * 1000
 """How far apart, in venue time, two words about one fill may be; what has the same ids later is another fill (as in the SQL)."""
 _COMMON: Final = 4
+"""The journal, the reader, where it stands and will stand."""
 _PARAMETER: Final = re.compile(r"\$(\d+)")
 _LONGEST_MONTH_MS: Final = 31 * 24 * 3600 * 1000
 _FILL_COLUMNS: Final = TABLES["fills"].columns
@@ -155,15 +156,24 @@ async def _add_rows(connection: Connection, journal: str, batch: PostgresBatch) 
     tables = tuple(sorted(batch.columns))
     columns = [column for table in tables for column in batch.columns[table]]
     try:
-        await connection.execute(joined_statement(tables), journal, batch.reader, batch.base, batch.reached, *columns)
+        await connection.execute(joined_statement(tables), journal, batch.reader, batch.base, batch.reached, *_times_met(batch), *columns)
     except asyncpg.DivisionByZeroError:
         raise StoreError(f"the reader {batch.reader!r} has been moved by somebody else") from None
 
 
+def _times_met(batch: PostgresBatch) -> tuple[int, ...]:
+    """From when until when a fill of the batch may stand in the table already; nothing where there is none."""
+    if "fills" not in batch.columns:
+        return ()
+    times = [int(time or 0) for time in batch.columns["fills"][_FILL_TIME]]
+    return max(min(times) - SAME_FILL_MS, -LARGEST_INTEGER), min(max(times) + SAME_FILL_MS, LARGEST_INTEGER)
+
+
 @cache
 def joined_statement(tables: tuple[str, ...]) -> str:
-    """The statements of these tables and that of the position as one: journal, reader, base, reached, then each table's columns."""
-    offset, parts = _COMMON, []
+    """The statements of these tables and that of the position as one: journal, reader, base, reached, with fills the two times between
+    which they can be there already, then each table's columns."""
+    offset, parts = _COMMON + (2 if "fills" in tables else 0), []
     for table in tables:
         count = len(TABLES[table].columns)
         parts.append(f"{table}_added AS (\n{_renumbered(QUERIES[f'add_{table}'], count, offset)}\n)")
@@ -172,8 +182,9 @@ def joined_statement(tables: tuple[str, ...]) -> str:
 
 
 def _renumbered(query: str, count: int, offset: int) -> str:
-    """A statement's own columns follow those before it; the journal, which stands behind them, is everybody's first."""
-    return _PARAMETER.sub(lambda found: f"${int(found[1]) + offset}" if int(found[1]) <= count else "$1", query)
+    """A statement's own columns follow those before it; what stands behind them is everybody's: the journal, and the times."""
+    everybody = {count + 1: 1, count + 2: _COMMON + 1, count + 3: _COMMON + 2}
+    return _PARAMETER.sub(lambda found: f"${everybody.get(int(found[1]), int(found[1]) + offset)}", query)
 
 
 async def _extend_coverage(connection: Connection, journal: str, events: Mapping[AccountId, Sequence[Event]]) -> None:

@@ -75,7 +75,7 @@ async def _check_all(config: Path, patience_s: float) -> AsyncIterator[Finding]:
     except SettingsError as error:
         yield Finding("configuration", "problem", str(error))
         return
-    yield Finding("configuration", "ok", f"{config}: {_accounts(len(configuration.accounts))}")
+    yield Finding("configuration", "ok", f"{config}: {_accounts(len(configuration.accounts))} in the file")
     if not configuration.websocket_enabled:
         yield Finding("connections", "warning", "WEBSOCKET_ENABLED is false: userstream run starts without connections")
     yield check_disk(configuration)

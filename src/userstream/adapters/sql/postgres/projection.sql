@@ -52,6 +52,7 @@ WHERE CASE WHEN excluded.journal = known.journal THEN excluded.sequence > known.
 
 -- name: add_fills
 -- An account that is no bare column keeps the planner from reading all that the account did in those days: the ids lead to the one fill.
+-- $22 and $23 enclose all times that can be met: parts of other months are then left out before anything is opened.
 INSERT INTO userstream.fills AS known (
     account, venue, symbol, trade_id, order_id, client_order_id, side, position_side, price, quantity, fee, fee_asset, maker,
     realized_pnl, origin, transaction_time, event_time, received_time, source, sequence, journal
@@ -74,6 +75,7 @@ LEFT JOIN LATERAL (
     WHERE fills.account || '' = told.account AND fills.venue = told.venue AND fills.symbol = told.symbol
       AND fills.trade_id = told.trade_id AND fills.order_id = told.order_id
       AND fills.transaction_time BETWEEN told.transaction_time - 604800000 AND told.transaction_time + 604800000
+      AND fills.transaction_time BETWEEN $22::bigint AND $23::bigint
 ) AS stored ON true
 ORDER BY told.place
 ON CONFLICT (account, venue, symbol, trade_id, order_id, transaction_time) DO UPDATE SET
