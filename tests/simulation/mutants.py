@@ -265,7 +265,7 @@ OF_BOOKS: Final = (
         "trades and orders without their fills are ignored",
         "history is not complete while the cash history names a trade, or an order tells a quantity, that no fill explains",
         (PROOF, "        unknown = finished.unknown_trades(self._account)\n", "        unknown: list[tuple[Symbol, str]] = []\n"),
-        (PROOF, "in self._short_orders(until) if", "in self._short_orders(until)[:0] if"),
+        (PROOF, "in self._short_orders(finished, until) if", "in self._short_orders(finished, until)[:0] if"),
     ),
     make_mutant(
         "the cash history is not read",
