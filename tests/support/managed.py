@@ -64,10 +64,8 @@ class Managed:
 
     def __init__(self, configuration: Configuration, settings: ManagerSection, *, connects: bool = True) -> None:
         self.clock, self.transport = ManualClock(), PipeTransport()
-        self.http = RecordingHttp(default=json_answer([]))
-        self.http.plan(CREATE, self._give_listen_key)
-        self.http.plan("GET /fapi/v1/time", lambda request: json_answer({"serverTime": self.clock.wall()}))
-        self.http.plan("GET /fapi/v1/accountConfig", json_answer(MODES))
+        self.http = RecordingHttp()
+        self.plan_answers()
         self.bad: set[str] = set()
         self.says: KeyRights | UserStreamError = SAFE
         self.registry = FailingRegistry()
@@ -82,6 +80,13 @@ class Managed:
         return AccountManager(
             self.application, self.registered, self._configuration.accounts, self.start, self._settings, connects=self._connects
         )
+
+    def plan_answers(self) -> None:
+        """The venue answers every question with empty books."""
+        self.http.default = json_answer([])
+        self.http.plan(CREATE, self._give_listen_key)
+        self.http.plan("GET /fapi/v1/time", lambda request: json_answer({"serverTime": self.clock.wall()}))
+        self.http.plan("GET /fapi/v1/accountConfig", json_answer(MODES))
 
     async def _ask(self, settings: AccountSettings) -> KeyRights:
         if isinstance(self.says, UserStreamError):
