@@ -9,6 +9,7 @@ from typing import Protocol
 import msgspec
 
 from userstream.domain.access import ApiToken
+from userstream.domain.alert_words import Notification
 from userstream.domain.audit import AuditEntry, AuditHead, AuditNote
 from userstream.domain.events import Event
 from userstream.domain.evidence import Evidence
@@ -309,8 +310,25 @@ class Metrics(Protocol):
 
     def gauge(self, name: str, value: float, labels: Mapping[str, str] | None = None) -> None: ...
 
+    def observe(self, name: str, values: Mapping[float, int], labels: Mapping[str, str] | None = None) -> None:
+        """Adds to a histogram: each value so many times, a batch at once."""
+
     def forget_account(self, account: str) -> None:
         """Its numbers are shown no more; those of an account of this name that comes later begin anew."""
+
+
+class Notifier(Protocol):
+    """Tells people. Nothing waits for it, and what it cannot deliver is counted, never raised."""
+
+    def notify(self, notification: Notification) -> None:
+        """Hands it over; never waits, never raises. What is more than it can hold is dropped, the least severe first."""
+
+    @property
+    def waiting(self) -> int:
+        """Deliveries that were handed over and are not made yet."""
+
+    async def close(self, *, limit_ms: int) -> None:
+        """Delivers what waits, for at most so long, and ends; the rest is dropped. May be called twice."""
 
 
 Handler = Callable[[Event], Awaitable[None] | None]

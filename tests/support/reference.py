@@ -16,10 +16,13 @@ from typing import Final
 import msgspec
 
 import userstream
+from userstream.adapters.metrics import TABLE, Line
 from userstream.domain.certificate import Certificate, Interval
 from userstream.domain.events import PRIVATE, Fact
 from userstream.domain.figures import Balance, Order, Position
+from userstream.entry.alert_settings import AlertsSection
 from userstream.entry.configuration import AccountSection, LogSection, ManagerSection, StoreSection
+from userstream.entry.metrics_port import MetricsSection
 from userstream.entry.paper import PaperAccount, PaperExchange, SyncPaperAccount, SyncPaperExchange
 from userstream.entry.storage import PostgresSection
 from userstream.kernel.settings import RecoverySettings, StreamSettings
@@ -210,6 +213,59 @@ def action_entry(name: str, note: ActionNote) -> str:
     return f"{head}\n{table(('field', 'type', 'default', 'meaning'), rows)}" if rows else f"{head}\nNo fields.\n"
 
 
+# --- the metrics ---
+
+PROMISED: Final[Mapping[str, tuple[str, ...]]] = {
+    "active connections": ("active_connections", "accounts"),
+    "reconnects": ("reconnects_total", "connect_failures_total"),
+    "messages received": ("messages_received_total",),
+    "order, position and balance updates": ("order_updates_total", "position_updates_total", "balance_updates_total"),
+    "margin calls": ("margin_calls_total",),
+    "fills recovered": ("fills_recovered_total", "fills_total"),
+    "duplicates dropped": ("duplicates_dropped_total",),
+    "unknown seen": ("unrecognized_total",),
+    "gap seconds": ("gap_seconds",),
+    "staleness": ("staleness_seconds", "unproven_seconds"),
+    "stage latencies": ("stage_latency_seconds",),
+    "queue depths": ("queue_depth", "journal_backlog", "sink_lag"),
+    "REST weight used": ("rest_weight_used", "rest_weight_limit"),
+    "breaker state": ("breaker_state",),
+}
+"""What the product promises to count, and where it is found."""
+
+STAGES: Final[Mapping[str, str]] = {
+    "venue_to_socket": "from the venue's stamp to our socket, on the venue's clock: the newest message of each account at each scrape",
+    "socket_to_state": "from the socket until decoded, folded, handed to the journal and to listeners: every sixteenth frame of a socket",
+    "socket_to_journal": "from the socket until durable: every record, a commit at a time",
+    "socket_to_callback": "from the socket until a handler is called: every fill",
+    "socket_to_tables": "from the socket until the embedded tables have it: every record, a batch at a time",
+    "socket_to_postgres": "from the socket until PostgreSQL has committed it: every record, a batch at a time",
+}
+"""Each stage, and which messages are measured."""
+
+
+def metrics_page() -> Mapping[str, str]:
+    """The tables of metrics.md: every number of the process."""
+    lines = TABLE.values()
+    return {
+        "metrics": table(("name", "kind", "unit", "labels", "meaning"), (_metric_row(line) for line in lines)),
+        "stages": table(("stage", "what is measured"), ((f"`{name}`", meaning) for name, meaning in STAGES.items())),
+        "promised": table(
+            ("promised", "names"), ((what, ", ".join(f"`userstream_{name}`" for name in names)) for what, names in PROMISED.items())
+        ),
+    }
+
+
+def _metric_row(line: Line) -> tuple[str, ...]:
+    labels = ", ".join(f"`{label}`" for label in line.labels)
+    return f"`userstream_{line.name}`", line.kind, unit_of(line), labels, line.help.removesuffix(".")
+
+
+def unit_of(line: Line) -> str:
+    """Seconds where the name says so; else a number of whatever its meaning names."""
+    return "seconds" if line.name.endswith("_seconds") else "1"
+
+
 # --- the configuration ---
 
 
@@ -219,6 +275,8 @@ def configuration_fields() -> Mapping[str, Mapping[str, str]]:
         "store": StoreSection,
         "postgres": PostgresSection,
         "log": LogSection,
+        "metrics": MetricsSection,
+        "alerts": AlertsSection,
         "manager": ManagerSection,
         "recovery": RecoverySettings,
         "stream": StreamSettings,
@@ -263,7 +321,11 @@ def table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
     return "".join(f"| {' | '.join(cell.replace('|', BAR) for cell in cells)} |\n" for cells in lines)
 
 
-PAGES: Final[Mapping[str, Callable[[], Mapping[str, str]]]] = {"library.md": library_page, "paper-exchange.md": paper_page}
+PAGES: Final[Mapping[str, Callable[[], Mapping[str, str]]]] = {
+    "library.md": library_page,
+    "paper-exchange.md": paper_page,
+    "metrics.md": metrics_page,
+}
 
 
 def filled_page(text: str, parts: Mapping[str, str]) -> str:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping
+from itertools import accumulate
 from types import MappingProxyType
 from typing import Final, Literal, NamedTuple
 
 import structlog
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Metric, ProcessCollector, generate_latest
+from prometheus_client.core import HistogramMetricFamily
+from prometheus_client.registry import Collector
 
 from userstream.kernel.errors import SettingsError, nearest
 
@@ -18,7 +22,12 @@ _PREFIX: Final = "userstream_"
 _OF_ACCOUNT: Final = ("venue", "account")
 _log = structlog.stdlib.get_logger("userstream.metrics")
 
-Kind = Literal["counter", "gauge"]
+Kind = Literal["counter", "gauge", "histogram"]
+BUCKETS: Final = (
+    *(0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05),
+    *(0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0),
+)
+"""Upper ends of what histograms tell apart, in seconds: from what a message takes to what a person notices."""
 
 
 class Line(NamedTuple):
@@ -65,16 +74,17 @@ TABLE: Final[Mapping[str, Line]] = MappingProxyType(
             Line("journal_records_total", "counter", "Records made durable."),
             Line("journal_failed", "gauge", "1 when the journal cannot keep records any more."),
             Line("queue_depth", "gauge", "Items waiting in a queue.", ("queue",)),
-            Line("stage_latency_seconds", "gauge", "Time from one stage of a message's way to the next, latest.", ("stage",)),
+            Line("stage_latency_seconds", "histogram", "Time of a message from one stage of its way to another.", ("stage",)),
             Line("handler_errors_total", "counter", "Exceptions out of handlers.", ("account",)),
             Line("handler_drops_total", "counter", "Events that a slow handler did not get and was told so.", ("account",)),
             Line("sink_lag", "gauge", "Records of the journal that a sink has not taken yet.", ("sink",)),
             Line("sink_errors_total", "counter", "Batches that a sink refused.", ("sink",)),
             Line("risk_actions_total", "counter", "Actions of the risk engine; dry runs too.", ("account", "action", "outcome")),
             Line("breaker_state", "gauge", "Circuit breaker: 0 closed, 1 half-open, 2 open.", ("account",)),
-            Line("alerts_total", "counter", "Notifications by outcome.", ("outcome",)),
+            Line("alerts_total", "counter", "Deliveries of alerts.", ("receiver", "outcome")),
+            Line("open_incidents", "gauge", "Incidents that were told and are not over.", ("kind",)),
             Line("task_failures_total", "counter", "Tasks that ended with an exception."),
-            Line("loop_stall_seconds", "gauge", "The longest recent stall of the event loop."),
+            Line("loop_stall_seconds", "gauge", "The longest stall of the event loop in the last minute or two."),
             Line("unknown_metrics_total", "counter", "Numbers reported under a name or a label that is not in the table."),
         )
     }
@@ -96,6 +106,9 @@ class PrometheusMetrics:
             line.name: Counter(*_declared(line), registry=self._registry) for line in TABLE.values() if line.kind == "counter"
         }
         self._gauges = {line.name: Gauge(*_declared(line), registry=self._registry) for line in TABLE.values() if line.kind == "gauge"}
+        self._histograms = {line.name: _Histogram(line) for line in TABLE.values() if line.kind == "histogram"}
+        for histogram in self._histograms.values():
+            self._registry.register(histogram)
         self._known_problems: set[str] = set()
 
     def count(self, name: str, amount: int = 1, labels: Mapping[str, str] | None = None) -> None:
@@ -113,6 +126,13 @@ class PrometheusMetrics:
             return
         gauge, values = self._gauges[name], _values(TABLE[name], labels or {})
         (gauge.labels(*values) if values else gauge).set(value)
+
+    def observe(self, name: str, values: Mapping[float, int], labels: Mapping[str, str] | None = None) -> None:
+        """Adds each value so many times to a histogram."""
+        if (problem := _problem(name, "histogram", labels or {})) is not None:
+            self._complain(problem)
+            return
+        self._histograms[name].add(_values(TABLE[name], labels or {}), values)
 
     def forget_account(self, account: str) -> None:
         """Drops all numbers of an account that was removed: the last staleness of a feed that is no more would raise alarms for ever."""
@@ -132,6 +152,28 @@ class PrometheusMetrics:
         if problem not in self._known_problems:
             self._known_problems.add(problem)
             _log.error("a number was not counted", action="metric_refused", reason=problem)
+
+
+class _Histogram(Collector):
+    """Counts by bucket. The library's own takes one value at a time, and ours come in batches."""
+
+    def __init__(self, line: Line) -> None:
+        self._line = line
+        self._counts: dict[tuple[str, ...], list[int]] = {}
+        self._sums: dict[tuple[str, ...], float] = {}
+
+    def add(self, labels: tuple[str, ...], values: Mapping[float, int]) -> None:
+        counts = self._counts.setdefault(labels, [0] * (len(BUCKETS) + 1))
+        for value, times in values.items():
+            counts[bisect_left(BUCKETS, value)] += times
+        self._sums[labels] = self._sums.get(labels, 0.0) + sum(value * times for value, times in values.items())
+
+    def collect(self) -> Iterable[Metric]:
+        family = HistogramMetricFamily(_PREFIX + self._line.name, self._line.help, labels=self._line.labels)
+        for labels, counts in self._counts.items():
+            ends = [*map(str, BUCKETS), "+Inf"]
+            family.add_metric(labels, list(zip(ends, accumulate(counts), strict=True)), self._sums[labels])
+        yield family
 
 
 class _Rendered:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 import zlib
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AsyncExitStack
@@ -73,7 +74,8 @@ class AccountSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Application:
-    """All that one process runs: accounts, their shared sockets' and calls' machinery, the store."""
+    """All that one process runs: accounts, their shared sockets' and calls' machinery, the store. `on_started`: called with each account
+    before it is told anything."""
 
     def __init__(
         self, clock: Clock, transport: Transport, http: HttpClient, journal: Journal, metrics: PrometheusMetrics | None = None
@@ -90,6 +92,7 @@ class Application:
         self.weight_limit: int | None = None
         self.risk_reserve = RISK_RESERVE
         self.accounts: dict[str, LiveAccount] = {}
+        self.on_started: list[Callable[[LiveAccount], None]] = []
         self._runners: dict[str, AccountRunner] = {}
         self._keys = KeyOwners()
         self._gates: dict[str, Gate] = {}
@@ -131,16 +134,20 @@ class Application:
         runner.veil.on_known, runner.veil.on_gone = hide_in_logs, show_in_logs
         account = LiveAccount(runner, self.clock, self.journal, self.evidence, trouble_beside=self._pump_trouble)
         self._keys.claim(settings, os.environ)
-        self.accounts[settings.name] = account
-        self._runners[settings.name] = runner
+        await self._start(settings.name, account, runner)
+        return account
+
+    async def _start(self, name: str, account: LiveAccount, runner: AccountRunner) -> None:
+        self.accounts[name], self._runners[name] = account, runner
         try:
             await runner.start()
         except BaseException:
-            if self._runners.get(settings.name) is runner:
-                del self._runners[settings.name]
-                self._forget(settings.name, runner)
+            if self._runners.get(name) is runner:
+                del self._runners[name]
+                self._forget(name, runner)
             raise
-        return account
+        for tell in self.on_started:
+            tell(account)
 
     def _transport_of(self, spec: VenueSpec, place: AccountPlace, gate: Gate) -> Transport:
         if spec.sharing is None or not spec.sharing.may_share(place):
@@ -184,6 +191,11 @@ class Application:
             lags["postgres"] = self.postgres.pump.lag
         self._meter.report(self.accounts.values(), self._gates.values(), sink_lags=lags)
         return self._metrics.render().decode()
+
+    @property
+    def numbers(self) -> PrometheusMetrics:
+        """Where its numbers are kept, for whoever has some of its own to add."""
+        return self._metrics
 
     @property
     def gates(self) -> list[Gate]:
@@ -262,6 +274,7 @@ async def start_application(
     from userstream.adapters.logs import configure_library_logs
     from userstream.adapters.metrics import PrometheusMetrics
     from userstream.adapters.ws import PicowsTransport
+    from userstream.runtime.stages import TimedTransport
 
     configure_library_logs()
     clock = SystemClock()
@@ -270,7 +283,7 @@ async def start_application(
     journal, sqlite = await open_journal(store, keep_days, clock)
     stack.push_async_callback(journal.close)
     metrics = PrometheusMetrics()
-    http, transport = AiohttpClient(metrics), PicowsTransport(clock)
+    http, transport = AiohttpClient(metrics), TimedTransport(PicowsTransport(clock), metrics, time.perf_counter_ns)
     stack.push_async_callback(http.close)
     stack.push_async_callback(transport.close)
     application = Application(clock, transport, http, journal, metrics)

@@ -13,8 +13,10 @@ from typing import Final, TypeVar
 import msgspec
 
 from userstream.entry.addresses import check_addresses
+from userstream.entry.alert_settings import AlertsSection, AlertTarget, split_urls, target_of
 from userstream.entry.bootstrap import LONGEST_NAME, AccountSettings, check_offered, credentials_of
 from userstream.entry.key_owners import KeyOwners
+from userstream.entry.metrics_port import MetricsSection
 from userstream.entry.storage import PostgresSection, PostgresTarget, address_of
 from userstream.entry.vault_settings import RegistryPart, RegistrySection, VaultSection
 from userstream.entry.web.settings import HttpSection
@@ -36,9 +38,12 @@ TYPES: Final = {
     "object": "a table",
 }
 SectionType = TypeVar("SectionType", bound=msgspec.Struct)
-SECTIONS: Final = ("store", "postgres", "log", "registry", "vault", "manager", "recovery", "stream", "account", "http")
+SECTIONS: Final = (
+    *("store", "postgres", "log", "registry", "vault", "manager", "recovery", "stream", "account"),
+    *("http", "alerts", "metrics"),
+)
 SECRETS: Final = ("api_key", "api_secret", "passphrase")
-HIDDEN: Final = (*SECRETS, "url", "password")
+HIDDEN: Final = (*SECRETS, "url", "password", "urls")
 OFF: Final = frozenset({"false", "0", "no", "off"})
 FORMATS: Final = ("auto", "console", "json")
 LONGEST_LOOP_S: Final = 3_600
@@ -135,6 +140,8 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True):
     recovery: RecoverySettings
     stream: StreamSettings
     http: HttpSection | None
+    alerts: AlertTarget | None = None
+    metrics: MetricsSection | None = None
     folder: Path
 
 
@@ -163,6 +170,8 @@ def read_configuration(path: Path, environment: Mapping[str, str] = os.environ) 
         recovery=common.recovery,
         stream=common.stream,
         http=_section(path, "http", document["http"], HttpSection) if "http" in document else None,
+        alerts=_alerts(path, document.get("alerts"), environment),
+        metrics=_section(path, "metrics", document["metrics"], MetricsSection) if "metrics" in document else None,
         folder=path.parent,
     )
 
@@ -171,6 +180,15 @@ def read_registry_part(path: Path) -> RegistryPart:
     """What the commands of the registry need of a file; no account's secret is read. Raises SettingsError as `read_configuration`."""
     document = _read_known(path)
     return _registry_part(path, document, _section(path, "store", document.get("store", {}), StoreSection))
+
+
+def read_alerts(path: Path, environment: Mapping[str, str] = os.environ) -> AlertTarget:
+    """Whom to tell, by the table [alerts]; no account's secret is read. Raises SettingsError as `read_configuration`, and where there is
+    no such table."""
+    target = _alerts(path, _read_known(path).get("alerts"), environment)
+    if target is None:
+        raise SettingsError(f"{path}: there is no table [alerts]; {REFERENCE} shows how to write one")
+    return target
 
 
 def _registry_part(path: Path, document: Mapping[str, object], store: StoreSection) -> RegistryPart:
@@ -334,7 +352,20 @@ def _postgres(path: Path, entry: object, environment: Mapping[str, str]) -> Post
     return target
 
 
-def _secret(path: Path, section: AccountSection | PostgresSection, owner: str, name: str, environment: Mapping[str, str]) -> str | None:
+def _alerts(path: Path, entry: object, environment: Mapping[str, str]) -> AlertTarget | None:
+    if entry is None:
+        return None
+    section = _section(path, "alerts", entry, AlertsSection)
+    found = _secret(path, section, "[alerts]", "urls", environment)
+    try:
+        return target_of(section, split_urls(found or "") if section.urls is None else section.urls)
+    except SettingsError as error:
+        raise SettingsError(f"{path}: [alerts] {error}") from None
+
+
+def _secret(
+    path: Path, section: AccountSection | PostgresSection | AlertsSection, owner: str, name: str, environment: Mapping[str, str]
+) -> str | None:
     inline, variable, file = (getattr(section, f"{name}{ending}") for ending in ("", "_env", "_file"))
     if sum(way is not None for way in (inline, variable, file)) > 1:
         raise SettingsError(f"{path}: {owner} gives {name} in more than one way; keep one of {name}, {name}_env, {name}_file")

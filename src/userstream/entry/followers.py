@@ -34,9 +34,11 @@ def start_tables(application: Application, store: SqliteStore, path: Path, stack
     """The tables of the embedded store, and the evidence that they are."""
     from userstream.adapters.sqlite_evidence import SqliteEvidence
     from userstream.runtime.pump import Pump
+    from userstream.runtime.stages import TimedProjection
 
+    tables = TimedProjection(store, application.numbers, application.clock, "tables")
     application.evidence = SqliteEvidence(path, application.clock)
-    application.pump = Pump(store, store, PROJECTOR, clock=application.clock, on_trouble=tell_pump_trouble)
+    application.pump = Pump(store, tables, PROJECTOR, clock=application.clock, on_trouble=tell_pump_trouble)
     application.pump.start()
     stack.push_async_callback(application.pump.stop)
 
@@ -64,7 +66,7 @@ async def start_postgres(application: Application, feed: PostgresFeed | None, st
     from userstream.entry.storage import tell_postgres_trouble
 
     application.postgres = feed
-    feed.start(store, tell_postgres_trouble)
+    feed.start(store, tell_postgres_trouble, application.numbers)
     stack.push_async_callback(feed.stop)
 
 

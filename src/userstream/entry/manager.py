@@ -97,6 +97,10 @@ class AccountManager:
         """Accounts of the registry that are to run and cannot be opened."""
         return self._registered.refused
 
+    def expected(self) -> set[str]:
+        """The names of those that are to be connected now."""
+        return self.wanted.keys() - self._held if self.connects else set()
+
     # --- life ---
 
     async def begin(self) -> None:

@@ -11,8 +11,9 @@ import structlog
 
 from userstream.kernel.errors import SettingsError, StoreError
 from userstream.kernel.secret import Secret
-from userstream.ports import Clock, Projection, StoredRecord
+from userstream.ports import Clock, Metrics, Projection, StoredRecord
 from userstream.runtime.pump import Pump
+from userstream.runtime.stages import TimedProjection
 
 if TYPE_CHECKING:
     from userstream.adapters.postgres import PostgresProjection
@@ -80,7 +81,7 @@ class PostgresFeed:
         self._tables: PostgresProjection | None = None
         self.pump: Pump | None = None
 
-    def start(self, store: SqliteStore, on_trouble: Callable[[Exception | None], None]) -> None:
+    def start(self, store: SqliteStore, on_trouble: Callable[[Exception | None], None], metrics: Metrics) -> None:
         """Begins to fill, now or as soon as the server can be reached."""
         from userstream.adapters.postgres import PostgresProjection, PostgresSettings
         from userstream.adapters.sqlite_marks import JournalMark
@@ -90,7 +91,7 @@ class PostgresFeed:
         marked = MarkedTables(self._tables, store, JournalMark(store, KIND, self._journal), self._clock)
         self.pump = Pump(
             store,
-            marked,
+            TimedProjection(marked, metrics, self._clock, KIND),
             READER,
             clock=self._clock,
             batch=MOST_RECORDS_OF_A_TURN,

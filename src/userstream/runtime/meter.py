@@ -28,6 +28,7 @@ from userstream.kernel.ids import AccountId, Millis
 from userstream.ports import Clock, Journal, Metrics, Record
 from userstream.runtime.gate import Gate
 from userstream.runtime.live import LiveAccount
+from userstream.runtime.stages import METRIC, ages_of
 
 COUNTED: Final[Mapping[type[Event], str]] = MappingProxyType(
     {
@@ -60,7 +61,6 @@ class Meter:
         self._rare: defaultdict[AccountId, Counter[str]] = defaultdict(Counter)
         self._newest: dict[AccountId, Record] = {}
         self._records = 0
-        self._commit_ms: int | None = None
         self._told: dict[tuple[str, tuple[tuple[str, str], ...]], int] = {}
         self._venues: set[str] = set()
         journal.watch(self._take)
@@ -91,7 +91,7 @@ class Meter:
 
     def _take(self, records: Sequence[Record]) -> None:
         self._records += len(records)
-        self._commit_ms = max(0, self._clock.wall() - records[-1].received_time)
+        self._metrics.observe(METRIC, ages_of(records, self._clock.wall()), {"stage": "socket_to_journal"})
         told: defaultdict[AccountId, list[Event]] = defaultdict(list)
         for record in records:
             told[record.account] += record.events
@@ -165,17 +165,13 @@ class Meter:
         for account in measured:
             skew_ms = account.parts[0].machine.clock.at(now) - wall
             self._metrics.gauge("clock_skew_seconds", skew_ms / 1_000, {"venue": str(account.venue)})
-        self._report_way([ms for account in measured if (ms := self._way_ms(account, now, wall)) is not None])
-
-    def _report_way(self, ways_ms: Sequence[int]) -> None:
-        if ways_ms:
-            self._metrics.gauge("stage_latency_seconds", max(ways_ms) / 1_000, {"stage": "venue_to_socket"})
-        if self._commit_ms is not None:
-            self._metrics.gauge("stage_latency_seconds", self._commit_ms / 1_000, {"stage": "socket_to_journal"})
+        ways = Counter(ms / 1_000 for account in measured if (ms := self._way_ms(account, now, wall)) is not None)
+        self._metrics.observe(METRIC, ways, {"stage": "venue_to_socket"})
 
     def _way_ms(self, account: LiveAccount, now: Millis, wall: Millis) -> int | None:
-        """How long the account's newest message was on its way, on the venue's clock; None if it says no time."""
-        record = self._newest.get(account.id)
+        """How long the account's newest message was on its way, on the venue's clock; None if none came since, or it says no time. One of
+        each account and report: the venue's own stamp is no finer than that."""
+        record = self._newest.pop(account.id, None)
         if record is None or not record.events[-1].event_time:
             return None
         skew_ms = account.parts[0].machine.clock.at(now) - wall

@@ -46,6 +46,9 @@ class CountingMetrics:
     def gauge(self, name: str, value: float, labels: Mapping[str, str] | None = None) -> None:
         raise AssertionError("no gauges here")
 
+    def observe(self, name: str, values: Mapping[float, int], labels: Mapping[str, str] | None = None) -> None:
+        raise AssertionError("no histograms here")
+
     def forget_account(self, account: str) -> None:
         raise AssertionError("no accounts here")
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import userstream
-from userstream.adapters.metrics import CONTENT_TYPE, TABLE, PrometheusMetrics
+from userstream.adapters.metrics import BUCKETS, CONTENT_TYPE, TABLE, PrometheusMetrics
 from userstream.kernel.errors import SettingsError
 from userstream.ports import Metrics
 
@@ -47,6 +47,21 @@ def test_a_counter_is_the_sum_of_what_was_counted(counted: list[tuple[str, int]]
         assert f'userstream_handler_errors_total{{account="{account}"}} {float(total)}' in lines(metrics)
 
 
+@given(st.lists(st.dictionaries(st.floats(0, 200), st.integers(1, 9), max_size=5), max_size=8))
+def test_a_histogram_counts_every_value_in_its_bucket_and_below(batches: list[dict[float, int]]) -> None:
+    metrics = PrometheusMetrics(strict=True)
+    for batch in batches:
+        metrics.observe("stage_latency_seconds", batch, {"stage": "x"})
+    values = [value for batch in batches for value, times in batch.items() for _ in range(times)]
+    told = dict(line.rsplit(" ", 1) for line in lines(metrics))
+    if batches:
+        for end in BUCKETS:
+            assert float(told[f'userstream_stage_latency_seconds_bucket{{le="{end}",stage="x"}}']) == sum(each <= end for each in values)
+        assert float(told['userstream_stage_latency_seconds_bucket{le="+Inf",stage="x"}']) == len(values)
+        assert float(told['userstream_stage_latency_seconds_count{stage="x"}']) == len(values)
+        assert float(told['userstream_stage_latency_seconds_sum{stage="x"}']) == pytest.approx(sum(values))
+
+
 def test_a_label_left_out_is_empty() -> None:
     metrics = PrometheusMetrics(strict=True)
     metrics.count("fills_total", labels={"account": "alice"})
@@ -78,6 +93,7 @@ def test_two_of_them_do_not_share_numbers() -> None:
         (lambda metrics: metrics.count("fills_total", labels={"symbol": "BTCUSDT"}), "has no label 'symbol'; it has: venue, account"),
         (lambda metrics: metrics.gauge("journal_backlog", 1, {"account": "alice"}), "it has: none"),
         (lambda metrics: metrics.count("fills_total", -1), "cannot go back"),
+        (lambda metrics: metrics.observe("fills_total", {1.0: 1}), "is a counter, not a histogram"),
     ],
 )
 def test_what_is_not_in_the_table_is_refused_or_counted_but_never_ends_a_feed(call: object, words: str) -> None:
@@ -111,7 +127,9 @@ def reported() -> Iterator[tuple[str, str, str, set[str]]]:
     folder = Path(userstream.__file__).parent
     for path in folder.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in ("count", "gauge")):
+            if not (
+                isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in ("count", "gauge", "observe")
+            ):
                 continue
             if "metrics" in ast.unparse(node.func.value) and node.args and isinstance(node.args[0], ast.Constant):
                 given_labels = [each for each in [*node.args, *(word.value for word in node.keywords)] if isinstance(each, ast.Dict)]
@@ -124,7 +142,7 @@ def reported() -> Iterator[tuple[str, str, str, set[str]]]:
 def test_every_number_that_this_package_reports_is_in_the_table() -> None:
     found = list(reported())
     assert found
-    kinds = {"count": "counter", "gauge": "gauge"}
+    kinds = {"count": "counter", "gauge": "gauge", "observe": "histogram"}
     wrong = [
         (place, method, name, names)
         for place, method, name, names in found

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import os
 import signal
 from contextlib import AsyncExitStack
 from functools import partial
@@ -16,9 +15,10 @@ from cyclopts import Parameter
 
 from userstream.domain.events import Event, GapOpened, GapRepaired, MarginCalled, Mismatch, StreamChanged, public_form
 from userstream.domain.words import StreamState
-from userstream.entry.cli.output import complain
+from userstream.entry.cli.output import complain, leave_at_once
 from userstream.entry.cli.stores import check_store_place
 from userstream.kernel.errors import SettingsError
+from userstream.wire.feed import STARTING
 
 if TYPE_CHECKING:
     from userstream.entry.bootstrap import AccountSettings, Application
@@ -81,8 +81,10 @@ async def _serve(configuration: Configuration, seconds: float | None, stopped: a
 
 
 async def _serve_all(configuration: Configuration, registered: RegisteredAccounts, seconds: float | None, stopped: asyncio.Event) -> int:
+    from userstream.entry.alerts import open_alerts
     from userstream.entry.bootstrap import start_application
     from userstream.entry.manager import AccountManager
+    from userstream.entry.metrics_port import open_metrics
 
     manager_settings = configuration.manager
     application = await start_application(
@@ -98,6 +100,8 @@ async def _serve_all(configuration: Configuration, registered: RegisteredAccount
             application, registered, configuration.accounts, start, manager_settings, connects=configuration.websocket_enabled
         )
         stack.push_async_callback(manager.close)
+        await stack.enter_async_context(open_metrics(configuration.metrics, application))
+        await stack.enter_async_context(open_alerts(configuration.alerts, application, manager.expected))
         door = await _open_door(stack, application, configuration, manager)
         _warn_stream_only(configuration)
         registered.watch(application)
@@ -131,7 +135,7 @@ async def _open_door(
 
 def _stop(stopped: asyncio.Event) -> None:
     if stopped.is_set():
-        os._exit(1)
+        leave_at_once("stopped at once, by a second signal")
     stopped.set()
 
 
@@ -163,6 +167,8 @@ def _weight_of(event: Event) -> str:
         case MarginCalled() if not event.is_over:
             return BAD
         case GapOpened() | StreamChanged(state=StreamState.STALE | StreamState.POLLING):
+            return DOUBTFUL
+        case StreamChanged(state=StreamState.CONNECTING) if event.reason != STARTING:  # no socket opens
             return DOUBTFUL
         case _:
             return ""

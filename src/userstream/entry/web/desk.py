@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from typing import Final
 
 import structlog
 
@@ -19,11 +20,17 @@ from userstream.entry.web.changes import AccountChanges
 from userstream.entry.web.forms import AccountForm, ServiceHealth, account_form
 from userstream.kernel.errors import SettingsError, UserStreamError
 from userstream.kernel.ids import AccountId, Millis
-from userstream.ports import AuditLog, HistoryReader
+from userstream.ports import AuditLog, HistoryReader, Selection
 from userstream.runtime.live import LiveAccount
 
+HISTORY_TABLES: Final = ("orders", "fills", "movements", "margin_calls")
 StartAccount = Callable[[AccountSettings], Awaitable[LiveAccount]]
 _log = structlog.stdlib.get_logger("userstream.http")
+
+
+def unknown_account(name: str) -> ApiError:
+    """For an account that nobody knows."""
+    return ApiError(404, "unknown_account", f"there is no account {name!r}")
 
 
 class WebDesk:
@@ -62,13 +69,26 @@ class WebDesk:
         account = self.application.accounts.get(name)
         if account is None:
             self.require_name(name)
-            raise ApiError(409, "not_connected", "the account is not connected: only its history can be read")
+            raise ApiError(409, "not_connected", f"the account {name!r} is not connected: only its history can be read")
         return account
 
     def require_name(self, name: str) -> None:
         """Raises ApiError 404 for an account that this service does not know."""
-        if not (name in self.wanted or name in self.application.accounts or name in self._refused):
-            raise ApiError(404, "unknown_account", "there is no account of that name")
+        if not self._is_known(name):
+            raise unknown_account(name)
+
+    async def require_history(self, name: str) -> None:
+        """Raises ApiError 404 for an account that this service does not know and of which the store holds nothing: what was removed can
+        still be read."""
+        if self._is_known(name):
+            return
+        for table in HISTORY_TABLES:
+            if (await self.history.page(table, Selection(account=AccountId(name), limit=1))).rows:
+                return
+        raise unknown_account(name)
+
+    def _is_known(self, name: str) -> bool:
+        return name in self.wanted or name in self.application.accounts or name in self._refused
 
     def form(self, name: str) -> AccountForm:
         """An account, whether it runs or not. Raises ApiError 404."""
@@ -136,7 +156,8 @@ class WebDesk:
                 raise ApiError(409, "not_connected", "without a store the certificate of an account ends with its connection")
             return certify(await self.application.evidence.gather(AccountId(name)), since, until)
         except ValueError:
-            raise ApiError(400, "bad_time", "until must be after since, and since within what is known") from None
+            told = f"since = {since}, until = {until}: until must be after since, and since within what is known"
+            raise ApiError(400, "bad_time", told) from None
 
     # ---- the whole
 

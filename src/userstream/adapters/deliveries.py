@@ -1,0 +1,239 @@
+"""Notifications on their way: receivers block, so each delivery has a thread of its own, a time limit and a bounded queue before it.
+
+A receiver that hangs holds up nobody but itself: not the event loop, not the other receivers, not the end of the process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Sequence
+from enum import StrEnum
+from typing import Final, Protocol
+
+import structlog
+
+from userstream.domain.alert_words import Notification
+from userstream.kernel.ids import Millis
+from userstream.ports import Clock, Metrics, Timer
+
+TIME_LIMIT_MS: Final = 15_000
+MOST_WAITING: Final = 100
+PAUSES_MS: Final = (5_000, 30_000)
+"""Before the second and the third attempt; there is no fourth."""
+MOST_STUCK: Final = 3
+"""Threads that nobody waits for any more, of one receiver: with so many, no further one is started."""
+_log = structlog.stdlib.get_logger("userstream.alerts")
+
+
+class Receiver(Protocol):
+    """One place that notifications go to."""
+
+    @property
+    def name(self) -> str:
+        """For people and curves; never a secret."""
+
+    def deliver(self, notification: Notification) -> bool:
+        """Blocks. Whether it was taken; may raise anything."""
+
+
+class Outcome(StrEnum):
+    """What became of a delivery: taken; refused or not reached; no answer in time; given up for others that are more severe."""
+
+    SENT = "sent"
+    FAILED = "failed"
+    TIMED_OUT = "timed_out"
+    DROPPED = "dropped"
+
+
+OnOutcome = Callable[[str, Notification, Outcome], None]
+
+
+class Delivery:
+    """One notification for one receiver."""
+
+    def __init__(self, notification: Notification, number: int) -> None:
+        self.notification, self.number, self.attempts = notification, number, 0
+
+    @property
+    def order(self) -> tuple[int, int]:
+        """The least is the next: the most severe, then the oldest."""
+        return -self.notification.severity.rank, self.number
+
+
+class Lane:
+    """The way to one receiver: one delivery at a time, the most severe first. Owned by its notifier."""
+
+    def __init__(
+        self,
+        receiver: Receiver,
+        clock: Clock,
+        tell: OnOutcome,
+        *,
+        time_limit_ms: int = TIME_LIMIT_MS,
+        most_waiting: int = MOST_WAITING,
+        pauses_ms: Sequence[int] = PAUSES_MS,
+    ) -> None:
+        self._receiver, self._clock, self._tell = receiver, clock, tell
+        self._time_limit_ms, self._most, self._pauses_ms = time_limit_ms, most_waiting, pauses_ms
+        self._waiting: list[Delivery] = []
+        self._current: Delivery | None = None
+        self._number = self._stuck = 0
+        self._closing = False
+        self._news = asyncio.Event()
+        self._task = clock.spawn(self._run(), f"alerts to {receiver.name}")
+
+    @property
+    def waiting(self) -> int:
+        return len(self._waiting) + (self._current is not None)
+
+    def put(self, notification: Notification) -> None:
+        """Queues it; drops the oldest of the least severe when there are too many."""
+        self._number += 1
+        self._waiting.append(Delivery(notification, self._number))
+        if len(self._waiting) > self._most:
+            victim = min(self._waiting, key=lambda each: (each.notification.severity.rank, each.number))
+            self._waiting.remove(victim)
+            self._end(victim, Outcome.DROPPED)
+        self._news.set()
+
+    async def close(self, limit_ms: int) -> None:
+        """Until all is delivered, or the time is over."""
+        self._closing = True
+        self._news.set()
+        timer = self._clock.call_at(Millis(self._clock.now() + limit_ms), self._cancel)
+        try:
+            await asyncio.wait([self._task])
+        finally:
+            timer.cancel()
+            self._task.cancel()
+        left = [self._current] if self._current is not None else []
+        for delivery in [*left, *self._waiting]:
+            self._end(delivery, Outcome.DROPPED)
+        self._waiting.clear()
+        self._current = None
+
+    def _cancel(self) -> None:
+        self._task.cancel()
+
+    async def _run(self) -> None:
+        while self._waiting or not self._closing:
+            if not self._waiting:
+                self._news.clear()
+                await self._news.wait()
+                continue
+            self._current = min(self._waiting, key=lambda each: each.order)
+            self._waiting.remove(self._current)
+            await self._deliver(self._current)
+
+    async def _deliver(self, delivery: Delivery) -> None:
+        outcome = await self._attempt(delivery.notification)
+        self._current = None
+        if outcome is Outcome.SENT or delivery.attempts >= len(self._pauses_ms) or self._closing:
+            self._end(delivery, outcome)
+            return
+        self._waiting.append(delivery)
+        delivery.attempts += 1
+        await self._pause(self._pauses_ms[delivery.attempts - 1])
+
+    async def _pause(self, pause_ms: int) -> None:
+        """Until the time is over, or something new came, or all ends."""
+        self._news.clear()
+        timer = self._clock.call_at(Millis(self._clock.now() + pause_ms), self._news.set)
+        await self._news.wait()
+        timer.cancel()
+
+    async def _attempt(self, notification: Notification) -> Outcome:
+        if self._stuck >= MOST_STUCK:
+            return Outcome.TIMED_OUT
+        attempt = _Attempt(self._receiver, notification, self._note_end)
+        timer = attempt.start(self._clock, self._time_limit_ms)
+        outcome = await attempt.outcome
+        timer.cancel()
+        self._stuck += outcome is Outcome.TIMED_OUT
+        return outcome
+
+    def _note_end(self, outcome: asyncio.Future[Outcome], result: Outcome) -> None:
+        if outcome.done():
+            self._stuck -= 1
+        else:
+            outcome.set_result(result)
+
+    def _end(self, delivery: Delivery, outcome: Outcome) -> None:
+        self._tell(self._receiver.name, delivery.notification, outcome)
+
+
+class _Attempt:
+    """One delivery in a thread of its own. Nobody joins it: a thread that hangs must not hold up the end of the process."""
+
+    def __init__(self, receiver: Receiver, notification: Notification, on_end: Callable[[asyncio.Future[Outcome], Outcome], None]) -> None:
+        self._receiver, self._notification, self._on_end = receiver, notification, on_end
+        self._loop = asyncio.get_running_loop()
+        self.outcome: asyncio.Future[Outcome] = self._loop.create_future()
+
+    def start(self, clock: Clock, time_limit_ms: int) -> Timer:
+        threading.Thread(target=self._work, name=f"alert to {self._receiver.name}", daemon=True).start()
+        return clock.call_at(Millis(clock.now() + time_limit_ms), self._give_up)
+
+    def _give_up(self) -> None:
+        if not self.outcome.done():
+            self.outcome.set_result(Outcome.TIMED_OUT)
+
+    def _work(self) -> None:
+        try:
+            result = Outcome.SENT if self._receiver.deliver(self._notification) else Outcome.FAILED
+        except BaseException:
+            # whatever a receiver raises may show its address
+            result = Outcome.FAILED
+        try:
+            self._loop.call_soon_threadsafe(self._on_end, self.outcome, result)
+        except RuntimeError:
+            return  # the loop has ended meanwhile
+
+
+class ThreadedNotifier:
+    """Tells every receiver of its own. What becomes of each delivery is counted and, unless it was taken, logged."""
+
+    def __init__(
+        self,
+        receivers: Sequence[Receiver],
+        clock: Clock,
+        metrics: Metrics,
+        *,
+        time_limit_ms: int = TIME_LIMIT_MS,
+        most_waiting: int = MOST_WAITING,
+        pauses_ms: Sequence[int] = PAUSES_MS,
+        on_outcome: OnOutcome | None = None,
+    ) -> None:
+        """Needs a running event loop. `time_limit_ms`: for one attempt. `most_waiting`: for each receiver. `pauses_ms`: before each further
+        attempt. `on_outcome`: hears what became of each delivery, with the receiver's name."""
+        self._metrics, self._on_outcome = metrics, on_outcome
+        self._lanes = [
+            Lane(receiver, clock, self._note, time_limit_ms=time_limit_ms, most_waiting=most_waiting, pauses_ms=pauses_ms)
+            for receiver in receivers
+        ]
+        for receiver in receivers:
+            for outcome in Outcome:
+                metrics.count("alerts_total", 0, {"receiver": receiver.name, "outcome": outcome.value})
+
+    def notify(self, notification: Notification) -> None:
+        """Hands it over to every receiver; never waits, never raises."""
+        for lane in self._lanes:
+            lane.put(notification)
+
+    @property
+    def waiting(self) -> int:
+        """Deliveries that are not made yet, of all receivers."""
+        return sum(lane.waiting for lane in self._lanes)
+
+    async def close(self, *, limit_ms: int) -> None:
+        """Delivers what waits, for at most so long; further attempts are not waited for. May be called twice."""
+        await asyncio.gather(*(lane.close(limit_ms) for lane in self._lanes))
+
+    def _note(self, receiver: str, notification: Notification, outcome: Outcome) -> None:
+        self._metrics.count("alerts_total", labels={"receiver": receiver, "outcome": outcome.value})
+        if outcome is not Outcome.SENT:
+            reason = f"{receiver}: {outcome.replace('_', ' ')}"
+            _log.error("an alert was not delivered", action="alert_not_delivered", reason=reason, kind=notification.severity.value)
+        if self._on_outcome is not None:
+            self._on_outcome(receiver, notification, outcome)

@@ -1,0 +1,222 @@
+"""Alerts of a running service: looks at every account once a second, hears of margin calls at once, and hands to the notifier what a
+person is to be told. It decides nothing: what is told, and when, is the business of the book of incidents.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from userstream.domain.alert_findings import AccountSight, DriftWatch, findings_of
+from userstream.domain.alert_words import Notification, notification_of
+from userstream.domain.alerts import AlertBook, AlertKind, AlertRules, Finding, Leg
+from userstream.domain.events import MarginCalled
+from userstream.domain.words import StreamState
+from userstream.kernel.errors import AuthenticationError
+from userstream.kernel.ids import AccountId
+from userstream.ports import Clock, Metrics, Notifier
+from userstream.runtime.live import LiveAccount
+
+if TYPE_CHECKING:
+    from userstream.entry.alert_settings import AlertTarget
+    from userstream.entry.bootstrap import Application
+
+LOOK_MS: Final = 1_000
+WORDS_EVERY: Final = 10
+"""Looks between two countings of unknown words, which are many and in no hurry."""
+ACCOUNTS_OF_A_TURN: Final = 50
+"""The event loop is left to the accounts after so many of them were looked at."""
+STOP_LIMIT_MS: Final = 1_500
+_log = structlog.stdlib.get_logger("userstream.alerts")
+
+
+def _no_breaker(account: AccountId) -> str:
+    return ""
+
+
+class AlertService:
+    """Owned by whoever calls `start` and `stop`. Of an account that the application starts from now on no margin call is missed; those
+    that run already are found at the first look."""
+
+    def __init__(
+        self,
+        application: Application,
+        notifier: Notifier,
+        metrics: Metrics,
+        *,
+        wanted: Callable[[], Collection[str]],
+        rules: AlertRules | None = None,
+        breaker_of: Callable[[AccountId], str] = _no_breaker,
+    ) -> None:
+        """`wanted`: the names of all accounts that are to run. `breaker_of`: why an account's circuit breaker is open, empty if it is
+        not."""
+        self._application, self._notifier, self._metrics = application, notifier, metrics
+        self._wanted, self._breaker_of = wanted, breaker_of
+        self._clock: Clock = application.clock
+        self._book = AlertBook(rules)
+        self._words, self._unknown = DriftWatch(), list[Finding]()
+        self._watched: dict[str, LiveAccount] = {}
+        self._looks = 0
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begins to listen and to look."""
+        self._application.on_started.append(self.watch)
+        self._task = self._clock.spawn(self._run(), "alerts")
+
+    async def stop(self) -> None:
+        """Looks no more, sends what is still to be told, for 1.5 s at most. An incident that goes on has no end to be told."""
+        if self._task is not None:
+            self._application.on_started.remove(self.watch)
+            self._task.cancel()
+            await asyncio.wait([self._task])
+            self._task = None
+        self._send(all_of_them=True)
+        await self._notifier.close(limit_ms=STOP_LIMIT_MS)
+
+    def watch(self, account: LiveAccount) -> None:
+        """Its margin calls are told from now on. May be called twice."""
+        if self._watched.get(account.id) is not account:
+            self._watched[account.id] = account
+            account.on(MarginCalled, handler=self._take_call)
+
+    async def look(self) -> None:
+        """One look at everything."""
+        running = dict(self._application.accounts)
+        self._watched = {name: account for name, account in self._watched.items() if running.get(name) is account}
+        known = {AccountId(name) for name in {*self._wanted(), *running}}
+        found = self._service_findings()
+        for number, name in enumerate(sorted(known), 1):
+            account = running.get(name)
+            if account is not None:
+                self.watch(account)
+            found += findings_of(self._sight_of(name, account))
+            if number % ACCOUNTS_OF_A_TURN == 0:
+                await self._clock.sleep(0)
+        if self._looks % WORDS_EVERY == 0:
+            self._unknown = self._words.look(words_of(running), self._clock.now())
+        self._looks += 1
+        self._book.look([*found, *self._unknown], self._clock.now(), known=known, heard=self._heard_legs(running))
+        self._send()
+        self._report()
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                await self.look()
+            except Exception:
+                # whoever is to tell of faults must not end by one
+                _log.exception("a fault of our own: alerts go on", action="own_fault")
+            await self._clock.sleep(LOOK_MS)
+
+    def _take_call(self, event: MarginCalled) -> None:
+        self._book.take_margin_call(event, self._clock.now())
+        self._send()
+
+    # --- what is wrong ---
+
+    def _sight_of(self, name: AccountId, account: LiveAccount | None) -> AccountSight:
+        if account is None:
+            return AccountSight(account=name, state=None, breaker=self._breaker_of(name))
+        runner, state = account.parts[0], account.state
+        books = runner.machine.books
+        failed = runner.failed if state is StreamState.FAILED else None
+        return AccountSight(
+            account=name,
+            state=state,
+            sockets=sum(line.opened is not None for line in runner.machine.feed.lines.values()),
+            reason="" if state is StreamState.LIVE else str(failed or runner.reason),
+            is_refused=isinstance(failed, AuthenticationError),
+            gap_since=runner.account.gap_since,
+            mismatches={}
+            if books is None or not books.mismatches
+            else {f"{subject} {key}": f"ours {each.ours}, theirs {each.theirs}" for (subject, key), each in books.mismatches.items()},
+            breaker=self._breaker_of(name),
+        )
+
+    def _service_findings(self) -> list[Finding]:
+        application = self._application
+        trouble, found = application.journal.trouble, list[Finding]()
+        if trouble is not None:
+            found.append(Finding(kind=AlertKind.STORE_TROUBLE, words=str(trouble)))
+        else:
+            kept = ((account.id, account.parts[0].keeper) for account in application.accounts.values())
+            refused = ((name, keeper.lost or keeper.trouble) for name, keeper in kept)
+            found += [Finding(kind=AlertKind.STORE_TROUBLE, account=name, words=str(why)) for name, why in refused if why is not None]
+        pumps = {"tables": application.pump, "postgres": None if application.postgres is None else application.postgres.pump}
+        for name, pump in pumps.items():
+            if pump is not None and pump.trouble is not None:
+                found.append(Finding(kind=AlertKind.DATABASE_TROUBLE, subject=name, words=str(pump.trouble)))
+        return found
+
+    def _heard_legs(self, running: Mapping[str, LiveAccount]) -> dict[AccountId, set[Leg]]:
+        called = ((name, running.get(name)) for name in self._book.called_accounts())
+        return {
+            name: {key for key, position in account.parts[0].account.positions.items() if position.amount}
+            for name, account in called
+            if account is not None and account.state is StreamState.LIVE
+        }
+
+    # --- what is told ---
+
+    def _send(self, *, all_of_them: bool = False) -> None:
+        for message in self._book.take_messages(self._clock.now(), all_of_them=all_of_them):
+            notification = cleaned(notification_of(message))
+            self._notifier.notify(notification)
+            _log.warning(notification.title, action="alert", kind=notification.severity.value, events=len(message.notes))
+
+    def _report(self) -> None:
+        self._metrics.gauge("queue_depth", self._notifier.waiting, {"queue": "alerts"})
+        counted = Counter(key.kind for key in self._book.open_incidents())
+        for kind in AlertKind:
+            self._metrics.gauge("open_incidents", counted[kind], {"kind": kind.value})
+
+
+def words_of(running: Mapping[str, LiveAccount]) -> Counter[tuple[str, str]]:
+    """How often each venue sent each unknown word, to all accounts together."""
+    counts: Counter[tuple[str, str]] = Counter()
+    for account in running.values():
+        feed = account.parts[0].machine.feed
+        for drift in (feed.drift, *(line.session.drift for line in feed.lines.values())):
+            for name, times in drift.items():
+                counts[str(account.venue), name] += times
+    return counts
+
+
+def cleaned(notification: Notification) -> Notification:
+    """Without any value that no log may show either: what goes to a chat stays there."""
+    from userstream.adapters.logs import REDACTOR
+
+    return Notification(
+        severity=notification.severity,
+        title=REDACTOR.clean(notification.title),
+        body=REDACTOR.clean(notification.body),
+        is_good_news=notification.is_good_news,
+    )
+
+
+@asynccontextmanager
+async def open_alerts(
+    target: AlertTarget | None, application: Application, wanted: Callable[[], Collection[str]]
+) -> AsyncIterator[AlertService | None]:
+    """Alerts while the block lasts; None where nobody is to be told. Raises SettingsError for addresses that are none, and where the
+    library that tells is not installed."""
+    if target is None:
+        yield None
+        return
+    from userstream.adapters.apprise_notifier import open_receivers
+    from userstream.adapters.deliveries import ThreadedNotifier
+
+    receivers = await asyncio.to_thread(open_receivers, target.urls)
+    notifier = ThreadedNotifier(receivers, application.clock, application.numbers, time_limit_ms=target.time_limit_ms)
+    service = AlertService(application, notifier, application.numbers, wanted=wanted, rules=target.rules)
+    service.start()
+    try:
+        yield service
+    finally:
+        await service.stop()

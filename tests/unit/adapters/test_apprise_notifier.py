@@ -1,0 +1,128 @@
+"""The addresses of alerts: real deliveries to a webhook of this machine, and no address in anything that is shown."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.webhook import open_webhook
+from userstream.adapters.apprise_notifier import INSTALL, hide_address, open_receivers, scheme_of
+from userstream.adapters.deliveries import Receiver
+from userstream.adapters.logs import REDACTOR
+from userstream.domain.alert_words import Notification
+from userstream.domain.alerts import Severity
+from userstream.kernel.errors import SettingsError
+from userstream.kernel.secret import Secret
+
+CANARY = "T0Can4ryTok3nX9"
+
+
+def notification(severity: Severity = Severity.CRITICAL, *, good: bool = False) -> Notification:
+    return Notification(severity=severity, title="[CRITICAL] alice: margin call", body="BTCUSDT <long> & 1.327", is_good_news=good)
+
+
+async def test_a_webhook_gets_title_words_and_kind() -> None:
+    async with open_webhook() as webhook:
+        [receiver] = open_receivers([Secret(webhook.url())])
+        port: Receiver = receiver
+        for sent, kind in (
+            (notification(), "failure"),
+            (notification(Severity.WARNING), "warning"),
+            (notification(Severity.INFO), "info"),
+            (notification(good=True), "success"),
+        ):
+            assert await asyncio.to_thread(port.deliver, sent)
+            assert webhook.posted[-1].type == kind
+        assert webhook.posted[0].title == "[CRITICAL] alice: margin call"
+        assert webhook.posted[0].message == "BTCUSDT <long> & 1.327"
+
+
+async def test_what_is_refused_or_sent_elsewhere_did_not_arrive() -> None:
+    async with open_webhook() as webhook, open_webhook() as elsewhere:
+        [receiver] = open_receivers([Secret(webhook.url())])
+        webhook.status = 500
+        assert not await asyncio.to_thread(receiver.deliver, notification())
+        webhook.status, webhook.location = 200, f"http://127.0.0.1:{elsewhere.port}/other"
+        assert not await asyncio.to_thread(receiver.deliver, notification())
+        assert elsewhere.seen == [], "no redirect is followed: it could lead the words anywhere"
+
+
+def test_a_place_where_nobody_listens_is_a_failure_and_no_exception() -> None:
+    [receiver] = open_receivers([Secret(f"json://127.0.0.1:1/{CANARY}")])
+    assert not receiver.deliver(notification())
+
+
+@pytest.mark.parametrize(
+    ("urls", "words"),
+    [
+        (["nonsense"], "address 1 is no address at all"),
+        (["json://127.0.0.1", f"slack://{CANARY}"], "address 2 is of the kind slack, but not as apprise writes it"),
+        ([f"madeup://{CANARY}"], "address 1 is of the kind madeup"),
+    ],
+)
+def test_what_is_no_address_is_told_by_its_number(urls: list[str], words: str) -> None:
+    with pytest.raises(SettingsError, match=words) as caught:
+        open_receivers([Secret(url) for url in urls])
+    assert CANARY not in str(caught.value) and caught.value.__cause__ is None
+
+
+async def test_neither_names_nor_logs_nor_the_library_show_an_address(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    async with open_webhook() as webhook:
+        webhook.status = 503
+        url = f"json://desk:{CANARY}@127.0.0.1:{webhook.port}/services/{CANARY}?token={CANARY}"
+        [receiver] = open_receivers([Secret(url)])
+        assert not await asyncio.to_thread(receiver.deliver, notification())
+        assert webhook.seen, "it was there, and it failed"
+    assert CANARY not in repr(receiver) + receiver.name + caplog.text
+    assert receiver.name == "json 1"
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        (f"tgram://123456789:{CANARY}/-100200300", f"POST /bot123456789:{CANARY}/sendMessage failed"),
+        (f"slack://TokenAAA1/TokenBBB2/{CANARY}", f"hooks.slack.com/services/TokenAAA1/TokenBBB2/{CANARY}"),
+        (f"mailto://desk:p%40ss{CANARY}@mail.example", f"535 refused p@ss{CANARY}"),
+        (f"json://127.0.0.1/x?token={CANARY}", f"GET /x?token={CANARY}"),
+    ],
+)
+def test_no_part_of_an_address_that_may_be_a_token_is_logged(url: str, shown: str) -> None:
+    hide_address(Secret(url))
+    assert CANARY not in REDACTOR.clean(shown) and CANARY not in REDACTOR.clean(url)
+
+
+def test_common_words_of_an_address_do_not_blind_the_logs() -> None:
+    hide_address(Secret("json://userstream@127.0.0.1:8080/alertmanager?redirect=no"))
+    line = "userstream.run alertmanager redirect 127.0.0.1:8080"
+    assert REDACTOR.clean(line) == line
+
+
+@pytest.mark.parametrize(("url", "scheme"), [("TGRAM://x", "tgram"), ("json:/x", ""), ("", ""), ("://x", ""), ("a b://x", "")])
+def test_the_kind_of_an_address_is_no_secret(url: str, scheme: str) -> None:
+    assert scheme_of(Secret(url)) == scheme
+
+
+def test_without_the_library_it_is_named_with_the_way_to_get_it(tmp_path: Path) -> None:
+    (tmp_path / "apprise.py").write_text("raise ModuleNotFoundError('No module named apprise', name='apprise')\n")
+    program = (
+        "import sys; sys.path.insert(0, sys.argv[1])\n"
+        "from userstream.adapters.apprise_notifier import open_receivers\n"
+        "from userstream.kernel.errors import SettingsError\n"
+        "try:\n    open_receivers([])\nexcept SettingsError as error:\n    print(error)\n"
+    )
+    told = subprocess.run([sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, check=True, timeout=30)
+    assert told.stdout.strip() == INSTALL
+
+
+def test_nobody_else_pays_for_the_library() -> None:
+    program = (
+        "import sys, userstream.entry.configuration, userstream.entry.cli.run, userstream.entry.alerts; print('apprise' in sys.modules)"
+    )
+    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=30)
+    assert told.stdout.strip() == "False"

@@ -1,0 +1,227 @@
+"""A receiver that blocks, hangs or raises hurts nobody but itself, and what is dropped is what matters least."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import Counter
+from collections.abc import Callable
+
+import pytest
+import structlog
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.support.clock import ManualClock
+from userstream.adapters.deliveries import MOST_STUCK, PAUSES_MS, Outcome, ThreadedNotifier
+from userstream.adapters.metrics import PrometheusMetrics
+from userstream.domain.alert_words import Notification
+from userstream.domain.alerts import Severity
+from userstream.ports import Notifier
+
+LIMIT_MS = 10_000
+SEVERITIES = list(Severity)
+
+
+def notification(title: str, severity: Severity = Severity.ERROR) -> Notification:
+    return Notification(severity=severity, title=title, body="what happened")
+
+
+class Chat:
+    """A receiver that takes everything, unless it is told to hang, to refuse or to raise."""
+
+    def __init__(self, name: str = "chat 1") -> None:
+        self.name = name
+        self.taken: list[str] = []
+        self.answers: list[bool | Exception] = []
+        self.may_go_on = threading.Event()
+        self.may_go_on.set()
+        self.calls = 0
+
+    def deliver(self, notification: Notification) -> bool:
+        self.calls += 1
+        self.may_go_on.wait(20)
+        answer = self.answers.pop(0) if self.answers else True
+        if isinstance(answer, Exception):
+            raise answer
+        if answer:
+            self.taken.append(notification.title)
+        return answer
+
+
+class Post:
+    """A notifier with its clock, and what it told of each delivery."""
+
+    def __init__(self, *chats: Chat, most_waiting: int = 100) -> None:
+        self.clock, self.metrics = ManualClock(), PrometheusMetrics(strict=True)
+        self.outcomes: list[tuple[str, str, Outcome]] = []
+        self.notifier = ThreadedNotifier(
+            chats, self.clock, self.metrics, time_limit_ms=LIMIT_MS, most_waiting=most_waiting, on_outcome=self.note
+        )
+
+    def note(self, receiver: str, sent: Notification, outcome: Outcome) -> None:
+        self.outcomes.append((receiver, sent.title, outcome))
+
+    async def until(self, holds: Callable[[], bool]) -> None:
+        """Real threads need real turns; the clock stands still."""
+        for _ in range(10_000):
+            await self.clock.settle()
+            if holds():
+                return
+            await asyncio.sleep(0.001)
+        raise AssertionError("it never came")
+
+    def counted(self, outcome: Outcome, receiver: str = "chat 1") -> str:
+        sought = f'userstream_alerts_total{{outcome="{outcome.value}",receiver="{receiver}"}} '
+        [line] = [each for each in self.metrics.render().decode().splitlines() if each.startswith(sought)]
+        return line.removeprefix(sought)
+
+
+async def test_every_receiver_gets_every_notification_and_it_is_counted() -> None:
+    chats = Chat("chat 1"), Chat("mail 2")
+    post = Post(*chats)
+    port: Notifier = post.notifier
+    assert post.counted(Outcome.SENT) == "0.0", "a curve that begins at its first trouble shows no rise"
+    port.notify(notification("a"))
+    port.notify(notification("b"))
+    await post.until(lambda: len(post.outcomes) == 4)
+    assert [chat.taken for chat in chats] == [["a", "b"], ["a", "b"]]
+    assert post.counted(Outcome.SENT, "mail 2") == "2.0"
+    assert port.waiting == 0
+    await port.close(limit_ms=1_000)
+    await port.close(limit_ms=1_000)
+
+
+async def test_the_most_severe_goes_first_then_the_oldest() -> None:
+    chat = Chat()
+    chat.may_go_on.clear()
+    post = Post(chat)
+    for number, severity in enumerate([Severity.INFO, Severity.ERROR, Severity.CRITICAL, Severity.ERROR, Severity.CRITICAL]):
+        post.notifier.notify(notification(f"{number} {severity}", severity))
+    chat.may_go_on.set()
+    await post.until(lambda: len(post.outcomes) == 5)
+    assert chat.taken == ["2 critical", "4 critical", "1 error", "3 error", "0 info"]
+    await post.notifier.close(limit_ms=1_000)
+
+
+@given(st.lists(st.sampled_from(SEVERITIES), max_size=30), st.integers(1, 5))
+def test_a_full_queue_drops_the_least_severe_first(severities: list[Severity], most: int) -> None:
+    async def play() -> None:
+        chat = Chat()
+        chat.may_go_on.clear()
+        post = Post(chat, most_waiting=most)
+        for number, severity in enumerate(severities):
+            post.notifier.notify(notification(str(number), severity))
+        kept = sorted(enumerate(severities), key=lambda each: (-each[1].rank, -each[0]))[:most]
+        dropped = [int(title) for _, title, outcome in post.outcomes if outcome is Outcome.DROPPED]
+        assert sorted(dropped) == sorted(set(range(len(severities))) - {number for number, _ in kept})
+        assert post.notifier.waiting == len(kept)
+        chat.may_go_on.set()
+        await post.until(lambda: len(post.outcomes) == len(severities))
+        await post.notifier.close(limit_ms=1_000)
+
+    asyncio.run(play())
+
+
+async def test_a_receiver_that_hangs_holds_up_nobody_else_and_is_given_up() -> None:
+    hanging, well = Chat("hanging 1"), Chat("well 2")
+    hanging.may_go_on.clear()
+    post = Post(hanging, well)
+    post.notifier.notify(notification("a"))
+    await post.until(lambda: well.taken == ["a"])
+    await post.until(lambda: hanging.calls == 1)
+    for attempt, pause_ms in enumerate((*PAUSES_MS, 0), 1):
+        await post.until(lambda attempt=attempt: hanging.calls == attempt)  # type: ignore[misc]
+        await post.clock.advance(LIMIT_MS)
+        await post.clock.advance(pause_ms)
+    assert ("hanging 1", "a", Outcome.TIMED_OUT) in post.outcomes
+    assert hanging.calls == MOST_STUCK, "three threads hang, which is enough"
+    post.notifier.notify(notification("b"))
+    await post.clock.advance(sum(PAUSES_MS) + 1)
+    assert hanging.calls == MOST_STUCK and ("hanging 1", "b", Outcome.TIMED_OUT) in post.outcomes
+    hanging.may_go_on.set()
+    await post.until(lambda: hanging.taken.count("a") == 3)
+    await post.clock.settle()
+    post.notifier.notify(notification("c"))
+    await post.until(lambda: ("hanging 1", "c", Outcome.SENT) in post.outcomes)
+    await post.notifier.close(limit_ms=1_000)
+
+
+async def test_what_is_refused_is_tried_again_and_something_new_does_not_wait_for_that() -> None:
+    chat = Chat()
+    chat.answers = [False, RuntimeError("slack://TokenA/TokenB"), True, True]
+    post = Post(chat)
+    with structlog.testing.capture_logs() as entries:
+        post.notifier.notify(notification("a"))
+        await post.until(lambda: chat.calls == 1)
+        await post.clock.settle()
+        await post.clock.advance(PAUSES_MS[0] - 1)
+        assert chat.calls == 1
+        await post.clock.advance(1)
+        await post.until(lambda: chat.calls == 2)
+        post.notifier.notify(notification("b", Severity.CRITICAL))
+        await post.until(lambda: chat.taken == ["b", "a"])
+    await post.notifier.close(limit_ms=1_000)
+    assert Counter(outcome for *_, outcome in post.outcomes) == {Outcome.SENT: 2}
+    assert entries == [], "what arrived in the end is no trouble"
+
+
+async def test_what_never_arrives_is_counted_and_told_without_what_the_receiver_said() -> None:
+    chat = Chat()
+    chat.answers = [RuntimeError("slack://TokenA/TokenB")] * 3
+    post = Post(chat)
+    with structlog.testing.capture_logs() as entries:
+        post.notifier.notify(notification("a"))
+        for pause_ms in PAUSES_MS:
+            due = post.clock.now() + pause_ms
+            await post.until(lambda due=due: post.clock.next_due == due)  # type: ignore[misc]
+            await post.clock.advance(pause_ms)
+        await post.until(lambda: bool(post.outcomes))
+    assert post.outcomes == [("chat 1", "a", Outcome.FAILED)] and post.counted(Outcome.FAILED) == "1.0"
+    assert [entry["reason"] for entry in entries] == ["chat 1: failed"]
+    assert "Token" not in repr(entries)
+    await post.notifier.close(limit_ms=1_000)
+
+
+async def test_the_end_waits_for_what_waits_but_not_for_a_receiver_that_hangs() -> None:
+    well, hanging = Chat("well 1"), Chat("hanging 2")
+    hanging.may_go_on.clear()
+    post = Post(well, hanging)
+    for title in "ab":
+        post.notifier.notify(notification(title))
+    closing = asyncio.ensure_future(post.notifier.close(limit_ms=1_000))
+    await post.until(lambda: well.taken == ["a", "b"])
+    assert not closing.done()
+    await post.clock.advance(1_000)
+    await closing
+    assert [(title, outcome) for receiver, title, outcome in post.outcomes if receiver == "hanging 2"] == [
+        ("a", Outcome.DROPPED),
+        ("b", Outcome.DROPPED),
+    ]
+    assert post.notifier.waiting == 0
+    hanging.may_go_on.set()
+
+
+def test_a_thread_that_outlives_the_loop_ends_quietly() -> None:
+    chat = Chat()
+    chat.may_go_on.clear()
+
+    async def leave() -> None:
+        post = Post(chat)
+        post.notifier.notify(notification("late"))
+        await post.until(lambda: chat.calls == 1)
+        closing = asyncio.ensure_future(post.notifier.close(limit_ms=10))
+        await post.clock.settle()
+        await post.clock.advance(10)
+        await closing
+
+    asyncio.run(leave())
+    chat.may_go_on.set()
+    for thread in [each for each in threading.enumerate() if each.name == "alert to chat 1"]:
+        thread.join(5)
+    assert chat.taken == ["late"]
+
+
+@pytest.mark.parametrize("outcome", Outcome)
+def test_every_outcome_has_its_word(outcome: Outcome) -> None:
+    assert outcome.value.islower()
