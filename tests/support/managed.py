@@ -101,11 +101,11 @@ class Managed:
         self.started.append(settings.name)
         return await self.application.add(settings, through=self.registered.way_of(settings.name))
 
-    async def add(self, *names: str) -> None:
+    async def add(self, *names: str, version: int = 1) -> None:
         """Somebody else adds accounts: the manager is not told."""
         for name in names:
             wish = NewAccount(account=AccountId(name), user="desk", venue=VENUE)
-            await self.desk.add(wish, credentials_of(key_of(name), f"SECRET-OF-{name}"))
+            await self.desk.add(wish, credentials_of(key_of(name, version), f"SECRET-OF-{name}"))
 
     async def rotate(self, name: str, version: int = 2) -> None:
         await self.desk.rotate(AccountId(name), credentials_of(key_of(name, version), f"NEW-SECRET-OF-{name}"))

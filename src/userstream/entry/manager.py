@@ -99,7 +99,7 @@ class AccountManager:
 
     def expected(self) -> set[str]:
         """The names of those that are to be connected now."""
-        return self.wanted.keys() - self._held if self.connects else set()
+        return (self.wanted.keys() - self._held) | self.refused.keys() if self.connects else set()
 
     # --- life ---
 

@@ -157,6 +157,7 @@ async def test_whom_a_person_disconnected_stays_dark_until_a_person_connects_it(
         await begun(managed, "alice", "bob")
         await managed.drive(managed.manager.disconnect("alice"))
         assert managed.manager.why_dark("alice") == DISCONNECTED
+        assert managed.manager.expected() == {"bob"}
         await managed.pass_s(200)
         assert managed.running == ["bob"]
         await managed.rotate("alice")
@@ -194,7 +195,7 @@ async def test_an_account_that_cannot_be_opened_is_told_of_as_long_as_it_is_so(t
         alice, bob = await managed.registry.page()
         await managed.registry.swap_records([(alice, alice.with_records(bob.records))])
         await managed.begin()
-        assert managed.running == ["bob"]
+        assert managed.running == ["bob"] and managed.manager.expected() == {"alice", "bob"}
         refused = managed.manager.refused["alice"]
         assert refused.venue == "binance-usdm" and "belongs to another account" in refused.reason
         spoiled = (await managed.registry.page())[0]
