@@ -16,7 +16,8 @@ from typing import Final
 import msgspec
 
 import userstream
-from userstream.adapters.metrics import TABLE, Line
+from userstream.adapters.metrics import TABLE
+from userstream.adapters.series import Line
 from userstream.domain.certificate import Certificate, Interval
 from userstream.domain.events import PRIVATE, Fact
 from userstream.domain.figures import Balance, Order, Position
