@@ -89,7 +89,8 @@ async def _serve_all(configuration: Configuration, registered: RegisteredAccount
     async with AsyncExitStack() as stack:
         stack.push_async_callback(_stop_all, application)
         await stack.enter_async_context(open_metrics(configuration.metrics, application))
-        await stack.enter_async_context(open_alerts(configuration.alerts, application, partial(_wanted, configuration, registered)))
+        wanted = partial(_wanted, configuration, registered)
+        await stack.enter_async_context(open_alerts(configuration.alerts, application, wanted, Path(configuration.store.path)))
         door = await _open_door(stack, application, configuration, registered)
         await _start_accounts(application, configuration, registered)
         if door is not None:
