@@ -67,6 +67,7 @@ class Line:
 def runs(size: Size, peers: tuple[str, ...]) -> Iterator[Run]:
     """Everything that one round runs, each in a process of its own."""
     warm = f"--warm={size.warm}"
+    yield Run("machine", "benchmarks.machine", ())
     yield Run("stages", "benchmarks.stages", (str(size.stages),))
     yield Run("feeder", "benchmarks.feed", (str(size.flat), warm))
     for name, options in (("journal", ("--no-tables",)), ("tables", ())):
@@ -82,7 +83,13 @@ def runs(size: Size, peers: tuple[str, ...]) -> Iterator[Run]:
 
 def lines(peers: tuple[str, ...]) -> list[Line]:
     """What is told of the figures, in the order of the report."""
-    return [*_stages(), *_flat_out(peers), *_waits(peers), *_footprints(peers)]
+    return [*_machine(), *_stages(), *_flat_out(peers), *_waits(peers), *_footprints(peers)]
+
+
+def _machine() -> Iterator[Line]:
+    section = "the machine and its interpreter, additions a second in a plain loop"
+    yield Line(section, "at best", "machine", "best_per_s", "/s")
+    yield Line(section, "at worst", "machine", "worst_per_s", "/s")
 
 
 def _stages() -> Iterator[Line]:

@@ -2,9 +2,16 @@
 
 import asyncio
 import contextlib
+import sys
 import threading
 
 import userstream
+
+
+def tell(line: str) -> None:
+    """In one piece: of two threads that print, one may come between the words of the other."""
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
 
 
 def trade_diary(account: userstream.SyncAccount) -> None:
@@ -12,12 +19,12 @@ def trade_diary(account: userstream.SyncAccount) -> None:
     with contextlib.suppress(userstream.ConnectionError):
         for fill in account.events(types={userstream.Filled}):
             assert isinstance(fill, userstream.Filled)
-            print("diary:", fill.side, fill.quantity, fill.symbol, "- USDT", account.balances["USDT"].total, flush=True)
+            tell(f"diary: {fill.side} {fill.quantity} {fill.symbol} - USDT {account.balances['USDT'].total}")
 
 
 def watch(account: userstream.SyncAccount, ended: threading.Event) -> None:
     while not ended.wait(2):
-        print("watch:", account.health.state, len(account.orders.open()), "open orders,", account.positions, flush=True)
+        tell(f"watch: {account.health.state}, {len(account.orders.open())} open orders, {account.positions}")
 
 
 async def main() -> None:

@@ -4,9 +4,16 @@ The block of `with` holds the account; its event loop runs in a thread of its ow
 """
 
 import contextlib
+import sys
 import threading
 
 import userstream
+
+
+def tell(line: str) -> None:
+    """In one piece: of two threads that print, one may come between the words of the other."""
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
 
 
 def keep_diary(account: userstream.SyncAccount) -> None:
@@ -14,7 +21,7 @@ def keep_diary(account: userstream.SyncAccount) -> None:
     with contextlib.suppress(userstream.ConnectionError):
         for fill in account.events(types={userstream.Filled}):
             assert isinstance(fill, userstream.Filled)
-            print("diary:", fill.side, fill.quantity, fill.symbol, "at", fill.price, flush=True)
+            tell(f"diary: {fill.side} {fill.quantity} {fill.symbol} at {fill.price}")
 
 
 def main() -> None:
@@ -26,7 +33,7 @@ def main() -> None:
             account.exchange.place("BTCUSDT", "buy", "0.001", "60000", client_order_id=name)
             account.exchange.fill("BTCUSDT", name)
             order = account.wait_for(name, timeout=10)
-            print(order.client_order_id, order.status, "- held:", account.positions["BTCUSDT"].amount, flush=True)
+            tell(f"{order.client_order_id} {order.status} - held: {account.positions['BTCUSDT'].amount}")
             pause.wait(0.5)
 
 

@@ -47,6 +47,25 @@ async def test_all_of_them_are_listed_oldest_first(tokens: MemoryTokens | Sqlite
     assert [token.name for token in await tokens.all_tokens()] == ["a", "b", "c"]
 
 
+async def test_a_name_belongs_to_one_live_token(tokens: MemoryTokens | SqliteTokens) -> None:
+    await add_token(tokens, Role.VIEWER, NOW, name="grafana")
+    [first] = await tokens.all_tokens()
+    with pytest.raises(SettingsError, match=f"there is a token 'grafana' already.*{first.id}"):
+        await add_token(tokens, Role.ADMIN, NOW, name="grafana")
+    assert await tokens.all_tokens() == [first] and len(await tokens.audit_entries()) == 1
+    await add_token(tokens, Role.VIEWER, NOW, name="Grafana")
+
+
+async def test_a_name_is_free_again_when_its_token_opens_nothing_more(tokens: MemoryTokens | SqliteTokens) -> None:
+    await add_token(tokens, Role.VIEWER, NOW, name="desk")
+    [first] = await tokens.all_tokens()
+    await tokens.revoke_token(first.id, NOW, note_of("token.revoke", first.id))
+    await add_token(tokens, Role.VIEWER, NOW, name="desk")
+    after_its_day = Millis(NOW + 86_400_000)
+    await add_token(tokens, Role.VIEWER, after_its_day, name="desk")
+    assert [token.name for token in await tokens.all_tokens()] == ["desk"] * 3
+
+
 async def test_a_revocation_stays_as_it_was_first(tokens: MemoryTokens | SqliteTokens) -> None:
     text = await add_token(tokens, Role.VIEWER, NOW)
     token_id = token_id_of(Secret(text)) or ""

@@ -28,7 +28,8 @@ from userstream.adapters.sqlite import SqliteStore
 from userstream.adapters.sqlite_commits import Commits, SqliteSettings
 from userstream.adapters.sqlite_file import open_for_writing
 from userstream.adapters.ws import PicowsTransport
-from userstream.entry.bootstrap import PROJECTOR, AccountSettings, Application, credentials_of
+from userstream.entry.bootstrap import AccountSettings, Application, credentials_of
+from userstream.entry.followers import PROJECTOR
 from userstream.ports import Clock, Record
 from userstream.runtime.pump import Pump
 

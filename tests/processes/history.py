@@ -29,7 +29,7 @@ from userstream.domain.coverage import COVERAGE_EVENTS, Coverage, CoverageState,
 from userstream.domain.events import Event, FillCompleted, Filled, OrderChanged
 from userstream.domain.fold import apply
 from userstream.domain.words import FINAL, OrderStatus
-from userstream.entry.bootstrap import PROJECTOR
+from userstream.entry.followers import PROJECTOR
 from userstream.kernel.ids import AccountId, VenueName
 from userstream.ports import Record, StoredRecord
 

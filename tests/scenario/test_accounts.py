@@ -6,10 +6,11 @@ import asyncio
 import json
 import sqlite3
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
+import aiohttp
 import msgspec
 import pytest
 
@@ -69,6 +70,14 @@ class Desk:
         place = ("--rest-url", self._url, "--ws-url", self._url.replace("http", "ws"))
         return await self.call("accounts", "add", name, "--venue", "binance-usdm", *self.files(key or name), *place, *words, code=code)
 
+    def place(self) -> dict[str, str]:
+        """The exchange, as a request names it."""
+        return {"rest_url": self._url, "ws_url": self._url.replace("http", "ws")}
+
+    def audit(self) -> list[str]:
+        with closing(sqlite3.connect(self.folder / "desk.db")) as connection:
+            return ["|".join(row) for row in connection.execute("SELECT action, subject, result FROM audit_log ORDER BY sequence")]
+
     def files(self, key: str) -> tuple[str, ...]:
         return ("--api-key-file", f"{key}.key", "--api-secret-file", f"{key}.secret")
 
@@ -119,10 +128,11 @@ async def test_an_account_from_its_first_day_to_its_last(desk: Desk, tmp_path: P
     found = json.loads((await desk.call("accounts", "check", "--json")).out)
     assert [line["verdict"] for line in found["accounts"]] == ["ok", "warning"]
     assert found["audit_log"] == "whole"
-    await desk.call("accounts", "rotate", "alice", *desk.files("bob"))
-    assert (await desk.listed())["alice"]["version"] == 2
+    for twin in (await desk.add("twin", key="bob", code=2), await desk.call("accounts", "rotate", "alice", *desk.files("bob"), code=2)):
+        assert "accounts 'bob' and" in twin.err and "have the same api_key" in twin.err
     await desk.call("accounts", "remove", "bob")
-    assert list(await desk.listed()) == ["alice"]
+    await desk.call("accounts", "rotate", "alice", *desk.files("bob"))
+    assert {name: found["version"] for name, found in (await desk.listed()).items()} == {"alice": 2}
     # the canary: what was told, and what is kept
     for text in (desk.told, desk.dump()):
         assert not any(secret[:8] in text for pair in KEYS.values() for secret in pair)
@@ -175,6 +185,91 @@ async def test_run_takes_up_the_accounts_of_the_registry(desk: Desk, tmp_path: P
     listen_key = await kept_listen_key(tmp_path)
     for text in (desk.told, desk.dump()):
         assert not any(canary in text for canary in (*canaries, listen_key))
+
+
+async def test_a_running_service_takes_up_what_commands_and_http_change(desk: Desk, tmp_path: Path) -> None:
+    await desk.add("alice")
+    (tmp_path / "userstream.toml").write_text(f'{CONFIGURATION}[recovery]\nlag_s = 0.2\n[log]\nformat = "json"\n[http]\nport = 0\n')
+    admin, operator = [(await desk.call("tokens", "add", role, "--role", role)).out.strip() for role in ("admin", "operator")]
+    process = await start_service(tmp_path)
+    assert process.stderr is not None
+    log = Log(process.stderr)
+    try:
+        url = await log.find_url()
+        await log.until("account_started", "alice")
+        await desk.add("bob")
+        await log.until("account_started", "bob")
+        await desk.call("accounts", "disable", "bob")
+        await log.until("account_stopped", "bob")
+        async with aiohttp.ClientSession(headers={"X-Userstream-Request": "1"}) as client:
+            body = {"account": "dora", "venue": "binance-usdm", "api_key": KEYS["carol"][0], "api_secret": KEYS["carol"][1], **desk.place()}
+            assert await ask(client, "POST", f"{url}/api/accounts", operator, body) == (403, "role_too_small")
+            assert await ask(client, "POST", f"{url}/api/accounts", admin, body) == (422, "key_refused")
+            assert await ask(client, "POST", f"{url}/api/accounts", admin, body | {"allow_unsafe_key": True}) == (201, "")
+            assert await ask(client, "POST", f"{url}/api/accounts", admin, body | {"account": "twin"}) == (400, "refused")
+            assert await ask(client, "POST", f"{url}/api/accounts", admin, {"api_key": KEYS["carol"][0]}) == (400, "bad_request")
+            await log.until("account_started", "dora")
+            assert await ask(client, "POST", f"{url}/api/accounts/bob/enable", operator) == (200, "")
+            await log.until("account_started", "bob", times=2)
+            assert await ask(client, "DELETE", f"{url}/api/accounts/dora", operator) == (403, "role_too_small")
+            assert await ask(client, "DELETE", f"{url}/api/accounts/dora", admin) == (200, "")
+            assert await ask(client, "DELETE", f"{url}/api/accounts/dora", admin) == (404, "unknown_account")
+        await desk.call("accounts", "rotate", "alice", *desk.files("carol"), "--allow-unsafe-key")
+        await log.until("account_restarted", "alice")
+    finally:
+        process.terminate()
+        code = await asyncio.wait_for(process.wait(), 20)
+    told = await log.rest()
+    assert code == 0 and "Traceback" not in told
+    for text in (told, desk.told, desk.dump()):
+        assert not any(secret[:8] in text for pair in KEYS.values() for secret in pair)
+    assert "account.add|dora|overridden" in desk.audit() and "account.remove|dora|done" in desk.audit()
+
+
+class Log:
+    """The lines of a service, as they come."""
+
+    def __init__(self, lines: asyncio.StreamReader) -> None:
+        self._lines, self._told = lines, ""
+
+    async def find_url(self) -> str:
+        found = await self._find(lambda line: line["action"] == "http_started")
+        return f"http://{found['host']}:{found['port']}"
+
+    async def until(self, action: str, account: str, *, times: int = 1) -> None:
+        """Until it was said so often since the beginning."""
+        said = [line for line in self._parsed() if (line.get("action"), line.get("account")) == (action, account)]
+        for _ in range(times - len(said)):
+            await self._find(lambda line: (line.get("action"), line.get("account")) == (action, account))
+
+    async def rest(self) -> str:
+        self._told += (await self._lines.read()).decode()
+        return self._told
+
+    def _parsed(self) -> list[dict[str, object]]:
+        return [json.loads(line) for line in self._told.splitlines() if line.startswith("{")]
+
+    async def _find(self, is_wanted: Callable[[dict[str, object]], bool]) -> dict[str, object]:
+        async with asyncio.timeout(20):
+            while line := (await self._lines.readline()).decode():
+                self._told += line
+                if line.startswith("{") and is_wanted(found := json.loads(line)):
+                    return dict(found)
+        raise AssertionError(f"never said; {self._told}")
+
+
+async def start_service(folder: Path) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "userstream", "run"), stdin=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE, cwd=folder
+    )
+
+
+async def ask(client: aiohttp.ClientSession, method: str, url: str, token: str, body: object = None) -> tuple[int, str]:
+    """Status, and the code of a refusal; no answer holds anything of a key."""
+    async with client.request(method, url, json=body, headers={"Authorization": f"Bearer {token}"}) as answer:
+        text = await answer.text()
+        assert not any(secret[:8] in text for pair in KEYS.values() for secret in pair)
+        return answer.status, json.loads(text).get("error", {}).get("code", "")
 
 
 async def kept_listen_key(folder: Path) -> str:

@@ -92,7 +92,7 @@ async def test_a_gap_is_a_hole_until_it_is_repaired(tmp_path: Path) -> None:
         assert (code, form["holes"][-1]["state"], form["holes"][-1]["until"]) == (1, "KNOWN_GAP", form["until"])
         opened = form["holes"][-1]["since"]
         assert (await audit(path, "--until", str(opened)))[0] == 0
-        assert "NOT WHOLE: 1 holes" in (await audit_text(path)).out
+        assert "NOT WHOLE: 1 hole, 0 open mismatches" in (await audit_text(path)).out
         assert not (await desk.account.certificate()).is_whole
         desk.act("clear")
         await desk.until_same()

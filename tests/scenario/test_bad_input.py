@@ -23,9 +23,10 @@ from userstream.adapters.sqlite import SqliteStore
 from userstream.adapters.sqlite_commits import SqliteSettings
 from userstream.adapters.sqlite_file import APPLICATION_ID, open_for_writing
 from userstream.adapters.ws import PicowsTransport
-from userstream.entry.bootstrap import PROJECTOR, Application
+from userstream.entry.bootstrap import Application
 from userstream.entry.cli import run_command
 from userstream.entry.comparison import compare_account
+from userstream.entry.followers import PROJECTOR
 from userstream.kernel.errors import UserStreamError
 from userstream.runtime.pump import Pump
 from userstream.sim.server import PaperExchangeServer

@@ -43,6 +43,7 @@ async def read_until(process: asyncio.subprocess.Process, words: list[str]) -> N
         line = await process.stdout.readline()
         assert line, f"ended before it told {missing}: {(await process.communicate())[1].decode()}"
         told += line.decode()
+        assert line.count(b"diary:") + line.count(b"order-") <= 1, "one thread wrote into the line of another"
         assert "=" not in line.decode(), "that is how values look to programs"
 
 

@@ -6,7 +6,7 @@ import sys
 import time
 from argparse import ArgumentParser, Namespace
 
-from tests.simulation.campaign import Totals, lines_of, run_campaign
+from tests.simulation.campaign import Totals, figures_of, lines_of, run_campaign
 from tests.simulation.plan import Profile, plan_of
 from tests.simulation.run import run
 from tests.simulation.shrink import keep, shrink
@@ -22,7 +22,7 @@ def main() -> int:
         totals = so_far
         if sys.stderr.isatty():
             print(f"\r{totals.seeds} seeds, {len(totals.findings)} violations", end="", file=sys.stderr, flush=True)
-    _say(totals, time.perf_counter() - begun, json=arguments.json)
+    print(*lines_of(figures_of(totals, time.perf_counter() - begun), totals, json=arguments.json), sep="\n")
     return 1 if totals.findings else 0
 
 
@@ -48,27 +48,6 @@ def _shrink(seed: int, venue: str) -> int:
         print(f"{strike.at_ms:6} ms  {strike.kind}  {strike.account}")
     print(f"{report.text}\nkept in {keep(plan, f'{venue}-{seed}').name}")
     return 1
-
-
-def _say(totals: Totals, wall_s: float, *, json: bool) -> None:
-    figures: dict[str, object] = {
-        "seeds": totals.seeds,
-        "violations": len(totals.findings),
-        "seeds a minute and core": round(totals.seeds_per_minute_and_core),
-        "wall seconds": round(wall_s, 1),
-        "simulated hours": round(totals.simulated_ms / 3_600_000, 2),
-        "fills": totals.fills,
-        "late p50 ms": totals.late_ms(0.5),
-        "late p99 ms": totals.late_ms(0.99),
-        "late p99.9 ms": totals.late_ms(0.999),
-        "late at most ms": totals.late_ms(1.0),
-        "highest weight in a minute": totals.highest_weight,
-        "fault kinds hit": len(totals.hits),
-        "rarest fault": min(totals.hits.items(), key=lambda item: item[1], default=("", 0)),
-        "never hit": totals.never_hit,
-        "trace": totals.trace,
-    }
-    print(*lines_of(figures, totals, json=json), sep="\n")
 
 
 if __name__ == "__main__":

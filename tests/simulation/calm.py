@@ -11,8 +11,8 @@ from decimal import Decimal
 from functools import partial
 from typing import Final, TypeAlias
 
+from tests.simulation.claims import check
 from tests.simulation.ground import Truth
-from tests.simulation.watch import check
 from tests.simulation.world import World
 from userstream.kernel.amount import ZERO
 from userstream.sim import actions as act

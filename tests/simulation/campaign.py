@@ -8,7 +8,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from functools import partial
 from multiprocessing import get_context
@@ -122,16 +122,47 @@ def run_campaign(first: int, count: int, *, venue: str, profile: Profile = Profi
 def run_portions(work: Callable[[range], Totals], first: int, count: int, *, jobs: int | None) -> Iterator[Totals]:
     """As `run_campaign`, with any work on some seeds."""
     totals = Totals()
+    for _, portion in finished_portions(work, portions_of(first, count), jobs=jobs):
+        totals.add(portion)
+        yield totals
+
+
+def finished_portions(work: Callable[[range], Totals], portions: Iterable[range], *, jobs: int | None) -> Iterator[tuple[range, Totals]]:
+    """Each portion with what it came to, as they finish. Whoever stops listening, or is interrupted, waits for none that did not begin."""
     with ProcessPoolExecutor(jobs or os.cpu_count(), mp_context=get_context("spawn")) as pool:
-        tasks = [pool.submit(work, seeds) for seeds in _portions(first, count)]
-        for task in tasks:
-            totals.add(task.result())
-            yield totals
+        tasks = {pool.submit(work, seeds): seeds for seeds in portions}
+        try:
+            for task in as_completed(tasks):
+                yield tasks.pop(task), task.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
-def _portions(first: int, count: int) -> Iterable[range]:
+def portions_of(first: int, count: int) -> Iterable[range]:
+    """What one task of a process takes on, one after the other."""
     end = first + count
     return (range(begin, min(begin + SEEDS_OF_A_TASK, end)) for begin in range(first, end, SEEDS_OF_A_TASK))
+
+
+def figures_of(totals: Totals, wall_s: float | None) -> dict[str, object]:
+    """What people want to know of a campaign. `wall_s`: seconds it took, where it was done in one go."""
+    return {
+        "seeds": totals.seeds,
+        "violations": len(totals.findings),
+        "seeds a minute and core": round(totals.seeds_per_minute_and_core),
+        **({} if wall_s is None else {"wall seconds": round(wall_s, 1)}),
+        "simulated hours": round(totals.simulated_ms / 3_600_000, 2),
+        "fills": totals.fills,
+        "late p50 ms": totals.late_ms(0.5),
+        "late p99 ms": totals.late_ms(0.99),
+        "late p99.9 ms": totals.late_ms(0.999),
+        "late at most ms": totals.late_ms(1.0),
+        "highest weight in a minute": totals.highest_weight,
+        "fault kinds hit": len(totals.hits),
+        "rarest fault": min(totals.hits.items(), key=lambda item: item[1], default=("", 0)),
+        "never hit": totals.never_hit,
+        "trace": totals.trace,
+    }
 
 
 def lines_of(figures: Mapping[str, object], totals: Totals, *, json: bool) -> Iterator[str]:

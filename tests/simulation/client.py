@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final
 
+from tests.simulation.claims import check
 from tests.simulation.exchange import NO_ANSWER, Exchange
 from tests.simulation.gate import Gate
 from tests.simulation.network import Link, Network
-from tests.simulation.scheduler import Scheduler
-from tests.simulation.watch import Watch, check
+from tests.simulation.scheduler import EPOCH_MS, Scheduler
+from tests.simulation.watch import Watch
 from userstream.domain.events import Event, FillCompleted, Filled
 from userstream.domain.fold import checkpoint_of
 from userstream.domain.words import StreamState
@@ -96,7 +98,7 @@ class Client:
 
     @property
     def _wall(self) -> Millis:
-        return Millis(self._scheduler.wall + self.wall_error_ms)
+        return Millis(self._scheduler.now + EPOCH_MS + self.wall_error_ms)
 
     # --- life ---
 
@@ -194,7 +196,7 @@ class Client:
             self._sync(len(self._unsynced))
             self._keep_checkpoint()
         self._publish(0, b"", self.machine.tick(self._now, self._wall))
-        assert self.machine.deadline() > self._now, "a tick at the deadline did not move it: a busy loop"
+        assert self._armed > self._now, "a tick at the deadline did not move it: a busy loop"
 
     # --- what it keeps ---
 
@@ -229,10 +231,12 @@ class Client:
         due = min(self.machine.deadline(), self._next_checkpoint)
         if due != self._armed:
             self._armed = due
-            self._scheduler.at(due, self._alive(lambda: self._tick(due)))
+            self._scheduler.at(due, self._alive(partial(self._tick, due)))
 
     def _carry_out(self, wish: Wish) -> None:
         match wish:
+            case Ask(ask, weight, urgent):
+                self._gate.grant(weight, urgent, self._alive(partial(self._ask, ask)))
             case Dial(connection, url):
                 self._dial(connection, url.reveal())
             case Hang(connection):
@@ -243,8 +247,6 @@ class Client:
                 self._send(connection, self._pong)
             case SessionCall():
                 self._call_for_session(wish)
-            case Ask(ask, weight, urgent):
-                self._gate.grant(weight, urgent, self._alive(lambda: self._ask(ask)))
             case Pause(pause_ms):
                 self._gate.refrain(pause_ms)
             case Fail(error):
@@ -306,9 +308,10 @@ class Client:
             return
 
         def answered(response: HttpResponse) -> None:
+            machine, now = self.machine, self._scheduler.now
             self._gate.learn(response)
-            self._gate.learn_clock(self.machine.clock.at(self._now) - self._now)
-            facts = self.machine.answered(ask, response, self._now, self._wall)
+            self._gate.learn_clock(machine.clock.at(now) - now)
+            facts = machine.answered(ask, response, now, self._wall)
             self._publish(0, response.body if facts else b"", facts)
 
         self._call(request, answered)
@@ -339,12 +342,12 @@ class Client:
 
     def _alive(self, action: Callable[[], None]) -> Callable[[], None]:
         """The action as this life of the process does it: not after a kill, and not during a stall."""
-        life = self._life
+        life, scheduler = self._life, self._scheduler
 
         def act() -> None:
             if life != self._life:
                 return
-            if self._is_awake:
+            if scheduler.now >= self.stalled_until and not self._missed:
                 action()
             else:
                 self._miss(action)

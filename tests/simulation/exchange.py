@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from decimal import Decimal
 from typing import Final
 
-from tests.simulation.ground import Ground
+from tests.simulation.ground import Ground, pair_of, user_of
 from tests.simulation.network import Link, Network
-from tests.simulation.scheduler import Scheduler
+from tests.simulation.scheduler import EPOCH_MS, Scheduler
 from userstream.sim.books import Millis as BooksMillis
 from userstream.sim.dialects.registry import VENUES
 from userstream.sim.house import House
 from userstream.sim.lanes import Lane
 from userstream.sim.limits import LimitSettings
 from userstream.sim.settings import AccountSpec, SimulatorSettings
+from userstream.sim.spot.exchange import spot_of
 from userstream.sim.venue import Call
 from userstream.wire.request import HttpRequest, HttpResponse
 
 TICK_MS: Final = 500
 SYMBOLS: Final = 2
+ISOLATED_MONEY: Final = Decimal(5_000)
 WEIGHT_PER_MINUTE: Final = 6_000
 REST_URL: Final = "http://venue.example"
 WS_URL: Final = "ws://venue.example"
@@ -34,19 +37,29 @@ class Exchange(Ground):
         self.on_dial: Callable[[Lane, str], None] | None = None
         settings = SimulatorSettings(
             venues=(venue,),
-            accounts=tuple(AccountSpec(account=account, venue=venue, trades=False) for account in accounts),
+            accounts=tuple(AccountSpec(account=account, venue=venue, trades=False) for account in accounts if not pair_of(account)),
             seed=seed,
             symbols=tuple(each.symbol for each in VENUES[venue].instruments[:SYMBOLS]),
             limits=LimitSettings(weight_per_minute=WEIGHT_PER_MINUTE),
         )
-        super().__init__(House(settings, self, self), venue, lambda: scheduler.now)
+        besides = [account for account in accounts if pair_of(account)]
+        super().__init__(House(settings, self, self), venue, lambda: scheduler.now, besides)
+        for account in besides:
+            self._open_isolated(account)
         self.locations = self.hall.dialect.locations(REST_URL, WS_URL)
         scheduler.every(TICK_MS, self._tick)
+
+    def _open_isolated(self, account: str) -> None:
+        """An account of one pair, with some money of the user's cross account."""
+        books, user, pair = spot_of(self.hall.room.exchange), user_of(account), pair_of(account)
+        quote = books.instruments[pair].quote
+        books.move_between(user, books.margin_account(user, pair), quote, ISOLATED_MONEY, self.now())
+        self.house.publish(self.hall, self.now())
 
     # --- the house's clock and doors ---
 
     def now(self) -> BooksMillis:
-        return BooksMillis(self._scheduler.wall)
+        return BooksMillis(self._scheduler.now + EPOCH_MS)
 
     def wake(self, lane: Lane) -> None:
         link = self._links.get(lane)

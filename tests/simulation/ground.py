@@ -14,8 +14,20 @@ from userstream.sim.books import Millis as BooksMillis
 from userstream.sim.house import Hall, House
 from userstream.sim.performing import perform
 from userstream.sim.settings import AccountListing
+from userstream.sim.spot.books import OrderList
+from userstream.sim.spot.exchange import SpotExchange
 
 Truth: TypeAlias = dict[tuple[str, str, str], tuple[object, ...]]
+
+
+def user_of(account: str) -> str:
+    """Whose account it is: an isolated one bears the user's name and its pair's."""
+    return account.partition(".")[0]
+
+
+def pair_of(account: str) -> str:
+    """The pair of an isolated account; empty for all others."""
+    return account.partition(".")[2]
 
 
 class TrueFill(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,14 +43,14 @@ class TrueFill(msgspec.Struct, frozen=True, kw_only=True):
 
 class Ground:
     """One venue of a house. `steady_now`: milliseconds that never jump; `last_trouble`: when a call last failed, in them: bounds of time
-    hold from there on."""
+    hold from there on. `besides`: the isolated accounts of margin that clients of ours have, as USER.PAIR."""
 
-    def __init__(self, house: House, venue: str, steady_now: Callable[[], Millis]) -> None:
+    def __init__(self, house: House, venue: str, steady_now: Callable[[], Millis], besides: Sequence[str] = ()) -> None:
         self.house = house
         self.hall: Hall = house.halls[venue]
         self.steady_now = steady_now
         self.last_trouble = Millis(0)
-        self.truth: dict[str, list[TrueFill]] = {account: [] for account in house.accounts}
+        self.truth: dict[str, list[TrueFill]] = {account: [] for account in (*house.accounts, *besides)}
         house.on_news = self._note
 
     def now(self) -> BooksMillis:
@@ -48,7 +60,7 @@ class Ground:
     # --- what happens to it ---
 
     def listing(self, account: str) -> AccountListing:
-        return next(each for each in self.house.listings if each.account == account)
+        return next(each for each in self.house.listings if each.account == user_of(account))
 
     def perform(self, action: Action) -> bool:
         """Does an action of the control interface; False if the books refuse it."""
@@ -65,7 +77,7 @@ class Ground:
         self.house.publish(self.hall, self.now())
 
     def _note(self, happenings: Sequence[Happening]) -> None:
-        """Accounts that a user opened besides (the isolated ones of margin) are nobody's here."""
+        """Accounts that a user opened by playing, and that no client of ours has, are nobody's here."""
         for happening in happenings:
             if isinstance(happening, OrderHappened) and happening.fill is not None and happening.account in self.truth:
                 self.truth[happening.account].append(TrueFill(fill=happening.fill, happened=self.steady_now()))
@@ -89,6 +101,11 @@ class Ground:
     def positions(self, account: str) -> Truth:
         legs = self.hall.room.exchange.positions(account)
         return {(leg.symbol, str(leg.position_side), ""): (leg.amount, leg.entry_price) for leg in legs if leg.amount}
+
+    def order_lists(self, account: str) -> Sequence[OrderList]:
+        """None where orders do not hang on each other."""
+        books = self.hall.room.exchange
+        return books.order_lists(account) if isinstance(books, SpotExchange) else ()
 
     def balances(self, account: str) -> Truth:
         return {(each.asset, "", ""): (each.wallet,) for each in self.hall.room.exchange.balances(account) if each.wallet}

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from tests.simulation.claims import check
 from tests.simulation.client import Client
-from tests.simulation.watch import check
 from userstream.domain.words import StreamState
 from userstream.kernel.ids import Millis
 

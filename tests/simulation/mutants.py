@@ -29,17 +29,22 @@ class Layer(StrEnum):
 
 
 class Mutant(msgspec.Struct, frozen=True, kw_only=True):
-    """The source without a safeguard. `tests`: those that must fail, as pytest names them."""
+    """The source without a safeguard. `venue`: whose seeds hunt it. `tests`: those that must fail, as pytest names them."""
 
     name: str
     safeguard: str
     edits: tuple[Edit, ...]
     layer: Layer = Layer.PURE
+    venue: str = "binance-usdm"
     tests: tuple[str, ...] = ()
 
 
-def _mutant(name: str, safeguard: str, *edits: tuple[str, str, str]) -> Mutant:
-    return Mutant(name=name, safeguard=safeguard, edits=tuple(Edit(*edit) for edit in edits))
+def make_mutant(
+    name: str, safeguard: str, *edits: tuple[str, str, str], venue: str = "binance-usdm", tests: tuple[str, ...] = ()
+) -> Mutant:
+    """A mutant that the seeds of the pure layer hunt, or the tests that are named."""
+    layer = Layer.TESTS if tests else Layer.PURE
+    return Mutant(name=name, safeguard=safeguard, edits=tuple(Edit(*edit) for edit in edits), layer=layer, venue=venue, tests=tests)
 
 
 FILLS: Final = "domain/fills.py"
@@ -58,33 +63,33 @@ SESSION: Final = "venues/binance/futures.py"
 REST: Final = "venues/binance/rest.py"
 
 OF_FILLS_AND_ORDERS: Final = (
-    _mutant(
+    make_mutant(
         "fills are not deduplicated",
         "the same execution told again adds nothing",
         (FILLS, "    if known is None:\n        return _add(", "    if known is None or event.fee is not None:\n        return _add("),
     ),
-    _mutant(
+    make_mutant(
         "fills are not completed",
         "a fast first copy without its fee gets it from the second",
         (FILLS, "    if known.fee is not None or event.fee is None:", "    if True:"),
     ),
-    _mutant(
+    make_mutant(
         "forgotten fills are news again",
         "a fill older than proven history that memory forgot is no new one",
         (FILLS, "    if event.transaction_time < account.forgotten_before and", "    if False and"),
     ),
-    _mutant(
+    make_mutant(
         "older copies of orders win",
         "of two copies of an order the older loses",
         (ORDERS, "    if age < known_age or same_order(known, event):", "    if same_order(known, event):"),
     ),
-    _mutant(
+    make_mutant(
         "an end is neither rank nor absorbing",
         "an order that ended never lives again",
         (ORDERS, "        rank = FINAL_RANK", "        rank = 0"),
         (ORDERS, "    if known.status in FINAL and (event.status", "    if False and (event.status"),
     ),
-    _mutant(
+    make_mutant(
         "orders from REST overwrite the stream",
         "a REST copy of an order wins only if it is newer",
         (
@@ -94,22 +99,22 @@ OF_FILLS_AND_ORDERS: Final = (
         ),
         (ORDERS, "    return age > known_age or event.source is STREAM or known.source is not STREAM", "    return True"),
     ),
-    _mutant(
+    make_mutant(
         "forgotten orders come back",
         "a late copy of an order that ended and was forgotten raises no ghost",
         (ORDERS, "    return event.transaction_time < account.forgotten_before and (", "    return False and ("),
     ),
-    _mutant(
+    make_mutant(
         "an order's sum raises no doubt",
         "the cumulative quantity is compared with the sum of the fills",
         (ORDERS, '        account.doubt("order", symbol, order_id)\n', "        pass\n"),
     ),
-    _mutant(
+    make_mutant(
         "a leg's sum raises no doubt",
         "a position is compared with the sum of its fills",
         (ACCOUNT, '            self.doubt("position", key[0], key[1])\n', "            pass\n"),
     ),
-    _mutant(
+    make_mutant(
         "no sum raises a doubt",
         "orders and positions are compared with the sums of fills",
         (ORDERS, '        account.doubt("order", symbol, order_id)\n', "        pass\n"),
@@ -118,17 +123,17 @@ OF_FILLS_AND_ORDERS: Final = (
 )
 
 OF_REGISTERS: Final = (
-    _mutant(
+    make_mutant(
         "registers from REST overwrite the stream",
         "a REST answer wins over a newer stream value only when it is asked later than the venue's lag",
         (REGISTERS, "        return WINS if event.as_of > settled_after else LOSES", "        return WINS"),
     ),
-    _mutant(
+    make_mutant(
         "registers from REST never win",
         "a REST answer that is later than the venue's lag is the truth",
         (REGISTERS, "        return WINS if event.as_of > settled_after else LOSES", "        return LOSES"),
     ),
-    _mutant(
+    make_mutant(
         "older registers win",
         "an older value of a position or balance loses",
         (
@@ -137,17 +142,17 @@ OF_REGISTERS: Final = (
             "    if event.transaction_time < known.transaction_time:\n        return WINS",
         ),
     ),
-    _mutant(
+    make_mutant(
         "no tie rule",
         "two sockets that tell different things of one instant are a doubt",
         (REGISTERS, "        return TIES\n", "        return WINS\n"),
     ),
-    _mutant(
+    make_mutant(
         "no places within an instant",
         "a copy of the first of two values of one millisecond loses",
         (REGISTERS, "        return _place_in_instant(account, key, known, event, connection)", "        return WINS"),
     ),
-    _mutant(
+    make_mutant(
         "no union of keys",
         "a leg or asset that a complete list does not mention is flat",
         (RECOVERY, "    if isinstance(question, AskPositions):\n        told", "    if False:\n        told"),
@@ -156,12 +161,12 @@ OF_REGISTERS: Final = (
 )
 
 OF_BOOKS: Final = (
-    _mutant(
+    make_mutant(
         "watermark without lag",
         "a round proves only what is older than the venue's lag",
         (PROOF, "        return Millis(finished.started - self._policy.lag_ms)", "        return finished.started"),
     ),
-    _mutant(
+    make_mutant(
         "no confirming round",
         "after darkness history is read again once the venue's lag has passed",
         (
@@ -170,7 +175,7 @@ OF_BOOKS: Final = (
             "        return self.lit_at is not None",
         ),
     ),
-    _mutant(
+    make_mutant(
         "no resync on reconnect",
         "the books are read when a socket delivers after darkness",
         (
@@ -179,7 +184,7 @@ OF_BOOKS: Final = (
             "        if lit and self.books is not None and ((not self._was_lit and not self.books.rounds)",
         ),
     ),
-    _mutant(
+    make_mutant(
         "no history audit",
         "history is read in full from time to time",
         (
@@ -188,7 +193,7 @@ OF_BOOKS: Final = (
             "            self._next_history = NEVER",
         ),
     ),
-    _mutant(
+    make_mutant(
         "no audit of any kind",
         "the books are read without a cause from time to time",
         (AGENDA, "        self._next_audit = Millis(int(now + self._policy.audit_ms * spread))", "        self._next_audit = NEVER"),
@@ -198,7 +203,7 @@ OF_BOOKS: Final = (
             "            self._next_history = NEVER",
         ),
     ),
-    _mutant(
+    make_mutant(
         "an audit's finding is not followed, history is not audited",
         "a difference an audit finds leads to a full reading",
         (BOOKS, '            self.read_again("the audit found a difference")\n', "            pass\n"),
@@ -208,12 +213,12 @@ OF_BOOKS: Final = (
             "            self._next_history = NEVER",
         ),
     ),
-    _mutant(
+    make_mutant(
         "orders that ended unseen are not asked for",
         "orders made or changed since the watermark are read, not only the open ones",
         (RECOVERY, "            self._want(AskOrders(since=self.since, until=self.started))\n", "            pass\n"),
     ),
-    _mutant(
+    make_mutant(
         "not found means canceled",
         "an order the venue does not know stays as it is until that is sure",
         (
@@ -228,7 +233,7 @@ OF_BOOKS: Final = (
             "        inquiry.not_found += 1\n        if inquiry.not_found <= NOT_FOUND_TRIES:\n",
         ),
     ),
-    _mutant(
+    make_mutant(
         "absent means canceled",
         "an order that the list of open orders does not name is asked for",
         (
@@ -240,7 +245,7 @@ OF_BOOKS: Final = (
             "                account.orders[key] = msgspec.structs.replace(order, status=OrderStatus.CANCELED)\n",
         ),
     ),
-    _mutant(
+    make_mutant(
         "missing orders are not asked for, nor any in turn",
         "an order that the list of open orders does not name is asked for, and some of those held as open in each audit",
         (
@@ -250,23 +255,23 @@ OF_BOOKS: Final = (
         ),
         (RECOVERY, "    return (quiet[first:] + quiet[:first])[:most]", "    return []"),
     ),
-    _mutant(
+    make_mutant(
         "a question without an answer is dropped",
         "a call that failed is made again",
         (BOOKS, "                self._inquiries.retry(inquiry, now, error.after_ms)", "                self._inquiries.done(inquiry)"),
     ),
-    _mutant(
+    make_mutant(
         "trades and orders without their fills are ignored",
         "history is not complete while the cash history names a trade, or an order tells a quantity, that no fill explains",
         (PROOF, "        unknown = finished.unknown_trades(self._account)\n", "        unknown: list[tuple[Symbol, str]] = []\n"),
         (PROOF, "in self._short_orders(until) if", "in self._short_orders(until)[:0] if"),
     ),
-    _mutant(
+    make_mutant(
         "the cash history is not read",
         "the cash history names symbols nobody heard of",
         (RECOVERY, "        if traits.movements and self.since", "        if False and self.since"),
     ),
-    _mutant(
+    make_mutant(
         "conditional orders are not read",
         "open conditional orders are read with the others",
         (
@@ -275,12 +280,12 @@ OF_BOOKS: Final = (
             "        for conditional in (False,):\n",
         ),
     ),
-    _mutant(
+    make_mutant(
         "the weight budget is off",
         "no more weight is asked for than the venue allows",
         (PACING, "            if used and used + weight > cap:", "            if False:"),
     ),
-    _mutant(
+    make_mutant(
         "no back-off",
         "tries wait longer after each failure",
         (PACING, "        if failures <= 0:", "        if failures < 99:"),
@@ -288,18 +293,18 @@ OF_BOOKS: Final = (
 )
 
 OF_SOCKETS: Final = (
-    _mutant(
+    make_mutant(
         "no watchdog",
         "a silent socket is replaced",
         (SESSION, "        if now - self._heard_at >= self._place.silence_limit_ms:", "        if False:"),
         (SESSION, "        silence = Millis(self._heard_at + self._place.silence_limit_ms)", "        silence = NEVER"),
     ),
-    _mutant(
+    make_mutant(
         "no pings of our own",
         "a quiet socket is asked whether it lives",
         (SESSION, "        return [Ping()]", "        return []"),
     ),
-    _mutant(
+    make_mutant(
         "the end of a listen key is ignored",
         "a socket whose key expired is replaced",
         (
@@ -308,7 +313,7 @@ OF_SOCKETS: Final = (
             "            case KeyExpired():\n                return []",
         ),
     ),
-    _mutant(
+    make_mutant(
         "-1125 is ignored",
         "a socket whose key the venue does not know is replaced",
         (
@@ -318,32 +323,32 @@ OF_SOCKETS: Final = (
         ),
         (SESSION, "import AuthenticationError, ListenKeyGone, RetryLater", "import AuthenticationError, RetryLater"),
     ),
-    _mutant(
+    make_mutant(
         "a replaced listen key is ignored",
         "a socket whose key another process replaced is replaced too",
         (SESSION, "        if key is not None and key != self._key:", "        if False:"),
     ),
-    _mutant(
+    make_mutant(
         "listen keys are not kept alive",
         "a listen key is extended, and missed when it is gone",
         (SESSION, "        self._renew_at = Millis(now + self._place.listen_key_keep_alive_ms)", "        self._renew_at = NEVER"),
     ),
-    _mutant(
+    make_mutant(
         "a shutdown notice is ignored",
         "a socket that will be closed is replaced before",
         (SESSION, "                return self._replace(SHUTDOWN, alive=True)", "                return []"),
     ),
-    _mutant(
+    make_mutant(
         "no rotation",
         "a socket is replaced before the venue's 24 h limit",
         (SESSION, '        return self._replace("24 h limit", alive=True)', "        return []"),
     ),
-    _mutant(
+    make_mutant(
         "break before make",
         "a successor delivers before its predecessor is closed",
         (FEED, "        if alive and line.opened is not None:", "        if False:"),
     ),
-    _mutant(
+    make_mutant(
         "no drain",
         "a predecessor goes on beside its successor for a while",
         (
@@ -353,12 +358,12 @@ OF_SOCKETS: Final = (
         ),
         (FEED, "                other.retiring_at = Millis(now + self._policy.drain_ms)\n", "                other.retiring_at = now\n"),
     ),
-    _mutant(
+    make_mutant(
         "a silent successor replaces a speaking predecessor",
         "a predecessor that speaks stays while its successor is silent",
         (FEED, "        if successor is not None and successor.frames == 0 and line.frames", "        if False and line.frames"),
     ),
-    _mutant(
+    make_mutant(
         "a socket may take forever to open",
         "a socket that does not open in time is given up",
         (FEED, "            if now >= line.dialing_since + self._policy.opening_limit_ms:", "            if False:"),
@@ -368,7 +373,7 @@ OF_SOCKETS: Final = (
             "                pass\n",
         ),
     ),
-    _mutant(
+    make_mutant(
         "the form of subscribing never changes",
         "another way of subscribing is tried when one stays silent",
         (
@@ -379,75 +384,11 @@ OF_SOCKETS: Final = (
         (FEED, "            self.form += lived is None and line.dialed", "            self.form += 0"),
         (FEED, "            self.form += 1\n            line.frames_at_succession", "            line.frames_at_succession"),
     ),
-    _mutant(
+    make_mutant(
         "what the stream missed raises no suspicion",
         "a socket that did not tell what history holds is replaced",
         (BOOKS, "            facts += self._turned_deaf(min(missed), now, wall)\n", "            pass\n"),
     ),
 )
 
-OF_RESTARTS_AND_GAPS: Final = (
-    _mutant(
-        "a restart is no gap",
-        "between two runs events may be missing",
-        (MACHINE, '            self._tell(self._gap(since, "restart"))\n', "            del since\n"),
-    ),
-    _mutant(
-        "a restart goes on numbering at once",
-        "sequences that a crash took are not given to other events",
-        (
-            MACHINE,
-            "            self.sequence = last_sequence + RESTART_LEAP + passed_ms * SEQUENCES_OF_A_MILLISECOND",
-            "            self.sequence = last_sequence",
-        ),
-    ),
-    _mutant(
-        "a run that committed nothing is followed at its own places",
-        "sequences that readers saw of a run which left nothing on disk are not given to other events",
-        (
-            MACHINE,
-            "            self.sequence = last_sequence + RESTART_LEAP + passed_ms * SEQUENCES_OF_A_MILLISECOND",
-            "            self.sequence = last_sequence + RESTART_LEAP",
-        ),
-    ),
-    _mutant(
-        "unreadable bytes are no gap",
-        "a message that cannot be read may have held an event",
-        (MACHINE, "        lost = event.name == UNREADABLE", "        lost = False"),
-    ),
-    _mutant(
-        "darkness is no gap",
-        "while no socket delivers events may be missing",
-        (MACHINE, "            self._tell(self._gap(self._last_sure(now), self.feed.reason))\n", "            pass\n"),
-    ),
-    _mutant(
-        "a gap begins when it is seen",
-        "a gap begins where the last sure word was, not where darkness was noticed",
-        (
-            MACHINE,
-            "        return max(self.account.proven_until, Millis(self.clock.at(told) - self._policy.books.lag_ms))",
-            "        return self.clock.at(told)",
-        ),
-    ),
-    _mutant(
-        "what is heard vouches for the moment of hearing",
-        "after a stall of the process a sign of life may be old",
-        (FEED, "        return self.assurance.until(self.lines.values(), now)", "        return self.last_heard"),
-    ),
-    _mutant(
-        "a listen key that died in silence is not missed",
-        "a gap reaches back to the last proof when the next socket has another listen key",
-        (MACHINE, "        if lit and not self._was_lit and (alive :=", "        if False and (alive :="),
-    ),
-    _mutant(
-        "what was proven stays proven in the dark",
-        "after darkness nothing is proven until history was read",
-        (
-            PROOF,
-            "        self.lit_at, self.lit_now = venue_now, now\n        self.is_proven = self.is_read = False\n",
-            "        self.lit_at, self.lit_now = venue_now, now\n",
-        ),
-    ),
-)
-
-MUTANTS: Final = (*OF_FILLS_AND_ORDERS, *OF_REGISTERS, *OF_BOOKS, *OF_SOCKETS, *OF_RESTARTS_AND_GAPS)
+MUTANTS: Final = (*OF_FILLS_AND_ORDERS, *OF_REGISTERS, *OF_BOOKS, *OF_SOCKETS)

@@ -13,22 +13,27 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from tests.simulation.gap_mutants import GAP_MUTANTS
 from tests.simulation.mutants import MUTANTS, Edit, Layer, Mutant
 from tests.simulation.shell.mutants import SHELL_MUTANTS
+from tests.simulation.spot_mutants import SPOT_MUTANTS
+
+if TYPE_CHECKING:
+    from tests.simulation.run import Report
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 PACKAGE: Final = "src/userstream"
 SEEDS: Final = 2_000
 SHELL_SHARE: Final = 3
 """The shell's seeds take so many times longer: a mutant of it must be caught within so many times fewer."""
-ALL: Final = (*MUTANTS, *SHELL_MUTANTS)
+ALL: Final = (*MUTANTS, *GAP_MUTANTS, *SPOT_MUTANTS, *SHELL_MUTANTS)
 LONGEST_HUNT_S: Final = 1_800
 CONTROL: Final = Mutant(name="(none)", safeguard="the true source: no seed may be a violation", edits=())
 SLIPS: Final = frozenset({"NameError", "UnboundLocalError", "AttributeError", "TypeError", "ImportError", "ModuleNotFoundError"})
@@ -81,21 +86,28 @@ def mutated(mutant: Mutant, package: Path) -> dict[str, str]:
     return sources
 
 
-def hunt(seeds: Iterable[int], layer: Layer = Layer.PURE) -> Catch:
+def hunt(seeds: Iterable[int], layer: Layer = Layer.PURE, venue: str = CONTROL.venue) -> Catch:
     """Lives through the seeds until one is a violation."""
-    # the copy's own: the other side of this file never runs a simulation
-    if layer is Layer.SHELL:
-        from tests.simulation.shell.run import plan_of, run
-    else:
-        from tests.simulation.plan import plan_of
-        from tests.simulation.run import run
+    live = _life_of(layer, venue)
     count = 0
     for seed in seeds:
         count += 1
-        report = run(plan_of(seed))
+        report = live(seed)
         if report.violation:
             return Catch(seeds=count, seed=seed, violation=report.violation, text=report.text[:400])
     return Catch(seeds=count)
+
+
+def _life_of(layer: Layer, venue: str) -> Callable[[int], Report]:
+    """How a seed is lived through. The copy's own modules: the other side of this file never runs a simulation."""
+    if layer is Layer.SHELL:
+        from tests.simulation.shell import run as shell
+
+        return lambda seed: shell.run(shell.plan_of(seed))
+    from tests.simulation.plan import plan_of
+    from tests.simulation.run import run
+
+    return lambda seed: run(plan_of(seed, venue))
 
 
 def try_out(mutant: Mutant, seeds: int) -> Row:
@@ -105,7 +117,7 @@ def try_out(mutant: Mutant, seeds: int) -> Row:
         copy = Path(folder)
         try:
             _copy_with(mutant, copy)
-            catch = _test_in(copy, mutant.tests) if mutant.layer is Layer.TESTS else _hunt_in(copy, seeds, mutant.layer)
+            catch = _test_in(copy, mutant.tests) if mutant.layer is Layer.TESTS else _hunt_in(copy, seeds, mutant)
         except BadMutant as error:
             return _row(mutant, "broken", Catch(seeds=0, text=str(error)), began)
     if catch.seed is None:
@@ -138,10 +150,10 @@ def _run(command: Sequence[str], folder: Path, *roots: str) -> subprocess.Comple
         raise BadMutant(f"no end within {LONGEST_HUNT_S} s") from None
 
 
-def _hunt_in(copy: Path, seeds: int, layer: Layer) -> Catch:
-    count = seeds if layer is Layer.PURE else -(-seeds // SHELL_SHARE)
-    command = [sys.executable, "-m", "tests.simulation.mutation", "--hunt", "--seeds", str(count), "--layer", layer]
-    done = _run(command, copy, str(copy / "src"), str(copy))
+def _hunt_in(copy: Path, seeds: int, mutant: Mutant) -> Catch:
+    count = seeds if mutant.layer is Layer.PURE else -(-seeds // SHELL_SHARE)
+    command = [sys.executable, "-m", "tests.simulation.mutation", "--hunt", "--seeds", str(count)]
+    done = _run([*command, "--layer", mutant.layer, "--venue", mutant.venue], copy, str(copy / "src"), str(copy))
     if done.returncode:
         raise BadMutant((done.stderr.strip().splitlines() or ["the process ended without a word"])[-1])
     return msgspec.json.decode(done.stdout, type=Catch)
@@ -195,6 +207,7 @@ def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--json", action="store_true", help="the table as JSON")
     parser.add_argument("--hunt", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--layer", type=Layer, default=Layer.PURE, help=argparse.SUPPRESS)
+    parser.add_argument("--venue", default=CONTROL.venue, help=argparse.SUPPRESS)
     return parser.parse_args(words)
 
 
@@ -202,7 +215,7 @@ def main(words: Sequence[str] | None = None) -> int:
     """0 if every mutant was caught and the true source was not."""
     wanted = _arguments(words)
     if wanted.hunt:
-        sys.stdout.write(msgspec.json.encode(hunt(range(wanted.seeds), wanted.layer)).decode())
+        sys.stdout.write(msgspec.json.encode(hunt(range(wanted.seeds), wanted.layer, wanted.venue)).decode())
         return 0
     try:
         mutants = chosen(wanted.only)

@@ -22,6 +22,11 @@ ACCOUNTS: Final = ("alice", "bob")
 ALONE: Final = 0.6
 """The share of runs with one account: twice as many runs in the same time, and what accounts do to each other is seen in the others."""
 
+HAS_PAIRS: Final = "binance-margin"
+WITH_PAIRS: Final = ("alice", "alice.BTCUSDT", "alice.ETHUSDT")
+"""One user's cross account and two isolated ones, with one key: what the venue tells of one of them is none of the others' business."""
+SHARE_WITH_PAIRS: Final = 0.3
+
 COMMON: Final = frozenset(
     {
         "cut everybody",
@@ -78,7 +83,7 @@ def plan_of(seed: int, venue: str = "binance-usdm", profile: Profile = Profile.S
     if profile is not Profile.SWARM:
         return _steady_plan(seed, venue, profile, chance)
     kinds = _kinds_of(chance)
-    accounts = ACCOUNTS[: 1 if chance.random() < ALONE else 2]
+    accounts = _accounts_of(venue, chance)
     spared = chance.choice(accounts) if len(accounts) > 1 and chance.random() < 0.5 else ""
     targets = [account for account in accounts if account != spared]
     count = chance.randrange(4, 15) if kinds else 0
@@ -93,6 +98,11 @@ def plan_of(seed: int, venue: str = "binance-usdm", profile: Profile = Profile.S
     ]
     strikes.sort(key=lambda strike: strike.at_ms)
     return Plan(seed=seed, venue=venue, accounts=accounts, spared=spared, strikes=tuple(strikes))
+
+
+def _accounts_of(venue: str, chance: Random) -> tuple[str, ...]:
+    accounts = ACCOUNTS[: 1 if chance.random() < ALONE else 2]
+    return WITH_PAIRS if venue == HAS_PAIRS and chance.random() < SHARE_WITH_PAIRS else accounts
 
 
 def _steady_plan(seed: int, venue: str, profile: Profile, chance: Random) -> Plan:

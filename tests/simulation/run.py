@@ -11,10 +11,10 @@ from typing import Final
 import msgspec
 
 from tests.simulation.calm import stay_calm
+from tests.simulation.claims import Violation, check
 from tests.simulation.faults import FAULTS
 from tests.simulation.plan import STORM_MS, Plan, Strike
 from tests.simulation.scheduler import START
-from tests.simulation.watch import Violation, check
 from tests.simulation.world import World
 from userstream.kernel.ids import Millis
 from userstream.sim import actions as act
@@ -68,10 +68,10 @@ def _live_through(world: World, plan: Plan, hits: Counter[str]) -> None:
         world.scheduler.at(Millis(START + strike.at_ms), partial(_strike, world, strike, hits))
     world.scheduler.run_until(Millis(START + STORM_MS))
     _end_faults(world)
-    _come_to_rest(world)
+    come_to_rest(world)
     if not hits["weight spent by others"]:  # else proofs may still have to wait
         stay_calm(world, plan.seed, untouched=not plan.strikes)
-        _come_to_rest(world)
+        come_to_rest(world)
     limits = world.exchange.hall.room.limits
     check(
         "I7",
@@ -86,7 +86,7 @@ def _end_faults(world: World) -> None:
     network.lost_calls = network.lost_answers = network.refused_dials = network.slow_dials_ms = network.slow_ms = 0
 
 
-def _come_to_rest(world: World) -> None:
+def come_to_rest(world: World) -> None:
     """The market goes on, so that all is equal only between its moves: at one of many looks it must be."""
     last = Millis(world.scheduler.now + QUIET_MS)
     while True:
@@ -114,9 +114,9 @@ def _strike(world: World, strike: Strike, hits: Counter[str]) -> None:
 
 def _trace_of(world: World) -> str:
     """The same for runs that told the same facts at the same times."""
-    digest = hashlib.blake2b(digest_size=8)
-    for client in world.clients.values():
-        for record in client.disk.records:
-            digest.update(b"%d %d %d;" % (record.sequence, record.received_time, len(record.events)))
-            digest.update(record.frame)
-    return digest.hexdigest()
+    told = [
+        b"%d %d %d;%b" % (record.sequence, record.received_time, len(record.events), record.frame)
+        for client in world.clients.values()
+        for record in client.disk.records
+    ]
+    return hashlib.blake2b(b"".join(told), digest_size=8).hexdigest()

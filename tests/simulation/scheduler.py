@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Callable
+from heapq import heappop, heappush
 from typing import Final
 
 from userstream.kernel.ids import Millis
@@ -30,12 +30,12 @@ class Scheduler:
 
     def at(self, time: Millis, action: Callable[[], None]) -> None:
         """Plans an action; a time that is over means at once."""
-        self._number += 1
-        heapq.heappush(self._coming, (time if time > self.now else self.now, self._number, action))
+        self._number = number = self._number + 1
+        heappush(self._coming, (time if time > self.now else self.now, number, action))
 
     def after(self, delay_ms: int, action: Callable[[], None]) -> None:
-        self._number += 1
-        heapq.heappush(self._coming, (Millis(self.now + delay_ms) if delay_ms > 0 else self.now, self._number, action))
+        self._number = number = self._number + 1
+        heappush(self._coming, (Millis(self.now + delay_ms) if delay_ms > 0 else self.now, number, action))
 
     def every(self, interval_ms: int, action: Callable[[], None]) -> None:
         """Without end."""
@@ -47,8 +47,8 @@ class Scheduler:
         self.after(interval_ms, again)
 
     def run_until(self, until: Millis) -> None:
-        coming, take = self._coming, heapq.heappop
+        coming = self._coming
         while coming and coming[0][0] <= until:
-            self.now, _, action = take(coming)
+            self.now, _, action = heappop(coming)
             action()
         self.now = until

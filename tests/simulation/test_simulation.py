@@ -5,15 +5,20 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from tests.simulation.campaign import run_campaign, run_some
 from tests.simulation.faults import FAULTS
-from tests.simulation.plan import Plan, Profile, plan_of
-from tests.simulation.run import run
+from tests.simulation.ground import pair_of
+from tests.simulation.plan import WITH_PAIRS, Plan, Profile, plan_of
+from tests.simulation.run import come_to_rest, run
+from tests.simulation.scheduler import START
 from tests.simulation.shrink import read_regressions, shrink
+from tests.simulation.world import World
+from userstream.kernel.ids import Millis
 
 SEEDS = 1_100
 SEEDS_OF_THE_OTHERS = 300
@@ -54,6 +59,20 @@ def test_no_invariant_breaks_at_the_other_products(venue: str) -> None:
 @pytest.mark.parametrize("profile", [Profile.STORM, Profile.ROTATION])
 def test_no_invariant_breaks_where_only_sockets_end(venue: str, profile: Profile) -> None:
     assert run_some(range(60), venue, profile).findings == []
+
+
+def test_isolated_pairs_of_one_user_trade_and_each_hears_of_its_own() -> None:
+    plan = next(plan for plan in (plan_of(seed, "binance-margin") for seed in range(100)) if plan.accounts == WITH_PAIRS)
+    world = World(plan.venue, plan.seed, plan.accounts)
+    for account in plan.accounts:
+        for time in range(1_000, 9_000, 250):
+            world.scheduler.at(Millis(START + time), partial(world.exchange.trade, account))
+    world.scheduler.run_until(Millis(START + 10_000))
+    come_to_rest(world)
+    for account in world.clients:
+        traded = {true.fill.symbol for true in world.exchange.truth[account]}
+        assert traded
+        assert not pair_of(account) or traded == {pair_of(account)}
 
 
 def test_a_campaign_is_its_seeds_however_many_processes_share_them() -> None:

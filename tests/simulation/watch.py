@@ -8,13 +8,16 @@ of I4. I7, the weight budget, is the exchange's to say: see `run`.)
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
-from typing import Final, Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias, TypeVar
 
+from tests.simulation.claims import Violation, check
 from tests.simulation.ground import Ground, TrueFill
+from tests.simulation.lists import ListWatch
 from userstream.domain.account import OrderKey, PositionKey
 from userstream.domain.events import (
+    BalanceSet,
     Event,
     FillCompleted,
     Filled,
@@ -22,11 +25,13 @@ from userstream.domain.events import (
     GapRepaired,
     Mismatch,
     OrderChanged,
+    OrderListChanged,
     PositionSet,
     SnapshotTaken,
     StreamChanged,
     Unrecognized,
 )
+from userstream.domain.order_lists import has_list_ended
 from userstream.domain.registers import ABSENT_POSITION
 from userstream.domain.words import FINAL, OrderStatus, PositionSide, Source, StreamState
 from userstream.kernel.ids import Millis, Symbol
@@ -56,22 +61,18 @@ DIALS_IN_A_LOOK: Final = 25
 """How many sockets may be tried between two looks."""
 
 FillName: TypeAlias = tuple[str, str, str]
+Key = TypeVar("Key")
 TELLS_ALL_LEGS: Final = "binance-coinm"
 Told: TypeAlias = dict[FillName, tuple[object, ...]]
 
 ENDS: Final = {TrueStatus.EXPIRED_IN_MATCH: "expired", TrueStatus.PENDING_NEW: "pending"}
 """The venue's states by our words, where they differ."""
 
+UNWEIGHED: Final = frozenset({OrderChanged, BalanceSet})
+"""What nothing but its sequence and the books at rest are held against."""
+
 PROBE: Final = "ORDER_TRADE_UPDATE"
 """An event that every socket of an account is there for."""
-
-
-class Violation(AssertionError):
-    """An invariant does not hold."""
-
-    def __init__(self, name: str, text: str) -> None:
-        super().__init__(f"{name}: {text}")
-        self.name = name
 
 
 class Links(Protocol):
@@ -82,11 +83,6 @@ class Links(Protocol):
 
     @property
     def last_opened(self) -> Millis: ...
-
-
-def check(name: str, holds: bool, text: str) -> None:
-    if not holds:
-        raise Violation(name, text)
 
 
 def _time_of(entry: tuple[Millis, Decimal]) -> Millis:
@@ -107,6 +103,7 @@ class Watch:
         self.answers_are_whole = False
         self._told: dict[FillName, Filled] = {}
         self._orders: dict[OrderKey, OrderChanged] = {}
+        self._lists = ListWatch()
         self._missing: dict[FillName, TrueFill] = {}
         self._true: dict[FillName, TrueFill] = {}
         self._sequence = 0
@@ -125,6 +122,7 @@ class Watch:
         self._keyless_since: Millis | None = None
         self._before_gap: list[TrueFill] = []
         self._dials = 0
+        self._probe = Frame(account=account, event=PROBE, body=b"{}")
         self._calm_ms: int | None = None
         self._may_blink = True
 
@@ -135,6 +133,7 @@ class Watch:
         self._running_since = self._exchange.steady_now()
         self._began = self._began if self._began is not None else Millis(self._exchange.now())
         self._told, self._orders, self._mismatches = {}, {}, set()
+        self._lists.begin_anew()
         self._sequence, self._proven, self._gap_since = 0, machine.account.proven_until, None
         for event in durable:
             self._take(event)
@@ -175,7 +174,7 @@ class Watch:
             check("gap", machine.account.gap_since is not None, "a run follows another without a gap")
         for event in facts:
             self._take(event)
-            if type(event) is not OrderChanged:
+            if type(event) not in UNWEIGHED:
                 self._weigh(event, machine, now)
 
     def _weigh(self, event: Event, machine: Machine, now: Millis) -> None:
@@ -216,6 +215,8 @@ class Watch:
                 self._repaired(event)
             case Mismatch():
                 self._disagree(event)
+            case OrderListChanged():
+                self._lists.take(event)
 
     def _note_beginning(self, gap: GapOpened, machine: Machine) -> None:
         """What ended sockets took with them must lie within the gap when it is repaired: that their key had died is known only when the
@@ -338,8 +339,7 @@ class Watch:
     @property
     def is_delivered(self) -> bool:
         """Whether the venue has an open socket for this account's events, none of them too old."""
-        probe = Frame(account=self.account, event=PROBE, body=b"{}")
-        lanes = [lane for lane in self._exchange.hall.hub.lanes(self.account) if lane.session.wrap(probe)]
+        lanes = [lane for lane in self._exchange.hall.hub.lanes(self.account) if lane.session.wrap(self._probe)]
         for lane in lanes:
             age_ms = self._exchange.now() - lane.opened_at
             check("I6", age_ms <= AGE_WITHIN_MS, f"a socket of {age_ms} ms delivers")
@@ -371,6 +371,7 @@ class Watch:
         check("liveness", self.is_delivered, "live, but the venue has no socket for its events")
         self._same_fills(durable)
         self._same_orders()
+        self._same_lists(machine)
         self._same("orders", _open_orders(machine), self._exchange.open_orders(self.account))
         self._same("positions", _positions(machine), self._exchange.positions(self.account))
         self._same("balances", _balances(machine), self._exchange.balances(self.account))
@@ -403,7 +404,18 @@ class Watch:
             truth = {key: told for key, told in truth.items() if key in ours or told[1] or told[0] not in FINAL}
         self._same("last words of orders", ours, truth)
 
-    def _same(self, what: str, ours: Told, theirs: Told) -> None:
+    def _same_lists(self, machine: Machine) -> None:
+        """Each list stands as the books say; what is told is what the account holds."""
+        told = self._lists.standing()
+        orders = {str(order.order_id) for order in self._orders.values()}
+        self._same("order lists", told, self._lists.true_standing(self._exchange.order_lists(self.account), orders))
+        held = {key for key, each in machine.account.order_lists.items() if not has_list_ended(each)}
+        is_open = {key for key, (_, _, ended) in told.items() if not ended}
+        check("I4", held == is_open, f"lists held as open: {held}, told: {is_open}")
+
+    def _same(self, what: str, ours: Mapping[Key, object], theirs: Mapping[Key, object]) -> None:
+        if ours == theirs:
+            return
         wrong = [f"{key}: ours {ours.get(key)}, true {theirs.get(key)}" for key in {**ours, **theirs} if ours.get(key) != theirs.get(key)]
         name = "I1" if what == "fills" else "I4"
         check(name, not wrong, f"{what} differ: {'; '.join(wrong)}")

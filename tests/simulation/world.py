@@ -9,11 +9,12 @@ from typing import Final
 from tests.simulation.client import Client
 from tests.simulation.exchange import REST_URL, WEIGHT_PER_MINUTE, WS_URL, Exchange
 from tests.simulation.gate import Gate
+from tests.simulation.ground import pair_of
 from tests.simulation.liveness import Liveness
 from tests.simulation.network import Network
 from tests.simulation.scheduler import Scheduler
 from tests.simulation.watch import Watch
-from userstream.kernel.ids import AccountId, Millis
+from userstream.kernel.ids import AccountId, Millis, Symbol
 from userstream.kernel.secret import Secret
 from userstream.venues import find_venue
 from userstream.wire.feed import FeedPolicy
@@ -58,6 +59,7 @@ class World:
                 silence_limit_ms=3_000,
                 listen_key_keep_alive_ms=20_000,
                 rotate_after_ms=25_000,
+                isolated_symbol=Symbol(pair_of(account)),
             )
             by_symbol = spec.make_dialect(place).traits().by_symbol
             watch = Watch(account, self.exchange, spared=account == spared, by_symbol=by_symbol)

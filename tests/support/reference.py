@@ -22,7 +22,7 @@ from userstream.domain.certificate import Certificate, Interval
 from userstream.domain.events import PRIVATE, Fact
 from userstream.domain.figures import Balance, Order, Position
 from userstream.entry.alert_settings import AlertsSection
-from userstream.entry.configuration import AccountSection, LogSection, StoreSection
+from userstream.entry.configuration import AccountSection, LogSection, ManagerSection, StoreSection
 from userstream.entry.metrics_port import MetricsSection
 from userstream.entry.paper import PaperAccount, PaperExchange, SyncPaperAccount, SyncPaperExchange
 from userstream.entry.storage import PostgresSection
@@ -278,6 +278,7 @@ def configuration_fields() -> Mapping[str, Mapping[str, str]]:
         "log": LogSection,
         "metrics": MetricsSection,
         "alerts": AlertsSection,
+        "manager": ManagerSection,
         "recovery": RecoverySettings,
         "stream": StreamSettings,
         "account": AccountSection,

@@ -20,8 +20,9 @@ from userstream.domain.audit import AuditNote
 from userstream.entry.bootstrap import AccountSettings, Application, credentials_of
 from userstream.entry.web.access import Access, make_token
 from userstream.entry.web.checks import CHANGE_HEADER
+from userstream.entry.web.connections import ServerLimits
 from userstream.entry.web.desk import WebDesk
-from userstream.entry.web.server import WebServer
+from userstream.entry.web.server import DEFAULT_LIMITS, WebServer
 from userstream.entry.web.settings import HttpSection
 from userstream.kernel.ids import Millis
 from userstream.kernel.settings import StreamSettings
@@ -45,8 +46,18 @@ async def add_token(tokens: MemoryTokens | SqliteTokens, role: Role, now: Millis
 class Site:
     """The server, its desk, a token of each role, and a client."""
 
-    def __init__(self, server: WebServer, desk: Desk, tokens: SqliteTokens, texts: dict[Role, str], client: aiohttp.ClientSession) -> None:
-        self.server, self.desk, self.tokens, self.texts, self.client = server, desk, tokens, texts, client
+    def __init__(
+        self,
+        server: WebServer,
+        desk: Desk,
+        web: WebDesk,
+        wanted: dict[str, AccountSettings],
+        tokens: SqliteTokens,
+        texts: dict[Role, str],
+        client: aiohttp.ClientSession,
+    ) -> None:
+        self.server, self.desk, self.web, self.wanted = server, desk, web, wanted
+        self.tokens, self.texts, self.client = tokens, texts, client
 
     def headers(self, role: Role | None = Role.VIEWER) -> dict[str, str]:
         return {} if role is None else {"Authorization": f"Bearer {self.texts[role]}"}
@@ -84,7 +95,9 @@ def settings_of(desk: Desk) -> AccountSettings:
 
 
 @asynccontextmanager
-async def open_site(folder: Path, settings: HttpSection = LOCAL, **desk_settings: Any) -> AsyncIterator[Site]:
+async def open_site(
+    folder: Path, settings: HttpSection = LOCAL, *, limits: ServerLimits = DEFAULT_LIMITS, **desk_settings: Any
+) -> AsyncIterator[Site]:
     """A desk with a store in the folder, and its site."""
     store = folder / "desk.db"
     async with (
@@ -101,12 +114,13 @@ async def open_site(folder: Path, settings: HttpSection = LOCAL, **desk_settings
             return await application.add(wish)
 
         access = Access(tokens, clock, requests_per_minute=settings.requests_per_minute)
-        web = WebDesk(application, {NAME: settings_of(desk)}, start, pages, tokens, access)
-        server = WebServer(settings, web, folder)
+        wanted = {NAME: settings_of(desk)}
+        web = WebDesk(application, wanted, start, pages, tokens, access)
+        server = WebServer(settings, web, folder, limits)
         await server.start()
         web.is_ready = True
         try:
-            yield Site(server, desk, tokens, texts, client)
+            yield Site(server, desk, web, wanted, tokens, texts, client)
         finally:
             await server.stop()
             await pages.close()

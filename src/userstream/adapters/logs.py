@@ -13,6 +13,7 @@ import re
 import sys
 from collections import Counter
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any, Final, TextIO
 from urllib.parse import quote, quote_plus
 
@@ -37,6 +38,9 @@ SHOWN_FIELDS: Final = frozenset(
 """Fields that may appear in a log line. An address, a header, a frame or a body has no name here, on purpose."""
 
 _LEVELS: Final = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+_TIMES: Final = ("since", "until", "when")
+"""Fields that hold a time of the venue in ms."""
+
 _MASK: Final = "***"
 _INDEXED: Final = 4
 _SHORTEST_LINE: Final = 16
@@ -172,7 +176,8 @@ def _formatter(*, as_json: bool, colours: bool) -> structlog.stdlib.ProcessorFor
         renderer = [structlog.processors.JSONRenderer(ensure_ascii=False)]
     else:
         plain = structlog.dev.plain_traceback
-        renderer = [_frame_exceptions, structlog.dev.ConsoleRenderer(colors=colours, exception_formatter=plain, sort_keys=False)]
+        console = structlog.dev.ConsoleRenderer(colors=colours, exception_formatter=plain, sort_keys=False)
+        renderer = [_frame_exceptions, _show_times, console]
     meta = structlog.stdlib.ProcessorFormatter.remove_processors_meta
     return structlog.stdlib.ProcessorFormatter(processors=[meta, *renderer], foreign_pre_chain=[*_named(), *_common()])
 
@@ -236,6 +241,20 @@ def _frame_exceptions(logger: WrappedLogger, method: str, entry: EventDict) -> E
         if isinstance(text := entry.get(name), str):
             entry[name] = _FRAME_OF_EXCEPTIONS.lstrip("\n") + text.replace("\n", _FRAME_OF_EXCEPTIONS)
     return entry
+
+
+def _show_times(logger: WrappedLogger, method: str, entry: EventDict) -> EventDict:
+    for name in _TIMES:
+        if type(moment := entry.get(name)) is int:
+            entry[name] = _iso_of(moment)
+    return entry
+
+
+def _iso_of(moment: int) -> str | int:
+    try:
+        return datetime.fromtimestamp(moment / 1_000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    except (ValueError, OverflowError, OSError):
+        return moment
 
 
 def _text_of(secret: Secret | str) -> str:

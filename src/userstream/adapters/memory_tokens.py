@@ -20,6 +20,9 @@ class MemoryTokens(MemoryRegistry):
 
     async def add_token(self, token: ApiToken, note: AuditNote) -> None:
         """As in `Tokens`."""
+        for known in self._tokens.values():
+            if known.name == token.name and known.is_live(token.created_time):
+                raise name_taken(token.name, known.id)
         self._tokens[token.id] = token
         self._append(note)
 
@@ -44,3 +47,10 @@ class MemoryTokens(MemoryRegistry):
 def no_token(token_id: str) -> SettingsError:
     """For a token that is not there."""
     return SettingsError(f"there is no token {token_id!r}; userstream tokens list shows them all")
+
+
+def name_taken(name: str, token_id: str) -> SettingsError:
+    """For a name that a token which still opens something has already: two of one name could not be told apart in the audit log."""
+    return SettingsError(
+        f"there is a token {name!r} already ({token_id}): choose another name, or userstream tokens revoke {token_id} first"
+    )

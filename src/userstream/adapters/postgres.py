@@ -33,7 +33,8 @@ from userstream.kernel.errors import StoreError
 from userstream.kernel.ids import AccountId, Millis
 from userstream.ports import Clock, StoredRecord
 
-_FEW_RECORDS: Final = 16
+_FEW_RECORDS: Final = 200
+"""About a millisecond of work. Where all cores are busy, the way to a thread and back takes longer than that."""
 
 
 class PostgresSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

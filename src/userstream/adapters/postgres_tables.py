@@ -146,8 +146,7 @@ async def write_batch(connection: Connection, journal: str, batch: PostgresBatch
         await _add_rows(connection, journal, batch)
         return
     await connection.execute("BEGIN")
-    for account, events in sorted(batch.coverage.items()):
-        await _extend_coverage(connection, journal, account, events)
+    await _extend_coverage(connection, journal, batch.coverage)
     await _add_rows(connection, journal, batch)
     await connection.execute("COMMIT")
 
@@ -177,19 +176,41 @@ def _renumbered(query: str, count: int, offset: int) -> str:
     return _PARAMETER.sub(lambda found: f"${int(found[1]) + offset}" if int(found[1]) <= count else "$1", query)
 
 
-async def _extend_coverage(connection: Connection, journal: str, account: AccountId, events: Sequence[Event]) -> None:
-    mark = await connection.fetchrow(QUERIES["lock_coverage"], account)
-    rows = await connection.fetch(QUERIES["read_coverage"], account)
-    spans = tuple(Span(Millis(row["since"]), _until(row["until"]), CoverageState(row["state"])) for row in rows)
+async def _extend_coverage(connection: Connection, journal: str, events: Mapping[AccountId, Sequence[Event]]) -> None:
+    """The certificates of all accounts of a batch at once: hundreds begin or lose their feeds together."""
+    before = await _read_coverage(connection, journal, sorted(events))
+    after = {account: fold_coverage(known, events[account]) for account, known in before.items()}
+    old, new = _rows_of(before), _rows_of(after)
+    if gone := old.keys() - new.keys():
+        await connection.execute(QUERIES["remove_coverage"], *_columns([row[:2] for row in old if row in gone]))
+    if added := new.keys() - old.keys():
+        await connection.execute(QUERIES["add_coverage"], *_columns([row for row in new if row in added]))
+    if marks := [(account, known.sequence) for account, known in after.items() if known.sequence != before[account].sequence]:
+        await connection.execute(QUERIES["save_coverage_marks"], *_columns(marks), journal)
+
+
+async def _read_coverage(connection: Connection, journal: str, accounts: Sequence[AccountId]) -> dict[AccountId, Coverage]:
+    marks = {row["account"]: row for row in await connection.fetch(QUERIES["lock_coverage"], accounts)}
+    spans: dict[str, list[Span]] = {}
+    for row in await connection.fetch(QUERIES["read_coverage"], accounts):
+        span = Span(Millis(row["since"]), _until(row["until"]), CoverageState(row["state"]))
+        spans.setdefault(row["account"], []).append(span)
     # The sequences of another journal say nothing about those of this one.
-    before = Coverage(spans, mark["sequence"] if mark is not None and mark["journal"] == journal else 0)
-    after = fold_coverage(before, events)
-    if after.spans != before.spans:
-        told = [(span.since, span.until, str(span.state)) for span in after.spans]
-        await connection.execute(QUERIES["clear_coverage"], account)
-        await connection.execute(QUERIES["add_coverage"], account, *(list(column) for column in zip(*told, strict=True)))
-    if after.sequence != before.sequence:
-        await connection.execute(QUERIES["save_coverage_mark"], account, journal, after.sequence)
+    return {
+        account: Coverage(
+            tuple(spans.get(account, ())), mark["sequence"] if (mark := marks.get(account)) and mark["journal"] == journal else 0
+        )
+        for account in accounts
+    }
+
+
+def _rows_of(coverages: Mapping[AccountId, Coverage]) -> dict[tuple[str, int, int | None, str], None]:
+    """The spans as rows, in order."""
+    return {(account, span.since, span.until, str(span.state)): None for account, coverage in coverages.items() for span in coverage.spans}
+
+
+def _columns(rows: Sequence[tuple[Value, ...]]) -> list[list[Value]]:
+    return [list(column) for column in zip(*rows, strict=True)]
 
 
 def _until(told: int | None) -> Millis | None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 import stat
 from collections.abc import Sequence
 from contextlib import closing, suppress
 from enum import Enum
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Final
 
 from userstream.adapters.sql import load_migrations, split_script
@@ -18,9 +20,12 @@ APPLICATION_ID: Final = 0x75737472
 """How the file says that it is ours ("ustr")."""
 OLDEST_SQLITE: Final = (3, 38)
 BUSY_LIMIT_MS: Final = 5_000
+LOG_TRIES: Final = 20
 LARGEST_IDLE_LOG: Final = 64 << 20
 ROWS_OF_STATEMENTS: Final = (64, 16, 4, 1)
 _CACHED_STATEMENTS: Final = 256
+LOGS: Final = ("-wal", "-journal")
+"""What stands beside a database that is open, or was left by a crash."""
 _OWNER_ALONE: Final = 0o600
 
 _WHY_NOT_NEW: Final = "was written by an older version: start the program that writes it once with this version, then read it"
@@ -103,7 +108,7 @@ def check_owner(path: Path) -> None:
     check_sqlite_version()
     if not _is_there(path):
         return
-    _check_at_rest(path)
+    _check_unopened(path)
     try:
         with closing(_open_uri(path, "mode=rw")) as connection:
             check_identity(connection, path)
@@ -117,6 +122,8 @@ def open_for_writing(
     """Opens or creates the store and brings it to the newest form. Raises StoreError, in one line, for a file that is not ours."""
     check_sqlite_version()
     check_place(path)
+    if _is_there(path):
+        _check_unopened(path)
     _make_private(path)
     try:
         connection = sqlite3.connect(
@@ -142,7 +149,7 @@ def open_for_reading(path: Path) -> sqlite3.Connection:
     check_sqlite_version()
     if not _is_there(path):
         raise StoreError(f"there is no store at {path}")
-    _check_at_rest(path)
+    _check_unopened(path)
     try:
         connection = _open_uri(path, "mode=ro")
     except sqlite3.Error as error:
@@ -177,32 +184,48 @@ def check_pages(path: Path) -> None:
 
 def check_identity(connection: sqlite3.Connection, path: Path) -> int:
     """The number of the file's form, 0 for a new file. Raises StoreError if it is another program's or from the future."""
-    owner, version = _number(connection, "application_id"), _number(connection, "user_version")
+    owner, version, tables = _read_identity(connection)
     if owner == APPLICATION_ID:
         if version > len(load_migrations()):
             raise StoreError(f"{path} was written by a newer version of userstream (form {version}): update userstream")
         return version
-    tables = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
     if owner or tables:
         raise StoreError(f"{path} is the database of another program: choose another path")
     return 0
 
 
+def _read_identity(connection: sqlite3.Connection) -> tuple[int, int, int]:
+    """Owner, form, and how many tables there are, all of one moment: another process may be making them."""
+    connection.execute("BEGIN")
+    try:
+        [tables] = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+        return _number(connection, "application_id"), _number(connection, "user_version"), int(tables)
+    finally:
+        roll_back(connection)
+
+
 def migrate(connection: sqlite3.Connection, path: Path, migrations: tuple[str, ...]) -> None:
-    """Runs the scripts that the file has not seen, each in a transaction of its own together with its number."""
+    """Runs the scripts that the file has not seen, each in a transaction of its own together with its number; whoever else does the same
+    at the same time waits, and finds it done."""
     for number, script in enumerate(migrations, 1):
         if number <= _number(connection, "user_version"):
             continue
         connection.execute("BEGIN IMMEDIATE")
         try:
-            for statement in split_script(script):
-                connection.execute(statement)
-            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-            connection.execute(f"PRAGMA user_version = {number}")
+            # another process may have been quicker while this one waited
+            if number > _number(connection, "user_version"):
+                _take_step(connection, number, script)
             connection.execute("COMMIT")
         except sqlite3.Error as error:
             roll_back(connection)
             raise StoreError(f"{path}: migration {number} failed and changed nothing: {error}") from error
+
+
+def _take_step(connection: sqlite3.Connection, number: int, script: str) -> None:
+    for statement in split_script(script):
+        connection.execute(statement)
+    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    connection.execute(f"PRAGMA user_version = {number}")
 
 
 def insert_many(connection: sqlite3.Connection, query: str, rows: Sequence[tuple[str | int | bytes | None, ...]]) -> None:
@@ -222,11 +245,42 @@ def roll_back(connection: sqlite3.Connection) -> None:
         connection.execute("ROLLBACK")
 
 
-def _check_at_rest(path: Path) -> None:
-    """Raises StoreError where the file alone says that it is not ours or from the future: whoever opens a write-ahead log to read it
-    leaves files beside it. What the file cannot say is left to the opening."""
-    with suppress(sqlite3.Error), closing(_open_uri(path, "mode=ro&immutable=1")) as connection:
-        check_identity(connection, path)
+def _check_unopened(path: Path) -> None:
+    """Raises StoreError where the file, or a log beside it, says that it is not ours or from the future. Nothing is opened as a database
+    would be: that leaves files beside it, and the last to close one writes its log into it. What cannot be told so is left to the
+    opening."""
+    with suppress(sqlite3.Error):
+        image = _image_of(path)
+        if image is not None:
+            _check_copy(path, image)
+            # a log that was folded in while it was copied is in the file now
+            _image_of(path)
+
+
+def _image_of(path: Path) -> bytes | None:
+    """The file alone; None where it says whose it is, or has no log that could. Read by the library, because a file that this process has
+    open as a database loses its locks when it is closed by another way."""
+    with closing(_open_uri(path, "mode=ro&immutable=1")) as connection:
+        if check_identity(connection, path) or not _logs_of(path):
+            return None
+        return connection.serialize()
+
+
+def _logs_of(path: Path) -> list[Path]:
+    place = path.resolve()
+    logs = (place.with_name(f"{place.name}{end}") for end in LOGS)
+    return [log for log in logs if log.is_file() and log.stat().st_size]
+
+
+def _check_copy(path: Path, image: bytes) -> None:
+    with TemporaryDirectory(prefix="userstream-", ignore_cleanup_errors=True) as folder:
+        copy = Path(folder) / path.resolve().name
+        copy.write_bytes(image)
+        with suppress(FileNotFoundError):
+            for log in _logs_of(path):
+                shutil.copyfile(log, copy.with_name(log.name))
+        with closing(sqlite3.connect(copy, isolation_level=None)) as connection:
+            check_identity(connection, path)
 
 
 def _open_uri(path: Path, options: str) -> sqlite3.Connection:
@@ -244,7 +298,7 @@ def _make_private(path: Path) -> None:
 
 def _set_up(connection: sqlite3.Connection, path: Path, max_pages: int | None) -> None:
     connection.execute(f"PRAGMA busy_timeout = {BUSY_LIMIT_MS}")
-    [mode] = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+    mode = _start_log(connection)
     if mode != "wal":
         raise StoreError(f"{path}: this file system cannot hold a write-ahead log (it offers {mode}): choose a local disk")
     connection.execute("PRAGMA synchronous = FULL")
@@ -255,6 +309,17 @@ def _set_up(connection: sqlite3.Connection, path: Path, max_pages: int | None) -
     connection.execute(f"PRAGMA journal_size_limit = {LARGEST_IDLE_LOG}")
     if max_pages is not None:
         connection.execute(f"PRAGMA max_page_count = {max_pages}")
+
+
+def _start_log(connection: sqlite3.Connection) -> str:
+    """The mode that the file has then. Two who start the log of a new file at once hold each other up, and one of them is told so at once:
+    it waits for the other's end, as everybody waits for a writer, and looks again."""
+    for _ in range(LOG_TRIES):
+        with suppress(sqlite3.OperationalError):
+            return str(connection.execute("PRAGMA journal_mode = WAL").fetchone()[0])
+        connection.execute("BEGIN IMMEDIATE")
+        roll_back(connection)
+    return str(connection.execute("PRAGMA journal_mode = WAL").fetchone()[0])
 
 
 def _number(connection: sqlite3.Connection, name: str) -> int:

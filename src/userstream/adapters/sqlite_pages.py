@@ -52,4 +52,5 @@ def _conditions(columns: tuple[str, ...], selection: Selection) -> Iterator[tupl
     if selection.until is not None:
         yield "transaction_time < ?", selection.until
     if selection.before is not None:
-        yield "rowid < ?", selection.before
+        # with a beginning in time the span is read by its index; else the walk from the place on ends with the page
+        yield ("+rowid < ?" if selection.since is not None else "rowid < ?"), selection.before

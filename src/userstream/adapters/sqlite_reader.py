@@ -6,10 +6,11 @@ import asyncio
 import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
 from pathlib import Path
 from queue import SimpleQueue
 from types import TracebackType
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from userstream.adapters import sqlite_rows
 from userstream.adapters.sqlite_file import open_for_reading, store_error
@@ -20,6 +21,7 @@ from userstream.kernel.ids import AccountId
 from userstream.ports import Record, StoredRecord
 
 ResultT = TypeVar("ResultT")
+CLEARING_LIMIT_MS: Final = 100
 
 
 class SqliteReader:
@@ -97,6 +99,7 @@ class SqliteReader:
         await asyncio.to_thread(self._threads.shutdown)
         for _ in range(self._count):
             self._connections.get().close()
+        await asyncio.to_thread(_clear_away_log, self._path)
 
     def _borrow(self, work: Callable[[sqlite3.Connection], ResultT]) -> ResultT:
         connection = self._connections.get()
@@ -106,3 +109,17 @@ class SqliteReader:
             raise store_error(error, self._path) from error
         finally:
             self._connections.put(connection)
+
+
+def _clear_away_log(path: Path) -> None:
+    """Removes the empty log and its index, which a connection that cannot write makes beside a store at rest and has to leave there.
+    SQLite does it when the last connection ends that could write, and not while anybody else has the store open. A log that holds
+    something is left alone: whoever writes the store next takes it in."""
+    log = path.with_name(f"{path.name}-wal")
+    # tidiness alone: who may not write here leaves them
+    with suppress(OSError, sqlite3.Error):
+        if log.stat().st_size:
+            return
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, isolation_level=None)) as connection:
+            connection.execute(f"PRAGMA busy_timeout = {CLEARING_LIMIT_MS}")
+            connection.execute("PRAGMA schema_version").fetchone()

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
-from typing import Final, TypeVar
+from typing import Final, Self, TypeVar
 
 from userstream.adapters.memory_registry import missing, outrun, taken
 from userstream.adapters.sql import load_queries
@@ -39,11 +39,11 @@ class SqliteRegistry:
         self._closed = False
 
     @classmethod
-    async def open(cls, path: Path) -> SqliteRegistry:
+    async def open(cls, path: Path) -> Self:
         """Opens or creates the store. Raises StoreError, in one line."""
         return cls(path, await asyncio.to_thread(_connect, path))
 
-    async def __aenter__(self) -> SqliteRegistry:
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -60,7 +60,7 @@ class SqliteRegistry:
 
     async def next_version(self, account: AccountId) -> int:
         """As in `Registry`."""
-        return await self._read(lambda connection: _version(connection, account)) + 1
+        return await self.read(lambda connection: _version(connection, account)) + 1
 
     async def add(self, account: RegisteredAccount, note: AuditNote) -> None:
         """As in `Registry`."""
@@ -70,21 +70,19 @@ class SqliteRegistry:
                 raise taken(account.account)
             _take_version(connection, account)
             connection.execute(_QUERIES["insert_account"], row_values(account))
-            _append(connection, note)
+            append_note(connection, note)
 
-        await self._write(insert)
+        await self.write(insert)
 
     async def get(self, account: AccountId) -> RegisteredAccount | None:
         """As in `Registry`."""
-        row = await self._read(lambda connection: connection.execute(_QUERIES["read_account"], (account,)).fetchone())
+        row = await self.read(lambda connection: connection.execute(_QUERIES["read_account"], (account,)).fetchone())
         return None if row is None else registered(row)
 
     async def page(self, *, after: str = "", limit: int = 1_000, active_only: bool = False) -> list[RegisteredAccount]:
         """As in `Registry`."""
         values: Values = {"after": after, "limit": limit, "least_active": int(active_only)}
-        return [
-            registered(row) for row in await self._read(lambda connection: connection.execute(_QUERIES["read_page"], values).fetchall())
-        ]
+        return [registered(row) for row in await self.read(lambda connection: connection.execute(_QUERIES["read_page"], values).fetchall())]
 
     async def set_active(self, account: AccountId, active: bool, note: AuditNote) -> None:
         """As in `Registry`."""
@@ -101,9 +99,9 @@ class SqliteRegistry:
             if not connection.execute(_QUERIES["replace_key"], row_values(account)).rowcount:
                 raise missing(account.account)
             _take_version(connection, account)
-            _append(connection, note)
+            append_note(connection, note)
 
-        await self._write(replace)
+        await self.write(replace)
 
     async def save_rights(self, account: AccountId, rights: KeyRights, note: AuditNote) -> None:
         """As in `Registry`."""
@@ -117,7 +115,7 @@ class SqliteRegistry:
         """As in `Registry`."""
         record, expires_at = (None, None) if listen_key is None else (listen_key.record, listen_key.expires_at)
         values: Values = {"id": account, "version": version, "record": record, "expires_at": expires_at}
-        return await self._write(lambda connection: connection.execute(_QUERIES["save_listen_key"], values).rowcount) > 0
+        return await self.write(lambda connection: connection.execute(_QUERIES["save_listen_key"], values).rowcount) > 0
 
     async def swap_records(self, swaps: Sequence[tuple[RegisteredAccount, RegisteredAccount]]) -> int:
         """As in `Registry`: all of them in one transaction."""
@@ -125,40 +123,42 @@ class SqliteRegistry:
         def swap(connection: sqlite3.Connection) -> int:
             return sum(connection.execute(_QUERIES["swap_records"], swap_values(*pair)).rowcount for pair in swaps)
 
-        return await self._write(swap)
+        return await self.write(swap)
 
     # ---- audit log
 
     async def write_note(self, note: AuditNote) -> None:
         """As in `AuditLog`."""
-        await self._write(lambda connection: _append(connection, note))
+        await self.write(lambda connection: append_note(connection, note))
 
     async def audit_entries(self, *, after: int = 0, limit: int = 1_000) -> list[AuditEntry]:
         """As in `AuditLog`."""
         values: Values = {"after": after, "limit": limit}
         return [
-            audit_entry(row) for row in await self._read(lambda connection: connection.execute(_QUERIES["read_entries"], values).fetchall())
+            audit_entry(row) for row in await self.read(lambda connection: connection.execute(_QUERIES["read_entries"], values).fetchall())
         ]
 
     async def audit_head(self) -> AuditHead:
         """As in `AuditLog`."""
-        return await self._read(_head)
+        return await self.read(_head)
 
-    # ---- the thread
+    # ---- the thread, also for what stands in the file beside the registry
 
     async def _change(self, account: AccountId, query: str, values: Values | tuple[str], note: AuditNote | None) -> None:
         def change(connection: sqlite3.Connection) -> None:
             if not connection.execute(_QUERIES[query], values).rowcount:
                 raise missing(account)
             if note is not None:
-                _append(connection, note)
+                append_note(connection, note)
 
-        await self._write(change)
+        await self.write(change)
 
-    async def _read(self, work: Callable[[sqlite3.Connection], ResultT]) -> ResultT:
+    async def read(self, work: Callable[[sqlite3.Connection], ResultT]) -> ResultT:
+        """What `work` finds. Raises StoreError, in one line."""
         return await self._run(work)
 
-    async def _write(self, work: Callable[[sqlite3.Connection], ResultT]) -> ResultT:
+    async def write(self, work: Callable[[sqlite3.Connection], ResultT]) -> ResultT:
+        """What `work` returns, done in one transaction or, when it raises, not at all. Raises StoreError, in one line."""
         return await self._run(lambda connection: _transact(connection, work))
 
     async def _run(self, work: Callable[[sqlite3.Connection], ResultT]) -> ResultT:
@@ -207,7 +207,8 @@ def _head(connection: sqlite3.Connection) -> AuditHead:
     return AuditHead(sequence=found[0], hash=found[1]) if found else AuditHead()
 
 
-def _append(connection: sqlite3.Connection, note: AuditNote) -> None:
+def append_note(connection: sqlite3.Connection, note: AuditNote) -> None:
+    """Puts an entry at the end of the audit log, within a transaction that writes what it tells of."""
     entry = link(_head(connection), note)
     connection.execute(_QUERIES["insert_entry"], entry_values(entry))
     head = head_of(entry)

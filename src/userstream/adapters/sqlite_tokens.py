@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import sqlite3
-from pathlib import Path
 from typing import Final
 
 import msgspec
 
-from userstream.adapters.memory_tokens import no_token
+from userstream.adapters.memory_tokens import name_taken, no_token
 from userstream.adapters.sql import load_queries
-from userstream.adapters.sqlite_registry import SqliteRegistry, _append, _connect
+from userstream.adapters.sqlite_registry import SqliteRegistry, append_note
 from userstream.domain.access import ApiToken, Role
 from userstream.domain.audit import AuditNote
 from userstream.kernel.errors import StoreError
@@ -24,31 +22,26 @@ _Row = tuple[str, str, Role, str, int, int, int | None]
 class SqliteTokens(SqliteRegistry):
     """`Tokens`, and all that `SqliteRegistry` is. Any number of processes may use it at once."""
 
-    @classmethod
-    async def open(cls, path: Path) -> SqliteTokens:
-        """Opens or creates the store. Raises StoreError, in one line."""
-        return cls(path, await asyncio.to_thread(_connect, path))
-
-    async def __aenter__(self) -> SqliteTokens:
-        return self
-
     async def add_token(self, token: ApiToken, note: AuditNote) -> None:
         """As in `Tokens`."""
 
         def insert(connection: sqlite3.Connection) -> None:
+            same = connection.execute(_QUERIES["find_live_name"], {"name": token.name, "now": token.created_time}).fetchone()
+            if same is not None:
+                raise name_taken(token.name, same[0])
             connection.execute(_QUERIES["insert_token"], msgspec.to_builtins(token))
-            _append(connection, note)
+            append_note(connection, note)
 
-        await self._write(insert)
+        await self.write(insert)
 
     async def find_token(self, token_id: str) -> ApiToken | None:
         """As in `Tokens`."""
-        row = await self._read(lambda connection: connection.execute(_QUERIES["read_token"], (token_id,)).fetchone())
+        row = await self.read(lambda connection: connection.execute(_QUERIES["read_token"], (token_id,)).fetchone())
         return None if row is None else _token(row)
 
     async def all_tokens(self) -> list[ApiToken]:
         """As in `Tokens`."""
-        return [_token(row) for row in await self._read(lambda connection: connection.execute(_QUERIES["read_tokens"]).fetchall())]
+        return [_token(row) for row in await self.read(lambda connection: connection.execute(_QUERIES["read_tokens"]).fetchall())]
 
     async def revoke_token(self, token_id: str, time: Millis, note: AuditNote) -> None:
         """As in `Tokens`."""
@@ -56,9 +49,9 @@ class SqliteTokens(SqliteRegistry):
         def revoke(connection: sqlite3.Connection) -> None:
             if not connection.execute(_QUERIES["revoke_token"], {"id": token_id, "time": time}).rowcount:
                 raise no_token(token_id)
-            _append(connection, note)
+            append_note(connection, note)
 
-        await self._write(revoke)
+        await self.write(revoke)
 
 
 def _token(row: tuple[object, ...]) -> ApiToken:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from userstream.entry.addresses import ADDRESSES, check_addresses, endpoints_of
+from userstream.entry.followers import PROJECTOR, open_journal, prepare_postgres, start_postgres, start_tables
 from userstream.entry.gates import GATES, AddressedHttp
 from userstream.entry.key_owners import KeyOwners
 from userstream.kernel.errors import SettingsError, UserStreamError
@@ -33,7 +34,7 @@ from userstream.runtime.shared_sockets import SharedSockets
 from userstream.venues import find_venue
 from userstream.wire.feed import FeedPolicy
 from userstream.wire.machine import Machine, MachinePolicy
-from userstream.wire.pacing import Backoff
+from userstream.wire.pacing import RISK_RESERVE, Backoff
 from userstream.wire.recovery import Policy
 from userstream.wire.venue import AccountPlace, Credentials, VenueSpec, shared_place
 
@@ -43,7 +44,6 @@ if TYPE_CHECKING:
     from userstream.entry.storage import PostgresFeed, PostgresTarget
     from userstream.runtime.pump import Pump
 
-PROJECTOR = "tables"
 LONGEST_NAME: Final = 64
 
 Way = Callable[[HttpClient], HttpClient]
@@ -90,6 +90,7 @@ class Application:
         self.postgres: PostgresFeed | None = None
         self.evidence: EvidenceReader | None = None
         self.weight_limit: int | None = None
+        self.risk_reserve = RISK_RESERVE
         self.accounts: dict[str, LiveAccount] = {}
         self.on_started: list[Callable[[LiveAccount], None]] = []
         self._runners: dict[str, AccountRunner] = {}
@@ -116,7 +117,7 @@ class Application:
         place = place_of(settings, spec)
         guard_secrets(place.credentials)
         machine = Machine(spec, place, policy_of(settings, place.jitter_seed), now=self.clock.now(), wall=self.clock.wall())
-        gate = GATES.take(self, spec, place.endpoints.rest_url, self.http, self.clock, self.weight_limit)
+        gate = GATES.take(self, spec, place.endpoints.rest_url, self.http, self.clock, self.weight_limit, reserve=self.risk_reserve)
         self._gates[gate.name] = gate
         runner = AccountRunner(
             machine,
@@ -256,12 +257,17 @@ def _is_count(value: object, most: int | None = None) -> bool:
 
 
 async def start_application(
-    store: str | Path | None, *, keep_days: int = 14, weight_limit: int | None = None, postgres: PostgresTarget | None = None
+    store: str | Path | None,
+    *,
+    keep_days: int = 14,
+    weight_limit: int | None = None,
+    risk_reserve: float = RISK_RESERVE,
+    postgres: PostgresTarget | None = None,
 ) -> Application:
     """Builds and starts everything but accounts. `store`: a database file, or None to keep the journal in memory. `weight_limit`: the
-    request weight a minute that this process may count on at each venue (None: the venue's whole limit). `postgres`: a database that is
-    filled from the journal too; its server may be away. Raises SettingsError for what cannot be, StoreError when the file cannot be
-    used."""
+    request weight a minute that this process may count on at each venue (None: the venue's whole limit); `risk_reserve`: the share of it
+    that is kept for risk actions. `postgres`: a database that is filled from the journal too; its server may be away. Raises
+    SettingsError for what cannot be, StoreError when the file cannot be used."""
     _check_common(store, keep_days, weight_limit)
     check(store is not None or postgres is None, "store", store, "must be a file where PostgreSQL is filled: it is filled from there")
     from userstream.adapters.clock import SystemClock
@@ -275,91 +281,19 @@ async def start_application(
     clock = SystemClock()
     feed = await prepare_postgres(postgres, store, clock)
     stack = AsyncExitStack()
-    journal: Journal
-    sqlite: SqliteStore | None = None
-    if store is None:
-        from userstream.adapters.memory import MemoryJournal
-
-        journal = MemoryJournal()
-    else:
-        from userstream.adapters.sqlite import SqliteStore
-        from userstream.adapters.sqlite_commits import SqliteSettings
-
-        settings = SqliteSettings(keep_days=keep_days)
-        journal = sqlite = await SqliteStore.open(Path(store), clock, settings=settings, on_trouble=tell_store_trouble)
+    journal, sqlite = await open_journal(store, keep_days, clock)
     stack.push_async_callback(journal.close)
     metrics = PrometheusMetrics()
     http, transport = AiohttpClient(metrics), TimedTransport(PicowsTransport(clock), metrics, time.perf_counter_ns)
     stack.push_async_callback(http.close)
     stack.push_async_callback(transport.close)
     application = Application(clock, transport, http, journal, metrics)
-    application.store, application.weight_limit = sqlite, weight_limit
+    application.store, application.weight_limit, application.risk_reserve = sqlite, weight_limit, risk_reserve
     if sqlite is not None and store is not None:
         start_tables(application, sqlite, Path(store), stack)
         await start_postgres(application, feed, sqlite, stack)
     application._stack = stack
     return application
-
-
-def start_tables(application: Application, store: SqliteStore, path: Path, stack: AsyncExitStack) -> None:
-    """The tables of the embedded store, and the evidence that they are."""
-    from userstream.adapters.sqlite_evidence import SqliteEvidence
-    from userstream.runtime.pump import Pump
-    from userstream.runtime.stages import TimedProjection
-
-    tables = TimedProjection(store, application.numbers, application.clock, "tables")
-    application.evidence = SqliteEvidence(path, application.clock)
-    application.pump = Pump(store, tables, PROJECTOR, clock=application.clock, on_trouble=tell_pump_trouble)
-    application.pump.start()
-    stack.push_async_callback(application.pump.stop)
-
-
-async def prepare_postgres(target: PostgresTarget | None, store: str | Path | None, clock: Clock) -> PostgresFeed | None:
-    """What has to be settled before the store is opened."""
-    if target is None or store is None:
-        return None
-    from userstream.entry.storage import PostgresFeed
-
-    feed = await asyncio.to_thread(PostgresFeed, target, Path(store), clock)
-    for secret in feed.address.secrets:
-        hide_in_logs(secret)
-    return feed
-
-
-async def start_postgres(application: Application, feed: PostgresFeed | None, store: SqliteStore, stack: AsyncExitStack) -> None:
-    """Fills it from now on, or, where none is wanted any more, lets the journal wait for it no longer."""
-    if feed is None:
-        from userstream.adapters.sqlite_marks import release_marks
-
-        await release_marks(store, "postgres")
-        return
-    from userstream.entry.storage import tell_postgres_trouble
-
-    application.postgres = feed
-    feed.start(store, tell_postgres_trouble, application.numbers)
-    stack.push_async_callback(feed.stop)
-
-
-def tell_store_trouble(trouble: Exception | None) -> None:
-    """One line of the log when commits begin to fail, one when they succeed again."""
-    import structlog
-
-    log = structlog.stdlib.get_logger("userstream.store")
-    if trouble is None:
-        log.info("the store keeps everything again", action="store_recovered")
-    else:
-        log.error("nothing can be kept: what comes in waits in memory", action="store_trouble", reason=str(trouble))
-
-
-def tell_pump_trouble(trouble: Exception | None) -> None:
-    """One line of the log when the tables stop to follow the journal, one when they follow again."""
-    import structlog
-
-    log = structlog.stdlib.get_logger("userstream.pump")
-    if trouble is None:
-        log.info("the tables follow the journal again", action="pump_recovered")
-    else:
-        log.error("the tables do not follow the journal; it keeps what they lack", action="pump_trouble", reason=str(trouble))
 
 
 def hide_in_logs(secret: Secret) -> None:

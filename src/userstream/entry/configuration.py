@@ -24,6 +24,7 @@ from userstream.kernel.errors import SettingsError, nearest
 from userstream.kernel.secret import Secret
 from userstream.kernel.settings import RecoverySettings, StreamSettings, check
 from userstream.venues import find_venue
+from userstream.wire.pacing import RISK_RESERVE
 from userstream.wire.venue import Credentials
 
 MISSING: Final = "Object missing required field "
@@ -37,11 +38,16 @@ TYPES: Final = {
     "object": "a table",
 }
 SectionType = TypeVar("SectionType", bound=msgspec.Struct)
-SECTIONS: Final = ("store", "postgres", "log", "registry", "vault", "recovery", "stream", "account", "http", "alerts", "metrics")
+SECTIONS: Final = (
+    *("store", "postgres", "log", "registry", "vault", "manager", "recovery", "stream", "account"),
+    *("http", "alerts", "metrics"),
+)
 SECRETS: Final = ("api_key", "api_secret", "passphrase")
 HIDDEN: Final = (*SECRETS, "url", "password", "urls")
 OFF: Final = frozenset({"false", "0", "no", "off"})
 FORMATS: Final = ("auto", "console", "json")
+LONGEST_LOOP_S: Final = 3_600
+MOST_RESERVE: Final = 0.5
 LEVELS: Final = ("debug", "info", "warning", "error")
 REFERENCE: Final = "docs/reference/configuration.md"
 
@@ -66,6 +72,22 @@ class LogSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     def __post_init__(self) -> None:
         for field, value, known in (("level", self.level, LEVELS), ("format", self.format, FORMATS)):
             check(value in known, field, value, f"is not known; {nearest(value, known)}")
+
+
+class ManagerSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How the accounts of a running service are looked after. `health_s`: how often all of them are; `dark_limit_s`: how long one may try
+    by itself to get a socket; `retry_s`: after how long one that was given up is tried again; `risk_reserve`: the share of every request
+    budget that is kept for risk actions."""
+
+    health_s: float = 60.0
+    dark_limit_s: float = 300.0
+    retry_s: float = 60.0
+    risk_reserve: float = RISK_RESERVE
+
+    def __post_init__(self) -> None:
+        for field, value, least in (("health_s", self.health_s, 1), ("dark_limit_s", self.dark_limit_s, 10), ("retry_s", self.retry_s, 10)):
+            check(least <= value <= LONGEST_LOOP_S, field, value, f"must be between {least} and {LONGEST_LOOP_S} (seconds)")
+        check(0 <= self.risk_reserve <= MOST_RESERVE, "risk_reserve", self.risk_reserve, f"must be between 0 and {MOST_RESERVE}")
 
 
 class AccountSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -114,6 +136,7 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True):
     stream_only: tuple[str, ...]
     websocket_enabled: bool
     registry: RegistryPart
+    manager: ManagerSection
     recovery: RecoverySettings
     stream: StreamSettings
     http: HttpSection | None
@@ -143,6 +166,7 @@ def read_configuration(path: Path, environment: Mapping[str, str] = os.environ) 
         stream_only=tuple(account.name for account in accounts if account.credentials.api_secret is None),
         websocket_enabled=environment.get("WEBSOCKET_ENABLED", "").strip().lower() not in OFF,
         registry=registry,
+        manager=_section(path, "manager", document.get("manager", {}), ManagerSection),
         recovery=common.recovery,
         stream=common.stream,
         http=_section(path, "http", document["http"], HttpSection) if "http" in document else None,

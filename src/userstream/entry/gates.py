@@ -12,7 +12,7 @@ from weakref import WeakKeyDictionary
 
 from userstream.ports import Clock, HttpClient
 from userstream.runtime.gate import Gate, host_of
-from userstream.wire.pacing import MINUTE_EDGE_MS, WeightBudget
+from userstream.wire.pacing import MINUTE_EDGE_MS, RISK_RESERVE, WeightBudget
 from userstream.wire.request import HttpRequest, HttpResponse
 from userstream.wire.venue import VenueSpec
 
@@ -40,16 +40,27 @@ class GateBook:
     def __init__(self) -> None:
         self._gates: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[str, str], tuple[Gate, set[object]]]] = WeakKeyDictionary()
 
-    def take(self, user: object, spec: VenueSpec, rest_url: str, http: HttpClient, clock: Clock, weight_limit: int | None) -> Gate:
+    def take(
+        self,
+        user: object,
+        spec: VenueSpec,
+        rest_url: str,
+        http: HttpClient,
+        clock: Clock,
+        weight_limit: int | None,
+        *,
+        reserve: float = RISK_RESERVE,
+    ) -> Gate:
         """The gate of the product's budget at that place, made if nobody uses it yet; `user` uses it until `leave`. `weight_limit`: the
-        weight a minute that this process may count on (None: the venue's); of several the lowest counts. Needs a running event loop.
+        weight a minute that this process may count on (None: the venue's); of several the lowest counts. `reserve`: the share of it that
+        is kept for risk actions; of several the highest counts. Needs a running event loop.
 
         Where products share a budget, send through `AddressedHttp`: the gate knows the address of its first user only."""
         gates = self._gates.setdefault(asyncio.get_running_loop(), {})
         limit = weight_limit or spec.weight_limit_per_minute
-        key = budget, place = spec.budget or spec.name, _place_of(spec, rest_url)
+        key = spec.budget or spec.name, _place_of(spec, rest_url)
         if key not in gates:
-            weights = WeightBudget(limit, edge_ms=MINUTE_EDGE_MS)
+            weights = WeightBudget(limit, reserve=reserve, edge_ms=MINUTE_EDGE_MS)
             gate = Gate(
                 rest_url,
                 weights,
@@ -57,11 +68,12 @@ class GateBook:
                 clock,
                 pause_of=spec.pause_of,
                 used_weight_header=spec.used_weight_header,
-                name=budget if place == REAL else f"{budget} {place}",
+                name=budget_name(spec, rest_url),
             )
             gates[key] = gate, set()
         gate, users = gates[key]
         gate.budget.lower(limit)
+        gate.budget.keep(reserve)
         users.add(user)
         return gate
 
@@ -73,6 +85,12 @@ class GateBook:
             if not users:
                 del gates[key]
                 await gate.close()
+
+
+def budget_name(spec: VenueSpec, rest_url: str) -> str:
+    """What the gate of the product's budget at that place is called."""
+    budget, place = spec.budget or spec.name, _place_of(spec, rest_url)
+    return budget if place == REAL else f"{budget} {place}"
 
 
 def _place_of(spec: VenueSpec, rest_url: str) -> str:

@@ -1,4 +1,4 @@
-"""The registry's active accounts while `userstream run` runs them: opened at the start, looked after until the end.
+"""The registry's active accounts while `userstream run` runs them: opened when they come, looked after until they go.
 
 An account whose key does not open is left out and told; the others do not notice.
 """
@@ -10,8 +10,9 @@ import os
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
+import msgspec
 import structlog
 
 from userstream.entry.bootstrap import AccountSettings, Way
@@ -23,7 +24,8 @@ from userstream.kernel.errors import SettingsError, UserStreamError
 from userstream.kernel.ids import AccountId
 from userstream.kernel.sealed import VaultError
 from userstream.ports import Clock
-from userstream.wire.registration import RegisteredAccount
+from userstream.wire.registration import RegisteredAccount, SealedKey
+from userstream.wire.venue import Credentials
 
 if TYPE_CHECKING:
     from userstream.entry.bootstrap import Application
@@ -31,63 +33,134 @@ if TYPE_CHECKING:
 
 FIRST_LOOK_MS: Final = 15_000
 LOOK_MS: Final = 60_000
+NOTHING_READ: Final = -1
 RIGHTS_EVERY_MS: Final = 24 * 3600 * 1000
 _log = structlog.stdlib.get_logger("userstream.registry")
 
 
+class _Opened(NamedTuple):
+    """An account whose key is open. `revision`: as the row was then."""
+
+    settings: AccountSettings
+    revision: str
+    listen_keys: ListenKeys | None
+
+
 class RegisteredAccounts:
-    """Those that are run. `settings`: as if they stood in the configuration file."""
+    """Those that are to run. `settings`: as if they stood in the configuration file."""
 
     def __init__(self, desk: AccountDesk | None, clock: Clock) -> None:
         """`desk`: None where the registry is not used."""
-        self._desk, self._clock = desk, clock
-        self._listen_keys: dict[str, ListenKeys] = {}
+        self.desk, self._clock = desk, clock
+        self._opened: dict[str, _Opened] = {}
+        self._refused: dict[str, tuple[str, SealedKey]] = {}
+        self._parted: list[ListenKeys] = []
+        self._head = NOTHING_READ
         self._watcher: asyncio.Task[None] | None = None
-        self.settings: list[AccountSettings] = []
+        self._configuration: Configuration | None = None
         self._owners = KeyOwners()
+
+    @property
+    def settings(self) -> list[AccountSettings]:
+        """Of all that are to run, by name."""
+        return [self._opened[name].settings for name in sorted(self._opened)]
+
+    def revision_of(self, name: str) -> str:
+        """Another one means that the account's key or its options were changed; empty for an account that is not of the registry."""
+        return self._opened[name].revision if name in self._opened else ""
 
     async def read(self, configuration: Configuration) -> None:
         """Opens the key of every active account. Raises SettingsError for a name that the configuration file has as well, StoreError."""
-        if self._desk is None:
+        self._configuration = configuration
+        if self.desk is None:
             return
-        named = {account.name for account in configuration.accounts}
         for configured in configuration.accounts:
             self._owners.claim(configured, os.environ)
-        async for account in self._desk.accounts(active_only=True):
+        named = {account.name for account in configuration.accounts}
+        async for account in self.desk.accounts(active_only=True):
             if account.account in named:
-                raise SettingsError(
-                    f"account {account.account!r} is in the configuration file and in the registry: take it out of one of them"
-                )
-            await self._open(self._desk, account, configuration)
-        if self.settings:
-            await self._desk.registry.write_note(self._desk.note("vault.open", f"{len(self.settings)} accounts"))
+                raise SettingsError(_of_both(account.account))
+        await self.refresh()
 
-    async def _open(self, desk: AccountDesk, account: RegisteredAccount, configuration: Configuration) -> None:
-        try:
-            credentials = desk.open_key(account)
-        except VaultError as error:
-            _log.error("an account is not run: its key does not open", action="key_refused", account=account.account, reason=str(error))
-            await desk.registry.write_note(desk.note("vault.open", account.account, "refused", str(error)))
+    async def has_changed(self) -> bool:
+        """Whether somebody changed an account since it was read: every such deed is noted. Raises StoreError."""
+        return self.desk is not None and (await self.desk.registry.audit_head()).sequence != self._head
+
+    async def refresh(self) -> None:
+        """Takes up what the registry says now: of rows that changed, and of those alone, the keys are opened. Raises StoreError."""
+        if self.desk is None:
             return
+        parted, self._parted = self._parted, []
+        for keys in parted:
+            await keys.flush()
+        head = (await self.desk.registry.audit_head()).sequence
+        rows = {str(account.account): account async for account in self.desk.accounts(active_only=True)}
+        for name, opened in list(self._opened.items()):
+            if name not in rows or _revision(rows[name]) != opened.revision:
+                self._part_with(name)
+        self._refused = {name: form for name, form in self._refused.items() if name in rows}
+        fresh = [await self._open(self.desk, row) for name, row in rows.items() if self._is_fresh(name, row)]
+        if any(fresh):
+            await self.desk.registry.write_note(self.desk.note("vault.open", f"{sum(fresh)} accounts"))
+        self._head = head
+
+    def _is_fresh(self, name: str, row: RegisteredAccount) -> bool:
+        return name not in self._opened and self._refused.get(name) != _form(row)
+
+    def _part_with(self, name: str) -> None:
+        """What it leaves free may be what another one was refused for."""
+        opened = self._opened.pop(name)
+        self._owners.release(name)
+        self._refused.clear()
+        if opened.listen_keys is not None:
+            self._parted.append(opened.listen_keys)
+
+    async def _open(self, desk: AccountDesk, account: RegisteredAccount) -> bool:
+        """Whether the account is to run. One that is not is told once, and looked at again when its row changes."""
+        assert self._configuration is not None
+        configuration, name = self._configuration, str(account.account)
+        try:
+            credentials = await self._open_key(desk, account)
+        except VaultError as error:
+            self._refused[name] = _form(account)
+            _log.error("an account is not run: its key does not open", action="key_refused", account=name, reason=str(error))
+            await desk.registry.write_note(desk.note("vault.open", name, "refused", str(error)))
+            return False
         settings = settings_of(account, credentials, configuration.recovery, configuration.stream)
         try:
+            self._check_name(name)
             self._owners.claim(settings, os.environ)
         except SettingsError as error:
-            _log.error("an account is not run", action="account_refused", account=settings.name, reason=str(error))
-            return
-        self.settings.append(settings)
+            self._refused[name] = _form(account)
+            _log.error("an account is not run", action="account_refused", account=name, reason=str(error))
+            return False
+        keys = None
         if configuration.registry.registry.listen_keys:
-            keys = self._listen_keys[account.account] = ListenKeys(account, desk.registry, desk.vault, self._clock)
+            keys = ListenKeys(account, desk.registry, desk.vault, self._clock)
             keys.recall()
+        self._opened[name] = _Opened(settings, _revision(account), keys)
+        return True
+
+    async def _open_key(self, desk: AccountDesk, account: RegisteredAccount) -> Credentials:
+        """Where the key of the vault is not known, it may have come a moment ago."""
+        try:
+            return desk.open_key(account)
+        except VaultError:
+            await self.renew_keys()
+            return desk.open_key(account)
+
+    def _check_name(self, name: str) -> None:
+        if self._configuration is not None and any(account.name == name for account in self._configuration.accounts):
+            raise SettingsError(_of_both(name))
 
     def way_of(self, name: str) -> Way | None:
         """What the calls of an account pass on their way; None for an account without kept listen keys."""
-        keys = self._listen_keys.get(name)
+        keys = self._opened[name].listen_keys if name in self._opened else None
         return None if keys is None else partial(KeepingHttp, keys=keys, clock=self._clock)
 
     def watch(self, application: Application) -> None:
         """From now on notes when each account was proven last, and once a day asks what its key may do."""
-        if self.settings:
+        if self.desk is not None:
             self._watcher = self._clock.spawn(self._watch(application), "registered accounts")
 
     async def close(self) -> None:
@@ -95,8 +168,9 @@ class RegisteredAccounts:
         if self._watcher is not None:
             self._watcher.cancel()
             await asyncio.wait([self._watcher])
-        for keys in self._listen_keys.values():
-            await keys.flush()
+        for keys in (*self._parted, *(opened.listen_keys for opened in self._opened.values())):
+            if keys is not None:
+                await keys.flush()
 
     async def _watch(self, application: Application) -> None:
         asked_at = self._clock.now()
@@ -111,36 +185,53 @@ class RegisteredAccounts:
 
     async def note_proven(self, names: Iterable[str]) -> None:
         """These accounts are proven now; those of the registry are noted as such."""
-        own = {settings.name for settings in self.settings}
-        for name in [name for name in names if name in own]:
-            if self._desk is not None:
+        for name in [name for name in names if name in self._opened]:
+            if self.desk is not None:
                 try:
-                    await self._desk.registry.save_proven(AccountId(name), self._clock.wall())
+                    await self.desk.registry.save_proven(AccountId(name), self._clock.wall())
                 except UserStreamError as error:
                     _log.warning("a proof is not noted", action="proof_not_noted", account=name, reason=str(error))
 
     async def renew_keys(self) -> None:
         """Takes up new keys of the vault, so that a rotation of its keys needs no restart."""
-        if self._desk is None:
+        if self.desk is None:
             return
         try:
-            await asyncio.to_thread(self._desk.vault.renew)
+            before = self.desk.vault.keys
+            await asyncio.to_thread(self.desk.vault.renew)
+            if self.desk.vault.keys != before:
+                self._refused.clear()
         except UserStreamError as error:
             _log.warning("the vault's keys cannot be read again", action="keys_not_renewed", reason=str(error))
 
     async def check_rights(self) -> None:
         """Asks what each key may do; a key that may do more than before, or than it should, is told."""
-        if self._desk is None:
+        if self.desk is None:
             return
         for settings in self.settings:
             try:
-                looked = await self._desk.check(AccountId(settings.name))
+                looked = await self.desk.check(AccountId(settings.name))
             except UserStreamError as error:
                 _log.warning("a key was not looked at", action="key_unchecked", account=settings.name, reason=str(error))
                 continue
             if looked.widened or looked.verdict.refusals:
                 words = looked.refusals or f"the key may do more than before: {', '.join(looked.widened)}"
                 _log.error("a key may do what it should not", action="key_widened", account=settings.name, reason=words)
+
+
+def _revision(account: RegisteredAccount) -> str:
+    """What its connection depends on; not what is only noted of it, nor how its records are wrapped."""
+    options = msgspec.json.encode(account.options).decode()
+    return f"{account.venue} {account.user} {account.record_version} {options}"
+
+
+def _form(account: RegisteredAccount) -> tuple[str, SealedKey]:
+    """All that may be mended in an account that was refused."""
+    return _revision(account), account.key
+
+
+def _of_both(name: str) -> str:
+    return f"account {name!r} is in the configuration file and in the registry: take it out of one of them"
 
 
 @asynccontextmanager

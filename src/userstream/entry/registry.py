@@ -5,13 +5,17 @@ Secrets are opened here and nowhere else; they leave as `Secret`.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Final, Protocol
 
 import msgspec
 
 from userstream.domain.audit import AuditNote, verify_chain
+from userstream.entry.advice import next_step
 from userstream.entry.bootstrap import AccountSettings, check_account
+from userstream.entry.key_owners import KeyOwners
 from userstream.kernel.errors import SettingsError, UserStreamError
 from userstream.kernel.ids import AccountId, VenueName
 from userstream.kernel.sealed import SealPlace, VaultError
@@ -23,6 +27,7 @@ from userstream.wire.rights import KeyRights, RightsVerdict, judge_rights
 from userstream.wire.venue import Credentials
 
 PAGE: Final = 500
+FEW_KEYS: Final = 50
 AskRights = Callable[[AccountSettings], Awaitable[KeyRights]]
 
 
@@ -48,11 +53,13 @@ class NewAccount(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Looked(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of looking at a key. `trouble`: why its rights are not known; `widened`: rights that it did not have when last asked."""
+    """What came of looking at a key. `trouble`: why its rights are not known; `next_step`: what a person does where it is refused;
+    `widened`: rights that it did not have when last asked."""
 
     rights: KeyRights | None
     verdict: RightsVerdict
     trouble: str = ""
+    next_step: str = ""
     widened: tuple[str, ...] = ()
 
     @property
@@ -70,7 +77,7 @@ class AccountBook:
         self._clock, self._caller = clock, caller
 
     async def set_active(self, name: AccountId, active: bool) -> None:
-        """Whether `userstream run` runs it from its next start on."""
+        """Whether `userstream run` runs it."""
         await self.registry.set_active(name, active, self.note("account.enable" if active else "account.disable", name))
 
     async def remove(self, name: AccountId) -> None:
@@ -117,6 +124,14 @@ class AccountBook:
         )
 
 
+class KeyRefused(UserStreamError):
+    """No account is run with the key. `reason`: why; `next_step`: what a person does about it."""
+
+    def __init__(self, name: str, reason: str, next_step: str) -> None:
+        super().__init__(f"the key of account {name!r} is refused: {reason}. {next_step}")
+        self.reason, self.next_step = reason, next_step
+
+
 class AccountDesk(AccountBook):
     """What people and the service do with accounts and their keys. Raises VaultError beside what `AccountBook` raises."""
 
@@ -127,12 +142,22 @@ class AccountDesk(AccountBook):
         self.vault = vault
         self._ask, self._environment = ask, environment
 
-    async def add(self, wish: NewAccount, credentials: Credentials, *, allow_unsafe: bool = False) -> Looked:
-        """Registers an account once its key was looked at. Raises UserStreamError for a key that should not be used, unless
-        `allow_unsafe`; both stand in the audit log."""
+    def on_behalf_of(self, caller: Caller) -> AccountDesk:
+        """The same desk for somebody else, whose deeds are noted as theirs."""
+        return AccountDesk(self.registry, self.vault, self._clock, caller, self._ask, self._environment)
+
+    async def add(
+        self, wish: NewAccount, credentials: Credentials, *, allow_unsafe: bool = False, beside: Sequence[AccountSettings] = ()
+    ) -> Looked:
+        """Registers an account once its key was looked at. `beside`: accounts that are run and are not of the registry. Raises
+        SettingsError for a name or a key that another account has, KeyRefused for a key that should not be used, unless `allow_unsafe`;
+        what becomes of the key stands in the audit log."""
         check_account(_settings(wish, credentials), self._environment)
+        if any(other.name == wish.account for other in beside):
+            raise SettingsError(f"account {wish.account!r} is in the configuration file: choose another name")
         if await self.registry.get(wish.account) is not None:
             raise SettingsError(f"there is an account {wish.account!r} in the registry already: choose another name, or remove that one")
+        await self._check_owner("account.add", _settings(wish, credentials), beside)
         looked = await self._look(wish, credentials)
         note = await self._admit("account.add", wish.account, looked, allow_unsafe)
         version = await self.registry.next_version(wish.account)
@@ -154,7 +179,9 @@ class AccountDesk(AccountBook):
     async def rotate(self, name: AccountId, credentials: Credentials, *, allow_unsafe: bool = False) -> Looked:
         """Replaces an account's credentials, with a new data key. Raises as `add`."""
         account = await self.require(name)
-        check_account(_settings(_wish_of(account), credentials), self._environment)
+        settings = _settings(_wish_of(account), credentials)
+        check_account(settings, self._environment)
+        await self._check_owner("account.rotate", settings, ())
         looked = await self._look(_wish_of(account), credentials)
         note = await self._admit("account.rotate", name, looked, allow_unsafe)
         renewed = msgspec.structs.replace(account, record_version=await self.registry.next_version(name), rights=looked.rights)
@@ -181,12 +208,42 @@ class AccountDesk(AccountBook):
         return Credentials(**opened)
 
     async def _look(self, wish: NewAccount, credentials: Credentials) -> Looked:
-        rights, trouble = None, ""
+        rights, trouble = None, None
         try:
             rights = await self._ask(_settings(wish, credentials))
         except UserStreamError as error:
-            trouble = str(error)
-        return Looked(rights=rights, verdict=judge_rights(rights, monitor_only=wish.options.monitor_only), trouble=trouble)
+            trouble = error
+        verdict, told = judge_rights(rights, monitor_only=wish.options.monitor_only), "" if trouble is None else str(trouble)
+        return Looked(rights=rights, verdict=verdict, trouble=told, next_step=next_step(rights, trouble))
+
+    async def _check_owner(self, action: str, settings: AccountSettings, beside: Sequence[AccountSettings]) -> None:
+        """Raises SettingsError where another account has this key; what does not open cannot be compared."""
+        owners, opened, after = KeyOwners(), 0, ""
+        for other in beside:
+            owners.claim(other, self._environment)
+        while page := await self.registry.page(after=after, limit=PAGE):
+            others = [account for account in page if account.account != settings.name]
+            # other accounts' events must not wait until very many keys are opened
+            many = len(others) > FEW_KEYS
+            opened += await asyncio.to_thread(self._claim_all, owners, others) if many else self._claim_all(owners, others)
+            after = page[-1].account
+        if opened:
+            await self.registry.write_note(self.note("vault.open", f"{opened} accounts", detail="to compare keys"))
+        try:
+            owners.claim(settings, self._environment)
+        except SettingsError as error:
+            await self.registry.write_note(self.note(action, settings.name, "refused", str(error)))
+            raise
+
+    def _claim_all(self, owners: KeyOwners, accounts: Sequence[RegisteredAccount]) -> int:
+        """How many of them could be opened."""
+        opened = 0
+        for account in accounts:
+            with suppress(VaultError, SettingsError):
+                credentials = self.open_key(account)
+                opened += 1
+                owners.claim(_settings(_wish_of(account), credentials), self._environment)
+        return opened
 
     async def _admit(self, action: str, name: AccountId, looked: Looked, allow_unsafe: bool) -> AuditNote:
         if not looked.refusals:
@@ -194,10 +251,7 @@ class AccountDesk(AccountBook):
         if allow_unsafe:
             return self.note(action, name, "overridden", looked.refusals)
         await self.registry.write_note(self.note(action, name, "refused", looked.refusals))
-        raise UserStreamError(
-            f"the key of account {name!r} is refused: {looked.refusals}. Take these rights from the key at the venue's page, or say "
-            "--allow-unsafe-key, which is written to the audit log"
-        )
+        raise KeyRefused(name, looked.refusals, looked.next_step)
 
     async def _open_noted(self, account: RegisteredAccount, action: str) -> Credentials:
         try:

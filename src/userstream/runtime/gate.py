@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 from collections.abc import Callable
+from enum import IntEnum
 from typing import Final, NamedTuple
 
 from userstream.kernel.ids import Millis
@@ -19,10 +20,21 @@ LONGEST_NAP_MS: Final = 1_000
 """Whoever waits looks again this often: a more urgent question may have come, or the venue's clock be known better."""
 
 
+class Urgency(IntEnum):
+    """In which order those who wait are served, and how much of the budget they may use."""
+
+    RISK = 0
+    """An action that limits a loss: it may use all of the budget, the reserve included."""
+    URGENT = 1
+    """An account with something at stake: up to the reserve."""
+    PATIENT = 2
+    """Everything else: up to the share of what nobody waits for."""
+
+
 class Waiting(NamedTuple):
     """One question in the queue; the least of them is the next."""
 
-    can_wait: bool
+    urgency: Urgency
     number: int
     weight: int
     granted: asyncio.Future[None]
@@ -94,13 +106,20 @@ class Gate:
 
     async def grant(self, weight: int, *, urgent: bool) -> None:
         """Returns when the weight may be spent; it is counted then."""
-        none_before = not self._waiting or (urgent and self._waiting[0].can_wait)
-        if none_before and self._wait_ms(weight, urgent) == 0:
+        await self._queue(weight, Urgency.URGENT if urgent else Urgency.PATIENT)
+
+    async def grant_risk(self, weight: int) -> None:
+        """The same for a risk action: only a ban, a full budget and earlier risk actions make it wait."""
+        await self._queue(weight, Urgency.RISK)
+
+    async def _queue(self, weight: int, urgency: Urgency) -> None:
+        none_before = not self._waiting or urgency < self._waiting[0].urgency
+        if none_before and self._wait_ms(weight, urgency) == 0:
             return
         self.waits += 1
         self._numbers += 1
         granted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        heapq.heappush(self._waiting, Waiting(not urgent, self._numbers, weight, granted))
+        heapq.heappush(self._waiting, Waiting(urgency, self._numbers, weight, granted))
         if self._waker is None or self._waker.done():
             self._waker = self._clock.spawn(self._wake(), "gate")
         await granted
@@ -108,7 +127,7 @@ class Gate:
     async def grant_vital(self, weight: int) -> None:
         """For the few light calls without which no socket opens: they pass by all others, and only a ban makes them wait."""
         self.waits += self.pause_ms > 0
-        while wait_ms := self._wait_ms(weight, True, vital=True):
+        while wait_ms := self._wait_ms(weight, Urgency.RISK):
             await self._clock.sleep(min(wait_ms, LONGEST_NAP_MS))
 
     async def send(self, request: HttpRequest, *, time_limit_ms: int, http: HttpClient | None = None) -> HttpResponse:
@@ -132,19 +151,20 @@ class Gate:
 
     async def _wake(self) -> None:
         while self._waiting:
-            can_wait, _, weight, granted = self._waiting[0]
+            urgency, _, weight, granted = self._waiting[0]
             if granted.done():
                 heapq.heappop(self._waiting)
                 continue
-            wait_ms = self._wait_ms(weight, not can_wait)
+            wait_ms = self._wait_ms(weight, urgency)
             if wait_ms:
                 await self._clock.sleep(min(wait_ms, LONGEST_NAP_MS))
                 continue
             heapq.heappop(self._waiting)
             granted.set_result(None)
 
-    def _wait_ms(self, weight: int, urgent: bool, *, vital: bool = False) -> int:
+    def _wait_ms(self, weight: int, urgency: Urgency) -> int:
         """0 and the weight is counted, or how long to wait before asking again."""
+        urgent, vital = urgency <= Urgency.URGENT, urgency is Urgency.RISK
         wait_ms = self.pause_ms or self._budget.wait_ms(weight, urgent, self._venue_now(), vital=vital)
         self._open_at = Millis(self._clock.now() + wait_ms)
         return wait_ms

@@ -10,7 +10,6 @@ from functools import partial
 from typing import Final
 
 import structlog
-from msgspec import structs
 
 from userstream.domain.events import Event
 from userstream.domain.fold import checkpoint_of
@@ -18,15 +17,15 @@ from userstream.kernel.errors import ConnectionError, StoreError, UserStreamErro
 from userstream.kernel.ids import AccountId, Millis
 from userstream.kernel.secret import Secret
 from userstream.ports import Clock, HttpClient, Journal, Record, Timer, Transport
+from userstream.runtime.calls import FAULT_PAUSE_MS, Calls
 from userstream.runtime.gate import Gate
 from userstream.runtime.keeper import READ_BATCH, Keeper
 from userstream.runtime.listeners import Listeners
 from userstream.runtime.pressure import BackPressure
 from userstream.runtime.sockets import Sockets
 from userstream.runtime.veil import Veil
-from userstream.wire.feed import NEVER, Ask, Dial, Fail, Hang, Pause, SendPing, SendText, SessionCall, Wish
+from userstream.wire.feed import Ask, Dial, Fail, Hang, Pause, SendPing, SendText, SessionCall, Wish
 from userstream.wire.machine import RESTART_LEAP, Machine
-from userstream.wire.request import HttpResponse
 
 SAVE_LIMIT_MS: Final = 2_000
 """How long a store in trouble may hold up a stop; without a checkpoint the next start reads more of the journal, nothing else."""
@@ -36,9 +35,6 @@ STOP_LIMIT_MS: Final = 1_500
 
 CHECKPOINT_MS: Final = 60_000
 BACKLOG_CHECK_EVERY: Final = 255
-
-FAULT_PAUSE_MS: Final = 1_000
-LONGEST_FAULT_PAUSE_MS: Final = 60_000
 
 LOOK_MS: Final = 5_000
 SLEEP_MS: Final = 5_000
@@ -70,18 +66,18 @@ class AccountRunner:
         self.machine, self.account = machine, machine.account
         self.keeper, self.veil, self._sockets = Keeper(self.account.id, journal, clock), Veil(machine.secrets), Sockets(self)
         self.listeners = Listeners(self.account.id, self.keeper, clock, lambda: machine.sequence)
-        self._clock, self._transport, self._gate, self._journal, self._http = clock, transport, gate, journal, http
+        self._calls = Calls(self, machine, self.veil, clock=clock, gate=gate, http=http, limit_ms=call_limit_ms)
+        self._clock, self._transport, self._journal = clock, transport, journal
         self._pressure = pressure or BackPressure(journal, clock)
         self._tasks: set[asyncio.Task[None]] = set()
         self._timer: Timer | None = None
         self._timer_due = Millis(0)
         self._next_checkpoint = Millis(0)
-        self._in_gate = 0
         self._looked, self._next_look = (clock.now(), clock.wall()), Millis(0)
         self._stopping_since: Millis | None = None
         self._has_begun = self._stopped = False
         self._farewells: list[asyncio.Task[None]] = []
-        self._dial_limit_ms, self._call_limit_ms = dial_limit_ms, call_limit_ms
+        self._dial_limit_ms = dial_limit_ms
         self.on_record: Callable[[Record], None] | None = None
         self.on_refused: Callable[[Record], None] | None = None
         self._save_error: StoreError | None = None
@@ -267,19 +263,34 @@ class AccountRunner:
         self.odd_frames += 1
         frame = self.veil.hide_in_part(frame)
         now, wall = self._clock.now(), self._clock.wall()
-        self._publish(connection, frame, self.machine.odd_frame(connection, frame, reason, now, wall), wall)
-        self._carry_out()
+        self.take_facts(connection, frame, self.machine.odd_frame(connection, frame, reason, now, wall), wall)
 
     def take_ping(self, connection: int) -> None:
         now, wall = self._clock.now(), self._clock.wall()
-        self._publish(connection, b"", self.machine.pinged(connection, now, wall), wall)
-        self._carry_out()
+        self.take_facts(connection, b"", self.machine.pinged(connection, now, wall), wall)
 
     def take_close(self, connection: int, reason: str) -> None:
         self._sockets.forget(connection)
         now, wall = self._clock.now(), self._clock.wall()
-        self._publish(connection, b"", self.machine.closed(connection, reason, now, wall), wall)
+        self.take_facts(connection, b"", self.machine.closed(connection, reason, now, wall), wall)
+
+    # --- what the answers tell ---
+
+    def take_facts(self, connection: int, frame: bytes, facts: tuple[Event, ...], wall: Millis) -> None:
+        self._publish(connection, frame, facts, wall)
         self._carry_out()
+
+    def take_error(self, error: UserStreamError) -> None:
+        now, wall = self._clock.now(), self._clock.wall()
+        self.take_facts(0, b"", self.machine.give_up(error, now, wall), wall)
+
+    def take_own_fault(self, consequence: str) -> None:
+        self.own_faults += 1
+        _log.exception(f"a fault of our own: {consequence}", action="own_fault", account=self.account.id)
+
+    def mind_deadlines(self) -> None:
+        if self._stopping_since is None:
+            self._arm()
 
     # --- facts ---
 
@@ -301,12 +312,7 @@ class AccountRunner:
             self.on_refused(record)
         if record.last_sequence - self.keeper.first_lost > RESTART_LEAP // 2 and self.failed is None and self.lost_error is not None:
             # the next start could give the same places to other events
-            self._clock.call_at(self._clock.now(), partial(self._give_up, self.lost_error))
-
-    def _give_up(self, error: UserStreamError) -> None:
-        now, wall = self._clock.now(), self._clock.wall()
-        self._publish(0, b"", self.machine.give_up(error, now, wall), wall)
-        self._carry_out()
+            self._clock.call_at(self._clock.now(), partial(self.take_error, self.lost_error))
 
     def hold_reading(self) -> None:
         self._sockets.pause()
@@ -317,15 +323,13 @@ class AccountRunner:
     def go_on_reading(self) -> None:
         self._sockets.resume()
         now, wall = self._clock.now(), self._clock.wall()
-        self._publish(0, b"", self.machine.doubt_sockets(now, wall), wall)
-        self._carry_out()
+        self.take_facts(0, b"", self.machine.doubt_sockets(now, wall), wall)
 
     # --- wishes ---
 
     def _carry_out(self) -> list[asyncio.Task[None]]:
         started = [task for wish in self.machine.take_wishes() if (task := self._carry_out_one(wish)) is not None]
-        if self._stopping_since is None:
-            self._arm()
+        self.mind_deadlines()
         return started
 
     def _carry_out_one(self, wish: Wish) -> asyncio.Task[None] | None:
@@ -339,11 +343,11 @@ class AccountRunner:
             case SendPing(connection):
                 self._sockets.ping(connection)
             case SessionCall():
-                return self._spawn(self._call_for_session(wish), f"call {wish.tag}")
+                return self._spawn(self._calls.call_for_session(wish), f"call {wish.tag}")
             case Ask(number, weight, urgent):
-                return self._spawn(self._ask(number, weight, urgent), f"ask {number}")
+                return self._spawn(self._calls.ask(number, weight, urgent), f"ask {number}")
             case Pause(pause_ms):
-                self._gate.refrain(pause_ms)
+                self._calls.refrain(pause_ms)
             case Fail(error):
                 self.listeners.fail(error)
         return None
@@ -362,80 +366,12 @@ class AccountRunner:
         if not self._sockets.take_up(connection, line, socket):
             return
         now, wall = self._clock.now(), self._clock.wall()
-        self._publish(connection, b"", self.machine.connected(connection, now, wall), wall)
-        self._carry_out()
-
-    async def _call_for_session(self, call: SessionCall) -> None:
-        if not await self._pass_gate(call):
-            return
-        response = await self._gate.send(call.request, time_limit_ms=self._call_limit_ms, http=self._http)
-        now, wall = self._clock.now(), self._clock.wall()
-        facts = self.machine.session_response(call.connection, call.tag, response, now, wall)
-        self.veil.learn(line.session.listen_key for line in self.machine.feed.lines.values())
-        self._publish(call.connection, b"", facts, wall)
-        self._carry_out()
-
-    async def _pass_gate(self, call: SessionCall) -> bool:
-        """Waits until the call may go out; False if nobody wants it any more. A pause that the venue asked for is no fault of the socket:
-        it does not count against the time in which that must open, so that no second socket asks for the same."""
-        line = self.machine.feed.lines.get(call.connection)
-        if line is None:  # a farewell: its line is gone already
-            await self._gate.grant_vital(call.request.weight)
-            return True
-        began, dialing_since = self._clock.now(), line.dialing_since
-        line.dialing_since = NEVER
-        self._in_gate += 1
-        try:
-            await self._gate.grant_vital(call.request.weight)
-        finally:
-            self._in_gate -= 1
-            line.dialing_since = Millis(dialing_since + self._clock.now() - began)
-        if self._stopping_since is None:
-            self._arm()
-        return self.machine.feed.lines.get(call.connection) is line
-
-    async def _ask(self, number: int, weight: int, urgent: bool) -> None:
-        faults = 0
-        while True:
-            await self._grant(weight, urgent)
-            try:
-                response = await self._asked(number)
-                if response is not None:
-                    self._take_answer(number, response)
-                elif faults:
-                    self._give_up(UserStreamError("a fault of our own left an answer half read: see the log, and start again"))
-                return
-            except Exception:
-                # a question without an answer would hold up its round for ever
-                faults += 1
-                self.own_faults += 1
-                _log.exception("a fault of our own: the venue is asked again", action="own_fault", account=self.account.id)
-            await self._clock.sleep(min(FAULT_PAUSE_MS * 2**faults, LONGEST_FAULT_PAUSE_MS))
-
-    async def _grant(self, weight: int, urgent: bool) -> None:
-        self._in_gate += 1
-        try:
-            await self._gate.grant(weight, urgent=urgent)
-        finally:
-            self._in_gate -= 1
-
-    async def _asked(self, number: int) -> HttpResponse | None:
-        request = self.machine.prepare(number, self._clock.now())
-        return None if request is None else await self._gate.send(request, time_limit_ms=self._call_limit_ms, http=self._http)
-
-    def _take_answer(self, number: int, response: HttpResponse) -> None:
-        now, wall = self._clock.now(), self._clock.wall()
-        self._gate.learn_clock(self.machine.clock.at(now) - now)
-        response = structs.replace(response, body=self.veil.hide_in_answer(response.body))
-        facts = self.machine.answered(number, response, now, wall)
-        self._publish(0, response.body if facts else b"", facts, wall)
-        self._carry_out()
+        self.take_facts(connection, b"", self.machine.connected(connection, now, wall), wall)
 
     @property
     def reason(self) -> str:
         """Why the account is in the state it is in, and when that may change, for people."""
-        waiting = self._gate.words_for_wait() if self._in_gate else ""
-        if waiting:
+        if waiting := self._calls.words_for_wait:
             return waiting
         reason, due = self.machine.reason, self.machine.feed.next_try
         left_ms = 0 if due is None else due - self._clock.now()
@@ -458,8 +394,7 @@ class AccountRunner:
             self._live_on()
         except Exception:
             # without a timer nobody would look after silence, keys and readings any more
-            self.own_faults += 1
-            _log.exception("a fault of our own: time goes on", action="own_fault", account=self.account.id)
+            self.take_own_fault("time goes on")
             self._timer_due = Millis(self._clock.now() + FAULT_PAUSE_MS)
             self._timer = self._clock.call_at(self._timer_due, self._tick)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-from collections.abc import Awaitable, Callable, Collection, Iterator
+import inspect
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterator
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from userstream.domain.certificate import Certificate
@@ -129,18 +130,23 @@ def wait_there(loop: asyncio.AbstractEventLoop, begin: Callable[[], Awaitable[Re
         raise ConnectionError(ENDED) from None
     finally:
         waiting.cancel()
-        if loop.is_closed():
+        if loop.is_closed() or _never_began(work, loop):
             work.close()
 
 
 def _result_of(waiting: concurrent.futures.Future[Result], loop: asyncio.AbstractEventLoop, look_s: float) -> Result:
-    """A loop that is closed while it is asked never answers: that is looked for now and then."""
+    """A loop that ends while it is asked never answers, closed or not: that is looked for now and then."""
     while True:
         concurrent.futures.wait([waiting], timeout=look_s)
         if waiting.done():
             return waiting.result()
-        if loop.is_closed():
+        if (loop.is_closed() or not loop.is_running()) and not waiting.done():
             raise concurrent.futures.CancelledError
+
+
+def _never_began(work: Coroutine[object, object, object], loop: asyncio.AbstractEventLoop) -> bool:
+    """Whether the loop stopped before it took the question up, so that nobody else will close it."""
+    return not loop.is_running() and inspect.getcoroutinestate(work) == inspect.CORO_CREATED
 
 
 def _is_running_here(loop: asyncio.AbstractEventLoop) -> bool:

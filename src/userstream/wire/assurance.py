@@ -80,7 +80,9 @@ class Assurance:
 
     def prove(self, until: Millis) -> None:
         """History was read and is complete up to this venue time (ms), so that a break before it matters no more."""
-        self._sure = max(self._sure, Millis(until - self._clock.at(Millis(0))))
+        sure = until - self._clock.at(Millis(0))
+        if sure > self._sure:
+            self._sure = Millis(sure)
 
     def until(self, witnesses: Iterable[Witness], now: Millis) -> Millis:
         """Up to when all was told, by those that are there and those that were."""

@@ -117,10 +117,10 @@ class Books:
         self._inquiries.ask([AskClock()], urgent=True, for_round=False)
         self._next_clock = Millis(now + CLOCK_MS)
 
-    def stream_opened(self, venue_now: Millis, now: Millis) -> None:
+    def stream_opened(self, venue_now: Millis, now: Millis, *, key_died: bool = False) -> None:
         """A socket delivers after darkness: what lies before must be read, and read again once the venue's lag has passed."""
         self._agenda.read_at_once(now)
-        self._hearing.opened(now)
+        self._hearing.opened(now, key_died=key_died)
         self.message_lost("the stream opened", venue_now, now)
 
     def note_voice(self, has_spoken: bool, venue_now: Millis, now: Millis) -> None:
@@ -226,8 +226,8 @@ class Books:
 
     def _ask_round(self) -> None:
         assert self._round is not None
-        questions = self._round.take_ready()
-        self._inquiries.ask(questions, urgent=self._account.is_exposed, for_round=True)
+        if questions := self._round.take_ready():
+            self._inquiries.ask(questions, urgent=self._account.is_exposed, for_round=True)
 
     def _end(self, now: Millis, wall: Millis) -> list[Event]:
         finished = self._round

@@ -19,6 +19,7 @@ from userstream.wire.pacing import Backoff, VenueClock
 from userstream.wire.request import HttpRequest, HttpResponse
 from userstream.wire.session import Call, Connect, Effect, GiveUp, Opened, Ping, Refrain, Reset, Send, Session, Troubled
 
+STARTING: Final = "starting"
 NEVER: Final = Millis(2**62)
 
 SHORT_LIFE_MS: Final = 10_000
@@ -138,7 +139,7 @@ class Feed:
         self.last_heard = Millis(0)
         self.failures = 0
         self.opened_count = 0
-        self.reason = "starting"
+        self.reason = STARTING
         self.form = 0
         self.drift: dict[str, int] = {}
         self.broken: Break | None = None
@@ -253,7 +254,8 @@ class Feed:
     def deadline(self) -> Millis:
         due, missing = NEVER, self._policy.redundancy
         for line in self.lines.values():
-            due = min(due, line.session.deadline())
+            if (wanted := line.session.deadline()) < due:
+                due = wanted
             if line.opened is None:
                 due = min(due, Millis(line.dialing_since + self._policy.opening_limit_ms))
             if line.doubted_until is not None:

@@ -29,7 +29,7 @@ class Hearing:
 
     def __init__(self) -> None:
         self.is_deaf = False
-        self._must_speak = self._has_spoken = self._is_told = False
+        self._must_speak = self._has_spoken = self._is_told = self._is_counted = False
         self._mute_sockets = 0
         self._replaced_at = Millis(-PAUSE_MS)
         self._heard_after = NEVER
@@ -39,12 +39,15 @@ class Hearing:
         is_news = not self.is_deaf
         if is_news or self._must_speak:
             self._mute_sockets = 0 if self._has_spoken else self._mute_sockets + 1
+            self._is_counted = not self._has_spoken
             self.is_deaf, self._must_speak, self._is_told = True, False, False
         return is_news
 
-    def opened(self, now: Millis) -> None:
-        """Another socket delivers."""
-        self._has_spoken = False
+    def opened(self, now: Millis, *, key_died: bool = False) -> None:
+        """Another socket delivers. `key_died`: the listen key of the former one had died, which is why that one was mute: a socket with a
+        key that lives need not prove that it hears."""
+        self._mute_sockets -= key_died and self._is_counted
+        self._has_spoken = self._is_counted = False
         if self._must_speak:
             return  # one that only takes its turn: the probation goes on
         self._heard_after = Millis(now + min(LONGEST_PROBATION_MS, PROBATION_MS * self._mute_sockets))

@@ -34,7 +34,7 @@ from userstream.kernel.errors import UserStreamError
 from userstream.kernel.ids import Millis
 from userstream.kernel.secret import Secret
 from userstream.wire.books import Books
-from userstream.wire.feed import KEY_DIED, NEVER, Fail, Feed, FeedPolicy, Wish
+from userstream.wire.feed import KEY_DIED, NEVER, STARTING, Fail, Feed, FeedPolicy, Wish
 from userstream.wire.pacing import VenueClock
 from userstream.wire.recovery import Policy, forgettable
 from userstream.wire.request import HttpRequest, HttpResponse
@@ -164,7 +164,7 @@ class Machine:
 
     def start(self, now: Millis, wall: Millis) -> tuple[Event, ...]:
         self._wall = wall
-        self._tell(self._stream(StreamState.CONNECTING, "starting"))
+        self._tell(self._stream(StreamState.CONNECTING, STARTING))
         self.feed.start(now)
         if self.books is not None:
             self.books.start(now)
@@ -302,8 +302,12 @@ class Machine:
     def deadline(self) -> Millis:
         if self._has_ended:
             return NEVER
-        asked = NEVER if self.books is None else self.books.deadline()
-        return min(self.feed.deadline(), asked, self.doubt_tick, self._next_forget)
+        due = self.feed.deadline()
+        if self.books is not None and (asked := self.books.deadline()) < due:
+            due = asked
+        if self.doubt_tick < due:
+            due = self.doubt_tick
+        return self._next_forget if self._next_forget < due else due
 
     def take_wishes(self) -> list[Wish]:
         wishes, self.feed.wishes = self.feed.wishes, []
@@ -386,7 +390,7 @@ class Machine:
                 self.books.message_lost(found.reason, self.clock.at(now), now)
         is_new = self.feed.opened_count > self._opened_before
         if lit and self.books is not None and (not self._was_lit or (self.books.is_deaf and is_new)):
-            self.books.stream_opened(self.clock.at(now), now)
+            self.books.stream_opened(self.clock.at(now), now, key_died=self.feed.assurance.key_died_after is not None)
         self._was_lit, self._opened_before = lit, self.feed.opened_count
 
     def _last_sure(self, now: Millis) -> Millis:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import zlib
 from operator import itemgetter
 from typing import Final
@@ -16,6 +17,13 @@ MINUTE_EDGE_MS: Final = 2_000
 measured over, a first handshake included."""
 
 WINDOWS_KEPT: Final = 16
+
+BACKGROUND_SHARE: Final = 0.8
+"""What nobody waits for (audits, the history of accounts with nothing at stake) leaves the rest of a minute to urgent questions."""
+
+RISK_RESERVE: Final = 0.05
+"""The share of every minute that no reading of the books may use, however urgent: an order can be cancelled and a position reduced while
+hundreds of accounts are read again."""
 
 LONGEST_ROTATION_JITTER_MS: Final = 30 * 60 * 1000
 ROTATION_JITTER_SHARE: Final = 46
@@ -51,14 +59,15 @@ class Backoff(msgspec.Struct, frozen=True, kw_only=True):
 class WeightBudget:
     """The request weight of one address (IP) at one venue, in windows of a minute aligned to the venue's clock.
 
-    Promises: never grants more than `share` of the limit within a window, except that urgent asks may use the reserve up to the
-    limit's `urgent_share` (a single call that weighs more goes alone), and what a socket needs to open up to the limit itself. The
-    venue's own count, when it reports more than ours, counts. An estimate of the venue's clock that steps back opens no window anew.
-    What is granted within `edge_ms` of a full minute counts in both of its windows, as nobody can know in which it will arrive.
+    Promises: never grants more than `share` of the limit within a window, except that urgent asks may go on up to the `reserve`, a
+    share of the limit (a single call that weighs more goes alone), and risk actions and what a socket needs to open up to the limit
+    itself. The venue's own count, when it reports more than ours, counts. An estimate of the venue's clock that steps back opens no
+    window anew. What is granted within `edge_ms` of a full minute counts in both of its windows, as nobody can know in which it will
+    arrive.
     """
 
-    def __init__(self, limit: int, *, share: float = 0.8, urgent_share: float = 0.95, edge_ms: int = 0) -> None:
-        self._limit, self._share, self._urgent_share, self._edge_ms = limit, share, urgent_share, edge_ms
+    def __init__(self, limit: int, *, share: float = BACKGROUND_SHARE, reserve: float = RISK_RESERVE, edge_ms: int = 0) -> None:
+        self._limit, self._share, self._reserve, self._edge_ms = limit, share, reserve, edge_ms
         self._windows: dict[int, int] = {}
         self._window = 0
         self.highest = 0
@@ -69,14 +78,20 @@ class WeightBudget:
         return self._limit
 
     @property
+    def reserve(self) -> float:
+        """The share of the limit that is kept for risk actions."""
+        return self._reserve
+
+    @property
     def used(self) -> int:
         """The weight of the current window."""
         return self._windows.get(self._window, 0)
 
     def wait_ms(self, weight: int, urgent: bool, venue_now: Millis, *, vital: bool = False) -> int:
-        """0 and the weight is counted, or how long to wait before asking again. `vital`: darkness lasts until this is answered."""
+        """0 and the weight is counted, or how long to wait before asking again. `vital`: a risk action, or darkness lasts until this is
+        answered."""
         self._window = venue_now // MINUTE_MS
-        cap = self._limit * (1 if vital else self._urgent_share if urgent else self._share)
+        cap = self._cap(urgent, vital)
         windows = range((venue_now - self._edge_ms) // MINUTE_MS, (venue_now + self._edge_ms) // MINUTE_MS + 1)
         for window in windows:
             used = self._windows.get(window, 0)
@@ -85,6 +100,13 @@ class WeightBudget:
         for window in windows:
             self._note(window, self._windows.get(window, 0) + weight)
         return 0
+
+    def _cap(self, urgent: bool, vital: bool) -> int:
+        """How full a window may become. The reserve is at least one call's weight, however small the limit is."""
+        if vital:
+            return self._limit
+        kept = self._limit - math.ceil(self._limit * self._reserve)
+        return kept if urgent else min(kept, int(self._limit * self._share))
 
     def report(self, used: int, venue_now: Millis) -> None:
         """The venue says how much of a window is used, by us and by others behind the same address. Early in a minute that may still be
@@ -96,6 +118,10 @@ class WeightBudget:
     def lower(self, limit: int) -> None:
         """No more than so much from now on."""
         self._limit = min(self._limit, limit)
+
+    def keep(self, reserve: float) -> None:
+        """At least this share of the limit is kept for risk actions from now on."""
+        self._reserve = max(self._reserve, reserve)
 
     def _note(self, window: int, used: int) -> None:
         # taken out and put back, so that the window used longest ago is the first to be dropped

@@ -44,6 +44,9 @@ MOST_DOUBLINGS: Final = 20
 """Waits that grow do so no further: 2 ** 20 times any of them is longer than any process lives."""
 
 NOTHING_DEEPER: Final[Mapping[Symbol, Millis]] = MappingProxyType({})
+LISTS: Final = frozenset({AskOpenOrders, AskOrders, AskMovements})
+"""What names symbols and orders: until all of them are told, nobody knows which others to ask for."""
+
 EDGE_MS: Final = 1_000
 """The cash history may stamp a trade slightly later than the fill: it is read a little less far back than the fills it must explain."""
 
@@ -171,12 +174,15 @@ class Round:
         for more in answer.more:
             self._want(more)
         self._traded.update(answer.traded)
-        self._holdings.learn(answer.pairs, self.since)
+        if answer.pairs:
+            self._holdings.learn(answer.pairs, self.since)
         if isinstance(question, AskOpenOrders):
             self._note_open_orders(question, answer)
         if isinstance(question, AskOrderLists):
             self._listed_lists |= {event.order_list_id for event in answer.events if isinstance(event, OrderListChanged)}
-        self._legs |= {(event.symbol, event.position_side): event.amount for event in answer.events if isinstance(event, PositionSet)}
+        for event in answer.events:
+            if type(event) is PositionSet:
+                self._legs[event.symbol, event.position_side] = event.amount
         self._open.discard(question)
         if self.full:
             self._follow_up(account, answer)
@@ -190,18 +196,18 @@ class Round:
         for event in answer.events:
             if isinstance(event, OrderChanged):
                 self._follow_order(account, event)
-            if isinstance(event, Filled):
+                if event.filled_quantity:
+                    self._want_history(event.symbol)
+            elif isinstance(event, Filled):
                 self._want_order(account, event.symbol, event.order_id)
-            if isinstance(event, Filled) or (isinstance(event, OrderChanged) and event.filled_quantity):
                 self._want_history(event.symbol)
         for symbol, _ in answer.traded:
             self._want_history(symbol)
-        if any(isinstance(question, AskOpenOrders | AskOrders | AskMovements) for question in self._open):
+        if any(type(question) in LISTS for question in self._open):
             return
         for symbol in sorted(account.symbols() | self._holdings.symbols):
-            is_busy = _is_active(account, symbol, self.since) or (self._traits.by_symbol and _has_orders(account, symbol, self.since))
-            if is_busy or self._searches:
-                self._want_history(symbol)
+            if symbol not in self._histories or self._traits.by_symbol:
+                self._want_history_of_busy(account, symbol)
         self._ask_missing_orders(account)
         self._ask_unknown_conditionals(account)
         self._ask_order_lists(account)
@@ -209,6 +215,11 @@ class Round:
             self._ask_doubtful_orders(account)
         if self._searches and not self._open:
             self._search()
+
+    def _want_history_of_busy(self, account: Account, symbol: Symbol) -> None:
+        is_busy = _is_active(account, symbol, self.since) or (self._traits.by_symbol and _has_orders(account, symbol, self.since))
+        if is_busy or self._searches:
+            self._want_history(symbol)
 
     def _search(self) -> None:
         """All was answered: where balances moved otherwise than the fills tell, a symbol that nobody knew of may have been traded."""
@@ -257,10 +268,11 @@ class Round:
         since, and no list of open orders tells it any more."""
         if any(isinstance(question, AskOrder) and question.conditional for question in self._open):
             return
-        triggered = {order.triggered_order_id for order in account.orders.values() if order.conditional}
-        for order in account.orders.values():
-            changed = not order.conditional and order.original_type not in ("", order.order_type)
-            if changed and order.order_id not in triggered and order.created_time >= self.since:
+        plain = (order for order in account.orders.values() if not order.conditional)
+        changed = [order for order in plain if order.original_type not in ("", order.order_type)]
+        triggered = {order.triggered_order_id for order in account.orders.values() if order.conditional} if changed else set()
+        for order in changed:
+            if order.order_id not in triggered and order.created_time >= self.since:
                 self._want(AskOrders(since=self.since, until=self.started, symbol=order.symbol, conditional=True))
 
     def _ask_order_lists(self, account: Account) -> None:
@@ -359,15 +371,19 @@ def _question_of_order(account: Account, symbol: Symbol, order_id: OrderId, sinc
 
 def absent_keys(account: Account, answer: Answer, question: Question) -> list[PositionSet | BalanceSet]:
     """Registers of ours that a complete answer does not mention: those that hold something, and those in doubt."""
-    doubtful = {(doubt.symbol, doubt.key) for doubt in account.doubts if doubt.subject in ("tie", "position")}
     if isinstance(question, AskPositions):
         told = {(event.symbol, event.position_side) for event in answer.events if isinstance(event, PositionSet)}
+        doubtful = _doubtful(account)
         return [position for key, position in account.positions.items() if key not in told and (position.amount or key in doubtful)]
     if isinstance(question, AskBalances):
         assets = {event.asset for event in answer.events if isinstance(event, BalanceSet)}
-        balances = account.balances.items()
+        balances, doubtful = account.balances.items(), _doubtful(account)
         return [balance for asset, balance in balances if asset not in assets and (balance.total or (Symbol(""), asset) in doubtful)]
     return []
+
+
+def _doubtful(account: Account) -> set[tuple[Symbol, str]]:
+    return {(doubt.symbol, doubt.key) for doubt in account.doubts if doubt.subject in ("tie", "position")}
 
 
 def forgettable(account: Account, read_until: Millis, policy: Policy) -> Millis:

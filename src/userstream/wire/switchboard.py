@@ -36,6 +36,12 @@ class Transmit(msgspec.Struct, frozen=True):
     weight: int
 
 
+class Used(msgspec.Struct, frozen=True):
+    """The venue says that so much weight of its current minute is used, by whomever behind this address."""
+
+    weight: int
+
+
 class Cut(msgspec.Struct, frozen=True):
     """End this line alone: its session opens another one."""
 
@@ -49,7 +55,7 @@ class End(msgspec.Struct, frozen=True):
     reason: str
 
 
-SwitchEffect: TypeAlias = Deliver | Warn | Transmit | Cut | Refrain | End
+SwitchEffect: TypeAlias = Deliver | Warn | Transmit | Used | Cut | Refrain | End
 
 
 class Switchboard(Protocol):

@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from random import Random
 from typing import Final
 
+from tests.simulation.claims import Violation, check
 from tests.simulation.ground import Ground
 from tests.simulation.shell.loop import LoopClock, VirtualLoop
 from tests.simulation.shell.relay import Network
-from tests.simulation.watch import Violation, Watch, check
+from tests.simulation.watch import Watch
 from userstream.adapters.http import AiohttpClient
 from userstream.adapters.memory import MemoryJournal
 from userstream.adapters.ws import PicowsTransport

@@ -15,12 +15,12 @@ from random import Random
 from typing import Final
 
 from tests.simulation.campaign import Totals
+from tests.simulation.claims import Violation, check
 from tests.simulation.plan import Plan, Strike
 from tests.simulation.run import Report
 from tests.simulation.shell.faults import FAULTS, OF_THE_VENUE, OWN
 from tests.simulation.shell.loop import START_S, VirtualLoop
 from tests.simulation.shell.world import VENUE, World
-from tests.simulation.watch import Violation, check
 from userstream.adapters.logs import configure_library_logs
 from userstream.sim import actions as act
 

@@ -23,6 +23,8 @@ from tests.simulation.shell.world import World
 
 ROOT = Path(__file__).parents[3]
 SEEDS = 200
+FOUND_ONCE = (200052,)
+"""Seeds that broke an invariant once. 200052: listen keys that were replaced again and again made each new socket prove that it hears."""
 
 
 @pytest.mark.timeout(240)
@@ -32,6 +34,12 @@ def test_no_invariant_breaks() -> None:
     assert totals.seeds == SEEDS
     assert [kind for kind in OWN if not totals.hits[kind]] == []
     assert len(FAULTS) >= 50
+
+
+@pytest.mark.parametrize("seed", FOUND_ONCE)
+def test_what_was_found_once_stays_mended(seed: int) -> None:
+    report = run(plan_of(seed))
+    assert report.violation == "", report.text
 
 
 def test_the_same_seed_makes_the_same_run() -> None:

@@ -7,11 +7,12 @@ import hashlib
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Final
 
+from tests.simulation.claims import check
 from tests.simulation.ground import Ground
 from tests.simulation.shell.loop import VenueClock, VirtualLoop
 from tests.simulation.shell.process import Disk, Process
 from tests.simulation.shell.relay import Network
-from tests.simulation.watch import Watch, check
+from tests.simulation.watch import Watch
 from userstream.entry.bootstrap import AccountSettings, credentials_of
 from userstream.kernel.settings import RecoverySettings, StreamSettings
 from userstream.ports import Record

@@ -5,6 +5,7 @@ import contextlib
 import io
 import json
 import logging
+import re
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -98,6 +99,25 @@ def test_on_a_terminal_each_entry_is_a_line_for_people() -> None:
     assert "connected" in line
     assert "alice" in line
     assert "{" not in line
+
+
+def test_people_read_times_where_programs_read_milliseconds() -> None:
+    told = {"since": 1_790_000_001_202, "until": 1_790_000_002_000, "fills": 1_790_000_003_000}
+    stream = configured(terminal=True)
+    logger().info("gap repaired", **told)
+    line = re.sub("\x1b\\[[0-9;]*m", "", stream.getvalue())
+    assert "since=2026-09-21T14:13:21.202Z until=2026-09-21T14:13:22.000Z fills=1790000003000" in line
+    stream = configured()
+    logger().info("gap repaired", **told)
+    [entry] = json_lines(stream)
+    assert {name: entry[name] for name in told} == told
+
+
+@pytest.mark.parametrize("moment", [None, True, 1 << 62, "yesterday"])
+def test_what_is_no_time_stays_what_it_is(moment: object) -> None:
+    stream = configured(terminal=True)
+    logger().info("gap opened", since=moment)
+    assert f"since={moment}" in re.sub("\x1b\\[[0-9;]*m", "", stream.getvalue())
 
 
 @pytest.mark.parametrize(("level", "shown"), [("debug", "diwe"), ("info", "iwe"), ("warning", "we"), ("error", "e")])

@@ -5,17 +5,29 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 
 import asyncpg
 import pytest
 
 from tests.support.clock import ManualClock
-from tests.support.events import balance_moved, balance_set, fill_completed, filled, order_changed, stream_changed
+from tests.support.events import (
+    balance_moved,
+    balance_set,
+    fill_completed,
+    filled,
+    gap_opened,
+    gap_repaired,
+    order_changed,
+    snapshot_taken,
+    stream_changed,
+)
 from tests.support.postgres import address_of, borrow_database, drop_database, execute, give_back, make_database
 from tests.support.records import place, record
 from userstream.adapters.postgres import PostgresProjection, PostgresSettings
+from userstream.domain.coverage import Coverage, fold_coverage
 from userstream.domain.events import Event
 from userstream.kernel.errors import StoreError
 
@@ -52,6 +64,59 @@ async def ask(url: str, query: str) -> list[object]:
         return [row[0] for row in await connection.fetch(query)]
     finally:
         await connection.close()
+
+
+# --- what a turn costs
+
+
+async def test_hundreds_of_accounts_that_begin_or_lose_their_feeds_together_cost_few_statements(url: str) -> None:
+    asked: list[str] = []
+
+    def listen(connection: asyncpg.Connection[asyncpg.Record]) -> None:
+        connection.add_query_logger(lambda query: asked.append(query.query))
+
+    names = [f"account-{number:03}" for number in range(60)]
+    async with PostgresProjection(address_of(url), ManualClock(), journal="one", on_connection=listen) as tables:
+        await tell(tables, *(snapshot_taken(account=name) for name in names))
+        asked.clear()
+        await tell(tables, *(gap_opened(account=name, since=1_500 + place) for place, name in enumerate(names)), first=61)
+        assert len(asked) < 12, asked
+        spans = await tables.rows("coverage")
+    for place_of, name in enumerate(names):
+        history: list[Event] = [snapshot_taken(account=name, sequence=1), gap_opened(account=name, since=1_500 + place_of, sequence=2)]
+        expected = fold_coverage(Coverage(), history)
+        told = [(row["since"], row["until"], row["state"]) for row in reversed(spans) if row["account"] == name]
+        assert told == [(span.since, span.until, str(span.state)) for span in expected.spans]
+
+
+async def test_spans_that_stay_as_they_are_are_not_written_again(url: str, tables: PostgresProjection) -> None:
+    await tell(tables, gap_opened(since=1_000), gap_repaired(since=1_000, until=2_000), snapshot_taken(), gap_opened(since=9_000))
+    before = await ask(url, "SELECT concat(since, ' ', until, ' ', xmin) FROM userstream.coverage ORDER BY since")
+    await tell(tables, gap_opened(since=12_000), first=5)
+    after = await ask(url, "SELECT concat(since, ' ', until, ' ', xmin) FROM userstream.coverage ORDER BY since")
+    assert before != [] and set(before[:-1]) <= set(after)
+
+
+async def test_a_turn_of_some_hundred_events_waits_for_no_thread(url: str, tables: PostgresProjection) -> None:
+    asked = CountingThreads()
+    asyncio.get_running_loop().set_default_executor(asked)
+    await tables.position("tables")
+    await tell(tables, *(filled(trade_id=str(number)) for number in range(150)))
+    assert asked.works == 0
+    await tell(tables, *(filled(trade_id=str(number)) for number in range(150, 450)), first=151)
+    assert asked.works == 1 and len(await tables.rows("fills")) == 450
+
+
+class CountingThreads(ThreadPoolExecutor):
+    """Counts what the event loop gives away."""
+
+    def __init__(self) -> None:
+        super().__init__(1)
+        self.works = 0
+
+    def submit(self, *arguments: Any, **named: Any) -> Any:
+        self.works += 1
+        return super().submit(*arguments, **named)
 
 
 # --- several journals

@@ -16,9 +16,10 @@ from userstream.kernel.errors import StoreError
 
 pytestmark = pytest.mark.postgres
 
-BOOM = Migration(2, "expand_boom", 1, "CREATE TABLE userstream.half (a int); SELECT 1 / 0;")
-MORE = Migration(2, "expand_more", 1, "CREATE TABLE userstream.more (a int);")
-LESS = Migration(3, "contract_less", 3, "DROP TABLE userstream.more;")
+NEXT = len(load_steps()) + 1
+BOOM = Migration(NEXT, "expand_boom", 1, "CREATE TABLE userstream.half (a int); SELECT 1 / 0;")
+MORE = Migration(NEXT, "expand_more", 1, "CREATE TABLE userstream.more (a int);")
+LESS = Migration(NEXT + 1, "contract_less", NEXT + 1, "DROP TABLE userstream.more;")
 
 
 @pytest.fixture
@@ -57,10 +58,34 @@ async def test_nodes_that_start_at_once_take_each_step_once(url: str) -> None:
     assert sorted(len(outcome.taken) for outcome in outcomes) == [0, 0, 0, 0, len(load_steps())]
 
 
+@pytest.mark.parametrize(
+    ("table", "time"),
+    [
+        ("fills", "transaction_time"),
+        ("movements", "transaction_time"),
+        ("margin_calls", "transaction_time"),
+        ("orders", "created_time"),
+        ("account_events", "event_time"),
+    ],
+)
+async def test_an_account_in_a_span_of_time_is_read_by_an_index_newest_first(url: str, table: str, time: str) -> None:
+    await migrate_once(url)
+    connection = await asyncpg.connect(url, server_settings={"enable_seqscan": "off", "enable_bitmapscan": "off"})
+    try:
+        await connection.execute("SELECT userstream.make_partitions(ARRAY[1760000000000])")
+        span = f"{time} >= 1759000000000 AND {time} < 1761000000000"
+        query = f"EXPLAIN SELECT * FROM userstream.{table} WHERE account = 'alice' AND {span} ORDER BY {time} DESC LIMIT 100"
+        plan = "\n".join(row[0] for row in await connection.fetch(query))
+    finally:
+        await connection.close()
+    assert f"{table}_account_time" in plan or f"_account_{time}_idx" in plan, plan
+    assert f"(account = 'alice'::text) AND ({time} >= " in plan and "Sort " not in plan, plan
+
+
 async def test_a_step_that_fails_changes_nothing_and_can_be_taken_later(url: str) -> None:
-    with pytest.raises(StoreError, match=r"migration 2 \(expand_boom\) failed and changed nothing: division by zero"):
+    with pytest.raises(StoreError, match=rf"migration {NEXT} \(expand_boom\) failed and changed nothing: division by zero"):
         await migrate_once(url, (*load_steps(), BOOM))
-    assert (await form_of(url)).number == 1
+    assert (await form_of(url)).number == NEXT - 1
     with pytest.raises(asyncpg.UndefinedTableError):
         await execute(url, "SELECT * FROM userstream.half")
     assert (await migrate_once(url, (*load_steps(), MORE))).taken == ("expand_more",)
@@ -71,11 +96,11 @@ async def test_an_old_program_works_on_after_a_step_that_expands_and_not_after_o
     check_form(await form_of(url), newest=1)
     assert (await migrate_once(url)).taken == ()
     await migrate_once(url, (*load_steps(), MORE, LESS))
-    with pytest.raises(StoreError, match=r"newer version of userstream \(form 3\): update userstream"):
+    with pytest.raises(StoreError, match=rf"newer version of userstream \(form {NEXT + 1}\): update userstream"):
         check_form(await form_of(url), newest=1)
     with pytest.raises(StoreError, match="newer version"):
         await migrate_once(url)
-    check_form(await form_of(url), newest=3)
+    check_form(await form_of(url), newest=NEXT + 1)
 
 
 async def test_a_schema_of_another_program_is_left_alone(url: str) -> None:

@@ -6,13 +6,15 @@ import re
 import sqlite3
 import subprocess
 import sys
-from contextlib import closing
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 
 import pytest
 
 from userstream.adapters.file_lock import FileLock
-from userstream.adapters.sql import load_migrations
+from userstream.adapters.sql import load_migrations, split_script
 from userstream.adapters.sqlite_file import (
     APPLICATION_ID,
     Remedy,
@@ -78,6 +80,98 @@ def test_a_database_that_its_program_has_open_is_known_by_its_log(tmp_path: Path
             opener(tmp_path / "theirs.db")  # type: ignore[operator]
         assert {file.name: file.read_bytes() for file in tmp_path.iterdir() if not file.name.endswith("-shm")} == before
         assert theirs.execute("SELECT count(*) FROM recipes").fetchone() == (0,)
+
+
+@pytest.mark.parametrize("opener", [open_for_writing, open_for_reading, check_owner])
+@pytest.mark.parametrize("mode", ["WAL", "DELETE"])
+def test_the_log_of_another_programs_crash_is_not_folded_into_its_file(tmp_path: Path, opener: object, mode: str) -> None:
+    leave_after_crash(tmp_path / "theirs.db", mode)
+    before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+    assert len(before) == 2
+    with pytest.raises(StoreError, match="another program"):
+        opener(tmp_path / "theirs.db")  # type: ignore[operator]
+    assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
+
+
+def leave_after_crash(path: Path, mode: str) -> None:
+    """A database of another program as a crash leaves it: all that tells whose it is stands in the log, or the log undoes its loss."""
+    with closing(sqlite3.connect(path.with_name("made.db"), isolation_level=None)) as theirs:
+        theirs.execute(f"PRAGMA journal_mode = {mode}")
+        theirs.execute("CREATE TABLE recipes (name)")
+        if mode == "DELETE":
+            theirs.execute("PRAGMA cache_size = 1")
+            theirs.execute("PRAGMA cache_spill = 1")
+            theirs.execute("BEGIN")
+            theirs.execute("DROP TABLE recipes")
+            theirs.execute(
+                "CREATE TABLE later AS WITH n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 900)"
+                " SELECT hex(zeroblob(400)) AS x FROM n"
+            )
+            theirs.execute("DROP TABLE later")
+        for end in ("", "-wal", "-journal"):
+            with suppress(FileNotFoundError):
+                path.with_name(f"{path.name}{end}").write_bytes(path.with_name(f"made.db{end}").read_bytes())
+    for left in path.parent.glob("made.db*"):
+        left.unlink()
+
+
+def test_what_our_own_crash_left_in_the_log_is_taken_up(tmp_path: Path) -> None:
+    with closing(open_for_writing(tmp_path / "made.db")) as ours:
+        ours.execute("INSERT INTO removed (account, sequence) VALUES ('a', 1)")
+        for end in ("", "-wal"):
+            (tmp_path / f"a.db{end}").write_bytes((tmp_path / f"made.db{end}").read_bytes())
+    check_owner(tmp_path / "a.db")
+    with closing(open_for_writing(tmp_path / "a.db")) as connection:
+        assert connection.execute("SELECT account FROM removed").fetchall() == [("a",)]
+
+
+def test_who_waits_while_another_brings_the_file_up_finds_it_done(tmp_path: Path) -> None:
+    path, scripts = tmp_path / "a.db", load_migrations()
+    with closing(sqlite3.connect(path, isolation_level=None)) as quick, closing(sqlite3.connect(path, check_same_thread=False)) as slow:
+        slow.isolation_level = None
+        quick.execute("PRAGMA journal_mode = WAL")
+        migrate(quick, path, scripts[:-1])
+        waits = threading.Event()
+        slow.set_trace_callback(lambda statement: waits.set() if statement.startswith("BEGIN") else None)
+        quick.execute("BEGIN IMMEDIATE")
+        with ThreadPoolExecutor(1) as threads:
+            ending = threads.submit(migrate, slow, path, scripts)
+            assert waits.wait(10)
+            for statement in split_script(scripts[-1]):
+                quick.execute(statement)
+            quick.execute(f"PRAGMA user_version = {len(scripts)}")
+            quick.execute("COMMIT")
+            ending.result(10)
+        assert number(slow, "user_version") == len(scripts)
+
+
+OPEN_WHEN_TOLD = (
+    "import sys; from pathlib import Path; from userstream.adapters.sqlite_file import open_for_writing\n"
+    "print('there', flush=True)\n"
+    "for line in sys.stdin: open_for_writing(Path(line.strip())).close(); print('opened', flush=True)"
+)
+
+
+@pytest.mark.parametrize("form", [0, 2])
+def test_two_processes_that_start_at_once_both_end_well(tmp_path: Path, form: int) -> None:
+    command = [sys.executable, "-c", OPEN_WHEN_TOLD]
+    with ExitStack() as stack:
+        pair = [stack.enter_context(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)) for _ in range(2)]
+        assert [child.stdout.readline() for child in pair if child.stdout] == ["there\n"] * 2
+        for turn in range(20):
+            path = tmp_path / f"{turn}.db"
+            if form:
+                with closing(sqlite3.connect(path, isolation_level=None)) as old:
+                    old.execute("PRAGMA journal_mode = WAL")
+                    migrate(old, path, load_migrations()[:form])
+            for child in pair:
+                print(path, file=child.stdin, flush=True)
+            assert [child.stdout.readline() for child in pair if child.stdout] == ["opened\n"] * 2
+            open_for_reading(path).close()
+        for child in pair:
+            assert child.stdin is not None
+            child.stdin.close()
+    assert [child.returncode for child in pair] == [0, 0]
 
 
 def test_what_may_be_begun_or_goes_on_has_no_other_owner(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -9,9 +10,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.support.clock import ManualClock
-from tests.support.events import A_TIME, filled, margin_called
+from tests.support.events import A_TIME, filled, margin_called, order_changed
 from userstream.adapters.sqlite import SqliteStore, open_reader
 from userstream.adapters.sqlite_pages import SqlitePages
+from userstream.adapters.sqlite_reader import SqliteReader
 from userstream.domain.events import Event
 from userstream.kernel.ids import AccountId, Millis
 from userstream.ports import Record, Selection
@@ -96,3 +98,77 @@ async def test_only_what_was_asked_for(tmp_path: Path, selection: Selection, cho
     with pytest.raises(ValueError, match="symbol"):
         await pages.page("account_events", Selection(symbol="BTCUSDT"))
     await pages.close()
+
+
+@pytest.mark.parametrize("table", ["orders", "fills", "movements", "margin_calls"])
+@pytest.mark.parametrize(
+    ("selection", "index"),
+    [
+        (Selection(account=AccountId("alice")), "{table}_of_account (account=?)"),
+        (Selection(account=AccountId("alice"), before=50), "{table}_of_account (account=? AND rowid<?)"),
+        (Selection(account=AccountId("alice"), since=Millis(5)), "{table}_by_time (account=? AND transaction_time>?)"),
+        (
+            Selection(account=AccountId("alice"), since=Millis(5), until=Millis(9), before=50),
+            "{table}_by_time (account=? AND transaction_time>? AND transaction_time<?)",
+        ),
+    ],
+)
+async def test_an_account_is_read_by_an_index_and_others_are_not(tmp_path: Path, table: str, selection: Selection, index: str) -> None:
+    await fill_store(tmp_path / "a.db")
+    reader = SqliteReader(tmp_path / "a.db", threads=1)
+    pages, told = SqlitePages(reader), list[str]()
+    try:
+        await reader.call(lambda connection: connection.set_trace_callback(told.append))
+        await pages.page(table, selection)
+        [plan] = await reader.call(lambda connection: [connection.execute(f"EXPLAIN QUERY PLAN {told[-1]}").fetchall()])
+    finally:
+        await pages.close()
+    words = [str(step[3]) for step in plan]
+    wanted = index.format(table=table)
+    if table == "margin_calls":
+        # few enough to be sorted: one index for both
+        wanted = wanted.replace("_of_account", "_by_time").replace(" AND rowid<?", "")
+    assert any(word == f"SEARCH {table} USING INDEX {wanted}" for word in words), words
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(limit=st.integers(1, 6), bursts=st.lists(st.integers(0, 4), max_size=8), late=st.booleans())
+async def test_pages_hold_still_while_rows_come_in_and_orders_change(
+    tmp_path_factory: pytest.TempPathFactory, limit: int, bursts: list[int], late: bool
+) -> None:
+    """What was there when the reading began is told once, in order, and nothing that came later is, however old it says it is."""
+    path = tmp_path_factory.mktemp("pages") / "a.db"
+    async with await SqliteStore.open(path, ManualClock()) as store:
+        writer = Orders(store)
+        await writer.write(range(12))
+        pages = SqlitePages(open_reader(path))
+        try:
+            told, place = list[str](), None
+            for burst in [*bursts, *[0] * 12]:
+                page = await pages.page("orders", Selection(account=AccountId("alice"), before=place, limit=limit))
+                told += [str(row["order_id"]) for row in page.rows]
+                if (place := page.next_place) is None:
+                    break
+                await writer.write([*range(100 + writer.sequence, 100 + writer.sequence + burst), *range(12)[:burst]], late=late)
+        finally:
+            await pages.close()
+    assert told == [str(number) for number in reversed(range(12))]
+
+
+class Orders:
+    """Writes orders of one account: new ones, or changes of those that are there; late ones say that they are old."""
+
+    def __init__(self, store: SqliteStore) -> None:
+        self._store, self.sequence, self._position = store, 0, 0
+
+    async def write(self, numbers: Iterable[int], *, late: bool = False) -> None:
+        for number in numbers:
+            self.sequence += 1
+            time = Millis(A_TIME - self.sequence if late else A_TIME + self.sequence)
+            event = order_changed(account="alice", order_id=str(number), sequence=self.sequence, transaction_time=time)
+            self._store.append(Record(event.account, event.sequence, Millis(A_TIME), 1, b"{}", (event,)))
+        await self._store.flush()
+        records = await self._store.read(after=self._position, limit=1_000)
+        await self._store.apply("tables", records)
+        if records:
+            self._position = records[-1].position

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import sqlite3
 from pathlib import Path
 
@@ -67,3 +68,59 @@ async def test_it_is_read_from_the_end_too(tmp_path: Path) -> None:
             assert found == whole[::-1]
             assert [await reader.count(after=stored.position) for stored in whole[-1:]] == [0]
             assert await reader.count(after=0) == 14
+
+
+def beside(path: Path) -> set[str]:
+    return {found.name for found in path.parent.iterdir()} - {path.name, f"{path.name}.lock"}
+
+
+def bytes_of(path: Path) -> list[bytes]:
+    return [Path(f"{path}{suffix}").read_bytes() for suffix in ("", "-wal")]
+
+
+async def make_store(path: Path) -> Path:
+    async with await SqliteStore.open(path, ManualClock()) as store:
+        for one in row_of_records(3):
+            store.append(one)
+    return path
+
+
+async def test_a_store_at_rest_has_nothing_beside_it_when_it_was_read(tmp_path: Path) -> None:
+    path = await make_store(tmp_path / "a.db")
+    before = path.read_bytes()
+    async with open_reader(path) as first:
+        async with open_reader(path) as second:
+            assert await first.accounts() == await second.accounts() == ["alice"]
+        assert await first.last_sequence(AccountId("alice")) == 3, "who still reads is not disturbed"
+    assert beside(path) == set()
+    assert path.read_bytes() == before
+
+
+async def test_a_store_that_is_written_keeps_its_log_when_a_reader_leaves(tmp_path: Path) -> None:
+    path = await make_store(tmp_path / "a.db")
+    async with await SqliteStore.open(path, ManualClock()) as store:
+        async with open_reader(path) as reader:
+            assert await reader.accounts() == ["alice"]
+        assert beside(path) == {"a.db-wal", "a.db-shm"}
+        for one in row_of_records(3, account="bob"):
+            store.append(one)
+        await store.flush()
+        async with open_reader(path) as reader:
+            assert await reader.accounts() == ["alice", "bob"]
+    assert beside(path) == set()
+
+
+async def test_a_log_that_holds_something_is_not_taken_in_by_a_reader(tmp_path: Path) -> None:
+    """As a process leaves it that was killed: file and log were copied while it wrote."""
+    path, copy = tmp_path / "a.db", tmp_path / "copy" / "a.db"
+    copy.parent.mkdir()
+    async with await SqliteStore.open(path, ManualClock()) as store:
+        for one in row_of_records(3):
+            store.append(one)
+        await store.flush()
+        for suffix in ("", "-wal"):
+            shutil.copy(f"{path}{suffix}", f"{copy}{suffix}")
+    kept = bytes_of(copy)
+    async with open_reader(copy) as reader:
+        assert await reader.last_sequence(AccountId("alice")) == 3
+    assert bytes_of(copy) == kept

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 from tests.support.events import A_TIME, order_changed, order_list_changed
 from userstream.domain.account import Account
-from userstream.domain.events import OrderListChanged
+from userstream.domain.events import Event, OrderChanged, OrderListChanged
 from userstream.domain.fold import apply, checkpoint_of, forget
-from userstream.domain.order_lists import has_list_ended, unsettled_lists
+from userstream.domain.order_lists import GONE, has_list_ended, unsettled_lists
 from userstream.kernel.ids import AccountId, Millis, VenueName
 
 
@@ -74,6 +74,75 @@ def test_a_list_is_forgotten_when_it_has_ended_and_its_orders_are() -> None:
     assert has_list_ended(held.order_lists["42"]), "an order of it is in memory"
     forget(held, Millis(A_TIME + 300))
     assert (held.orders, held.order_lists) == ({}, {})
+
+
+LEGS = ("8886774", "8886775")
+LONG_AFTER = A_TIME + 90 * 86_400_000
+
+
+def gone(**fields: object) -> OrderListChanged:
+    """The venue's books do not know the list."""
+    return order_list_changed(**{"symbol": "", "status": GONE, "order_ids": (), "source": "snapshot", "as_of": LONG_AFTER, **fields})
+
+
+def leg(order_id: str, status: str = "canceled") -> OrderChanged:
+    return order_changed(order_id=order_id, status=status, order_list_id="42", transaction_time=A_TIME + 5)
+
+
+def test_a_list_that_the_venue_does_not_know_any_more_ends_when_its_orders_have() -> None:
+    held = account()
+    apply(held, begun())
+    told = []
+    for order_id in LEGS:
+        apply(held, leg(order_id, "new"))
+        told.append(apply(held, gone()))
+        apply(held, leg(order_id))
+    assert told == [None, None]
+    ended = apply(held, gone())
+    assert isinstance(ended, OrderListChanged) and has_list_ended(ended)
+    assert (ended.symbol, ended.order_ids, ended.contingency, ended.transaction_time) == ("BTCUSDT", LEGS, "oco", A_TIME + 5)
+    assert (unsettled_lists(held), apply(held, gone())) == (set(), None)
+
+
+def test_a_list_that_only_an_order_names_ends_with_that_order() -> None:
+    held = account()
+    assert apply(held, gone()) is None, "nobody named it"
+    apply(held, leg("1"))
+    ended = apply(held, gone())
+    assert isinstance(ended, OrderListChanged) and (ended.symbol, ended.status, ended.order_ids) == ("BTCUSDT", "all_done", ("1",))
+
+
+def test_a_list_whose_orders_were_forgotten_is_forgotten_too() -> None:
+    held = account()
+    apply(held, begun())
+    assert apply(held, gone()) is None, "its orders may be on their way"
+    forget(held, Millis(A_TIME + 1))
+    assert apply(held, gone()) is not None
+    forget(held, Millis(A_TIME + 1))
+    assert held.order_lists == {}
+
+
+def test_books_that_may_be_too_early_to_know_of_a_list_do_not_end_it() -> None:
+    held = Account(AccountId("alice"), VenueName("binance-spot"), lag_ms=5_000)
+    apply(held, begun())
+    for order_id in LEGS:
+        apply(held, leg(order_id))
+    assert apply(held, gone(as_of=A_TIME + 5 + 5_000)) is None
+    assert apply(held, gone(as_of=A_TIME + 5 + 5_001)) is not None
+
+
+WORDS: tuple[Event, ...] = (begun(), ended(), *map(leg, LEGS), *(leg(each, "new") for each in LEGS), gone())
+
+
+@given(st.lists(st.sampled_from(WORDS), max_size=12))
+def test_the_books_end_no_list_of_which_an_order_is_open(words: list[Event]) -> None:
+    held = account()
+    for word in words:
+        told = apply(held, word)
+        if word == gone() and told is not None:
+            orders = [order for order in held.orders.values() if order.order_list_id == "42"]
+            assert orders and all(order.has_ended for order in orders)
+            assert has_list_ended(held.order_lists["42"]) and held.order_lists["42"] == told
 
 
 def test_a_restart_knows_the_lists() -> None:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import structlog
 
 from userstream.entry.bootstrap import (
     AccountSettings,
@@ -15,8 +13,6 @@ from userstream.entry.bootstrap import (
     place_of,
     policy_of,
     start_application,
-    tell_pump_trouble,
-    tell_store_trouble,
 )
 from userstream.kernel.errors import SettingsError, StoreError
 from userstream.kernel.settings import RecoverySettings, StreamSettings
@@ -140,13 +136,3 @@ async def test_applications_of_one_process_share_the_gate_of_an_address() -> Non
     finally:
         await first.stop()
         await second.stop()
-
-
-@pytest.mark.parametrize("tell", [tell_store_trouble, tell_pump_trouble])
-def test_trouble_of_the_store_is_one_line_and_its_end_another(tell: Callable[[Exception | None], None]) -> None:
-    with structlog.testing.capture_logs() as entries:
-        tell(StoreError("the disk is full"))
-        tell(None)
-    assert [entry["log_level"] for entry in entries] == ["error", "info"]
-    assert entries[0]["reason"] == "the disk is full"
-    assert [str(entry["action"]).partition("_")[2] for entry in entries] == ["trouble", "recovered"]

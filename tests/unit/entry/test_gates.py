@@ -13,6 +13,7 @@ from userstream.kernel.ids import VenueName
 from userstream.kernel.secret import Secret
 from userstream.runtime.gate import Gate
 from userstream.venues import find_venue
+from userstream.wire.pacing import RISK_RESERVE
 from userstream.wire.request import HttpRequest
 from userstream.wire.venue import VenueSpec
 
@@ -115,3 +116,13 @@ def test_another_event_loop_has_its_own() -> None:
         return take(book, "a")
 
     assert asyncio.run(gate()) is not asyncio.run(gate())
+
+
+async def test_the_highest_reserve_of_all_users_is_kept() -> None:
+    book, http, clock = GateBook(), RecordingHttp(default=json_answer({})), ManualClock()
+    gate = book.take("a", SPEC, SPEC.real.rest_url, http, clock, None)
+    assert gate.budget.reserve == RISK_RESERVE
+    assert book.take("b", COINM, COINM.real.rest_url, http, clock, None, reserve=0.2) is gate
+    assert gate.budget.reserve == 0.2
+    for user in "ab":
+        await book.leave(user)

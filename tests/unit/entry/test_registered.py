@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 
 from tests.support.clock import ManualClock
 from tests.support.transport import PipeTransport
-from tests.support.vaults import FIRST_KEY, make_vault
+from tests.support.vaults import FIRST_KEY, make_account, make_vault, note
 from userstream.adapters.key_ring import KeyRing
 from userstream.adapters.memory import MemoryJournal
 from userstream.adapters.memory_registry import MemoryRegistry
@@ -21,6 +21,8 @@ from userstream.entry.registered import RegisteredAccounts, open_registered
 from userstream.entry.registry import AccountDesk, Caller, NewAccount
 from userstream.kernel.errors import RetryLater, SettingsError, UserStreamError
 from userstream.kernel.ids import AccountId, VenueName
+from userstream.kernel.secret import Secret
+from userstream.wire.registration import SealedKey
 from userstream.wire.request import HttpRequest, HttpResponse
 from userstream.wire.rights import KeyRights
 
@@ -112,8 +114,10 @@ async def test_a_name_of_the_file_and_of_the_registry_is_refused(tmp_path: Path)
 async def test_one_key_under_two_names_is_run_once(tmp_path: Path) -> None:
     ground = Ground()
     await ground.fill()
-    wish = NewAccount(account=AccountId("zoe"), user="desk", venue=VenueName("binance-usdm"))
-    await ground.desk.add(wish, credentials_of("KEY-OF-alice", "SECRET-OF-alice"))
+    # as an earlier version took it
+    twin = make_account("zoe")
+    records = ground.desk.vault.seal(twin.place, {"api_key": Secret("KEY-OF-alice"), "api_secret": Secret("SECRET-OF-alice")})
+    await ground.registry.add(msgspec.structs.replace(twin, key=SealedKey(**records)), note("account.add", "zoe"))
     with capture_logs() as logs:
         await ground.registered.read(configured(tmp_path))
     assert [settings.name for settings in ground.registered.settings] == ["alice", "bob"]

@@ -184,7 +184,7 @@ async def test_a_record_that_does_not_open_is_noted() -> None:
 async def test_accounts_are_switched_counted_and_removed() -> None:
     desk = Desk()
     for number in range(3):
-        await desk.add(wish(f"account-{number}"), KEY)
+        await desk.add(wish(f"account-{number}"), credentials_of(f"KEY-{number}", "SECRET"))
     await desk.set_active(AccountId("account-1"), False)
     assert [account.account async for account in desk.accounts(active_only=True)] == ["account-0", "account-2"]
     await desk.remove(AccountId("account-0"))

@@ -75,15 +75,17 @@ async def test_a_venue_that_nobody_plays_is_named(tmp_path: Path) -> None:
 
 
 def test_legs_are_listed_as_far_as_there_is_room() -> None:
-    held = [position_set(symbol=symbol, amount=amount) for symbol, amount in (("BTCUSDT", "-0.123"), ("ETHUSDT", "1.5"), ("SOLUSDT", "2"))]
+    held = [
+        position_set(symbol=symbol, amount=amount) for symbol, amount in (("BTCUSDT", "-0.123"), ("ETHUSDT", "1.5"), ("DOGEUSDT", "120000"))
+    ]
     account = Account(AccountId("alice"), VenueName("binance-usdm"))
     for event in held:
         apply(account, event)
     positions = PositionsView(account).open()
-    assert list_legs(positions, 40) == "BTC -0.123, ETH 1.5, SOL 2"
-    assert list_legs(positions, 24) == "BTC -0.123, ETH 1.5 +1"
-    assert list_legs(positions, 13) == "BTC -0.123 +2"
-    assert list_legs(positions, 9) == "3 legs"
+    assert list_legs(positions, 40) == "BTC -0.123, ETH 1.5, DOGE 120000"
+    assert list_legs(positions, 27) == "BTC -0.123, ETH 1.5, 1 more"
+    assert list_legs(positions, 18) == "BTC -0.123, 2 more"
+    assert list_legs(positions, 17) == "3 held"
     assert list_legs([], 9) == "flat"
 
 

@@ -12,6 +12,7 @@ from tests.support.transport import PipeSocket, PipeTransport, RecordingHttp, js
 from tests.unit.venues.binance.kit import encoded, order_frame, place
 from userstream.adapters.memory import MemoryJournal
 from userstream.domain.events import Event
+from userstream.domain.words import StreamState
 from userstream.kernel.errors import StoreError
 from userstream.kernel.ids import AccountId, Millis
 from userstream.kernel.secret import Secret
@@ -31,6 +32,7 @@ STREAM_ONLY = Credentials(api_key=Secret("keyWithoutASecret"))
 CREATE = "POST /fapi/v1/listenKey"
 CLOSE = "DELETE /fapi/v1/listenKey"
 STOP_MS = 5_000
+LIVE_MS = 300_000
 
 
 class HeldJournal(MemoryJournal):
@@ -158,6 +160,10 @@ class Shell:
     async def start(self) -> None:
         await self.runner.start()
         await self.clock.settle()
+
+    async def go_live(self) -> None:
+        """Lets the time pass until what was read has proven the account."""
+        await self.clock.advance_until(lambda: self.account.state is StreamState.LIVE, limit_ms=LIVE_MS)
 
     async def stop(self) -> None:
         """Stops, as far as the clock must be turned for it; nothing may be left behind."""

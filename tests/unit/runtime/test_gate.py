@@ -31,9 +31,12 @@ class Door:
         self.granted: list[str] = []
         self.tasks: dict[str, asyncio.Task[None]] = {}
 
-    def ask(self, name: str, weight: int = 1, *, urgent: bool = False, vital: bool = False) -> None:
+    def ask(self, name: str, weight: int = 1, *, urgent: bool = False, vital: bool = False, risk: bool = False) -> None:
         async def wait() -> None:
-            await (self.gate.grant_vital(weight) if vital else self.gate.grant(weight, urgent=urgent))
+            if risk:
+                await self.gate.grant_risk(weight)
+            else:
+                await (self.gate.grant_vital(weight) if vital else self.gate.grant(weight, urgent=urgent))
             self.granted.append(name)
 
         self.tasks[name] = self.clock.spawn(wait(), name)
@@ -64,6 +67,21 @@ async def test_urgent_questions_pass_by_and_equals_keep_their_order() -> None:
         await door.clock.settle()
     await door.clock.advance(3 * MINUTE_MS)
     assert door.granted == ["first", "risk", "risk too", "late", "later"]
+
+
+async def test_a_risk_action_has_the_reserve_to_itself_and_passes_by_whoever_waits() -> None:
+    door = Door()
+    door.ask("books", 95, urgent=True)
+    door.ask("more books", 60, urgent=True)
+    await door.clock.settle()
+    door.ask("cancel", 4, risk=True)
+    await door.clock.settle()
+    assert door.granted == ["books", "cancel"]
+    door.ask("reduce", 4, risk=True)
+    await door.clock.settle()
+    assert door.granted == ["books", "cancel"], "the venue's limit is nobody's reserve"
+    await door.clock.advance(MINUTE_MS)
+    assert door.granted == ["books", "cancel", "reduce", "more books"]
 
 
 async def test_an_urgent_question_that_fits_into_the_reserve_does_not_wait_for_those_that_do_not() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import pydoc
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -21,18 +20,6 @@ from userstream.kernel.errors import AuthenticationError, ConnectionError, Store
 from userstream.runtime.live import Delivery, LiveAccount
 
 MINUTE_MS = 60_000
-
-
-@pytest.fixture
-async def shell() -> AsyncIterator[Shell]:
-    made = Shell()
-    await made.start()
-    yield made
-    await made.stop()
-
-
-async def live(shell: Shell) -> None:
-    await shell.clock.advance_until(lambda: shell.account.state is StreamState.LIVE, limit_ms=5 * MINUTE_MS)
 
 
 async def grow(shell: Shell, *wallets: str) -> None:
@@ -242,7 +229,7 @@ async def test_waiters_return_when_it_is_so(shell: Shell) -> None:
     proven = asyncio.ensure_future(shell.account.wait_proven(timeout=600))
     ended = asyncio.ensure_future(shell.account.wait_for("svc7-000123", timeout=600))
     known = asyncio.ensure_future(shell.account.wait_for("3300012345", final=False))
-    await live(shell)
+    await shell.go_live()
     assert proven.done() and not ended.done() and not known.done()
     shell.socket.deliver(order_frame())
     await shell.clock.settle()
@@ -270,7 +257,7 @@ async def test_waiting_in_vain_ends_in_time_and_leaves_nothing_behind(shell: She
 
 
 async def test_waiting_in_vain_says_how_far_the_order_came(shell: Shell) -> None:
-    await live(shell)
+    await shell.go_live()
     shell.socket.deliver(order_frame(x="TRADE", X="PARTIALLY_FILLED", i=77, t=1, l="0.010", z="0.010"))
     waiting = asyncio.ensure_future(shell.account.wait_for("77", timeout=1.0))
     await shell.clock.advance(1_000)
@@ -305,7 +292,7 @@ async def test_health_is_bad_news_first(shell: Shell) -> None:
         return account.health.is_healthy, account.health.gap_since is not None, account.complete_since is not None, account.health.reason
 
     assert not told()[0]
-    await live(shell)
+    await shell.go_live()
     assert told() == (True, False, True, "")
     assert "live" in repr(shell.account)
     shell.socket.cut("the cable")
@@ -315,7 +302,7 @@ async def test_health_is_bad_news_first(shell: Shell) -> None:
 
 async def test_a_mismatch_is_never_only_logged(shell: Shell) -> None:
     """An order says that it was filled, and no fill can be found anywhere."""
-    await live(shell)
+    await shell.go_live()
     known_since = shell.account.complete_since
     shell.socket.deliver(order_frame(x="CANCELED", X="CANCELED", z="0.020"))
     await shell.clock.advance_until(lambda: shell.account.health.mismatches == 1, limit_ms=5 * MINUTE_MS)
@@ -334,7 +321,7 @@ async def test_a_mismatch_is_never_only_logged(shell: Shell) -> None:
 
 
 async def test_the_certificate_grows_with_the_account_and_ends_with_it(shell: Shell) -> None:
-    await live(shell)
+    await shell.go_live()
     certificate = await shell.account.certificate()
     assert (certificate.account, certificate.is_whole, certificate.is_growing) == ("alice", True, True)
     assert certificate.proven_until == shell.account.health.proven_until
@@ -399,7 +386,7 @@ async def test_events_off_the_loop_are_refused(shell: Shell) -> None:
 
 
 async def test_trouble_beside_the_journal_is_trouble_of_the_store(shell: Shell) -> None:
-    await live(shell)
+    await shell.go_live()
     said = [""]
     account = LiveAccount(shell.runner, shell.clock, shell.journal, trouble_beside=lambda: said[0])
     assert account.health.is_healthy

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from typing import assert_type
 
 import pytest
@@ -10,14 +10,6 @@ import pytest
 from tests.unit.runtime.kit import Shell
 from userstream.domain.events import BalanceSet, Event, Fact, Filled, OrderChanged, PositionSet, StreamChanged
 from userstream.runtime.live import LiveAccount
-
-
-@pytest.fixture
-async def shell() -> AsyncIterator[Shell]:
-    made = Shell()
-    await made.start()
-    yield made
-    await made.stop()
 
 
 async def test_handlers_of_one_kind(shell: Shell) -> None:

@@ -61,7 +61,7 @@ async def gauges() -> AsyncIterator[Gauges]:
 
 async def live(shell: Shell) -> None:
     await shell.start()
-    await shell.clock.advance_until(lambda: shell.account.state is StreamState.LIVE, limit_ms=5 * MINUTE_MS)
+    await shell.go_live()
 
 
 async def test_every_kind_of_event_is_counted_as_often_as_it_was_told(gauges: Gauges) -> None:

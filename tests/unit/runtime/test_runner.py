@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tests.support.transport import json_answer
-from tests.unit.runtime.kit import CLOSE, CREATE, STREAM_ONLY, Shell
+from tests.unit.runtime.kit import CLOSE, CREATE, Shell
 from tests.unit.venues.binance.kit import place
 from userstream.domain.events import Event, Filled, OrderChanged, StreamChanged
 from userstream.domain.words import StreamState
@@ -20,7 +20,6 @@ from userstream.wire.request import HttpRequest
 
 MINUTE_MS = 60_000
 PAUSE_CALL = HttpRequest(method="GET", target=Secret("/pause"), label="GET /pause")
-REFUSED = json_answer({"code": -1003, "msg": "too many"}, 429, retry_after="120")
 BANNED = json_answer({"code": -1003, "msg": "banned"}, 418, retry_after="120")
 
 
@@ -66,55 +65,7 @@ async def test_the_account_becomes_live_and_a_restart_knows_what_it_knew(shell: 
     await again.stop()
 
 
-async def test_each_question_is_signed_once_and_its_weight_is_the_calls(shell: Shell) -> None:
-    await shell.start()
-    await shell.clock.advance(10 * MINUTE_MS)
-    [dialect] = shell.dialects
-    asked = [label for label in shell.http.labels if "listenKey" not in label]
-    assert dialect.signed == len(asked) > 10
-    assert all(alone == with_call for alone, with_call in dialect.weighed)
-
-
 # --- opening sockets ---
-
-
-@pytest.mark.parametrize("refusal", [REFUSED, BANNED], ids=["429", "418"])
-async def test_a_key_call_that_waits_for_the_venues_pause_is_neither_abandoned_nor_doubled(refusal: object) -> None:
-    shell = Shell(account_place=place(credentials=STREAM_ONLY))
-    shell.http.plan("GET /pause", refusal)  # type: ignore[arg-type]
-    await shell.gate.send(PAUSE_CALL, time_limit_ms=1_000)
-    await shell.start()
-    await shell.clock.advance(119_000)
-    assert [line.connection for line in shell.runner.machine.feed.lines.values()] == [1], "the same socket is still being opened"
-    assert shell.http.labels.count(CREATE) == 0
-    await shell.clock.advance(5_000)
-    assert shell.http.labels.count(CREATE) == 1
-    assert shell.account.health.connections == 1
-    await shell.stop()
-
-
-async def test_the_opening_limit_counts_from_the_end_of_the_pause() -> None:
-    shell = Shell(account_place=place(credentials=STREAM_ONLY))
-    shell.http.plan("GET /pause", REFUSED)
-    await shell.gate.send(PAUSE_CALL, time_limit_ms=1_000)
-    shell.transport.hold()
-    await shell.start()
-    await shell.clock.advance(120_000 + 29_000)
-    assert list(shell.runner.machine.feed.lines) == [1]
-    await shell.clock.advance(2_000)
-    assert 1 not in shell.runner.machine.feed.lines, "a socket that does not open in time is replaced"
-    shell.transport.let_go()
-    await shell.stop()
-
-
-async def test_a_call_that_nobody_wants_any_more_is_not_made(shell: Shell) -> None:
-    shell.http.plan("GET /pause", REFUSED)
-    await shell.gate.send(PAUSE_CALL, time_limit_ms=1_000)
-    await shell.start()
-    shell.runner.take_close(1, "gone while its key was waited for")
-    await shell.clock.advance(125_000)
-    assert shell.http.labels.count(CREATE) == 1
-    assert shell.account.health.connections == 1
 
 
 async def test_a_refused_connection_is_tried_again(shell: Shell) -> None:

@@ -18,20 +18,15 @@ from userstream.adapters.sqlite_commits import SqliteSettings
 from userstream.domain.events import Filled, GapOpened, StreamChanged
 from userstream.domain.words import StreamState
 from userstream.kernel.errors import StoreError
-from userstream.kernel.ids import Millis
-from userstream.kernel.secret import Secret
 from userstream.runtime.keeper import RETRY_MS
 from userstream.runtime.pressure import BACKLOG_HIGH, BACKLOG_LOW
 from userstream.runtime.runner import BACKLOG_CHECK_EVERY, LOOK_MS
 from userstream.wire.feed import DOUBT_LIMIT_MS
 from userstream.wire.machine import STOOD_STILL
-from userstream.wire.question import Answer
-from userstream.wire.request import HttpRequest, HttpResponse
+from userstream.wire.request import HttpResponse
 
 MINUTE_MS = 60_000
 KEY = "k" * 64
-PAUSE_CALL = HttpRequest(method="GET", target=Secret("/pause"), label="GET /pause")
-BANNED = json_answer({"code": -1003, "msg": "banned"}, 418, retry_after="120")
 
 
 @pytest.fixture
@@ -128,46 +123,7 @@ async def test_a_venue_that_cannot_be_reached_is_named_once_for_each_reason() ->
     await shell.stop()
 
 
-async def test_waiting_for_the_venues_budget_is_said(shell: Shell) -> None:
-    shell.gate.budget.report(2_400, Millis(shell.clock.wall()))
-    await shell.start()
-    assert shell.account.health.reason == "waiting 40 s for the venue's request budget"
-    await shell.clock.advance(MINUTE_MS)
-    assert "budget" not in shell.account.health.reason
-
-
-async def test_waiting_for_the_end_of_a_ban_is_said(shell: Shell) -> None:
-    shell.http.plan("GET /pause", BANNED)
-    await shell.gate.send(PAUSE_CALL, time_limit_ms=1_000)
-    await shell.start()
-    assert shell.account.health.reason == "waiting 120 s, as long as the venue wants no calls from this address"
-
-
 # --- faults and refusals ---
-
-
-async def test_a_fault_of_our_own_while_an_answer_is_read_is_counted_and_the_question_asked_again(shell: Shell) -> None:
-    faults = iter([ValueError("never thought of"), KeyError("nor of this")])
-    shell.http.plan("GET /fapi/v3/balance", lambda request: json_answer([]))
-    await shell.start()
-    [dialect] = shell.dialects
-    dialect.faults = faults
-    with structlog.testing.capture_logs() as entries:
-        await shell.clock.advance_until(lambda: shell.account.state is StreamState.LIVE, limit_ms=5 * MINUTE_MS)
-    assert shell.runner.own_faults == 2
-    assert [entry["action"] for entry in entries].count("own_fault") == 2
-
-
-async def test_a_question_whose_answer_was_half_read_is_asked_until_it_is_read(shell: Shell) -> None:
-    await shell.start()
-    [dialect] = shell.dialects
-    dialect.spoiled = Answer(events=("no event",))  # type: ignore[arg-type]
-    with structlog.testing.capture_logs() as entries:
-        await shell.clock.advance(MINUTE_MS)
-    assert [entry["action"] for entry in entries].count("own_fault") == shell.runner.own_faults >= 2
-    assert StreamState.LIVE not in states(shell)
-    dialect.spoiled = None
-    await shell.clock.advance_until(lambda: shell.account.state is StreamState.LIVE, limit_ms=5 * MINUTE_MS)
 
 
 async def test_what_the_journal_refused_is_kept_later_and_no_checkpoint_tells_what_it_lacks(shell: Shell) -> None:

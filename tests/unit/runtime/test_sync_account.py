@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import AsyncIterator, Callable
+import threading
+from collections.abc import Callable
 
 import pytest
 
@@ -13,20 +14,6 @@ from userstream.domain.events import Event, Filled
 from userstream.domain.words import StreamState
 from userstream.kernel.errors import ConnectionError, UserStreamError
 from userstream.runtime.sync_account import SyncAccount, wait_there
-
-MINUTE_MS = 60_000
-
-
-@pytest.fixture
-async def shell() -> AsyncIterator[Shell]:
-    made = Shell()
-    await made.start()
-    yield made
-    await made.stop()
-
-
-async def live(shell: Shell) -> None:
-    await shell.clock.advance_until(lambda: shell.account.state is StreamState.LIVE, limit_ms=5 * MINUTE_MS)
 
 
 async def in_thread(shell: Shell, work: Callable[[SyncAccount], object]) -> object:
@@ -46,7 +33,7 @@ async def test_a_thread_reads_waits_and_iterates_to_the_end(shell: Shell) -> Non
 
 
 async def test_a_thread_reads_the_certificate(shell: Shell) -> None:
-    await live(shell)
+    await shell.go_live()
     assert (await in_thread(shell, lambda account: account.certificate())) == await shell.account.certificate()
 
 
@@ -109,26 +96,47 @@ def test_a_thread_that_waits_when_the_loop_ends_is_told_so() -> None:
 
 async def test_what_is_read_without_waiting_is_the_same(shell: Shell) -> None:
     account, same = shell.account, shell.account.sync()
-    await live(shell)
+    await shell.go_live()
     await in_thread(shell, lambda other: other.wait_ready(5))
     assert (same.id, same.venue, same.state) == (account.id, account.venue, StreamState.LIVE)
     assert (same.sequence, same.complete_since) == (account.sequence, account.complete_since)
     assert repr(same).startswith(f"<account {account.id} on {account.venue}: live")
 
 
-class DeafLoop(asyncio.AbstractEventLoop):
-    """Closes while it is asked: before the question is taken, or behind it."""
+def test_a_loop_that_stops_unclosed_while_it_works_leaves_nobody_waiting() -> None:
+    loop, runs = asyncio.new_event_loop(), threading.Event()
 
-    def __init__(self, *, takes: bool) -> None:
-        self._takes = takes
+    async def never() -> None:
+        loop.stop()
+        await asyncio.Event().wait()
+
+    loop.call_soon(runs.set)
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    try:
+        assert runs.wait(10)
+        with pytest.raises(ConnectionError, match="has ended"):
+            wait_there(loop, never, look_s=0.001)
+    finally:
+        thread.join()
+        loop.run_until_complete(asyncio.sleep(0))  # what was cancelled ends
+        loop.close()
+
+
+class DeafLoop(asyncio.AbstractEventLoop):
+    """Ends while it is asked, by closing or by standing still: before the question is taken, or behind it."""
+
+    def __init__(self, *, takes: bool, closes: bool) -> None:
+        self._takes, self._closes, self._was_asked = takes, closes, False
 
     def is_running(self) -> bool:
-        return True
+        return self._closes or not self._was_asked
 
     def is_closed(self) -> bool:
-        return True
+        return self._closes
 
     def call_soon_threadsafe(self, *asked: object, **more: object) -> asyncio.Handle:
+        self._was_asked = True
         if not self._takes:
             raise RuntimeError("Event loop is closed")
         return asyncio.Handle(lambda: None, (), self)
@@ -137,10 +145,10 @@ class DeafLoop(asyncio.AbstractEventLoop):
         return False
 
 
-@pytest.mark.parametrize("takes", [True, False])
-def test_a_loop_that_closes_while_it_is_asked_leaves_nobody_waiting(takes: bool) -> None:
+@pytest.mark.parametrize(("takes", "closes"), [(True, True), (False, True), (True, False)])
+def test_a_loop_that_ends_while_it_is_asked_leaves_nobody_waiting(takes: bool, closes: bool) -> None:
     async def never() -> None:
         await asyncio.get_running_loop().create_future()
 
     with pytest.raises(ConnectionError, match="has ended"):
-        wait_there(DeafLoop(takes=takes), never, look_s=0.001)  # type: ignore[abstract]
+        wait_there(DeafLoop(takes=takes, closes=closes), never, look_s=0.001)  # type: ignore[abstract]

@@ -63,6 +63,35 @@ def test_a_mute_socket_that_misses_nothing_for_a_while_is_believed() -> None:
     assert not hearing.is_deaf
 
 
+def test_sockets_that_were_mute_because_their_listen_key_died_are_no_mute_sockets() -> None:
+    hearing = Hearing()
+    for _ in range(4):
+        hearing.missed()
+        hearing.opened(NOW, key_died=True)
+        assert not hearing.is_deaf
+
+
+def test_a_key_that_died_excuses_the_one_socket_that_had_it() -> None:
+    hearing = Hearing()
+    hearing.missed()
+    hearing.opened(NOW)
+    hearing.opened(NOW, key_died=True)  # missed nothing: it leaves the count as it is
+    hearing.missed()
+    hearing.opened(NOW)
+    assert hearing.is_deaf
+    assert hearing.deadline() == later(2 * PROBATION_MS)
+
+
+def test_a_socket_on_probation_stays_on_it_whatever_became_of_its_key() -> None:
+    hearing = Hearing()
+    for _ in range(2):
+        hearing.missed()
+        hearing.opened(NOW)
+    hearing.opened(later(1), key_died=True)
+    assert hearing.is_deaf
+    assert not hearing.note_voice(False, later(2 * PROBATION_MS - 1))
+
+
 def test_one_of_them_that_misses_more_is_replaced_in_its_turn() -> None:
     hearing = Hearing()
     for place in range(6):

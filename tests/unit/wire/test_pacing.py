@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from userstream.kernel.ids import Millis
-from userstream.wire.pacing import MINUTE_MS, WINDOWS_KEPT, Backoff, VenueClock, WeightBudget, jitter, life_ms
+from userstream.wire.pacing import MINUTE_MS, RISK_RESERVE, WINDOWS_KEPT, Backoff, VenueClock, WeightBudget, jitter, life_ms
 
 NOON = Millis(1_760_000_040_000)
 """The beginning of a minute."""
@@ -67,6 +67,31 @@ def test_urgent_asks_may_use_the_reserve() -> None:
     assert budget.wait_ms(1, False, at(0)) > 0
     assert budget.wait_ms(15, True, at(0)) == 0
     assert budget.wait_ms(1, True, at(0)) > 0
+
+
+def test_the_reserve_is_for_risk_actions_alone() -> None:
+    budget = WeightBudget(100, reserve=0.3)
+    assert budget.reserve == 0.3
+    assert budget.wait_ms(70, True, at(0)) == 0
+    assert budget.wait_ms(1, False, at(0)) > 0 and budget.wait_ms(1, True, at(0)) > 0
+    assert budget.wait_ms(30, True, at(0), vital=True) == 0
+    assert budget.wait_ms(1, True, at(0), vital=True) > 0
+
+
+def test_a_large_reserve_narrows_what_nobody_waits_for_too_and_a_larger_one_counts_from_now_on() -> None:
+    budget = WeightBudget(100)
+    budget.keep(0.01)
+    assert budget.reserve == RISK_RESERVE
+    budget.keep(0.5)
+    assert budget.wait_ms(50, False, at(0)) == 0
+    assert budget.wait_ms(1, True, at(0)) > 0
+
+
+def test_even_a_small_budget_keeps_one_call_for_risk() -> None:
+    budget = WeightBudget(5)
+    assert budget.wait_ms(4, True, at(0)) == 0
+    assert budget.wait_ms(1, True, at(0)) > 0
+    assert budget.wait_ms(1, True, at(0), vital=True) == 0
 
 
 def test_a_call_heavier_than_the_share_goes_alone() -> None:

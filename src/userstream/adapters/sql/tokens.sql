@@ -4,6 +4,9 @@
 INSERT INTO api_tokens (id, name, role, hash, created_time, expires_time)
 VALUES (:id, :name, :role, :hash, :created_time, :expires_time);
 
+-- name: find_live_name
+SELECT id FROM api_tokens WHERE name = :name AND revoked_time IS NULL AND expires_time > :now LIMIT 1;
+
 -- name: read_token
 SELECT id, name, role, hash, created_time, expires_time, revoked_time FROM api_tokens WHERE id = ?;
 

@@ -114,7 +114,7 @@ def show(name: Name, *, config: Config = DEFAULT_CONFIG, json: Json = False) -> 
 
 @accounts.command
 def enable(name: Name, *, config: Config = DEFAULT_CONFIG) -> int:
-    """Let `userstream run` run an account again, from its next start on.
+    """Let `userstream run` run an account again; one that runs takes it up within seconds.
 
     Example: `userstream accounts enable alice`
     """
@@ -123,7 +123,7 @@ def enable(name: Name, *, config: Config = DEFAULT_CONFIG) -> int:
 
 @accounts.command
 def disable(name: Name, *, config: Config = DEFAULT_CONFIG) -> int:
-    """Keep an account, but let `userstream run` leave it out, from its next start on.
+    """Keep an account, but let `userstream run` leave it out; one that runs stops it within seconds.
 
     Example: `userstream accounts disable alice`
     """
@@ -132,7 +132,8 @@ def disable(name: Name, *, config: Config = DEFAULT_CONFIG) -> int:
 
 @accounts.command
 def remove(name: Name, *, config: Config = DEFAULT_CONFIG) -> int:
-    """Remove an account and its key. What the store holds of its orders, fills and balances stays.
+    """Remove an account and its key; a `userstream run` stops it within seconds. What the store holds of its orders, fills and balances
+    stays.
 
     Example: `userstream accounts remove alice`
     """
@@ -173,7 +174,7 @@ def rotate(
     config: Config = DEFAULT_CONFIG,
     json: Json = False,
 ) -> int:
-    """Replace an account's key by a new one of the same account at the venue, from the next start of `userstream run` on.
+    """Replace an account's key by a new one of the same account at the venue; a `userstream run` takes it up within seconds.
 
     Example: `userstream accounts rotate alice --api-key-file new.key --api-secret-file new.secret`
     """
@@ -252,7 +253,7 @@ def _one(found: list[RegisteredAccount], name: str) -> RegisteredAccount:
 
 def _switch(config: Path, name: str, *, active: bool) -> int:
     run_at_book(config, lambda book: book.set_active(AccountId(name), active))
-    say(f"{name}: {'enabled' if active else 'disabled'} from the next start of userstream run on")
+    say(f"{name}: {'enabled' if active else 'disabled'}; a userstream run that has the registry sees it within seconds")
     return 0
 
 

@@ -10,15 +10,19 @@ from typing import Annotated, Final
 import msgspec
 from cyclopts import Parameter
 
-from userstream.domain.certificate import Certificate, Interval, certify, public_certificate
+from userstream.domain.certificate import Certificate, Interval, IntervalState, certify, public_certificate
 from userstream.domain.events import Mismatch
-from userstream.entry.cli.output import say, show_time
+from userstream.entry.cli.output import say, show_count, show_time
 from userstream.entry.cli.stores import require_store
 from userstream.kernel.errors import SettingsError, nearest
 from userstream.kernel.ids import AccountId, Millis
 
 STORE: Final = Path("userstream.db")
 WIDE: Final = 160
+_WILL_BE_READ: Final = "STREAM_ONLY at the end: the next reading of the venue's history compares it"
+_NOT_READ_AGAIN: Final = "STREAM_ONLY at the end: the account stopped before the venue's history was read again; the next start reads it"
+_NOT_REPAIRED: Final = "KNOWN_GAP at the end: the account stopped before it had read what it may have missed; the next start reads it"
+_NEVER_READ: Final = "STREAM_ONLY: the venue's history was never read to the end, which needs the account's secret"
 NOT_MILLISECONDS: Final = range(10_000_000, 100_000_000_000)
 """As milliseconds these would be days of 1970 to 1973: meant are seconds, or a date without dashes."""
 
@@ -111,6 +115,8 @@ def _show(certificate: Certificate) -> None:
     for mismatch in certificate.mismatches:
         console.print(f"mismatch: {_sentence(mismatch)}")
     console.print(_verdict(certificate))
+    if why := _why_unproven(certificate):
+        console.print(why)
 
 
 def _fills(interval: Interval) -> str:
@@ -126,8 +132,25 @@ def _sentence(mismatch: Mismatch) -> str:
 
 def _verdict(certificate: Certificate) -> str:
     if not certificate.is_whole:
-        return f"NOT WHOLE: {len(certificate.holes)} holes, {len(certificate.mismatches)} open mismatches"
+        holes, mismatches = show_count(len(certificate.holes), "hole"), len(certificate.mismatches)
+        return f"NOT WHOLE: {holes}, {show_count(mismatches, 'open mismatch', 'open mismatches')}"
     if certificate.complete_since is None:
         return "no hole; nothing is proven yet, all is the stream's word"
     proven = f"every fill from {show_time(certificate.complete_since)} to {show_time(certificate.proven_until or 0)} is in"
-    return f"WHOLE: {proven}; what follows is the stream's word"
+    unread = "; what follows is the stream's word" if _ends_unread(certificate) else ""
+    return f"WHOLE: {proven}{unread}"
+
+
+def _ends_unread(certificate: Certificate) -> bool:
+    return certificate.intervals[-1].state is IntervalState.STREAM_ONLY
+
+
+def _why_unproven(certificate: Certificate) -> str:
+    """Why the last interval is not proven, and what will change that; empty where it is, and where the account itself will tell."""
+    if certificate.intervals[-1].state is IntervalState.KNOWN_GAP:
+        return "" if certificate.is_growing or certificate.mismatches else _NOT_REPAIRED
+    if not _ends_unread(certificate):
+        return ""
+    if certificate.complete_since is None:
+        return _NEVER_READ if certificate.is_whole else ""
+    return _WILL_BE_READ if certificate.is_growing else _NOT_READ_AGAIN

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import shutil
 import signal
 import sys
 import tempfile
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 from cyclopts import Parameter
 
-from userstream.entry.cli.output import complain, say
+from userstream.entry.cli.output import complain, leave_at_once, say, show_count, show_time
 from userstream.entry.cli.stores import check_store_is_new
 from userstream.kernel.errors import SettingsError
 
@@ -25,6 +26,9 @@ MOST_ACCOUNTS = 200
 HIGHEST_PORT = 65_535
 FRAME_MS = 250
 REPORT_MS = 5_000
+PROOF_MS = 15_000
+"""So long the end waits at most for the reading that proves the last fill."""
+LOOK_MS = 100
 
 
 def demo(
@@ -86,18 +90,44 @@ async def _run(
 
     faults = load_faults(script)
     stopped, loop = asyncio.Event(), asyncio.get_running_loop()
-    for name in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(name, stopped.set)
     quieten(loop, complain)
     with tempfile.TemporaryDirectory(prefix="userstream-demo-") as folder:
+        for name in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(name, _stop, stopped, folder)
         path = store or Path(folder) / "demo.db"
         async with open_show(accounts=accounts, venues=venues, rate=rate, seed=seed, port=port, store=path, script=faults) as show:
             watcher = _Lines(show, quiet=json) if plain else _Screen(show)
             await watcher.follow(stopped, seconds)
+            stopped.set()
             watcher.tell("trading ends; every account is read once more and compared with the exchange's books ...")
-            comparisons = await show.settle()
+            await show.settle()
+            await _wait_for_proof(show)
+            comparisons = await show.settle()  # prices go on: what was left open may have been filled meanwhile
             _summarize(show, comparisons, json)
+        if not json:
+            say(_parting_words(store, show.names[0]))
     return 0 if all(comparison.is_equal for comparison in comparisons) else 1
+
+
+def _stop(stopped: asyncio.Event, folder: str) -> None:
+    """The first signal ends the trading; whoever sends one more does not want to wait for the comparison."""
+    if stopped.is_set():
+        shutil.rmtree(folder, ignore_errors=True)
+        leave_at_once("ended at once: nothing was compared with the exchange's books")
+    stopped.set()
+
+
+async def _wait_for_proof(show: Show) -> None:
+    """Until a reading of the exchange's history covers what each account has traded so far; not longer than `PROOF_MS`."""
+    last, end = {name: _last_fill(show, name) for name in show.names}, show.clock.now() + PROOF_MS
+    while show.clock.now() < end and not all(show.fleet[name].health.proven_until > last[name] for name in show.names):
+        await show.clock.sleep(LOOK_MS)
+
+
+def _last_fill(show: Show, name: str) -> int:
+    """Its venue time (ms); 0 where nothing was filled."""
+    fills = msgspec.convert(show.truth(name).get("fills", []), list[dict[str, object]])
+    return max((int(str(fill["time"])) for fill in fills), default=0)
 
 
 class _Lines:
@@ -171,17 +201,27 @@ def _summarize(show: Show, comparisons: list[Comparison], json: bool) -> None:
         say(msgspec.json.encode(totals | {"accounts": comparisons}).decode())
         return
     for comparison in comparisons:
-        say(_verdict(comparison))
+        say(_verdict(show, comparison))
     say(
         f"fills at the exchange {totals['fills_at_exchange']} {'=' if totals['equal'] else '!='} fills in the store "
         f"{totals['fills_in_store']}; missing {totals['missing']}, doubled {totals['doubled']}, invented {totals['invented']}"
     )
     say(
-        f"sockets replaced {totals['reconnects']}, frames lost on the way {totals['frames_lost']}, "
-        f"fills recovered by REST {totals['fills_recovered']}"
+        f"the faults: {show_count(totals['reconnects'], 'socket')} replaced, {show_count(totals['frames_lost'], 'frame')} lost on open "
+        f"sockets; while a socket was away or frames were lost, {show_count(totals['fills_recovered'], 'fill')} missed, then read by REST"
     )
 
 
-def _verdict(comparison: Comparison) -> str:
+def _verdict(show: Show, comparison: Comparison) -> str:
+    name = comparison.account
     words = "equal" if comparison.is_equal else "DIFFERENT: " + "; ".join(comparison.differences[:5])
-    return f"{comparison.account}: {comparison.fills_at_exchange} fills at the exchange, {comparison.fills_in_store} in the store, {words}"
+    until = show.fleet[name].health.proven_until
+    proven = f"proven by the exchange's history up to {show_time(until)} UTC" if until else "not proven yet"
+    return f"{name}: {comparison.fills_at_exchange} fills at the exchange, {comparison.fills_in_store} in the store, {words}; {proven}"
+
+
+def _parting_words(store: Path | None, account: str) -> str:
+    """What a newcomer can do next."""
+    if store is None:
+        return "the store is deleted; demo --store demo.db keeps it, for userstream state, tail and audit"
+    return f"look into the store: userstream state {store}; userstream audit {account} --store {store}"

@@ -73,6 +73,8 @@ async def _check_all(config: Path, patience_s: float) -> AsyncIterator[Finding]:
         yield Finding("configuration", "problem", str(error))
         return
     yield Finding("configuration", "ok", f"{config}: {_accounts(len(configuration.accounts))}")
+    if not configuration.websocket_enabled:
+        yield Finding("connections", "warning", "WEBSOCKET_ENABLED is false: userstream run starts without connections")
     yield _check_room(len(configuration.accounts))
     for finding in _check_disk(configuration):
         yield finding

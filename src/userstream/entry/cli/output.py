@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, NoReturn
 
 ROOM: Final = "make room on the disk, or write elsewhere"
 REMEDIES: Final[Mapping[int, str]] = {
@@ -32,6 +32,18 @@ def complain(text: str) -> None:
     """What went wrong, in words, without a traceback."""
     sys.stderr.write(f"userstream: {text}\n")
     sys.stderr.flush()
+
+
+def leave_at_once(why: str) -> NoReturn:
+    """For a second signal: one line, then the end of the process with exit code 1, whatever still runs in it."""
+    with contextlib.suppress(OSError, ValueError):
+        complain(why)
+    os._exit(1)
+
+
+def show_count(number: int, one: str, more: str = "") -> str:
+    """As people write it: 1 hole, 2 holes, 2 mismatches."""
+    return f"{number} {one if number == 1 else more or f'{one}s'}"
 
 
 def show_time(moment: int) -> str:

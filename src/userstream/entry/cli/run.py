@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import os
 import signal
 from contextlib import AsyncExitStack
 from functools import partial
@@ -16,13 +15,15 @@ from cyclopts import Parameter
 
 from userstream.domain.events import Event, GapOpened, GapRepaired, MarginCalled, Mismatch, StreamChanged, public_form
 from userstream.domain.words import StreamState
-from userstream.entry.cli.output import complain
+from userstream.entry.cli.output import complain, leave_at_once
 from userstream.entry.cli.stores import check_store_place
 from userstream.kernel.errors import SettingsError
+from userstream.wire.feed import STARTING
 
 if TYPE_CHECKING:
     from userstream.entry.bootstrap import AccountSettings, Application
     from userstream.entry.configuration import Configuration
+    from userstream.entry.manager import AccountManager
     from userstream.entry.registered import RegisteredAccounts
     from userstream.entry.web.door import WebDoor
     from userstream.runtime.live import LiveAccount
@@ -42,7 +43,8 @@ def run(
 ) -> int:
     """Run all accounts of a configuration file.
 
-    Exit code 1 when every account failed for good. The first SIGTERM or Ctrl-C stops in order, a second one at once.
+    Exit code 1 when every account failed for good, and there is no registry that could mend them. The first SIGTERM or Ctrl-C stops in
+    order, a second one at once.
 
     Example: `userstream run --config userstream.toml`
     """
@@ -81,27 +83,33 @@ async def _serve(configuration: Configuration, seconds: float | None, stopped: a
 async def _serve_all(configuration: Configuration, registered: RegisteredAccounts, seconds: float | None, stopped: asyncio.Event) -> int:
     from userstream.entry.alerts import open_alerts
     from userstream.entry.bootstrap import start_application
+    from userstream.entry.manager import AccountManager
     from userstream.entry.metrics_port import open_metrics
 
+    manager_settings = configuration.manager
     application = await start_application(
-        configuration.store.path, keep_days=configuration.store.keep_days, postgres=configuration.postgres
+        configuration.store.path,
+        keep_days=configuration.store.keep_days,
+        risk_reserve=manager_settings.risk_reserve,
+        postgres=configuration.postgres,
     )
     async with AsyncExitStack() as stack:
         stack.push_async_callback(_stop_all, application)
+        start = partial(_start_account, application, registered)
+        manager = AccountManager(
+            application, registered, configuration.accounts, start, manager_settings, connects=configuration.websocket_enabled
+        )
+        stack.push_async_callback(manager.close)
         await stack.enter_async_context(open_metrics(configuration.metrics, application))
-        wanted = partial(_wanted, configuration, registered)
-        await stack.enter_async_context(open_alerts(configuration.alerts, application, wanted, Path(configuration.store.path)))
-        door = await _open_door(stack, application, configuration, registered)
-        await _start_accounts(application, configuration, registered)
+        store = Path(configuration.store.path)
+        await stack.enter_async_context(open_alerts(configuration.alerts, application, manager.expected, store))
+        door = await _open_door(stack, application, configuration, manager)
+        _warn_stream_only(configuration)
+        registered.watch(application)
+        await manager.begin()
         if door is not None:
             door.tell_ready()
-        return await _watch(application, stopped, seconds)
-
-
-def _wanted(configuration: Configuration, registered: RegisteredAccounts) -> set[str]:
-    """The names of all accounts that are to run now."""
-    settings = (*configuration.accounts, *registered.settings) if configuration.websocket_enabled else ()
-    return {each.name for each in settings}
+        return await _watch(application, stopped, seconds, ends_with_accounts=not configuration.registry.is_run)
 
 
 async def _stop_all(application: Application) -> None:
@@ -114,22 +122,21 @@ async def _stop_all(application: Application) -> None:
 
 
 async def _open_door(
-    stack: AsyncExitStack, application: Application, configuration: Configuration, registered: RegisteredAccounts
+    stack: AsyncExitStack, application: Application, configuration: Configuration, manager: AccountManager
 ) -> WebDoor | None:
     """The HTTP API, where it is configured: opened before the accounts, so that it can tell how far they are, and closed before them."""
     if configuration.http is None:
         return None
     from userstream.entry.web.door import open_door
 
-    store, wanted = Path(configuration.store.path), {each.name: each for each in (*configuration.accounts, *registered.settings)}
-    start = partial(_start_account, application, registered)
-    opening = open_door(configuration.http, application, store, configuration.folder, wanted, start)
+    store, folder = Path(configuration.store.path), configuration.folder
+    opening = open_door(configuration.http, application, store, folder, manager.wanted, manager.connect, manager)
     return await stack.enter_async_context(opening)
 
 
 def _stop(stopped: asyncio.Event) -> None:
     if stopped.is_set():
-        os._exit(1)
+        leave_at_once("stopped at once, by a second signal")
     stopped.set()
 
 
@@ -141,26 +148,9 @@ def _hear_no_signal() -> None:
         signal.signal(name, signal.SIG_IGN)
 
 
-async def _start_accounts(application: Application, configuration: Configuration, registered: RegisteredAccounts) -> None:
+def _warn_stream_only(configuration: Configuration) -> None:
     for name in configuration.stream_only:
         log.warning("an account without a secret is only listened to: nothing can be proven", action="stream_only", account=name)
-    if not configuration.websocket_enabled:
-        log.warning("WEBSOCKET_ENABLED is false: started without connections", action="disabled")
-        return
-    count = len(configuration.accounts) + len(registered.settings)
-    if not count:
-        also = " and none of the registry is active" if configuration.registry.is_run else ""
-        log.warning(f"every account of the configuration has enabled = false{also}: nothing is run", action="no_account_enabled")
-    _make_room(count)
-    registered.watch(application)
-    for settings in configuration.accounts:
-        await _start_account(application, registered, settings)
-    for settings in registered.settings:
-        try:
-            await _start_account(application, registered, settings)
-        except SettingsError as error:
-            # whoever wrote the file is here to hear of a slip; an account of the registry must not keep the others from their start
-            log.error("an account is not run", action="account_refused", account=settings.name, reason=str(error))
 
 
 async def _start_account(application: Application, registered: RegisteredAccounts, settings: AccountSettings) -> LiveAccount:
@@ -168,14 +158,6 @@ async def _start_account(application: Application, registered: RegisteredAccount
     account.on(StreamChanged, GapOpened, GapRepaired, MarginCalled, Mismatch, handler=_report)
     log.info("started", action="account_started", account=settings.name, venue=settings.venue)
     return account
-
-
-def _make_room(accounts: int) -> None:
-    from userstream.entry.descriptors import make_room, need_of, told_about
-
-    need = need_of(accounts)
-    if (limit := make_room(need)) < need:
-        log.warning(told_about(limit, accounts, need), action="few_descriptors")
 
 
 def _weight_of(event: Event) -> str:
@@ -186,6 +168,8 @@ def _weight_of(event: Event) -> str:
         case MarginCalled() if not event.is_over:
             return BAD
         case GapOpened() | StreamChanged(state=StreamState.STALE | StreamState.POLLING):
+            return DOUBTFUL
+        case StreamChanged(state=StreamState.CONNECTING) if event.reason != STARTING:  # no socket opens
             return DOUBTFUL
         case _:
             return ""
@@ -198,12 +182,13 @@ def _report(event: Event) -> None:
     level(str(form["kind"]).replace("_", " "), action=form["kind"], account=event.account, **fields)
 
 
-async def _watch(application: Application, stopped: asyncio.Event, seconds: float | None) -> int:
+async def _watch(application: Application, stopped: asyncio.Event, seconds: float | None, *, ends_with_accounts: bool) -> int:
+    """Until it is told to stop. `ends_with_accounts`: or until every account failed for good."""
     clock = application.clock
     end = None if seconds is None else clock.now() + seconds * 1_000
     while not stopped.is_set() and (end is None or clock.now() < end):
         states = [account.state for account in application.accounts.values()]
-        if states and all(state is StreamState.FAILED for state in states):
+        if ends_with_accounts and states and all(state is StreamState.FAILED for state in states):
             complain("every account failed for good: " + "; ".join(_failures(application)))
             return 1
         await clock.sleep(LOOK_MS)

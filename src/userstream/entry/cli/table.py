@@ -41,7 +41,7 @@ class LiveTable:
     def render(self, width: int) -> RenderableType:
         """The table for a terminal of this width: on a narrow one the most important columns remain."""
         columns = COLUMNS if width >= WIDE else NARROW_COLUMNS
-        table = Table(title="userstream demo: Binance USD-M, paper exchange", title_justify="left")
+        table = Table(title=f"userstream demo: {', '.join(self._show.server.listing.venues)}, paper exchange", title_justify="left")
         for name in columns:
             table.add_column(
                 name, justify="left" if name in ("account", "state", "positions") else "right", no_wrap=True, min_width=len(name)
@@ -89,10 +89,10 @@ class LiveTable:
 
 
 def list_legs(held: list[Position], room: int) -> str:
-    """As many legs as there is room for, and the number of the others."""
+    """As many legs as there is room for, and how many others are held."""
     words = [f"{leg.symbol.removesuffix('USDT')} {format_amount(leg.amount)}" for leg in held]
     for shown in range(len(words), 0, -1):
-        rest = f" +{len(words) - shown}" if len(words) > shown else ""
+        rest = f", {len(words) - shown} more" if len(words) > shown else ""
         if len(text := ", ".join(words[:shown]) + rest) <= room:
             return text
-    return f"{len(words)} legs" if words else "flat"
+    return f"{len(words)} held" if words else "flat"

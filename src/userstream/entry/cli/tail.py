@@ -11,9 +11,10 @@ from cyclopts import Parameter
 
 from userstream.domain.events import Event
 from userstream.entry.cli.forms import plain_form, plain_json
-from userstream.entry.cli.output import say, show_time
+from userstream.entry.cli.output import complain, say, show_time
 from userstream.entry.cli.stores import check_account, find_only_account, require_store
 from userstream.kernel.errors import SettingsError, nearest
+from userstream.kernel.ids import AccountId
 
 if TYPE_CHECKING:
     from userstream.adapters.sqlite_reader import SqliteReader
@@ -41,12 +42,14 @@ def tail(
     Example: `userstream tail userstream.db --account alice --kind filled --follow`
     """
     from userstream.adapters.sqlite import open_reader
+    from userstream.entry.cli import hear_interrupts
 
     kinds = frozenset(_known_kinds(kind or []))
     for option, number in (("--after", after), ("--last", last)):
         if number is not None and number < 0:
             raise SettingsError(f"{option} {number} must be 0 or above")
     require_store(store)
+    hear_interrupts()  # the reader is to be closed, or it would leave files beside the store
     return asyncio.run(_tail(open_reader(store), account, kinds, after, last, follow=follow, json=json))
 
 
@@ -62,6 +65,8 @@ async def _tail(
         await check_account(reader, account)
         if after is not None and account is None:
             account = await find_only_account(reader, f"--after {after} counts the events of one account")
+        if after is not None and account is not None:
+            await _warn_beyond_the_newest(reader, AccountId(account), after)
         if last is not None:
             position, newest = await _newest(reader, last, is_wanted)
             for event in newest:
@@ -79,6 +84,12 @@ async def _tail(
         return 0
     finally:
         await reader.close()
+
+
+async def _warn_beyond_the_newest(reader: SqliteReader, account: AccountId, after: int) -> None:
+    newest = await reader.last_sequence(account)
+    if after >= newest:
+        complain(f"there is nothing after {after} yet: the newest event of {account} has the sequence {newest}")
 
 
 async def _newest(reader: SqliteReader, count: int, is_wanted: Callable[[Event], bool]) -> tuple[int, list[Event]]:

@@ -40,7 +40,7 @@ def add(
     config: Config = DEFAULT_CONFIG,
     json: Json = False,
 ) -> int:
-    """Make a token and print it: this once, and never again.
+    """Make a token and print it: this once, and never again. A name is free again when its token was revoked or has expired.
 
     Example: `userstream tokens add grafana --role viewer --days 30`
     """

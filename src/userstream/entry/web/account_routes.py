@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final
 
-from litestar import Request, get, post
+from litestar import Request, delete, get, post
 from litestar.di import NamedDependency
-from litestar.params import PathParameter, QueryParameter
+from litestar.params import JSONBody, PathParameter, QueryParameter
 
 from userstream.domain.access import Role
+from userstream.entry.web.changes import AddedForm, NewAccountForm, SwitchedForm
 from userstream.entry.web.desk import WebDesk
 from userstream.entry.web.forms import (
     AccountForm,
@@ -34,6 +35,7 @@ Account = Annotated[str | None, QueryParameter(max_length=64, description="Only 
 Symbol = Annotated[str | None, QueryParameter(max_length=64, description="Only this symbol.")]
 VIEWER: Final = {ROLE: Role.VIEWER}
 OPERATOR: Final = {ROLE: Role.OPERATOR}
+ADMIN: Final = {ROLE: Role.ADMIN}
 
 
 @get("/api/accounts", opt=VIEWER, summary="All accounts that the service is to run")
@@ -67,6 +69,26 @@ async def disconnect_account(desk: Desk, name: Name, request: Request[Any, Any, 
     return await desk.disconnect(name, known_caller(request), origin_of(request))
 
 
+@post("/api/accounts", opt=ADMIN, status_code=201, summary="Add an account to the registry, with its key, and start it")
+async def add_account(desk: Desk, data: JSONBody[NewAccountForm], request: Request[Any, Any, Any]) -> AddedForm:
+    return await desk.changes(known_caller(request), origin_of(request)).add(data)
+
+
+@post("/api/accounts/{name:str}/enable", opt=OPERATOR, status_code=200, summary="Let the service run an account of the registry")
+async def enable_account(desk: Desk, name: Name, request: Request[Any, Any, Any]) -> SwitchedForm:
+    return await desk.changes(known_caller(request), origin_of(request)).set_active(name, True)
+
+
+@post("/api/accounts/{name:str}/disable", opt=OPERATOR, status_code=200, summary="Stop an account of the registry; it is kept")
+async def disable_account(desk: Desk, name: Name, request: Request[Any, Any, Any]) -> SwitchedForm:
+    return await desk.changes(known_caller(request), origin_of(request)).set_active(name, False)
+
+
+@delete("/api/accounts/{name:str}", opt=ADMIN, status_code=200, summary="Remove an account and its key; its history stays")
+async def remove_account(desk: Desk, name: Name, request: Request[Any, Any, Any]) -> SwitchedForm:
+    return await desk.changes(known_caller(request), origin_of(request)).remove(name)
+
+
 @get("/api/positions", opt=VIEWER, summary="Positions that are held now")
 async def list_positions(desk: Desk, account: Account = None, symbol: Symbol = None) -> PositionList:
     legs = [owned_position(name, form) for name in _chosen(desk, account) for form in picture_of(desk.live(name).parts[0].account)[1]]
@@ -92,6 +114,10 @@ ACCOUNT_ROUTES: Final = (
     show_certificate,
     connect_account,
     disconnect_account,
+    add_account,
+    enable_account,
+    disable_account,
+    remove_account,
     list_positions,
     list_balances,
 )

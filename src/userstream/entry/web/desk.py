@@ -4,26 +4,37 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from typing import Final
 
 import structlog
 
 from userstream.domain.audit import AuditNote
 from userstream.domain.certificate import Certificate, certify
 from userstream.entry.bootstrap import AccountSettings, Application
+from userstream.entry.manager import NO_CONNECTIONS, AccountManager
+from userstream.entry.registry import Caller
 from userstream.entry.web.access import Access, Principal
 from userstream.entry.web.answers import ApiError
+from userstream.entry.web.changes import AccountChanges
 from userstream.entry.web.forms import AccountForm, ServiceHealth, account_form
 from userstream.kernel.errors import SettingsError, UserStreamError
 from userstream.kernel.ids import AccountId, Millis
-from userstream.ports import AuditLog, HistoryReader
+from userstream.ports import AuditLog, HistoryReader, Selection
 from userstream.runtime.live import LiveAccount
 
+HISTORY_TABLES: Final = ("orders", "fills", "movements", "margin_calls")
 StartAccount = Callable[[AccountSettings], Awaitable[LiveAccount]]
 _log = structlog.stdlib.get_logger("userstream.http")
 
 
+def unknown_account(name: str) -> ApiError:
+    """For an account that nobody knows."""
+    return ApiError(404, "unknown_account", f"there is no account {name!r}")
+
+
 class WebDesk:
-    """One for a server. `wanted`: every account that the service is to run, by name; `start`: how one is started."""
+    """One for a server. `wanted`: every account that the service is to run, by name; `start`: how one is started; `manager`: who decides
+    which accounts run, where somebody does."""
 
     def __init__(
         self,
@@ -33,11 +44,12 @@ class WebDesk:
         history: HistoryReader,
         audit: AuditLog,
         access: Access,
+        manager: AccountManager | None = None,
     ) -> None:
         self.application, self.wanted, self.history, self.audit, self.access = application, wanted, history, audit, access
         self.clock = application.clock
         self.is_ready = False
-        self._start = start
+        self._start, self._manager = start, manager
         self._switching = asyncio.Lock()
 
     # ---- accounts
@@ -51,13 +63,23 @@ class WebDesk:
         account = self.application.accounts.get(name)
         if account is None:
             self.require_name(name)
-            raise ApiError(409, "not_connected", "the account is not connected: only its history can be read")
+            raise ApiError(409, "not_connected", f"the account {name!r} is not connected: only its history can be read")
         return account
 
     def require_name(self, name: str) -> None:
         """Raises ApiError 404 for an account that this service does not know."""
         if name not in self.wanted and name not in self.application.accounts:
-            raise ApiError(404, "unknown_account", "there is no account of that name")
+            raise unknown_account(name)
+
+    async def require_history(self, name: str) -> None:
+        """Raises ApiError 404 for an account that this service does not know and of which the store holds nothing: what was removed can
+        still be read."""
+        if name in self.wanted or name in self.application.accounts:
+            return
+        for table in HISTORY_TABLES:
+            if (await self.history.page(table, Selection(account=AccountId(name), limit=1))).rows:
+                return
+        raise unknown_account(name)
 
     def form(self, name: str) -> AccountForm:
         """An account, whether it runs or not. Raises ApiError 404."""
@@ -80,8 +102,19 @@ class WebDesk:
         async with self._switching:
             self.require_name(name)
             if name in self.application.accounts:
-                await self._note_deed("account.disconnect", name, caller, origin, self.application.remove(name))
+                await self._note_deed("account.disconnect", name, caller, origin, self._stop(name))
             return self.form(name)
+
+    def _stop(self, name: str) -> Awaitable[None]:
+        return self.application.remove(name) if self._manager is None else self._manager.disconnect(name)
+
+    def changes(self, caller: Principal, origin: str) -> AccountChanges:
+        """What this caller changes of the registry is noted as theirs. Raises ApiError 409 where the service runs no registry."""
+        if self._manager is None or self._manager.desk is None:
+            raise ApiError(
+                409, "no_registry", "this service runs no registry of accounts; the table [registry] of its configuration opens one"
+            )
+        return AccountChanges(self._manager.desk.on_behalf_of(Caller(caller.actor, origin)), self._manager)
 
     async def _note_deed(self, action: str, name: str, caller: Principal, origin: str, deed: Awaitable[object]) -> None:
         try:
@@ -111,24 +144,27 @@ class WebDesk:
                 raise ApiError(409, "not_connected", "without a store the certificate of an account ends with its connection")
             return certify(await self.application.evidence.gather(AccountId(name)), since, until)
         except ValueError:
-            raise ApiError(400, "bad_time", "until must be after since, and since within what is known") from None
+            told = f"since = {since}, until = {until}: until must be after since, and since within what is known"
+            raise ApiError(400, "bad_time", told) from None
 
     # ---- the whole
 
     def health(self, *, with_details: bool) -> ServiceHealth:
-        """ok only while every account that is to run is healthy, one that was disconnected included, and the tables follow the journal."""
+        """ok only while every account that is to run is healthy, one that was disconnected included, and the tables follow the journal. A
+        service that was started without connections is never ok."""
         unhealthy = {name: reason for name in self.names() if (reason := self._why_unhealthy(name))}
-        trouble = self._store_trouble()
-        status = "failing" if unhealthy or trouble else "ok"
+        trouble, connects = self._store_trouble(), self._manager is None or self._manager.connects
+        status = "failing" if unhealthy or trouble or not connects else "ok"
         if not with_details:
             return ServiceHealth(status=status)
-        told = unhealthy | ({"(store)": trouble} if trouble else {})
+        told = unhealthy | ({"(store)": trouble} if trouble else {}) | ({} if connects else {"(connections)": NO_CONNECTIONS})
         return ServiceHealth(status=status, accounts=len(self.names()), unhealthy=told)
 
     def _why_unhealthy(self, name: str) -> str:
         account = self.application.accounts.get(name)
         if account is None:
-            return "not connected"
+            why = "" if self._manager is None else self._manager.why_dark(name)
+            return f"not connected: {why}" if why else "not connected"
         health = account.health
         if health.is_healthy:
             return ""

@@ -35,6 +35,8 @@ def complete_document(document: Document, routes: Routes) -> Document:
         else:
             operation["security"] = []
         operation["responses"] |= _refusals(path, is_guarded=is_guarded)
+        for parameter in operation.get("parameters", ()):
+            _complete_range(parameter["schema"])
         if method != "get":
             operation.setdefault("parameters", []).append(_change_header())
         if path in CSV_PATHS:
@@ -55,6 +57,12 @@ def _refusals(path: str, *, is_guarded: bool) -> Document:
     refusals = {status: {"description": text, **ERROR} for status, text in words.items()}
     # health and readiness say no in the form in which they say yes
     return refusals if is_guarded else refusals | {"503": {"description": "failing", **HEALTH}}
+
+
+def _complete_range(schema: Document) -> None:
+    """A least value of 0 is left out by whoever made the document; no number that is taken here is negative."""
+    if schema.get("type") == "integer" or {"type": "integer"} in schema.get("oneOf", ()):
+        schema.setdefault("minimum", 0)
 
 
 def _change_header() -> Document:

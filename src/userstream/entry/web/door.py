@@ -10,6 +10,7 @@ from userstream.adapters.sqlite import open_reader
 from userstream.adapters.sqlite_pages import SqlitePages
 from userstream.adapters.sqlite_tokens import SqliteTokens
 from userstream.entry.bootstrap import AccountSettings, Application
+from userstream.entry.manager import AccountManager
 from userstream.entry.web.access import Access
 from userstream.entry.web.desk import StartAccount, WebDesk
 from userstream.entry.web.server import WebServer
@@ -41,15 +42,22 @@ class WebDoor:
 
 @asynccontextmanager
 async def open_door(
-    settings: HttpSection, application: Application, store: Path, folder: Path, wanted: Mapping[str, AccountSettings], start: StartAccount
+    settings: HttpSection,
+    application: Application,
+    store: Path,
+    folder: Path,
+    wanted: Mapping[str, AccountSettings],
+    start: StartAccount,
+    manager: AccountManager | None = None,
 ) -> AsyncIterator[WebDoor]:
-    """Listens while the block lasts. `store`: the file that the application writes. Raises SettingsError, and StoreError."""
+    """Listens while the block lasts. `store`: the file that the application writes. `manager`: who decides which accounts run, where
+    somebody does. Raises SettingsError, and StoreError."""
     async with await SqliteTokens.open(store) as tokens:
         await require_token(settings, tokens, application.clock.wall())
         pages = SqlitePages(open_reader(store))
         try:
             access = Access(tokens, application.clock, requests_per_minute=settings.requests_per_minute)
-            desk = WebDesk(application, wanted, start, pages, tokens, access)
+            desk = WebDesk(application, wanted, start, pages, tokens, access, manager)
             server = WebServer(settings, desk, folder)
             await server.start()
             try:

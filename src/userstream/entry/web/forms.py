@@ -81,29 +81,6 @@ class AccountBalance(BalanceForm, frozen=True, kw_only=True):
     account: str
 
 
-class HealthForm(msgspec.Struct, frozen=True, kw_only=True):
-    """How far an account's picture can be trusted; see the library's `Health`."""
-
-    state: str
-    is_healthy: bool
-    reason: str
-    connections: int
-    age_ms: int | None
-    proven_until: int
-    gap_since: int | None
-    mismatches: int
-    reconnects: int
-    messages: int
-    duplicates_dropped: int
-    fills_recovered: int
-    fills_missed_by_stream: int
-    unrecognized: int
-    drift: dict[str, int]
-    journal_backlog: int
-    store_trouble: str
-    handler_errors: int
-
-
 class AccountForm(msgspec.Struct, frozen=True, kw_only=True):
     """An account that this process is to run. is_connected: whether it runs; if not, `health` is null. sequence: its newest event."""
 
@@ -113,7 +90,7 @@ class AccountForm(msgspec.Struct, frozen=True, kw_only=True):
     is_healthy: bool
     sequence: int | None = None
     complete_since: int | None = None
-    health: HealthForm | None = None
+    health: Health | None = None
 
 
 class AccountList(msgspec.Struct, frozen=True, kw_only=True):
@@ -126,7 +103,7 @@ class StateForm(msgspec.Struct, frozen=True, kw_only=True):
     account: str
     venue: str
     sequence: int
-    health: HealthForm
+    health: Health
     orders: list[OrderForm]
     positions: list[PositionForm]
     balances: list[BalanceForm]
@@ -222,10 +199,6 @@ def balance_form(balance: Balance) -> BalanceForm:
     return msgspec.convert(_plain(balance), BalanceForm)
 
 
-def health_form(health: Health) -> HealthForm:
-    return msgspec.convert(_plain(health), HealthForm)
-
-
 def account_form(account: LiveAccount) -> AccountForm:
     """An account that runs."""
     health = account.health
@@ -236,7 +209,7 @@ def account_form(account: LiveAccount) -> AccountForm:
         is_healthy=health.is_healthy,
         sequence=account.sequence,
         complete_since=account.complete_since,
-        health=health_form(health),
+        health=health,
     )
 
 
@@ -248,7 +221,7 @@ def state_form(live: LiveAccount) -> StateForm:
         account=live.id,
         venue=live.venue,
         sequence=live.sequence,
-        health=health_form(live.health),
+        health=live.health,
         orders=orders,
         positions=positions,
         balances=balances,

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from typing import Any, Final
 
 import structlog
 from litestar import Request, Response
 from litestar.connection import ASGIConnection
-from litestar.exceptions import HTTPException
+from litestar.exceptions import HTTPException, ValidationException
 from litestar.handlers import BaseRouteHandler
 
 from userstream.domain.access import Role, allows
 from userstream.entry.web.access import Principal
 from userstream.entry.web.answers import ApiError, ErrorAnswer, ErrorText
 from userstream.entry.web.checks import Refusal
+from userstream.entry.web.queries import Parameters, refuse_names, refuse_values
 from userstream.kernel.errors import StoreError
 
 ROLE: Final = "role"
@@ -42,6 +45,35 @@ def require_role(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRo
         raise ApiError(403, "role_too_small", "the token's role does not allow this")
 
 
+def plain_path(path: str) -> str:
+    """A route's path as the API document writes it, without the types of its parts."""
+    return re.sub(r":\w+}", "}", path)
+
+
+class QueryGuard:
+    """Refuses queries that a route does not take, and words what a value must be. Paths outside the API document take what they like."""
+
+    def __init__(self, known: Mapping[tuple[str, str], Parameters]) -> None:
+        self._known = known
+
+    def require_names(self, connection: ASGIConnection[Any, Any, Any, Any], _handler: BaseRouteHandler) -> None:
+        """Raises ApiError 400 for a parameter that the route does not take, or that is given twice."""
+        known = self._parameters(connection)
+        if known is not None and (refusal := refuse_names(known, [name for name, _ in connection.query_params.multi_items()])) is not None:
+            raise ApiError(refusal.status, refusal.code, refusal.message)
+
+    def answer(self, request: Request[Any, Any, Any], error: ValidationException) -> Response[ErrorAnswer]:
+        """The answer to values that are not as the document says: each with its name and its rule."""
+        known, given = self._parameters(request) or {}, {**request.query_params, **request.path_params}
+        keys = [str(told.get("key")) for told in error.extra or () if isinstance(told, dict)]
+        wrong = [(key, str(given[key])) for key in dict.fromkeys(keys) if key in known and key in given]
+        return _answer(refuse_values(known, wrong) if wrong else WORDS[400])
+
+    def _parameters(self, connection: ASGIConnection[Any, Any, Any, Any]) -> Parameters | None:
+        method = str(connection.scope.get("method", "get")).lower()
+        return self._known.get((method, plain_path(connection.scope["path_template"])))
+
+
 def caller_of(connection: ASGIConnection[Any, Any, Any, Any]) -> Principal | None:
     """Whom the gatekeeper recognized."""
     found = connection.scope.get("auth")
@@ -67,6 +99,10 @@ def answer_error(request: Request[Any, Any, Any], error: Exception) -> Response[
     if refusal.status >= 500:
         # the path, not the whole address
         _log.error("a request failed", action="http_failed", kind=request.method, path=request.scope["path"], exc_info=error)
+    return _answer(refusal)
+
+
+def _answer(refusal: Refusal) -> Response[ErrorAnswer]:
     headers = {"Retry-After": str(-(-refusal.retry_after_ms // 1_000))} if refusal.retry_after_ms else {}
     if refusal.challenge:
         headers["WWW-Authenticate"] = "Bearer"

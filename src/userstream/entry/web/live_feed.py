@@ -16,10 +16,11 @@ from userstream.domain.events import public_form
 from userstream.entry.web.access import Access, Principal
 from userstream.entry.web.coalescer import Coalescer, Delta
 from userstream.entry.web.desk import WebDesk
-from userstream.entry.web.forms import BalanceForm, HealthForm, OrderForm, PositionForm, StateForm, health_form, state_form
+from userstream.entry.web.forms import BalanceForm, OrderForm, PositionForm, StateForm, state_form
 from userstream.kernel.errors import UserStreamError
 from userstream.kernel.secret import Secret
 from userstream.runtime.live import EventStream, LiveAccount
+from userstream.runtime.views import Health
 
 HELLO_LIMIT_S: Final = 5.0
 SEND_LIMIT_S: Final = 20.0
@@ -71,7 +72,7 @@ class DeltaMessage(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", 
     positions: list[PositionForm]
     balances: list[BalanceForm]
     events: list[dict[str, object]]
-    health: HealthForm | None
+    health: Health | None
 
 
 class Gone(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="gone"):
@@ -244,5 +245,5 @@ def _message(live: LiveAccount, delta: Delta) -> DeltaMessage:
         positions=delta.positions,
         balances=delta.balances,
         events=[public_form(event) for event in delta.events],
-        health=health_form(live.health) if delta.has_health_news else None,
+        health=live.health if delta.has_health_news else None,
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import re
 import socket
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ import structlog
 import uvicorn
 from litestar import Litestar, get
 from litestar.di import Provide
+from litestar.exceptions import ValidationException
 from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.spec import Components, SecurityScheme
 from litestar.routes import HTTPRoute
@@ -21,19 +21,19 @@ from litestar.types import ASGIApp, ControllerRouterHandler
 
 from userstream.entry.web.account_routes import ACCOUNT_ROUTES, VIEWER
 from userstream.entry.web.checks import MOST_BODY_BYTES, Checks
+from userstream.entry.web.connections import HEAD_BYTES, ServerLimits, protocol_of
 from userstream.entry.web.desk import WebDesk
 from userstream.entry.web.document import complete_document
 from userstream.entry.web.gatekeeper import Gatekeeper
-from userstream.entry.web.guards import ROLE, answer_error, require_role
+from userstream.entry.web.guards import ROLE, QueryGuard, answer_error, plain_path, require_role
 from userstream.entry.web.history_routes import HISTORY_ROUTES
+from userstream.entry.web.queries import read_parameters
 from userstream.entry.web.settings import HttpSection
 from userstream.entry.web.sockets import OpenFeeds
 from userstream.entry.web.system_routes import SYSTEM_ROUTES
 from userstream.kernel.errors import SettingsError
 
-HEAD_BYTES: Final = 16 * 1024
-"""What the parser takes of a head before it gives up; the gatekeeper refuses above 8 KiB, in better words."""
-MOST_CONNECTIONS: Final = 1_000
+DEFAULT_LIMITS: Final = ServerLimits()
 STOP_LIMIT_S: Final = 3
 PARTING_MS: Final = 1_000
 LOOK_MS: Final = 10
@@ -45,25 +45,26 @@ _log = structlog.stdlib.get_logger("userstream.http")
 def make_application(desk: WebDesk, feeds: OpenFeeds) -> Litestar:
     """The routes, without the gatekeeper."""
     document = make_document(desk, feeds)
+    queries = QueryGuard(read_parameters(document))
 
     @get("/api/openapi.json", opt=VIEWER, include_in_schema=False, sync_to_thread=False)
     def show_document() -> dict[str, object]:
         return document
 
-    return _litestar(desk, feeds, [*ROUTES, show_document], None)
+    return _litestar(desk, feeds, [*ROUTES, show_document], None, queries)
 
 
 def make_document(desk: WebDesk, feeds: OpenFeeds) -> dict[str, object]:
     """The OpenAPI document of all routes. It is made by an application of its own, because one that serves a document itself answers to
     unknown paths beside it with a page of its own."""
-    whole = _litestar(desk, feeds, ROUTES, _openapi())
+    whole = _litestar(desk, feeds, ROUTES, _openapi(), QueryGuard({}))
     return complete_document(whole.openapi_schema.to_schema(), _roles(whole))
 
 
 def _roles(application: Litestar) -> dict[tuple[str, str], object]:
     """The role that each route needs."""
     return {
-        (method.lower(), re.sub(r":\w+}", "}", route.path)): handler.opt.get(ROLE)
+        (method.lower(), plain_path(route.path)): handler.opt.get(ROLE)
         for route in application.routes
         if isinstance(route, HTTPRoute)
         for handler in route.route_handlers
@@ -71,15 +72,17 @@ def _roles(application: Litestar) -> dict[tuple[str, str], object]:
     }
 
 
-def _litestar(desk: WebDesk, feeds: OpenFeeds, routes: Sequence[ControllerRouterHandler], document: OpenAPIConfig | None) -> Litestar:
+def _litestar(
+    desk: WebDesk, feeds: OpenFeeds, routes: Sequence[ControllerRouterHandler], document: OpenAPIConfig | None, queries: QueryGuard
+) -> Litestar:
     return Litestar(
         route_handlers=list(routes),
         dependencies={
             "desk": Provide(lambda: desk, sync_to_thread=False),
             "feeds": Provide(lambda: feeds, sync_to_thread=False),
         },
-        guards=[require_role],
-        exception_handlers={Exception: answer_error},
+        guards=[require_role, queries.require_names],
+        exception_handlers={Exception: answer_error, ValidationException: queries.answer},
         openapi_config=document,
         logging_config=None,
         request_max_body_size=MOST_BODY_BYTES,
@@ -101,9 +104,10 @@ def _openapi() -> OpenAPIConfig:
 class WebServer:
     """Owns its socket and its task."""
 
-    def __init__(self, settings: HttpSection, desk: WebDesk, folder: Path) -> None:
+    def __init__(self, settings: HttpSection, desk: WebDesk, folder: Path, limits: ServerLimits = DEFAULT_LIMITS) -> None:
         """`folder`: where relative files of the settings begin."""
-        self._settings, self._desk, self._folder = settings, desk, folder
+        self._settings, self._desk, self._folder, self._limits = settings, desk, folder, limits
+        self._has_tls = settings.has_tls or settings.behind_proxy
         self.feeds = OpenFeeds(settings.sockets_per_token)
         self._task: asyncio.Task[None] | None = None
         self._server: _Server | None = None
@@ -115,11 +119,16 @@ class WebServer:
         host, port = self.address
         return f"{'https' if self._settings.has_tls else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
 
+    @property
+    def open_connections(self) -> int:
+        """How many callers are connected, live feeds included."""
+        return 0 if self._server is None else len(self._server.server_state.connections)
+
     def make_gatekeeper(self) -> Gatekeeper:
         """All that stands behind the socket."""
-        has_tls = self._settings.has_tls or self._settings.behind_proxy
         routes = make_application(self._desk, self.feeds)
-        return Gatekeeper(routes, Checks(self._settings), self._desk.access, has_tls=has_tls)
+        limit_s = self._limits.request_ms / 1_000
+        return Gatekeeper(routes, Checks(self._settings), self._desk.access, has_tls=self._has_tls, request_limit_s=limit_s)
 
     async def start(self) -> None:
         """Begins to listen. Raises SettingsError when the place is taken or is none, or a file of TLS cannot be used."""
@@ -160,11 +169,10 @@ class WebServer:
         return uvicorn.Config(
             application,
             lifespan="off",
-            http="h11",
+            http=protocol_of(self._limits, self._desk.clock, has_tls=self._has_tls),
             ws="wsproto",
             ws_max_size=MOST_BODY_BYTES,
             h11_max_incomplete_event_size=HEAD_BYTES,
-            limit_concurrency=MOST_CONNECTIONS,
             timeout_graceful_shutdown=STOP_LIMIT_S,
             proxy_headers=self._settings.behind_proxy,
             forwarded_allow_ips=list(self._settings.proxies),

@@ -6,7 +6,7 @@ from userstream.domain.events import AccountConfigChanged, BalanceMoved, Balance
 from userstream.domain.words import MarginType, PositionSide
 from userstream.kernel.errors import DecodeError
 from userstream.kernel.ids import Millis, Symbol
-from userstream.venues.binance.amounts import check_amounts
+from userstream.venues.binance.amounts import check_amounts, read_amount, read_optional
 from userstream.venues.binance.drift import Drift
 from userstream.venues.binance.messages import (
     AccountConfigUpdate,
@@ -35,22 +35,21 @@ def account_facts(drift: Drift, message: AccountUpdate, received_time: Millis) -
     facts: list[Event] = []
     for balance in account.balances:
         facts.append(_balance_set(drift, message, balance, reason, received_time))
-        if balance.change:
+        if read_amount(balance.change):
             facts.append(_balance_moved(drift, message, balance, reason, received_time))
     facts += [_position_set(drift, message, position, reason, received_time) for position in account.positions]
     return tuple(facts)
 
 
 def _balance_set(drift: Drift, message: AccountUpdate, balance: BalancePart, reason: str, received_time: Millis) -> BalanceSet:
-    check_amounts((balance.wallet, balance.cross_wallet, balance.change))
     return BalanceSet(
         account=drift.account,
         venue=drift.venue,
         event_time=message.event_time,
         received_time=received_time,
         asset=balance.asset,
-        total=balance.wallet,
-        cross_total=balance.cross_wallet,
+        total=read_amount(balance.wallet),
+        cross_total=read_amount(balance.cross_wallet),
         reason=reason,
         transaction_time=message.transaction_time,
     )
@@ -63,7 +62,7 @@ def _balance_moved(drift: Drift, message: AccountUpdate, balance: BalancePart, r
         event_time=message.event_time,
         received_time=received_time,
         asset=balance.asset,
-        delta=balance.change,
+        delta=read_amount(balance.change),
         reason=reason,
         symbol=message.account.funding_symbol or None,
         transaction_time=message.transaction_time,
@@ -71,16 +70,6 @@ def _balance_moved(drift: Drift, message: AccountUpdate, balance: BalancePart, r
 
 
 def _position_set(drift: Drift, message: AccountUpdate, position: PositionPart, reason: str, received_time: Millis) -> PositionSet:
-    check_amounts(
-        (
-            position.amount,
-            position.entry_price,
-            position.break_even_price,
-            position.unrealized_pnl,
-            position.realized_pnl,
-            position.isolated_wallet,
-        )
-    )
     return PositionSet(
         account=drift.account,
         venue=drift.venue,
@@ -89,13 +78,13 @@ def _position_set(drift: Drift, message: AccountUpdate, position: PositionPart, 
         symbol=position.symbol,
         position_side=POSITION_SIDES.get(position.position_side)
         or drift.word("ACCOUNT_UPDATE.a.P.ps", position.position_side, PositionSide.UNKNOWN),
-        amount=position.amount,
-        entry_price=position.entry_price,
-        break_even_price=position.break_even_price,
-        unrealized_pnl=position.unrealized_pnl,
-        realized_pnl=position.realized_pnl,
+        amount=read_amount(position.amount),
+        entry_price=read_amount(position.entry_price),
+        break_even_price=read_optional(position.break_even_price),
+        unrealized_pnl=read_optional(position.unrealized_pnl),
+        realized_pnl=read_optional(position.realized_pnl),
         margin_type=_margin_type(drift, "ACCOUNT_UPDATE.a.P.mt", position.margin_type),
-        isolated_wallet=position.isolated_wallet,
+        isolated_wallet=read_optional(position.isolated_wallet),
         reason=reason,
         transaction_time=message.transaction_time,
     )

@@ -6,13 +6,14 @@ An amendment may be sparse: what it does not repeat is not said, never taken for
 
 from __future__ import annotations
 
-from decimal import Decimal
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 import msgspec
 from msgspec import field
 
+from userstream.venues.binance.amounts import AmountText
 from userstream.venues.binance.messages import (
+    NO_AMOUNT,
     NOTHING,
     AccountConfigUpdate,
     AccountPart,
@@ -30,16 +31,14 @@ from userstream.venues.binance.messages import (
     StrategyUpdate,
 )
 
-NO_FILL: Final = Decimal(0)
-
 
 class CoinOrderPart(OrderPart, frozen=True, kw_only=True):
     """Binance COIN-M, 4.2: the object `o`. What describes the last fill is left out where there is none."""
 
-    average_price: Decimal | None = field(name="ap", default=None)
-    stop_price: Decimal | None = field(name="sp", default=None)
-    last_quantity: Decimal = field(name="l", default=NO_FILL)
-    last_price: Decimal = field(name="L", default=NO_FILL)
+    average_price: AmountText | None = field(name="ap", default=None)
+    stop_price: AmountText | None = field(name="sp", default=None)
+    last_quantity: AmountText = field(name="l", default=NO_AMOUNT)
+    last_price: AmountText = field(name="L", default=NO_AMOUNT)
     trade_id: int = field(name="t", default=0)
     margin_asset: Ignored = field(name="ma", default=NOTHING)
     contract_size: Ignored = field(name="cs", default=NOTHING)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import IntEnum
-from typing import Final
+from typing import Final, assert_never
 from urllib.parse import quote
 
 import msgspec
@@ -66,6 +66,8 @@ def connect(form: Form, base: str, key: Secret, events: Sequence[str]) -> Connec
             return Connect(Secret(combined), combined)
         case Form.COMBINED:
             return Connect(Secret(f"{combined}?streams={text}"), combined)
+        case _:
+            assert_never(form)
 
 
 def subscribe(key: Secret) -> Send:

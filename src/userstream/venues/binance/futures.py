@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from enum import Enum, auto
 from typing import Final, assert_never
 
 from userstream.domain.events import Event, StreamChanged, Unrecognized
@@ -13,71 +12,39 @@ from userstream.kernel.ids import Millis
 from userstream.kernel.secret import Secret
 from userstream.venues.binance import listen_key
 from userstream.venues.binance.decoding import KEY_EXPIRED, SHUTDOWN, ControlReply, Decoder, KeyExpired, Notice, ShutdownAnnounced
-from userstream.venues.binance.drift import printable
 from userstream.venues.binance.forms import SUBSCRIBE_ID, Form, connect, event_list, subscribe
 from userstream.venues.binance.products import USD_M, KeyedFeed
-from userstream.wire.pacing import Backoff, life_ms
+from userstream.venues.binance.socket_life import NEVER, WITH_SOCKET, Phase, SocketLife, advice_ms
 from userstream.wire.request import HttpResponse
-from userstream.wire.session import Call, Effect, Emit, GiveUp, Opened, Ping, Reset, Troubled
+from userstream.wire.session import Call, Effect, Emit, Opened
 from userstream.wire.venue import AccountPlace
 
 CREATE: Final = "listen_key"
 EXTEND: Final = "keep_alive"
 GIVE_UP: Final = "listen_key_close"
 
-NEVER: Final = Millis(1 << 62)
 SUBSCRIBE_LIMIT_MS: Final = 10_000
 FIRST_RENEWAL_WAIT_MS: Final = 30_000
 LONGEST_RENEWAL_WAIT_MS: Final = 60_000
 
 
-class Phase(Enum):
-    """Where a session is in its one life; it never goes back."""
-
-    NEW = auto()
-    ASKING = auto()
-    WAITING = auto()
-    CONNECTING = auto()
-    SUBSCRIBING = auto()
-    OPEN = auto()
-    ENDED = auto()
-
-
-_WITH_SOCKET: Final = frozenset({Phase.SUBSCRIBING, Phase.OPEN})
-
-
-class FuturesSession:
+class FuturesSession(SocketLife):
     """One socket's life, owned by one driver; see `wire.session.Session`.
 
-    Promises: `Reset` at most twice, first with `alive=True`, then with `alive=False` if the socket dies before its successor took over.
     The listen key is in no reason, label or repr. `connection_form` of its place counts on without end: the forms are tried in turn.
     """
 
     def __init__(self, place: AccountPlace, connection: int, now: Millis, feed: KeyedFeed = USD_M.feed) -> None:
         """Raises SettingsError for a key no header can carry and for event names the venue does not have."""
-        self._place, self._feed = place, feed
-        self._connection = connection
+        super().__init__(place, connection, now)
+        self._feed = feed
         self._form = feed.forms[place.connection_form % len(feed.forms)]
         self._events = event_list(place.events, feed.events)
         self._create = listen_key.create(feed.listen_key_path, place.credentials.api_key)
         self._decoder = Decoder(place.account, place.venue, feed.language)
-        self._phase = Phase.NEW
         self._key: Secret | None = None
-        self._handing_over = False
-        seed = place.jitter_seed + connection
-        self._backoff = Backoff(first_delay_ms=place.first_delay_ms, max_delay_ms=place.max_delay_ms, seed=seed)
-        self._failures = 0
-        self._retry_at = NEVER
-        self._heard_at = now
-        self._ping_at = NEVER
-        self._subscribe_by = NEVER
-        self._rotate_at = NEVER
-        self._key_ends_at = NEVER
-        self._renew_at = NEVER
+        self._subscribe_by = self._key_ends_at = self._renew_at = NEVER
         self._failed_renewals = 0
-
-    def __repr__(self) -> str:
-        return f"<FuturesSession of {self._place.account!r}, connection {self._connection}, {self._phase.name.lower()}>"
 
     @property
     def drift(self) -> Mapping[str, int]:
@@ -95,18 +62,16 @@ class FuturesSession:
         return self._key
 
     def open(self, now: Millis) -> list[Effect]:
-        self._phase = Phase.ASKING
+        self._phase = Phase.FETCHING
         return [Call(CREATE, self._create)]
 
     def connected(self, now: Millis) -> list[Effect]:
         if self._phase is not Phase.CONNECTING or self._key is None:
             return []
-        self._heard_at = now
-        self._ping_at = Millis(now + self._place.own_ping_ms)
-        self._rotate_at = Millis(now + life_ms(self._place.rotate_after_ms, self._place.jitter_seed, self._connection))
+        self._begin(now)
         if self._form is not Form.SUBSCRIBE:
             return self._delivering()
-        self._phase = Phase.SUBSCRIBING
+        self._phase = Phase.ASKING
         self._subscribe_by = Millis(now + SUBSCRIBE_LIMIT_MS)
         return [subscribe(self._key)]
 
@@ -119,7 +84,7 @@ class FuturesSession:
         self._heard_at = now
         events = self._decoder.decode(frame, received_time)
         notice = self._decoder.notice
-        if notice is None and self._phase is not Phase.SUBSCRIBING:
+        if notice is None and self._phase is not Phase.ASKING:
             return [Emit(events)] if events else []
         return self._receive_with_notice(events, notice)
 
@@ -127,7 +92,7 @@ class FuturesSession:
         """The stream's own news, told by effects; whoever drives the session tells people of them."""
         facts = tuple(event for event in events if not isinstance(event, StreamChanged))
         effects: list[Effect] = []
-        if self._phase is Phase.SUBSCRIBING and any(not isinstance(event, Unrecognized) for event in facts):
+        if self._phase is Phase.ASKING and any(not isinstance(event, Unrecognized) for event in facts):
             effects += self._delivering()
         if facts:
             effects.append(Emit(facts))
@@ -147,20 +112,16 @@ class FuturesSession:
                 assert_never(notice)
 
     def _subscribed(self, reply: ControlReply) -> list[Effect]:
-        if self._phase is not Phase.SUBSCRIBING or reply.request_id not in (SUBSCRIBE_ID, None):
+        if self._phase is not Phase.ASKING or reply.request_id not in (SUBSCRIBE_ID, None):
             return []
         if reply.refusal:
             return self._replace("subscription refused", alive=False)
         return self._delivering()
 
-    def pinged(self, now: Millis) -> list[Effect]:
-        self._heard_at = now
-        return []
-
     def respond(self, tag: str, response: HttpResponse, now: Millis) -> list[Effect]:
-        if tag == CREATE and self._phase is Phase.ASKING:
+        if tag == CREATE and self._phase is Phase.FETCHING:
             return self._created(response, now)
-        if tag == EXTEND and self._phase in _WITH_SOCKET:
+        if tag == EXTEND and self._phase in WITH_SOCKET:
             return self._extended(response, now)
         return []
 
@@ -172,19 +133,13 @@ class FuturesSession:
         except AuthenticationError as error:
             return self._give_up(error)
         except UserStreamError as error:
-            self._failures += 1
-            self._phase = Phase.WAITING
-            self._retry_at = Millis(now + self._backoff.delay_ms(self._failures) + _advice_ms(error))
-            return [Troubled(self._words_for(response, error))]
+            self._phase = Phase.RETRYING
+            self._retry_later(error, now)
+            return [self._words_for(response, error)]
         self._key = key
         self._phase = Phase.CONNECTING
         self._key_lives(now)
         return [connect(self._form, f"{self._place.endpoints.ws_url}{self._feed.socket_path}", key, self._events)]
-
-    def _words_for(self, response: HttpResponse, error: UserStreamError) -> str:
-        if response.status:
-            return str(error)
-        return f"cannot reach {self._place.endpoints.rest_url}: {printable(response.body.decode('utf-8', 'replace'))}"
 
     def _key_lives(self, now: Millis) -> None:
         self._failed_renewals = 0
@@ -201,7 +156,7 @@ class FuturesSession:
         except UserStreamError as error:
             self._failed_renewals += 1
             wait = min(FIRST_RENEWAL_WAIT_MS * self._failed_renewals, LONGEST_RENEWAL_WAIT_MS)
-            self._renew_at = Millis(now + max(wait, _advice_ms(error)))
+            self._renew_at = Millis(now + max(wait, advice_ms(error)))
             return []
         if key is not None and key != self._key:
             return self._replace("listen key replaced by another process", alive=False)
@@ -213,30 +168,21 @@ class FuturesSession:
         return listen_key.read_key(response, label, (own,) if self._key is None else (own, self._key))
 
     def tick(self, now: Millis) -> list[Effect]:
-        if self._phase is Phase.WAITING and now >= self._retry_at:
+        if self._phase is Phase.RETRYING and now >= self._retry_at:
             return self.open(now)
-        if self._phase not in _WITH_SOCKET:
+        if self._phase not in WITH_SOCKET:
             return []
         if trouble := self._trouble(now):
             return self._replace(trouble, alive=False)
-        return [*self._ping(now), *self._renew(now), *self._rotate(now)]
+        return [*self._renew(now), *self._keep(now)]
 
     def _trouble(self, now: Millis) -> str:
         """Why the socket cannot be trusted any more; empty if it can."""
-        if now - self._heard_at >= self._place.silence_limit_ms:
+        if self._is_silent(now):
             return "silent socket"
         if now >= self._subscribe_by:
             return "subscription unanswered"
         return "listen key not extended for 60 minutes" if now >= self._key_ends_at else ""
-
-    def _next_ping(self) -> Millis:
-        return max(self._ping_at, Millis(self._heard_at + self._place.own_ping_ms))
-
-    def _ping(self, now: Millis) -> list[Effect]:
-        if now < self._next_ping():
-            return []
-        self._ping_at = Millis(now + self._place.own_ping_ms)
-        return [Ping()]
 
     def _renew(self, now: Millis) -> list[Effect]:
         if now < self._renew_at:
@@ -245,39 +191,13 @@ class FuturesSession:
         named = self._key if self._feed.renewal_names_key else None
         return [Call(EXTEND, listen_key.extend(self._feed.listen_key_path, self._place.credentials.api_key, named))]
 
-    def _rotate(self, now: Millis) -> list[Effect]:
-        if now < self._rotate_at:
-            return []
-        self._rotate_at = NEVER
-        return self._replace("24 h limit", alive=True)
-
     def deadline(self) -> Millis:
-        if self._phase is Phase.WAITING:
-            return self._retry_at
-        if self._phase not in _WITH_SOCKET:
-            return NEVER
-        silence = Millis(self._heard_at + self._place.silence_limit_ms)
-        return min(silence, self._next_ping(), self._renew_at, self._rotate_at, self._subscribe_by, self._key_ends_at)
+        if self._phase is not Phase.OPEN and self._phase not in WITH_SOCKET:
+            return self._retry_at if self._phase is Phase.RETRYING else NEVER
+        return min(self._kept_until(), self._renew_at, self._subscribe_by, self._key_ends_at)
 
     def close(self, now: Millis) -> list[Effect]:
         self._phase = Phase.ENDED
         if self._key is None or not self._place.close_listen_key_on_stop:
             return []
         return [Call(GIVE_UP, listen_key.give_up(self._feed.listen_key_path, self._place.credentials.api_key))]
-
-    def _replace(self, reason: str, *, alive: bool) -> list[Effect]:
-        if self._phase is Phase.ENDED or (alive and self._handing_over):
-            return []
-        if alive:
-            self._handing_over = True
-        else:
-            self._phase = Phase.ENDED
-        return [Reset(reason, alive)]
-
-    def _give_up(self, error: AuthenticationError) -> list[Effect]:
-        self._phase = Phase.ENDED
-        return [GiveUp(error)]
-
-
-def _advice_ms(error: UserStreamError) -> int:
-    return (error.after_ms or 0) if isinstance(error, RetryLater) else 0

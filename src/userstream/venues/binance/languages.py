@@ -11,6 +11,7 @@ from userstream.venues.binance.coin_messages import CoinEnvelope, CoinMessage
 from userstream.venues.binance.margin_risk import RiskEnvelope, RiskMessage
 from userstream.venues.binance.messages import AnyMessage, Envelope
 from userstream.venues.binance.shapes import SHAPES, Shape, shapes_of
+from userstream.venues.binance.spellings import AnySpelling
 
 Told: TypeAlias = AnyMessage | CoinMessage | RiskMessage
 
@@ -27,6 +28,7 @@ USD_M_LANGUAGE: Final = Language(msgspec.json.Decoder(AnyMessage).decode, msgspe
 COIN_M_LANGUAGE: Final = Language(
     msgspec.json.Decoder(CoinMessage).decode, msgspec.json.Decoder(CoinEnvelope).decode, shapes_of(get_args(CoinMessage))
 )
+_RISK_SHAPES: Final = AnySpelling(shapes_of(get_args(RiskMessage)))
 RISK_LANGUAGE: Final = Language(
-    msgspec.json.Decoder(RiskMessage).decode, msgspec.json.Decoder(RiskEnvelope).decode, shapes_of(get_args(RiskMessage))
+    _RISK_SHAPES.reader(msgspec.json.Decoder(RiskMessage).decode), msgspec.json.Decoder(RiskEnvelope).decode, _RISK_SHAPES
 )

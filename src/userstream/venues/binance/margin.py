@@ -5,18 +5,18 @@ from __future__ import annotations
 
 from typing import Final
 
-from userstream.kernel.errors import AuthenticationError, ListenKeyGone, RetryLater, SettingsError, UserStreamError
+from userstream.kernel.errors import AuthenticationError, ListenKeyGone, SettingsError, UserStreamError
 from userstream.kernel.ids import Millis
 from userstream.kernel.secret import Secret
 from userstream.venues.binance import listen_token
-from userstream.venues.binance.drift import printable
 from userstream.venues.binance.frames import milliseconds
 from userstream.venues.binance.listen_token import ListenToken
-from userstream.venues.binance.spot import NEVER, Phase, SpotSession
+from userstream.venues.binance.socket_life import NEVER, Phase, advice_ms
+from userstream.venues.binance.spot import SpotSession
 from userstream.venues.binance.spot_messages import Reply
 from userstream.venues.binance.spot_requests import SUBSCRIBE_TOKEN, is_refused, refusal_of_reply, request
 from userstream.wire.request import HttpResponse
-from userstream.wire.session import Call, Effect, Troubled
+from userstream.wire.session import Call, Effect
 from userstream.wire.venue import AccountPlace
 
 TOKEN: Final = "listen_token"
@@ -45,12 +45,9 @@ class MarginSession(SpotSession):
         super().__init__(place, connection, now)
         self._way_in = SUBSCRIBE_TOKEN
         self._token: ListenToken | None = None
-        self._fetch_at = self._renew_at = self._replace_at = NEVER
+        self._renew_at = self._replace_at = NEVER
         self._retry_ms = RENEWAL_RETRY_MS
         self._renewal = ""
-
-    def __repr__(self) -> str:
-        return f"<MarginSession of {self._place.account!r}, connection {self._connection}, {self._phase.name.lower()}>"
 
     @property
     def listen_key(self) -> Secret | None:
@@ -58,7 +55,7 @@ class MarginSession(SpotSession):
         return None if self._token is None else self._token.token
 
     def open(self, now: Millis) -> list[Effect]:
-        self._fetch_at = NEVER
+        self._retry_at = NEVER
         return [self._fetch()]
 
     def _fetch(self) -> Call:
@@ -85,12 +82,8 @@ class MarginSession(SpotSession):
         if self._phase is Phase.OPEN:
             self._renew_at = Millis(now + self._wait_ms(error))
             return []
-        advice_ms = (error.after_ms or 0) if isinstance(error, RetryLater) else 0
-        self._failures += 1
-        self._fetch_at = Millis(now + self._backoff.delay_ms(self._failures) + advice_ms)
-        if response.status:
-            return [Troubled(str(error))]
-        return [Troubled(f"cannot reach {self._place.endpoints.rest_url}: {printable(response.body.decode('utf-8', 'replace'))}")]
+        self._retry_later(error, now)
+        return [self._words_for(response, error)]
 
     # --- the subscription and its renewal ---
 
@@ -136,7 +129,7 @@ class MarginSession(SpotSession):
 
     def _wait_ms(self, error: UserStreamError) -> int:
         """How long (ms) a renewal that failed waits for the next try: as long as the venue says, and a while at least."""
-        return max(self._retry_ms, error.after_ms or 0) if isinstance(error, RetryLater) else self._retry_ms
+        return max(self._retry_ms, advice_ms(error))
 
     def _refused(self, reply: Reply, now: Millis) -> list[Effect]:
         """A token that the venue does not know any more is not offered again: the next socket fetches another."""
@@ -149,7 +142,7 @@ class MarginSession(SpotSession):
 
     def tick(self, now: Millis) -> list[Effect]:
         if self._phase is Phase.NEW:
-            return self.open(now) if now >= self._fetch_at else []
+            return self.open(now) if now >= self._retry_at else []
         effects = super().tick(now)
         if self._phase is not Phase.OPEN:
             return effects
@@ -163,6 +156,6 @@ class MarginSession(SpotSession):
 
     def deadline(self) -> Millis:
         if self._phase is Phase.NEW:
-            return self._fetch_at
+            return self._retry_at
         due = super().deadline()
         return min(due, self._renew_at, self._replace_at) if self._phase is Phase.OPEN else due

@@ -1,10 +1,11 @@
 """What the risk feed of a cross margin account says: how near its liquidation is, and what it owes (Binance margin, 2.5 and 4.4).
 
-The names of the two messages are documented in two spellings; both are read.
+The names of the two messages are documented in two spellings; both are known here, and `spellings` brings all others to one of them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Set
 from decimal import Decimal
 from typing import Final, TypeAlias
 
@@ -19,7 +20,7 @@ from userstream.venues.binance.amounts import check_amounts
 from userstream.venues.binance.answers import Reading
 from userstream.venues.binance.drift import Drift
 from userstream.venues.binance.messages import Ignored, ListenKeyExpired, Message, ServerShutdown
-from userstream.venues.binance.spot_rows import CrossAccountRow, WalletRow
+from userstream.venues.binance.spot_rows import CrossAccountRow
 
 WHOLE_ACCOUNT: Final = Symbol("")
 
@@ -94,20 +95,23 @@ def level_facts(drift: Drift, message: MarginLevelStatusChange, received_time: M
     )
 
 
-def risk_facts(reading: Reading, row: CrossAccountRow) -> tuple[Event, ...]:
-    """The level as it is, and all that is owed, in each asset: the warnings and changes themselves have no history."""
+def risk_facts(reading: Reading, row: CrossAccountRow, owed: Set[str] = frozenset()) -> tuple[Event, ...]:
+    """The level as it is, and all that is owed, in each asset: the warnings and changes themselves have no history. `owed`: the assets that
+    were owed before; nothing is owed any more of one that the account does not list."""
     check_amounts((row.margin_level or ZERO, *(amount for wallet in row.wallets for amount in (wallet.borrowed, wallet.interest))))
     level = () if row.margin_level is None else (_level_read(reading, row.margin_level),)
-    return (*level, *(_debt_read(reading, wallet) for wallet in row.wallets))
+    debts = tuple(_debt_read(reading, wallet.asset, wallet.borrowed, wallet.interest) for wallet in row.wallets)
+    paid = sorted(owed - {wallet.asset for wallet in row.wallets})
+    return (*level, *debts, *(_debt_read(reading, asset, ZERO, ZERO) for asset in paid))
 
 
-def _debt_read(reading: Reading, wallet: WalletRow) -> LiabilityChanged:
+def _debt_read(reading: Reading, asset: str, principal: Decimal, interest: Decimal) -> LiabilityChanged:
     return LiabilityChanged(
         **reading.stamp(reading.as_of),
-        asset=wallet.asset,
+        asset=asset,
         reason="reading",
-        principal=wallet.borrowed,
-        interest=wallet.interest,
+        principal=principal,
+        interest=interest,
         transaction_time=reading.as_of,
     )
 

@@ -14,6 +14,7 @@ from msgspec import field
 
 from userstream.domain.events import NO_TIME
 from userstream.kernel.ids import ClientOrderId, Millis, OrderId, Symbol
+from userstream.venues.binance.amounts import AmountText
 
 Ignored: TypeAlias = msgspec.Raw
 Time: TypeAlias = Annotated[Millis, msgspec.Meta(ge=0, le=2**53)]
@@ -21,6 +22,7 @@ Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=2**31)]
 
 NOTHING: Final = msgspec.Raw(b"")
 NO_ORDER: Final = OrderId("")
+NO_AMOUNT: Final = "0"
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=False):
@@ -41,18 +43,18 @@ class OrderPart(Part, frozen=True, kw_only=True):
     side: str = field(name="S")
     order_type: str = field(name="o")
     time_in_force: str = field(name="f")
-    quantity: Decimal = field(name="q")
-    price: Decimal = field(name="p")
-    average_price: Decimal | None = field(name="ap")
-    stop_price: Decimal | None = field(name="sp")
+    quantity: AmountText = field(name="q")
+    price: AmountText = field(name="p")
+    average_price: AmountText | None = field(name="ap")
+    stop_price: AmountText | None = field(name="sp")
     execution_type: str = field(name="x")
     status: str = field(name="X")
     order_id: int = field(name="i")
     amendment_id: str | int = field(name="M", default="")
-    last_quantity: Decimal = field(name="l")
-    filled_quantity: Decimal = field(name="z")
-    last_price: Decimal = field(name="L")
-    fee: Decimal | None = field(name="n", default=None)
+    last_quantity: AmountText = field(name="l")
+    filled_quantity: AmountText = field(name="z")
+    last_price: AmountText = field(name="L")
+    fee: AmountText | None = field(name="n", default=None)
     fee_asset: str | None = field(name="N", default=None)
     trade_time: Ignored = field(name="T", default=NOTHING)
     trade_id: int = field(name="t")
@@ -64,9 +66,9 @@ class OrderPart(Part, frozen=True, kw_only=True):
     original_type: str = field(name="ot", default="")
     position_side: str = field(name="ps")
     close_position: bool = field(name="cp", default=False)
-    activation_price: Decimal | None = field(name="AP", default=None)
-    callback_rate: Decimal | None = field(name="cr", default=None)
-    realized_pnl: Decimal | None = field(name="rp", default=None)
+    activation_price: AmountText | None = field(name="AP", default=None)
+    callback_rate: AmountText | None = field(name="cr", default=None)
+    realized_pnl: AmountText | None = field(name="rp", default=None)
     price_protect: Ignored = field(name="pP", default=NOTHING)
     ignored_si: Ignored = field(name="si", default=NOTHING)
     ignored_ss: Ignored = field(name="ss", default=NOTHING)
@@ -93,8 +95,8 @@ class TradeLite(Message, frozen=True, kw_only=True, tag="TRADE_LITE"):
     maker: bool | None = field(name="m", default=None)
     client_order_id: ClientOrderId = field(name="c")
     side: str = field(name="S")
-    last_price: Decimal = field(name="L")
-    last_quantity: Decimal = field(name="l")
+    last_price: AmountText = field(name="L")
+    last_quantity: AmountText = field(name="l")
     trade_id: int = field(name="t")
     order_id: int = field(name="i")
 
@@ -103,22 +105,22 @@ class BalancePart(Part, frozen=True, kw_only=True):
     """Binance USD-M, 4.1.3: an entry of `a.B`."""
 
     asset: str = field(name="a")
-    wallet: Decimal = field(name="wb")
-    cross_wallet: Decimal = field(name="cw")
-    change: Decimal = field(name="bc", default=Decimal(0))
+    wallet: AmountText = field(name="wb")
+    cross_wallet: AmountText = field(name="cw")
+    change: AmountText = field(name="bc", default=NO_AMOUNT)
 
 
 class PositionPart(Part, frozen=True, kw_only=True):
     """Binance USD-M, 4.1.3: an entry of `a.P`."""
 
     symbol: Symbol = field(name="s")
-    amount: Decimal = field(name="pa")
-    entry_price: Decimal = field(name="ep")
-    break_even_price: Decimal | None = field(name="bep", default=None)
-    realized_pnl: Decimal | None = field(name="cr", default=None)
-    unrealized_pnl: Decimal | None = field(name="up", default=None)
+    amount: AmountText = field(name="pa")
+    entry_price: AmountText = field(name="ep")
+    break_even_price: AmountText | None = field(name="bep", default=None)
+    realized_pnl: AmountText | None = field(name="cr", default=None)
+    unrealized_pnl: AmountText | None = field(name="up", default=None)
     margin_type: str | None = field(name="mt", default=None)
-    isolated_wallet: Decimal | None = field(name="iw", default=None)
+    isolated_wallet: AmountText | None = field(name="iw", default=None)
     position_side: str = field(name="ps")
 
 

@@ -10,9 +10,10 @@ from msgspec.structs import replace
 
 from userstream.domain.events import NO_TIME, Event, Filled, OrderChanged, TriggerRejected
 from userstream.domain.words import OrderStatus, Origin, PositionSide, Side
+from userstream.kernel.amount import ZERO
 from userstream.kernel.errors import DecodeError
 from userstream.kernel.ids import Millis, OrderId
-from userstream.venues.binance.amounts import check_amounts
+from userstream.venues.binance.amounts import check_amounts, read_amount, read_optional
 from userstream.venues.binance.drift import Drift
 from userstream.venues.binance.messages import NO_ORDER, AlgoUpdate, ConditionalOrderTriggerReject, OrderPart, OrderTradeUpdate, TradeLite
 from userstream.venues.binance.words import (
@@ -73,9 +74,8 @@ class OrderReader:
     def read(self, message: OrderTradeUpdate, received_time: Millis) -> tuple[Event, ...]:
         """The fill first, where there is one, then the order's new state (Binance USD-M, 4.1.1)."""
         order = message.order
-        check_amounts((order.quantity, order.price, order.average_price, order.stop_price, order.filled_quantity, order.last_quantity))
         changed = self._changed(message, order, received_time)
-        if order.trade_id and order.execution_type in FILLING and order.last_quantity > 0:
+        if order.trade_id and order.execution_type in FILLING and read_amount(order.last_quantity) > 0:
             return (_filled(order, changed), changed)
         return (changed,)
 
@@ -87,11 +87,11 @@ class OrderReader:
             symbol=order.symbol,
             order_id=str(order.order_id),
             client_order_id=order.client_order_id,
-            price=order.price,
-            stop_price=order.stop_price,
-            average_price=order.average_price,
-            quantity=order.quantity,
-            filled_quantity=order.filled_quantity,
+            price=read_amount(order.price),
+            stop_price=read_optional(order.stop_price),
+            average_price=read_optional(order.average_price),
+            quantity=read_amount(order.quantity),
+            filled_quantity=read_amount(order.filled_quantity),
             transaction_time=message.transaction_time,
         )
         plain = order.activation_price is order.callback_rate is None and order.amendment_id == "" and order.order_type != TRAILING
@@ -110,14 +110,13 @@ class OrderReader:
 
 def _with_rarities(changed: OrderChanged, order: OrderPart) -> OrderChanged:
     """With what few orders have."""
-    check_amounts((order.activation_price, order.callback_rate))
     foreign = order.client_order_id.startswith(ORIGIN_PREFIXES)
     return replace(
         changed,
-        stop_price=None if order.order_type == TRAILING else order.stop_price,
+        stop_price=None if order.order_type == TRAILING else changed.stop_price,
         origin=origin_of(order.client_order_id) if foreign else changed.origin,
-        activation_price=order.activation_price,
-        callback_rate=order.callback_rate,
+        activation_price=read_optional(order.activation_price),
+        callback_rate=read_optional(order.callback_rate),
         good_till_time=order.good_till_time,
         amendment_id=str(order.amendment_id),
     )
@@ -144,9 +143,9 @@ def _pattern_of(drift: Drift, order: OrderPart) -> OrderChanged:
         time_in_force=TIMES_IN_FORCE.get(order.time_in_force) or drift.text(f"{_ORDER}.f", order.time_in_force),
         status=STATUSES.get(order.status) or drift.word(f"{_ORDER}.X", order.status, OrderStatus.UNKNOWN),
         execution_type=EXECUTION_TYPES.get(order.execution_type) or drift.text(f"{_ORDER}.x", order.execution_type),
-        price=order.price,
-        quantity=order.quantity,
-        filled_quantity=order.filled_quantity,
+        price=ZERO,
+        quantity=ZERO,
+        filled_quantity=ZERO,
         reduce_only=order.reduce_only,
         post_only=order.time_in_force in POST_ONLY,
         close_position=order.close_position,
@@ -166,7 +165,6 @@ def _expiry_reason(drift: Drift, code: str) -> str:
 def _filled(order: OrderPart, changed: OrderChanged) -> Filled:
     """The execution that brought the order to its new state."""
     fee = order.fee
-    check_amounts((order.last_price, fee, order.realized_pnl))
     return Filled(
         account=changed.account,
         venue=changed.venue,
@@ -178,12 +176,12 @@ def _filled(order: OrderPart, changed: OrderChanged) -> Filled:
         trade_id=str(order.trade_id),
         side=changed.side,
         position_side=changed.position_side,
-        price=order.last_price,
-        quantity=order.last_quantity,
-        fee=fee,
+        price=read_amount(order.last_price),
+        quantity=read_amount(order.last_quantity),
+        fee=read_optional(fee),
         fee_asset=None if fee is None else order.fee_asset,
         maker=order.maker,
-        realized_pnl=order.realized_pnl,
+        realized_pnl=read_optional(order.realized_pnl),
         origin=changed.origin,
         transaction_time=changed.transaction_time,
     )
@@ -191,8 +189,8 @@ def _filled(order: OrderPart, changed: OrderChanged) -> Filled:
 
 def trade_facts(drift: Drift, message: TradeLite, received_time: Millis) -> tuple[Event, ...]:
     """The same fill as the order's own message brings, sooner and with less (Binance USD-M, 4.1.2)."""
-    check_amounts((message.last_quantity, message.last_price))
-    if not message.trade_id or message.last_quantity <= 0:
+    quantity = read_amount(message.last_quantity)
+    if not message.trade_id or quantity <= 0:
         raise DecodeError("TRADE_LITE without a trade id or a quantity")
     return (
         Filled(
@@ -205,8 +203,8 @@ def trade_facts(drift: Drift, message: TradeLite, received_time: Millis) -> tupl
             client_order_id=message.client_order_id,
             trade_id=str(message.trade_id),
             side=SIDES.get(message.side) or drift.word("TRADE_LITE.S", message.side, Side.UNKNOWN),
-            price=message.last_price,
-            quantity=message.last_quantity,
+            price=read_amount(message.last_price),
+            quantity=quantity,
             maker=message.maker,
             origin=origin_of(message.client_order_id),
             transaction_time=message.transaction_time,

@@ -3,19 +3,15 @@ USD-M, 6.1; Binance COIN-M, 6.6)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import assert_never
 
 import msgspec
 
-from userstream.domain.events import NO_TIME, Event, Unrecognized
-from userstream.domain.words import Source
-from userstream.kernel.errors import RequestRefused, SettingsError
+from userstream.domain.events import NO_TIME, Event
+from userstream.kernel.errors import RequestRefused
 from userstream.kernel.ids import Millis, OrderId
-from userstream.kernel.secret import Secret
 from userstream.venues.binance.answers import Reading, read_row, read_rows
-from userstream.venues.binance.drift import Drift
-from userstream.venues.binance.errors import error_of, is_success
 from userstream.venues.binance.products import HISTORY_DEPTH_MS, LONGEST_WINDOW_MS, UNFILLED_DEPTH_MS, USD_M, FuturesProduct, Read, Reads
 from userstream.venues.binance.rows import (
     AccountConfigRow,
@@ -30,7 +26,7 @@ from userstream.venues.binance.rows import (
     SymbolConfigRow,
     TradeRow,
 )
-from userstream.venues.binance.signing import key_header, make_signer, signed_query
+from userstream.venues.binance.signed_books import Call, SignedBooks
 from userstream.venues.binance.words import FINISHED, TRADE_INCOMES
 from userstream.wire.question import (
     Answer,
@@ -50,20 +46,7 @@ from userstream.wire.question import (
     Question,
     Traits,
 )
-from userstream.wire.request import HttpRequest, HttpResponse
 from userstream.wire.venue import AccountPlace
-
-
-class Call(msgspec.Struct, frozen=True):
-    """A read of the venue's books."""
-
-    path: str
-    weight: int
-    parameters: dict[str, str] = {}
-
-    @property
-    def label(self) -> str:
-        return f"GET {self.path}"
 
 
 def read_of(question: Question, reads: Reads) -> Read:
@@ -93,10 +76,6 @@ def read_of(question: Question, reads: Reads) -> Read:
             raise RequestRefused("orders of the futures do not hang on each other: there are no lists to be asked")
         case _:
             assert_never(question)
-
-
-def _label(read: Read) -> str:
-    return f"GET {read.path}"
 
 
 def _parameters_of(question: Question, product: FuturesProduct) -> dict[str, str]:
@@ -173,48 +152,18 @@ def more_movements(question: AskMovements, found: int, page: int) -> tuple[Quest
     return (msgspec.structs.replace(question, since=end, cursor=""),) if end < question.until else ()
 
 
-class FuturesDialect:
-    """A futures product's `RestDialect`. Owned by one account; holds the signer and the counts of unknown words."""
+class FuturesDialect(SignedBooks):
+    """A futures product's `RestDialect`."""
 
     def __init__(self, place: AccountPlace, product: FuturesProduct = USD_M) -> None:
         """Raises SettingsError where the key cannot sign."""
         self._product = product
         self._traits = Traits(by_symbol=product.orders_by_symbol, symbols=place.symbols if product.orders_by_symbol else ())
-        if place.credentials.api_secret is None:
-            raise SettingsError("api_secret is missing: without it the stream can be read, but the venue's books cannot be asked")
-        self._header = key_header(place.credentials.api_key)
-        self._sign = make_signer(place.credentials.api_secret)
-        self._hidden = (place.credentials.api_key, place.credentials.api_secret)
-        self._drift = Drift(place.account, place.venue)
+        super().__init__(place, "without it the stream can be read, but the venue's books cannot be asked")
 
-    def weight(self, question: Question) -> int:
-        """Weight per IP (Binance USD-M, 6.1); signs nothing."""
-        return read_of(question, self._product.reads).weight
-
-    def request(self, question: Question, venue_now: Millis) -> HttpRequest:
-        """The call that asks it, signed for `venue_now` (the venue's ms) and good for five seconds."""
+    def _call(self, question: Question) -> Call:
         read = read_of(question, self._product.reads)
-        if isinstance(question, AskClock):
-            return HttpRequest(method="GET", target=Secret(read.path), label=_label(read), weight=read.weight)
-        query = signed_query(_parameters_of(question, self._product), self._sign, venue_now)
-        target = Secret(f"{read.path}?{query}")
-        return HttpRequest(method="GET", target=target, label=_label(read), headers=(self._header,), weight=read.weight)
-
-    def answer(self, question: Question, response: HttpResponse, as_of: Millis, received_time: Millis) -> Answer:
-        """Reads the answer. Unknown words come as `Unrecognized` after the facts, once each. Raises the error that says how to react."""
-        label = _label(read_of(question, self._product.reads))
-        if not is_success(response):
-            raise error_of(response, label, repeatable=True, venue_now=as_of, hidden=self._hidden)
-        answer = self._read(question, response.body, label, Reading(self._drift, label, as_of, received_time))
-        if not self._drift.news:
-            return answer
-        return msgspec.structs.replace(answer, events=(*answer.events, *self._told(response.body, as_of, received_time)))
-
-    def _told(self, body: bytes, as_of: Millis, received_time: Millis) -> Iterator[Unrecognized]:
-        news, self._drift.news = self._drift.news, []
-        for name, reason in news:
-            told = self._drift.unrecognized(name, reason, body, as_of, received_time)
-            yield msgspec.structs.replace(told, source=Source.SNAPSHOT, as_of=as_of)
+        return Call(read.path, read.weight, _parameters_of(question, self._product))
 
     def history_depth_ms(self) -> int:
         """Three months (Binance USD-M, 6.1)."""
@@ -228,7 +177,8 @@ class FuturesDialect:
         """Everything, past orders of COIN-M by symbol; the income history names the trades behind profit and commission."""
         return self._traits
 
-    def _read(self, question: Question, body: bytes, label: str, reading: Reading) -> Answer:
+    def _read(self, question: Question, body: bytes, label: str, as_of: Millis, received_time: Millis) -> Answer:
+        reading = Reading(self._drift, label, as_of, received_time)
         match question:
             case AskClock():
                 return Answer(venue_time=read_row(body, ClockRow, label).server_time)
@@ -261,13 +211,7 @@ class FuturesDialect:
         modes = read_row(body, ModeRow if in_account else AccountConfigRow, label)
         return Answer(events=(reading.account_config(modes),), more=(AskSettings(symbol_settings=True),))
 
-    def _read_orders(
-        self,
-        question: AskOpenOrders | AskOrder | AskOrders | AskOrderLists | AskOrderList | AskSymbols,
-        body: bytes,
-        label: str,
-        reading: Reading,
-    ) -> Answer:
+    def _read_orders(self, question: Question, body: bytes, label: str, reading: Reading) -> Answer:
         match question:
             case AskOpenOrders(conditional=True):
                 return Answer(events=tuple(map(reading.conditional_order, read_rows(body, AlgoRow, label))))
@@ -279,13 +223,10 @@ class FuturesDialect:
                 return Answer(events=(reading.order(read_row(body, OrderRow, label)),))
             case AskOrders(conditional=True):
                 return self._read_conditional_orders(question, read_rows(body, AlgoRow, label), reading)
-            case AskOrders():
+            case _:
+                assert isinstance(question, AskOrders), "no other question has a call"
                 rows = read_rows(body, OrderRow, label)
                 return Answer(events=tuple(map(reading.order, rows)), more=more_orders(question, rows, self._product.orders_page))
-            case AskSymbols() | AskOrderLists() | AskOrderList():
-                return Answer()
-            case _:
-                assert_never(question)
 
     def _read_conditional_orders(self, question: AskOrders, rows: list[AlgoRow], reading: Reading) -> Answer:
         """The list does not tell what was filled: those that are finished are asked for one by one (Binance USD-M, 6.1)."""

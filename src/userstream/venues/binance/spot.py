@@ -6,15 +6,15 @@ The session cares for answers to its own requests and for events of its own subs
 from __future__ import annotations
 
 from collections.abc import Mapping
-from enum import Enum, auto
 from typing import Final, assert_never
 
 from userstream.domain.events import Event, StreamChanged, Unrecognized
-from userstream.kernel.errors import AuthenticationError, ClockSkewed, RetryLater, SettingsError, UserStreamError
+from userstream.kernel.errors import AuthenticationError, ClockSkewed, SettingsError, UserStreamError
 from userstream.kernel.ids import Millis
 from userstream.kernel.secret import Secret
 from userstream.venues.binance.frames import milliseconds
 from userstream.venues.binance.signing import is_ed25519, key_header, make_signer
+from userstream.venues.binance.socket_life import NEVER, WITH_SOCKET, Phase, SocketLife
 from userstream.venues.binance.spot_decoding import SHUTDOWN, TERMINATED, Notice, ShutdownAnnounced, SpotDecoder, SubscriptionEnded
 from userstream.venues.binance.spot_messages import Reply
 from userstream.venues.binance.spot_requests import (
@@ -30,12 +30,10 @@ from userstream.venues.binance.spot_requests import (
     request,
     signed,
 )
-from userstream.wire.pacing import Backoff, life_ms
 from userstream.wire.request import HttpResponse
-from userstream.wire.session import Effect, Emit, GiveUp, Opened, Ping, Refrain, Reset, Troubled
+from userstream.wire.session import Effect, Emit, Opened, Refrain, Troubled
 from userstream.wire.venue import AccountPlace
 
-NEVER: Final = Millis(1 << 62)
 ANSWER_LIMIT_MS: Final = 10_000
 MOST_SKEWS: Final = 3
 """So often the time is asked again at once after a refused time stamp; then with waits."""
@@ -44,26 +42,11 @@ STATE_MISMATCHES: Final = frozenset({-2035, -2036, -2042})
 """The venue's picture of this socket's subscriptions is not ours: another socket begins anew (Binance Spot, 3.3)."""
 
 
-class Phase(Enum):
-    """Where a session is in its one life. ASKING: a request of the opening waits for its answer. WAITING: for a better moment to ask."""
-
-    NEW = auto()
-    CONNECTING = auto()
-    ASKING = auto()
-    WAITING = auto()
-    OPEN = auto()
-    ENDED = auto()
-
-
-_WITH_SOCKET: Final = frozenset({Phase.ASKING, Phase.WAITING, Phase.OPEN})
-
-
-class SpotSession:
+class SpotSession(SocketLife):
     """One socket's life, owned by one driver; see `wire.session.Session`.
 
-    Promises: `Opened` only after the venue has acknowledged the subscription; nothing is told before. `Reset` at most twice, first with
-    `alive=True`, then with `alive=False` if the socket dies before its successor took over. Neither key nor signature is in a reason,
-    label or repr.
+    Promises: `Opened` only after the venue has acknowledged the subscription; nothing is told before. Neither key nor signature is in a
+    reason, label or repr.
     """
 
     def __init__(self, place: AccountPlace, connection: int, now: Millis) -> None:
@@ -74,28 +57,17 @@ class SpotSession:
         key_header(place.credentials.api_key)
         if place.session_logon and not is_ed25519(place.credentials.api_secret):
             raise SettingsError("session_logon needs an Ed25519 key: give its private key in PEM, or leave session_logon out")
-        self._place, self._connection = place, connection
+        super().__init__(place, connection, now)
         self._sign = make_signer(place.credentials.api_secret)
         self._hidden: tuple[Secret, ...] = (place.credentials.api_key, place.credentials.api_secret)
         self._decoder = SpotDecoder(place.account, place.venue)
-        self._phase = Phase.NEW
         self._way_in = LOGON if place.session_logon else SUBSCRIBE_SIGNED
         self._subscription: int | None = None
         self._requests = 0
         self._pending = self._method = ""
         self._answer_by = NEVER
         self._venue_time, self._venue_time_at = Millis(0), now
-        seed = place.jitter_seed + connection
-        self._backoff = Backoff(first_delay_ms=place.first_delay_ms, max_delay_ms=place.max_delay_ms, seed=seed)
-        self._failures = self._skews = 0
-        self._retry_at = NEVER
-        self._heard_at = now
-        self._ping_at = NEVER
-        self._rotate_at = NEVER
-        self._handing_over = False
-
-    def __repr__(self) -> str:
-        return f"<SpotSession of {self._place.account!r}, connection {self._connection}, {self._phase.name.lower()}>"
+        self._skews = 0
 
     @property
     def drift(self) -> Mapping[str, int]:
@@ -119,9 +91,7 @@ class SpotSession:
     def connected(self, now: Millis) -> list[Effect]:
         if self._phase is not Phase.CONNECTING:
             return []
-        self._heard_at = now
-        self._ping_at = Millis(now + self._place.own_ping_ms)
-        self._rotate_at = Millis(now + life_ms(self._place.rotate_after_ms, self._place.jitter_seed, self._connection))
+        self._begin(now)
         return self._ask(TIME, now)
 
     # --- requests and their answers ---
@@ -142,7 +112,7 @@ class SpotSession:
         return signed(self._place.credentials.api_key, self._sign, venue_now)
 
     def _answered(self, reply: Reply, now: Millis) -> list[Effect]:
-        if self._phase not in _WITH_SOCKET:
+        if self._phase not in WITH_SOCKET:
             return []
         if reply.id is None and is_refused(reply):
             return self._refused(reply, now)
@@ -181,10 +151,8 @@ class SpotSession:
         return self._wait(error, now)
 
     def _wait(self, error: UserStreamError, now: Millis) -> list[Effect]:
-        self._failures += 1
         self._phase = Phase.WAITING
-        advice_ms = (error.after_ms or 0) if isinstance(error, RetryLater) else 0
-        self._retry_at = Millis(now + self._backoff.delay_ms(self._failures) + advice_ms)
+        self._retry_later(error, now)
         return [Troubled(str(error))]
 
     # --- what arrives ---
@@ -219,10 +187,6 @@ class SpotSession:
             case _:
                 assert_never(notice)
 
-    def pinged(self, now: Millis) -> list[Effect]:
-        self._heard_at = now
-        return []
-
     def respond(self, tag: str, response: HttpResponse, now: Millis) -> list[Effect]:
         """Spot's session makes no calls."""
         return []
@@ -230,50 +194,21 @@ class SpotSession:
     # --- time ---
 
     def tick(self, now: Millis) -> list[Effect]:
-        if self._phase not in _WITH_SOCKET:
+        if self._phase not in WITH_SOCKET:
             return []
-        if now - self._heard_at >= self._place.silence_limit_ms:
+        if self._is_silent(now):
             return self._replace("silent socket", alive=False)
         if now >= self._answer_by:
             return self._replace(f"{self._method} unanswered", alive=False)
         again = self._ask(TIME, now) if now >= self._retry_at else []
-        return [*again, *self._ping(now), *self._rotate(now)]
-
-    def _next_ping(self) -> Millis:
-        return max(self._ping_at, Millis(self._heard_at + self._place.own_ping_ms))
-
-    def _ping(self, now: Millis) -> list[Effect]:
-        if now < self._next_ping():
-            return []
-        self._ping_at = Millis(now + self._place.own_ping_ms)
-        return [Ping()]
-
-    def _rotate(self, now: Millis) -> list[Effect]:
-        if now < self._rotate_at:
-            return []
-        self._rotate_at = NEVER
-        return self._replace("24 h limit", alive=True)
+        return [*again, *self._keep(now)]
 
     def deadline(self) -> Millis:
-        if self._phase not in _WITH_SOCKET:
+        if self._phase is not Phase.OPEN and self._phase not in WITH_SOCKET:
             return NEVER
-        silence = Millis(self._heard_at + self._place.silence_limit_ms)
-        return min(silence, self._next_ping(), self._rotate_at, self._answer_by, self._retry_at)
+        return min(self._kept_until(), self._answer_by, self._retry_at)
 
     def close(self, now: Millis) -> list[Effect]:
         """The subscription ends with the socket."""
         self._phase = Phase.ENDED
         return []
-
-    def _replace(self, reason: str, *, alive: bool) -> list[Effect]:
-        if self._phase is Phase.ENDED or (alive and self._handing_over):
-            return []
-        if alive:
-            self._handing_over = True
-        else:
-            self._phase = Phase.ENDED
-        return [Reset(reason, alive)]
-
-    def _give_up(self, error: AuthenticationError) -> list[Effect]:
-        self._phase = Phase.ENDED
-        return [GiveUp(error)]

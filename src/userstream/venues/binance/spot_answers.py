@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from userstream.domain.events import AccountConfigChanged, BalanceSet, Event, Filled, OrderChanged, OrderListChanged
+from userstream.domain.order_lists import GONE
 from userstream.domain.words import OrderStatus, Side
-from userstream.kernel.ids import OrderId
+from userstream.kernel.ids import OrderId, Symbol
 from userstream.venues.binance.answers import SNAPSHOT_EXECUTION, Reading
 from userstream.venues.binance.spot_facts import average_price, callback_rate, list_id
 from userstream.venues.binance.spot_rows import AccountRow, OrderListRow, SpotOrderRow, SpotTradeRow
@@ -87,6 +88,11 @@ class SpotReading(Reading):
             update=self.text(LIST_UPDATES, "listStatusType", row.update),
             transaction_time=row.transaction_time,
         )
+
+    def gone_list(self, order_list_id: str) -> OrderListChanged:
+        """The books do not know the list: which one, and what became of its orders, only the account knows (Binance Spot, 3.3 and 6.2)."""
+        stamp = self.stamp(self.as_of)
+        return OrderListChanged(**stamp, symbol=Symbol(""), order_list_id=order_list_id, status=GONE, transaction_time=self.as_of)
 
     def spot_fill(self, row: SpotTradeRow) -> Filled:
         """The trade history does not tell client order ids (Binance Spot, 6.2)."""

@@ -177,9 +177,20 @@ class ReplyResult(msgspec.Struct, frozen=True):
 
 
 class Reply(msgspec.Struct, frozen=True):
-    """Binance Spot, 2.3: the answer to a request on the socket. Without an id it is about the session."""
+    """Binance Spot, 2.3: the answer to a request on the socket. Without an id it is about the session. `rate_limits` is read apart: nothing
+    odd there may hide the answer."""
 
     id: str | int | None = None
     status: int = 0
     result: ReplyResult | None = None
     error: ReplyError | None = None
+    rate_limits: msgspec.Raw = field(name="rateLimits", default=msgspec.Raw())
+
+
+class RateLimit(msgspec.Struct, frozen=True):
+    """Binance Spot, 3.2: how much of one limit is used."""
+
+    kind: str = field(name="rateLimitType", default="")
+    interval: str = ""
+    intervals: int = field(name="intervalNum", default=0)
+    count: int = 0

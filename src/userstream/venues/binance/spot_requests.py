@@ -11,9 +11,9 @@ from userstream.kernel.errors import SettingsError, UserStreamError
 from userstream.kernel.ids import Millis
 from userstream.kernel.secret import Secret
 from userstream.venues.binance.errors import error_of, pause_ms
-from userstream.venues.binance.frames import milliseconds
+from userstream.venues.binance.frames import TROUBLE, milliseconds
 from userstream.venues.binance.signing import RECEIVE_WINDOW_MS, Signer
-from userstream.venues.binance.spot_messages import Reply
+from userstream.venues.binance.spot_messages import RateLimit, Reply
 from userstream.wire.request import HttpResponse
 from userstream.wire.session import Connect, Send
 from userstream.wire.venue import AccountPlace
@@ -24,6 +24,7 @@ LOGON: Final = "session.logon"
 SUBSCRIBE: Final = "userDataStream.subscribe"
 SUBSCRIBE_SIGNED: Final = "userDataStream.subscribe.signature"
 SUBSCRIBE_TOKEN: Final = "userDataStream.subscribe.listenToken"
+ADDRESS_WEIGHT: Final = ("REQUEST_WEIGHT", "MINUTE", 1)
 NOBODY: Final = -2015
 UNAUTHORIZED: Final = 401
 
@@ -32,6 +33,8 @@ RETIRED: Final = (
     "stream is now subscribed with a signed request on the WebSocket API"
 )
 RETIRED_ADDRESSES: Final = ("listenkey", "userdatastream", "//stream.binance.", "//stream.testnet.binance.", "/ws/")
+
+_RATE_LIMITS: Final = msgspec.json.Decoder(tuple[RateLimit, ...]).decode
 
 
 def check_not_retired(place: AccountPlace) -> None:
@@ -85,6 +88,17 @@ def pause_of_reply(reply: Reply) -> int:
     Spot, 3.2)."""
     response, venue_now = _as_answer(reply)
     return pause_ms(response, Millis(0) if venue_now is None else venue_now)
+
+
+def used_weight_of(reply: Reply) -> int:
+    """What the answer says is used of the address's weight in this minute, as the header of a REST answer does; 0 where it does not say
+    (Binance Spot, 3.2)."""
+    try:
+        limits = _RATE_LIMITS(reply.rate_limits) if reply.rate_limits else ()
+    except TROUBLE:
+        return 0
+    found = (limit.count for limit in limits if (limit.kind, limit.interval, limit.intervals) == ADDRESS_WEIGHT)
+    return max(0, next(found, 0))
 
 
 def _as_answer(reply: Reply) -> tuple[HttpResponse, Millis | None]:

@@ -11,18 +11,14 @@ from typing import Final, TypeAlias
 
 import msgspec
 
-from userstream.domain.events import NO_TIME, Unrecognized
-from userstream.domain.words import Source
-from userstream.kernel.errors import OrderNotFound, RequestRefused, SettingsError, UserStreamError
+from userstream.domain.events import NO_TIME
+from userstream.kernel.errors import OrderNotFound, RequestRefused, UserStreamError
 from userstream.kernel.ids import Millis
-from userstream.kernel.secret import Secret
 from userstream.venues.binance.answers import read_row, read_rows
-from userstream.venues.binance.drift import Drift
-from userstream.venues.binance.errors import error_of, is_success, refusal_of
+from userstream.venues.binance.errors import refusal_of
 from userstream.venues.binance.products import Read
-from userstream.venues.binance.rest import Call
 from userstream.venues.binance.rows import ClockRow
-from userstream.venues.binance.signing import key_header, make_signer, signed_query
+from userstream.venues.binance.signed_books import Call, SignedBooks
 from userstream.venues.binance.spot_answers import SpotReading
 from userstream.venues.binance.spot_requests import check_not_retired
 from userstream.venues.binance.spot_rows import TRADING, OrderListRow, RulesRow, SpotOrderRow, SpotTradeRow
@@ -43,7 +39,7 @@ from userstream.wire.question import (
     Question,
     Traits,
 )
-from userstream.wire.request import HttpRequest, HttpResponse
+from userstream.wire.request import HttpResponse
 from userstream.wire.venue import AccountPlace
 
 PAGE: Final = 1_000
@@ -63,8 +59,6 @@ pages."""
 
 ORDERS_OF_AN_AUDIT: Final = 3
 """One costs four times what it costs at the futures."""
-
-UNSIGNED: Final = (AskClock, AskSymbols)
 
 History: TypeAlias = AskOrders | AskFills
 
@@ -127,19 +121,14 @@ def more_pages(question: History, found: int, newest_id: int, newest_time: Milli
     return (msgspec.structs.replace(question, since=end),) if question.since < end < question.until else ()
 
 
-class SpotDialect:
-    """The `RestDialect` of Spot and margin. Owned by one account; holds the signer and the counts of unknown words."""
+class SpotDialect(SignedBooks):
+    """The `RestDialect` of Spot and margin."""
 
     def __init__(self, place: AccountPlace, books: WalletBooks = SPOT_BOOKS) -> None:
         """Raises SettingsError where the key cannot sign, and for settings of the retired listen keys."""
-        self._books = books
-        if place.credentials.api_secret is None:
-            raise SettingsError("api_secret is missing: without it neither the stream nor the venue's books can be asked")
+        super().__init__(place, "without it neither the stream nor the venue's books can be asked")
         check_not_retired(place)
-        self._header = key_header(place.credentials.api_key)
-        self._sign = make_signer(place.credentials.api_secret)
-        self._hidden = (place.credentials.api_key, place.credentials.api_secret)
-        self._drift = Drift(place.account, place.venue)
+        self._books = books
         self._traits = Traits(
             positions=False,
             settings=False,
@@ -156,43 +145,19 @@ class SpotDialect:
         """No positions, no settings, no conditional orders beside the others, no cash history; the past by symbol."""
         return self._traits
 
-    def weight(self, question: Question) -> int:
-        """Weight per IP (Binance Spot, 6.2); signs nothing."""
-        return call_of(question, self._books).weight
+    def _call(self, question: Question) -> Call:
+        return call_of(question, self._books)
 
-    def request(self, question: Question, venue_now: Millis) -> HttpRequest:
-        """The call that asks it, signed for `venue_now` (the venue's ms) and good for five seconds."""
-        call = call_of(question, self._books)
-        if isinstance(question, UNSIGNED):
-            return HttpRequest(method="GET", target=Secret(call.path), label=call.label, weight=call.weight)
-        target = Secret(f"{call.path}?{signed_query(call.parameters, self._sign, venue_now)}")
-        return HttpRequest(method="GET", target=target, label=call.label, headers=(self._header,), weight=call.weight)
-
-    def answer(self, question: Question, response: HttpResponse, as_of: Millis, received_time: Millis) -> Answer:
-        """Reads the answer. Unknown words come as `Unrecognized` after the facts, once each. Raises the error that says how to react."""
-        label = call_of(question, self._books).label
-        if not is_success(response):
-            error = self._error(question, response, label, as_of)
-            if isinstance(question, AskOrderList) and isinstance(error, OrderNotFound):
-                return Answer()
-            raise error
-        answer = self._read(question, response.body, label, SpotReading(self._drift, label, as_of, received_time))
-        if not self._drift.news:
-            return answer
-        return msgspec.structs.replace(answer, events=(*answer.events, *self._told(response.body, as_of, received_time)))
-
-    def _error(self, question: Question, response: HttpResponse, label: str, as_of: Millis) -> UserStreamError:
-        error = error_of(response, label, repeatable=True, venue_now=as_of, hidden=self._hidden)
+    def _refused(self, question: Question, response: HttpResponse, error: UserStreamError, as_of: Millis, received_time: Millis) -> Answer:
+        """An order that is archived is not found: the futures mean another thing by the same number (Binance Spot, 3.3). A list that the
+        venue does not know is gone."""
         refusal = refusal_of(response.body)
         if refusal is not None and refusal.code in NOT_KNOWN.get(type(question), ()):
-            return OrderNotFound(str(error))  # the futures mean another thing by the same number (Binance Spot, 3.3)
-        return error
-
-    def _told(self, body: bytes, as_of: Millis, received_time: Millis) -> Iterator[Unrecognized]:
-        news, self._drift.news = self._drift.news, []
-        for name, reason in news:
-            told = self._drift.unrecognized(name, reason, body, as_of, received_time)
-            yield msgspec.structs.replace(told, source=Source.SNAPSHOT, as_of=as_of)
+            error = OrderNotFound(str(error))
+        if isinstance(question, AskOrderList) and isinstance(error, OrderNotFound):
+            reading = SpotReading(self._drift, self._call(question).label, as_of, received_time)
+            return Answer(events=(reading.gone_list(question.order_list_id),))
+        raise error
 
     def history_depth_ms(self) -> int:
         """A year (Binance Spot, 6.2)."""
@@ -202,7 +167,8 @@ class SpotDialect:
         """90 days (Binance Spot, 6.2)."""
         return UNFILLED_DEPTH_MS
 
-    def _read(self, question: Question, body: bytes, label: str, reading: SpotReading) -> Answer:
+    def _read(self, question: Question, body: bytes, label: str, as_of: Millis, received_time: Millis) -> Answer:
+        reading = SpotReading(self._drift, label, as_of, received_time)
         match question:
             case AskClock():
                 return Answer(venue_time=read_row(body, ClockRow, label).server_time)
@@ -222,10 +188,9 @@ class SpotDialect:
                 return Answer(events=(reading.order_list(read_row(body, OrderListRow, label)),))
             case AskFills():
                 return self._read_fills(question, read_rows(body, SpotTradeRow, label), reading)
-            case AskOrderFills():
-                return self._read_order_fills(question, read_rows(body, SpotTradeRow, label), reading)
             case _:
-                raise RequestRefused(f"{self._books.title} cannot be asked {type(question).__name__}")
+                assert isinstance(question, AskOrderFills), "no other question has a call"
+                return self._read_order_fills(question, read_rows(body, SpotTradeRow, label), reading)
 
     def _pairs_of(self, rules: RulesRow) -> Iterator[Pair]:
         """Those that the account may trade: the venue refuses to tell of others."""

@@ -16,9 +16,9 @@ import msgspec
 from userstream.kernel.secret import Secret
 from userstream.venues.binance.frames import TROUBLE
 from userstream.venues.binance.spot_messages import Reply, SpotMessage
-from userstream.venues.binance.spot_requests import LOGON, SUBSCRIBE, SUBSCRIBE_SIGNED, TIME, is_refused, pause_of_reply
+from userstream.venues.binance.spot_requests import LOGON, SUBSCRIBE, SUBSCRIBE_SIGNED, TIME, is_refused, pause_of_reply, used_weight_of
 from userstream.wire.session import Refrain
-from userstream.wire.switchboard import NOBODY, Cut, Deliver, End, SwitchEffect, Transmit, Warn
+from userstream.wire.switchboard import NOBODY, Cut, Deliver, End, SwitchEffect, Transmit, Used, Warn
 from userstream.wire.venue import AccountPlace, Sharing
 
 MOST_ACTIVE: Final = 1_000
@@ -256,9 +256,10 @@ class SpotSwitchboard:
             reply = _REPLY(frame)
         except TROUBLE:
             return self._stray()
-        effects = self._sort_named(reply.id, reply) if reply.id is not None else self._sort_nameless(reply)
+        used, effects = used_weight_of(reply), self._sort_named(reply.id, reply) if reply.id is not None else self._sort_nameless(reply)
+        # a line that hears of a limit says so itself
         pause_ms = pause_of_reply(reply) if is_refused(reply) and not any(isinstance(effect, Deliver) for effect in effects) else 0
-        return [Refrain(pause_ms), *effects] if pause_ms else effects  # a line that hears it says so itself
+        return [*([Used(used)] if used else []), *([Refrain(pause_ms)] if pause_ms else []), *effects]
 
     def _sort_named(self, number: str | int, reply: Reply) -> list[SwitchEffect]:
         asked = self._asked.pop(number, None)
@@ -332,7 +333,8 @@ SPOT_SHARING: Final = Sharing(
     may_share=may_share,
     dial_weight=2,
     line_weight=WEIGHTS[TIME] + WEIGHTS[SUBSCRIBE_SIGNED],
-    dials_per_5_minutes=200,
+    dials_per_5_minutes=180,
 )
-MARGIN_SHARING: Final = msgspec.structs.replace(SPOT_SHARING, may_share=may_share_tokens)
-"""Binance Spot, 2.3, 3.1 and 3.2: what a socket and a subscription weigh; 300 connection attempts in 5 minutes from an address."""
+MARGIN_SHARING: Final = msgspec.structs.replace(SPOT_SHARING, may_share=may_share_tokens, dials_per_5_minutes=70)
+"""Binance Spot, 2.3, 3.1 and 3.2: what a socket and a subscription weigh. Both products dial the same host, which takes 300 connection
+attempts in 5 minutes from an address: each has its part of them, and the rest is for sockets that nobody shares."""

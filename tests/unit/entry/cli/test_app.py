@@ -67,6 +67,47 @@ def test_unknown_words_point_to_the_help(words: list[str], help_line: str, capsy
     assert captured.err.endswith(f"Try: {help_line}\n")
 
 
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["decode"], "decode needs --venue, which is missing: Whose frames they are"),
+        (["decode", "--venue"], "--venue needs a value: Whose frames they are"),
+        (["tail"], "tail needs STORE, which is missing: The database file."),
+        (["audit"], "audit needs ACCOUNT, which is missing: The account's name in the store."),
+        (["accounts", "add"], "accounts add needs NAME, which is missing: The account's name."),
+        (["run", "--config", "--nothing", "here"], "--config needs a value"),
+        (["run", "my.toml"], "run has no use for 'my.toml'"),
+        (["doctor", "a", "b"], "doctor has no use for 'a b'"),
+    ],
+)
+def test_what_is_missing_or_left_over_is_named_and_an_example_is_given(words: list[str], told: str, capsys: Capture) -> None:
+    assert run_command(words) == USAGE
+    first, example, where = capsys.readouterr().err.splitlines()
+    command = "accounts add" if words[0] == "accounts" else words[0]
+    assert first.startswith(f"userstream: {told}")
+    assert example.startswith("Example: ") and f"userstream {command} " in example
+    assert where == f"Try: userstream {command} --help"
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["simulate", "--port", "abc"], "--port 'abc' is not a whole number"),
+        (["tail", "x.db", "--last", "many"], "--last 'many' is not a whole number"),
+        (["demo", "--accounts", "1.5"], "--accounts '1.5' is not a whole number"),
+        (["tail", "x.db", "--last", "1.5"], "--last '1.5' is not a whole number"),
+        (["demo", "--rate", "fast"], "--rate 'fast' is not a number"),
+        (["run", "--secnods", "3"], "Did you mean --seconds?"),
+        (["state", "x.db", "--orders", "some"], 'Choose from: "open", "all".'),
+    ],
+)
+def test_words_that_cannot_be_are_told_in_one_line(words: list[str], told: str, capsys: Capture) -> None:
+    assert run_command(words) == USAGE
+    first, where = capsys.readouterr().err.splitlines()
+    assert first.startswith("userstream: ") and told in first
+    assert where == f"Try: userstream {words[0]} --help"
+
+
 def test_the_console_script_exits_with_the_code(tmp_path: Path, capsys: Capture) -> None:
     with pytest.raises(SystemExit) as caught:
         main(["state", str(tmp_path / "absent.db")])

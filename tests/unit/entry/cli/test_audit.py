@@ -98,7 +98,7 @@ def test_people_get_a_table_and_a_verdict(make: Make, capsys: Capture) -> None:
     told = capsys.readouterr().out
     assert all(word in told for word in ("2025-10-09 08:53:20.000", "PROVEN", "1 (stream 1)", "WHOLE: every fill from", "UTC"))
     assert run_command(["audit", "alice", "--store", str(store), "--from", "1", "--until", "2"]) == 1
-    assert "NOT WHOLE: 1 holes, 0 open mismatches" in capsys.readouterr().out
+    assert "NOT WHOLE: 1 hole, 0 open mismatches" in capsys.readouterr().out
 
 
 def test_people_are_told_what_does_not_add_up(make: Make, capsys: Capture) -> None:
@@ -111,7 +111,28 @@ def test_people_are_told_what_does_not_add_up(make: Make, capsys: Capture) -> No
 
 def test_the_streams_word_alone_is_called_so(make: Make, capsys: Capture) -> None:
     assert run_command(["audit", "alice", "--store", str(make(BEGUN, STOP))]) == 0
-    assert "nothing is proven yet" in capsys.readouterr().out
+    *_, verdict, why = capsys.readouterr().out.splitlines()
+    assert "nothing is proven yet" in verdict
+    assert why == "STREAM_ONLY: the venue's history was never read to the end, which needs the account's secret"
+
+
+def test_people_are_told_what_becomes_of_a_gap_at_the_end(make: Make, capsys: Capture) -> None:
+    assert run_command(["audit", "alice", "--store", str(make(BEGUN, PROOF, GAP, STOP))]) == 1
+    *_, verdict, why = capsys.readouterr().out.splitlines()
+    assert verdict.startswith("NOT WHOLE: 1 hole, ")
+    assert why.startswith("KNOWN_GAP at the end: the account stopped before")
+
+
+@pytest.mark.parametrize(
+    ("words", "last"),
+    [
+        ((), "STREAM_ONLY at the end: the account stopped before the venue's history was read again; the next start reads it"),
+        (("--until", str(A_TIME + MINUTE)), "WHOLE: every fill from 2025-10-09 08:53:20.000 to 2025-10-09 08:54:20.000 is in"),
+    ],
+)
+def test_people_are_told_why_the_end_is_not_proven(make: Make, capsys: Capture, words: tuple[str, ...], last: str) -> None:
+    assert run_command(["audit", "alice", "--store", str(make(BEGUN, *TRADE, PROOF, STOP)), *words]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == last
 
 
 def test_a_wrong_name_is_told_with_the_known_ones(make: Make, tmp_path: Path, capsys: Capture) -> None:

@@ -101,3 +101,13 @@ def test_people_get_a_line_for_each_finding(tmp_path: Path, capsys: Capture) -> 
     assert run_command(["doctor", "--config", str(path)]) == 1
     [line] = capsys.readouterr().out.splitlines()
     assert line.startswith("problem  configuration: ")
+
+
+def test_a_service_that_would_start_without_connections_is_told_of(
+    tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = f'[store]\npath = "{tmp_path}/new.db"\n' + NOBODY
+    assert "connections" not in findings(capsys, tmp_path, text)[1]
+    monkeypatch.setenv("WEBSOCKET_ENABLED", "false")
+    code, found = findings(capsys, tmp_path, text)
+    assert (code, found["connections"][0], "WEBSOCKET_ENABLED is false" in found["connections"][1]) == (0, "warning", True)

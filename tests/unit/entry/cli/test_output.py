@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from userstream.entry.cli.output import REMEDIES, remedy_for, show_time
+from userstream.entry.cli.output import REMEDIES, remedy_for, show_count, show_time
 
 FULL = Path("/dev/full")
 FRAME = '{"e":"TRADE_LITE","E":1,"T":1,"s":"BTCUSDT","q":"1","p":"1","m":true,"c":"c","S":"BUY","L":"1","l":"1","t":1,"i":1}\n'
@@ -47,3 +47,14 @@ def test_a_full_disk_behind_the_output_is_one_line(words: list[str]) -> None:
 )
 def test_times_are_shown_to_the_millisecond(moment: int, shown: str) -> None:
     assert show_time(moment) == shown
+
+
+def test_numbers_are_told_as_people_write_them() -> None:
+    assert [show_count(number, "hole") for number in (0, 1, 2)] == ["0 holes", "1 hole", "2 holes"]
+    assert [show_count(number, "mismatch", "mismatches") for number in (1, 2)] == ["1 mismatch", "2 mismatches"]
+
+
+def test_who_leaves_at_once_says_why() -> None:
+    program = "from userstream.entry.cli.output import leave_at_once; leave_at_once('ended at once'); print('still here')"
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=50)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (1, "", "userstream: ended at once\n")

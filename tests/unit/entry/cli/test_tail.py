@@ -102,6 +102,20 @@ def test_an_empty_store_has_nothing_after_any_place(tmp_path: Path, capsys: Capt
     assert capsys.readouterr().out == ""
 
 
+@pytest.mark.parametrize("after", ["4", "99"])
+def test_a_place_beyond_the_newest_is_told(store: Path, capsys: Capture, after: str) -> None:
+    assert run_command(["tail", str(store), "--account", "alice", "--after", after]) == 0
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err == f"userstream: there is nothing after {after} yet: the newest event of alice has the sequence 3\n"
+
+
+def test_a_place_before_the_newest_needs_no_words(store: Path, capsys: Capture) -> None:
+    assert run_command(["tail", str(store), "--account", "alice", "--after", "2"]) == 0
+    told = capsys.readouterr()
+    assert (len(told.out.splitlines()), told.err) == (1, "")
+
+
 def test_where_there_is_one_account_after_needs_no_name(tmp_path: Path, capsys: Capture) -> None:
     store = make_store(tmp_path / "one.db", *(each for each in RECORDS if each.account == "alice"))
     assert run_command(["tail", str(store), "--json", "--after", "2"]) == 0

@@ -75,6 +75,15 @@ def test_a_mistake_is_told_in_words(config: Path, capsys: pytest.CaptureFixture[
     assert reason in told and "Traceback" not in told
 
 
+def test_a_name_in_use_is_refused_until_its_token_is_revoked(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run("add", "desk", "--role", "viewer", "--json")
+    made = json.loads(capsys.readouterr().out)
+    assert run("add", "desk", "--role", "admin") == 2
+    told = capsys.readouterr()
+    assert told.out == "" and "'desk' already" in told.err and made["id"] in told.err
+    assert run("revoke", made["id"]) == 0 and run("add", "desk", "--role", "admin") == 0
+
+
 def test_without_a_token_the_list_says_how_to_make_one(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("list") == 0
     assert "userstream tokens add" in capsys.readouterr().out

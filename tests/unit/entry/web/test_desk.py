@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from tests.support.desk import NAME
 from tests.support.web import open_site, settings_of
 from userstream.domain.access import Role
 from userstream.entry.bootstrap import AccountSettings
+from userstream.entry.configuration import ManagerSection
+from userstream.entry.manager import NO_CONNECTIONS, AccountManager
+from userstream.entry.registered import RegisteredAccounts
 from userstream.entry.web.access import Access, Principal
 from userstream.entry.web.answers import ApiError
 from userstream.entry.web.desk import WebDesk
@@ -45,3 +49,27 @@ async def test_a_start_that_fails_is_noted_and_tells_no_reason(tmp_path: Path) -
         entry = (await site.tokens.audit_entries())[-1].note
         assert (entry.action, entry.subject, entry.result) == ("account.connect", "other", "refused")
         assert CALLER.token_id in entry.actor and entry.origin == "10.0.0.1" and "canary" not in entry.detail
+
+
+async def test_a_service_without_connections_says_so_and_is_not_healthy(tmp_path: Path) -> None:
+    async with open_site(tmp_path) as site:
+        application, settings = site.desk.application, settings_of(site.desk)
+        access = Access(site.tokens, application.clock, requests_per_minute=60)
+        others = (msgspec.structs.replace(settings, name="other"),)
+
+        def open_desk(connects: bool) -> WebDesk:
+            registered = RegisteredAccounts(None, application.clock)
+            manager = AccountManager(application, registered, others, application.add, ManagerSection(), connects=connects)
+            return WebDesk(application, manager.wanted, manager.connect, site.server._desk.history, site.tokens, access, manager)
+
+        assert (open_desk(True).health(with_details=True).unhealthy or {})["other"] == "not connected"
+        desk = open_desk(False)
+        health = desk.health(with_details=True)
+        told = health.unhealthy or {}
+        assert (health.status, told["(connections)"], told["other"]) == ("failing", NO_CONNECTIONS, f"not connected: {NO_CONNECTIONS}")
+        with pytest.raises(ApiError) as caught:
+            await desk.connect("other", CALLER, "10.0.0.1")
+        assert caught.value.refusal.status == 400
+        with pytest.raises(ApiError) as caught:
+            desk.changes(CALLER, "10.0.0.1")
+        assert (caught.value.refusal.status, caught.value.refusal.code) == (409, "no_registry")

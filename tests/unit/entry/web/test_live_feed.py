@@ -128,7 +128,7 @@ async def test_a_ticket_opens_one_feed(tmp_path: Path) -> None:
 async def test_a_revoked_token_closes_its_feeds_and_no_other(tmp_path: Path) -> None:
     async with open_site(tmp_path) as site:
         clock = site.desk.application.clock
-        text = await add_token(site.tokens, Role.VIEWER, clock.wall())
+        text = await add_token(site.tokens, Role.VIEWER, clock.wall(), name="another")
         lost, kept = await site.open_live(token=text), await site.open_live()
         assert json.loads(await lost.receive_str(timeout=10))["type"] == "welcome"
         token_id = token_id_of(Secret(text)) or ""

@@ -11,7 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from userstream.kernel.errors import DecodeError
-from userstream.venues.binance.amounts import check_amounts, is_sound, unsound_paths
+from userstream.venues.binance.amounts import (
+    LONGEST_KEPT,
+    MOST_KEPT,
+    AmountText,
+    check_amounts,
+    is_sound,
+    read_amount,
+    read_optional,
+    unsound_paths,
+)
 
 BAD = [Decimal(word) for word in ("NaN", "-NaN", "sNaN", "Infinity", "-Infinity", "1E+60", "1E-60", "-1E+999999", "0E+999999")]
 
@@ -73,3 +82,39 @@ def test_an_amount_is_found_wherever_a_field_may_hold_one() -> None:
     bad = Decimal("NaN")
     mixture = Mixture(Name("x"), 1, 2, None, bad, bad, Leg(amount=bad), (Leg(amount=bad), Decimal(1), bad))
     assert list(unsound_paths(mixture, "M")) == ["M.maybe_amount", "M.noted", "M.leg.pa", "M.anything.pa", "M.anything"]
+
+
+@given(st.decimals(allow_nan=False, allow_infinity=False, min_value=-(10**30), max_value=10**30, places=18))
+def test_a_text_is_read_exactly_and_the_same_each_time(amount: Decimal) -> None:
+    text = str(amount)
+    for _ in range(2):
+        assert str(read_amount(text)) == str(read_optional(text)) == text
+    assert read_optional(None) is None
+
+
+@given(st.sampled_from([*map(str, BAD), "", "x", "0x10", "1,5", "--1"]))
+def test_a_text_that_is_no_sound_amount_is_refused_each_time(text: str) -> None:
+    for read in (read_amount, read_optional, read_amount):
+        with pytest.raises(DecodeError, match="no finite number"):
+            read(text)
+
+
+def test_what_is_remembered_stays_small() -> None:
+    """Many amounts, and long ones, do not fill the memory."""
+    for number in range(MOST_KEPT * 2 + 7):
+        assert read_amount(str(number)) == read_optional(str(number)) == number
+    long = "1." + "0" * LONGEST_KEPT
+    assert read_amount(long) is not read_amount(long)
+    assert read_optional(None) is None
+    for memory in (read_amount.__self__, read_optional.__self__):  # type: ignore[attr-defined]
+        assert len(memory) <= MOST_KEPT
+
+
+class Written(msgspec.Struct):
+    size: AmountText = msgspec.field(name="q")
+    cost: AmountText | None = None
+
+
+def test_an_amount_of_text_is_named_too() -> None:
+    assert list(unsound_paths(Written(size="NaN", cost="1e99"), "M")) == ["M.q", "M.cost"]
+    assert list(unsound_paths(Written(size="0.10", cost=None), "M")) == []

@@ -97,3 +97,9 @@ def test_their_factories_make_their_parts(spec: VenueSpec) -> None:
     [event] = spec.make_decoder(ALICE).decode(order_frame(), RECEIVED)
     assert (event.account, event.venue) == (ALICE, VenueName(spec.name))
     assert spec.raw_message_of is not None
+
+
+@pytest.mark.parametrize("spec", [binance.USDM, binance.COINM, binance.SPOT, binance.MARGIN, binance.RISK], ids=lambda spec: str(spec.name))
+def test_a_decoder_stamps_the_product_that_it_is_of(spec: VenueSpec) -> None:
+    [told] = spec.make_decoder(ALICE).decode(b"nothing", RECEIVED)
+    assert (told.venue, told.account) == (spec.name, ALICE)

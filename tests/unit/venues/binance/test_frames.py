@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from userstream.kernel.ids import Millis
-from userstream.venues.binance.frames import MOST_LEVELS, event_time_of, has_more_levels, milliseconds, time_of
+from userstream.venues.binance.frames import MOST_LEVELS, event_time_of, has_more_levels, is_reply, milliseconds, time_of
 
 
 @given(st.integers(0, 10**14 - 1))
@@ -37,3 +37,12 @@ def test_levels_are_counted_outside_of_text(brackets: str) -> None:
     assert not has_more_levels((opened * MOST_LEVELS + closed * MOST_LEVELS).encode(), MOST_LEVELS)
     assert has_more_levels((opened * (MOST_LEVELS + 1) + closed * (MOST_LEVELS + 1)).encode(), MOST_LEVELS)
     assert not has_more_levels(('"' + opened * 99 + '"').encode(), MOST_LEVELS)
+
+
+@given(st.sampled_from(("result", "error", "status")), st.sampled_from(("e", "event", "stream", "data")))
+def test_an_answer_is_what_has_an_id_and_an_outcome_and_is_no_event(outcome: str, event: str) -> None:
+    answered: dict[str, object] = {"id": 1, outcome: {}}
+    assert is_reply(answered)
+    assert not is_reply({outcome: {}})
+    assert not is_reply({"id": 1})
+    assert not is_reply(answered | {event: {}})

@@ -26,7 +26,8 @@ from userstream.domain.events import Filled, OrderChanged, StreamChanged, Unreco
 from userstream.kernel.errors import AuthenticationError, SettingsError
 from userstream.kernel.ids import Millis
 from userstream.kernel.secret import Secret
-from userstream.venues.binance.futures import NEVER, FuturesSession
+from userstream.venues.binance.futures import FuturesSession
+from userstream.venues.binance.socket_life import NEVER
 from userstream.wire.request import HttpResponse
 from userstream.wire.session import Call, Connect, Effect, Emit, GiveUp, Opened, Ping, Reset, Send, Troubled
 from userstream.wire.venue import Credentials
@@ -464,3 +465,10 @@ def test_whatever_happens_a_session_resets_at_most_once_alive_then_once_dead(ste
     assert resets in ([], [True], [False], [True, False])
     assert len(times_of(Opened, run.wishes)) <= 1
     assert msgspec.json.encode(dict(run.session.drift))
+
+
+def test_the_key_is_what_all_sockets_of_the_account_have() -> None:
+    run = Run()
+    assert (run.session.listen_key, run.session.common_key) == (None, None)
+    run.listening()
+    assert run.session.common_key == run.session.listen_key == Secret(LISTEN_KEY)

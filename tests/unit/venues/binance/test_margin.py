@@ -203,3 +203,39 @@ def test_a_closed_session_is_over() -> None:
     assert run.session.close(run.now) == []
     assert run.session.respond(TOKEN, token_answer(), run.now) == []
     assert run.session.deadline() > 1 << 60
+
+
+def test_a_refused_token_says_why_and_an_unreachable_venue_where() -> None:
+    for response, words in (
+        (refusal(-1003, "busy", 429), "busy"),
+        (HttpResponse(status=0, body=b"no route"), "cannot reach https://api.example"),
+    ):
+        run = Run()
+        run.session.open(run.now)
+        assert words in the_only(Troubled, run.session.respond(TOKEN, response, run.now)).reason
+
+
+def test_a_renewal_that_names_no_subscription_keeps_the_one_it_has() -> None:
+    run = Run().listening()
+    run.until(Call)
+    asked = the_only(Send, run.session.respond(TOKEN, token_answer(SECOND, 48 * HOUR), run.now))
+    assert run.reply(asked, result={"expirationTime": VENUE_NOW + 48 * HOUR}) == []
+    frame = json.dumps({"subscriptionId": 1, "event": WALLET}).encode()
+    assert [type(effect) for effect in run.session.receive(frame, run.now, Millis(VENUE_NOW))] == [Emit]
+
+
+def test_a_key_that_lost_its_right_is_final_at_the_renewal_too() -> None:
+    run = Run().listening()
+    run.until(Call)
+    asked = the_only(Send, run.session.respond(TOKEN, token_answer(SECOND), run.now))
+    assert isinstance(the_only(GiveUp, run.reply(asked, 401, error={"code": -2015, "msg": "no"})).error, AuthenticationError)
+
+
+def test_a_socket_that_falls_silent_is_replaced_and_wishes_nothing_about_its_token() -> None:
+    run = Run().listening()
+    effects: list[Effect] = []
+    while not any(isinstance(effect, Reset) for effect in effects):
+        run.now = run.session.deadline()
+        effects = run.session.tick(run.now)
+    assert effects == [Reset("silent socket", False)]
+    assert run.session.tick(Millis(VENUE_NOW)) == []

@@ -5,6 +5,8 @@ from __future__ import annotations
 from decimal import Decimal
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.unit.venues.binance.kit import LISTEN_KEY, RECEIVED, answer, encoded, place, refusal
 from userstream.domain.account import Account
@@ -134,6 +136,37 @@ def test_a_reading_tells_what_is_owed_where_that_changed() -> None:
     told = [watch.read(at, "2", **owed) for at, owed in ((0, {"BTC": "0"}), (1, {"BTC": "1"}), (2, {"BTC": "1"}), (3, {"BTC": "0"}))]
     owed = [[(event.asset, event.principal) for event in news if isinstance(event, LiabilityChanged)] for news in told]
     assert owed == [[], [("BTC", Decimal(1))], [], [("BTC", Decimal(0))]]
+
+
+def owed_in(news: list[Event]) -> list[tuple[str, str]]:
+    return [(event.asset, str(event.principal)) for event in news if isinstance(event, LiabilityChanged)]
+
+
+def test_a_debt_that_the_account_does_not_list_any_more_is_paid() -> None:
+    watch = Watch()
+    told = [owed_in(watch.read(at, "2", **owed)) for at, owed in ((0, {"BTC": "1", "ETH": "2"}), (1, {"ETH": "2"}), (2, {}), (3, {}))]
+    assert told == [[("BTC", "1"), ("ETH", "2")], [("BTC", "0")], [("ETH", "0")], []]
+
+
+@given(st.lists(st.dictionaries(st.sampled_from(("BTC", "ETH", "BNB")), st.sampled_from(("0", "1", "2.5"))), max_size=6))
+def test_whatever_the_account_lists_the_debts_told_are_those_that_it_has(readings: list[dict[str, str]]) -> None:
+    watch, debts = Watch(), dict[str, Decimal]()
+    for at, listed in enumerate(readings):
+        for event in watch.read(at, "2", **listed):
+            if isinstance(event, LiabilityChanged):
+                assert debts.get(event.asset, Decimal(0)) != event.principal, "told twice"
+                debts[event.asset] = event.principal
+        assert {asset: debt for asset, debt in debts.items() if debt} == {a: Decimal(d) for a, d in listed.items() if Decimal(d)}
+
+
+def test_a_reading_that_comes_too_early_to_count_does_not_hide_that_a_debt_is_paid() -> None:
+    dialect = RISK.make_dialect(risk_place())
+    for level in ({"borrowed": "1", "interest": "0"}, {"borrowed": "0", "interest": "0.5"}):
+        body = {"tradeEnabled": True, "userAssets": [{"asset": "BTC", "free": "9", "locked": "0", **level}]}
+        dialect.answer(AskBalances(), answer(body), NOW, RECEIVED)
+    for _ in range(2):
+        told = dialect.answer(AskBalances(), answer({"tradeEnabled": True, "userAssets": []}), NOW, RECEIVED).events
+        assert owed_in(list(told)) == [("BTC", "0")]
 
 
 def test_what_was_told_last_is_known_after_long_and_after_a_restart() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -41,10 +43,10 @@ def test_unknown_keys_are_cut_out_and_named(frame: bytes, kept: bytes, unknown: 
     assert prune(frame, TOY, "M") == (kept, unknown)
 
 
-def test_values_keep_their_exact_text() -> None:
+def test_values_keep_their_exact_digits() -> None:
     frame = order_frame(zz=1).replace(b'"0.050"', b"0.0500000000000000000000000000000001")
     pruned, unknown = prune(frame, SHAPES["ORDER_TRADE_UPDATE"], "ORDER_TRADE_UPDATE")
-    assert b'"q":0.0500000000000000000000000000000001,' in pruned
+    assert b'"q":"0.0500000000000000000000000000000001",' in pruned
     assert unknown == ["ORDER_TRADE_UPDATE.o.zz"]
 
 
@@ -52,7 +54,12 @@ def test_values_keep_their_exact_text() -> None:
 def test_documented_messages_lose_nothing(case: Case) -> None:
     message = msgspec.json.decode(case.frame, type=dict[str, object])
     pruned, unknown = prune(case.frame, SHAPES[str(message["e"])], "x")
-    assert (msgspec.json.decode(pruned), unknown) == (message, [])
+    assert (_digits_of(pruned), unknown) == (_digits_of(bytes(case.frame)), [])
+
+
+def _digits_of(frame: bytes) -> object:
+    """The message without the difference between text and number."""
+    return json.loads(frame, parse_int=str, parse_float=str)
 
 
 @given(st.dictionaries(st.sampled_from("abox"), values, max_size=4))

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.venues.binance.kit import API_KEY, API_SECRET, RECEIVED, the_only
+from tests.unit.venues.binance.kit import API_KEY, API_SECRET, RECEIVED, refusal, the_only
 from tests.unit.venues.binance.spot_kit import (
     ED25519,
     VENUE_TIME,
@@ -24,7 +24,8 @@ from userstream.domain.events import BalanceSet, Unrecognized
 from userstream.kernel.errors import AuthenticationError, SettingsError
 from userstream.kernel.ids import Millis
 from userstream.venues.binance.errors import PAUSE_AFTER_BAN_MS, PAUSE_AFTER_LIMIT_MS
-from userstream.venues.binance.spot import ANSWER_LIMIT_MS, NEVER, SpotSession
+from userstream.venues.binance.socket_life import NEVER
+from userstream.venues.binance.spot import ANSWER_LIMIT_MS, SpotSession
 from userstream.wire.session import Call, Connect, Effect, Emit, GiveUp, Opened, Ping, Refrain, Reset, Send, Troubled
 
 HOUR_MS: Final = 3_600_000
@@ -307,3 +308,21 @@ def test_whatever_arrives_it_never_raises_and_ends_once(frames: list[bytes]) -> 
     run = Run().listening()
     wished = [effect for frame in frames for effect in run.receive(frame)]
     assert sum(isinstance(effect, Reset) for effect in wished) <= 1
+
+
+def test_a_session_says_who_it_is_and_has_no_key_of_its_own() -> None:
+    run = Run()
+    assert repr(run.session) == "<SpotSession of 'alice', connection 1, new>"
+    assert (run.session.listen_key, run.session.common_key) == (None, None)
+    run.listening().receive(event_frame("brandNew"))
+    assert run.session.drift == {"event brandNew": 1}
+    assert repr(run.session).endswith("open>")
+
+
+def test_what_it_never_wished_for_means_nothing() -> None:
+    run = Run()
+    assert run.session.connected(run.now) == []
+    assert run.session.respond("listen_key", refusal(-2015, "no", 401), run.now) == []
+    run.listening()
+    assert run.session.connected(run.now) == []
+    assert run.receive(wallet_frame())

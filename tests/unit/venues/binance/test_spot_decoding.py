@@ -95,3 +95,40 @@ def test_samples_hold_no_key() -> None:
     [told] = decoder().decode(b'{"odd":1,"apiKey":"shortKey","signature":"abc"}', RECEIVED)
     assert isinstance(told, Unrecognized)
     assert "shortKey" not in told.sample and "abc" not in told.sample
+
+
+@pytest.mark.parametrize(
+    ("event", "name", "reason"),
+    [
+        ({"e": "brandNew", "E": VENUE_TIME}, "event brandNew", "an event the documents do not list"),
+        ("just a text", 'event "just a text"', "an event the documents do not list"),
+        ({"e": "balanceUpdate", "E": VENUE_TIME, "a": "BTC", "d": "NaN", "T": 1}, "bytes", "field balanceUpdate.d is no finite number"),
+        ({"e": "balanceUpdate", "E": VENUE_TIME, "a": "BTC", "d": "1"}, "bytes", "balanceUpdate: field T is missing"),
+    ],
+)
+def test_an_event_that_cannot_be_read_is_kept_with_its_name_or_the_reason(event: object, name: str, reason: str) -> None:
+    read = decoder()
+    [told] = read.decode(encoded({"subscriptionId": 0, "event": event}), RECEIVED)
+    assert isinstance(told, Unrecognized) and (told.name, told.reason) == (name, reason)
+    assert told.event_time == (VENUE_TIME if isinstance(event, dict) else 0)
+    assert sum(read.drift.values()) == 1
+
+
+def test_new_fields_are_told_once_beside_the_event_in_the_envelope_and_in_the_message() -> None:
+    frame = json.loads(wallet_frame())
+    frame["brand"] = 1
+    frame["event"]["new"] = 2
+    read = decoder()
+    wallet, *news = read.decode(encoded(frame), RECEIVED)
+    assert isinstance(wallet, BalanceSet) and read.subscription == 0
+    assert [event.name for event in news if isinstance(event, Unrecognized)] == [
+        "field (envelope).brand",
+        "field outboundAccountPosition.new",
+    ]
+    assert [type(event) for event in read.decode(encoded(frame), RECEIVED)] == [BalanceSet]
+
+
+def test_what_is_nested_deeper_than_anything_is_not_read() -> None:
+    for deep in (b'{"event":' + b"[" * 900 + b"]" * 900 + b"}", b'{"event":{"e":"balanceUpdate","x":' + b"[" * 40 + b"]" * 40 + b"}}"):
+        [told] = decoder().decode(deep, RECEIVED)
+        assert isinstance(told, Unrecognized)

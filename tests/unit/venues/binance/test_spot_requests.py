@@ -7,6 +7,8 @@ import hashlib
 import hmac
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.unit.venues.binance.kit import API_KEY, API_SECRET, encoded
 from tests.unit.venues.binance.spot_kit import ED25519, PLACES, PRIVATE, VENUE_TIME, spot_place
@@ -15,7 +17,7 @@ from userstream.kernel.secret import Secret
 from userstream.venues.binance.signing import make_signer
 from userstream.venues.binance.spot_decoding import SpotDecoder
 from userstream.venues.binance.spot_messages import Reply
-from userstream.venues.binance.spot_requests import check_not_retired, connect, is_refused, refusal_of_reply, signed
+from userstream.venues.binance.spot_requests import check_not_retired, connect, is_refused, refusal_of_reply, signed, used_weight_of
 from userstream.wire.venue import Endpoints
 
 
@@ -103,3 +105,24 @@ def test_unauthorized_without_a_code_is_a_refused_key() -> None:
 )
 def test_what_is_a_refusal(frame: dict[str, object], says_no: bool) -> None:
     assert is_refused(read(**frame)) is says_no
+
+
+WEIGHT = {"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1, "limit": 6000}
+ORDERS = {"rateLimitType": "ORDERS", "interval": "SECOND", "intervalNum": 10, "limit": 50, "count": 12}
+
+
+@given(st.integers(0, 6_000), st.booleans(), st.permutations([0, 1, 2]))
+def test_an_answer_says_how_much_of_the_addresss_minute_is_used(count: int, good: bool, order: list[int]) -> None:
+    rows: list[dict[str, object]] = [{**WEIGHT, "count": count}, ORDERS, {**WEIGHT, "interval": "DAY", "count": 99_999}]
+    outcome: dict[str, object] = {"result": {}} if good else {"error": {"code": -1021, "msg": "late"}}
+    assert used_weight_of(read(id="1", status=200 if good else 400, rateLimits=[rows[place] for place in order], **outcome)) == count
+
+
+@pytest.mark.parametrize(
+    "limits", [[], None, "none", [1], {}, [{"a": 1}], [ORDERS], [{**WEIGHT, "count": "many"}], [{**WEIGHT, "count": -5}], [WEIGHT]]
+)
+def test_odd_limits_say_nothing_and_hide_no_answer(limits: object) -> None:
+    reply = read(id="1", status=200, result={"subscriptionId": 7}, rateLimits=limits)
+    assert used_weight_of(reply) == 0
+    assert reply.result is not None and reply.result.subscription_id == 7
+    assert used_weight_of(read(id="1", status=200, result={})) == 0

@@ -11,9 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support.events import order_changed
 from tests.unit.venues.binance.kit import ALICE, RECEIVED, answer, refusal
 from tests.unit.venues.binance.spot_kit import VENUE_TIME, spot_place, with_secret
+from userstream.domain.account import Account
 from userstream.domain.events import AccountConfigChanged, BalanceSet, Filled, OrderChanged, OrderListChanged
+from userstream.domain.fold import apply
+from userstream.domain.order_lists import unsettled_lists
 from userstream.domain.words import OrderStatus, Side, Source
 from userstream.kernel.errors import AuthenticationError, ClockSkewed, DecodeError, OrderNotFound, RequestRefused, RetryLater, SettingsError
 from userstream.kernel.ids import Millis, OrderId, Symbol, VenueName
@@ -52,6 +56,7 @@ LIST: Final[Mapping[str, object]] = {
         {"symbol": "ETHUSDT", "orderId": 17002, "clientOrderId": "a2"},
     ],
 }
+OPEN_LIST: Final = {**LIST, "listStatusType": "EXEC_STARTED", "listOrderStatus": "EXECUTING"}
 UNTIL: Final = VENUE_TIME
 SINCE: Final = Millis(UNTIL - 60_000)
 ORDER: Final[Mapping[str, object]] = {
@@ -165,8 +170,19 @@ def test_a_list_is_told_as_the_stream_tells_it() -> None:
 
 
 @pytest.mark.parametrize("code", [-2013, -2026, -2018])
-def test_a_list_that_the_venue_does_not_know_any_more_is_no_trouble(code: int) -> None:
-    assert dialect().answer(AskOrderList("2001"), refusal(code), VENUE_TIME, RECEIVED) == Answer()
+def test_a_list_that_the_venue_does_not_know_any_more_is_no_trouble_and_ends_with_its_orders(code: int) -> None:
+    [gone] = dialect().answer(AskOrderList("2001"), refusal(code), VENUE_TIME, RECEIVED).events
+    account = Account(ALICE, VenueName("binance-spot"), lag_ms=5_000)
+    then = Millis(VENUE_TIME - 5_001)
+    [list_event] = dialect().answer(AskOrderList("2001"), answer({**OPEN_LIST, "transactionTime": then}), then, RECEIVED).events
+    apply(account, list_event)
+    for number in ("17001", "17002"):
+        assert apply(account, gone) is None and unsettled_lists(account) == {"2001"}, "an order of it may be open"
+        apply(account, order_changed(symbol=ETH, order_id=number, status="canceled", order_list_id="2001", transaction_time=then))
+    ended = apply(account, gone)
+    assert isinstance(ended, OrderListChanged)
+    assert (ended.symbol, ended.status, ended.order_ids, ended.contingency) == (ETH, "all_done", ("17001", "17002"), "oco")
+    assert unsettled_lists(account) == set()
 
 
 def test_traits_and_depths() -> None:
@@ -341,6 +357,8 @@ def test_a_quiet_symbol_costs_a_call_a_day_and_a_busy_one_a_call_a_page() -> Non
     assert (quiet.calls, busy.calls) == (6, 3)
 
 
-def test_an_order_of_more_fills_than_a_page_goes_on_by_id() -> None:
-    books = Books([SINCE] * (PAGE + 200))
-    assert len(books.read_all(AskOrderFills(ETH, OrderId("17"), SINCE, UNTIL))) == PAGE + 200
+@pytest.mark.parametrize(("fills", "calls"), [(3, 1), (PAGE + 200, 2)])
+def test_an_order_of_more_fills_than_a_page_goes_on_by_id(fills: int, calls: int) -> None:
+    books = Books([SINCE] * fills)
+    assert len(books.read_all(AskOrderFills(ETH, OrderId("17"), SINCE, UNTIL))) == fills
+    assert books.calls == calls

@@ -12,66 +12,35 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from userstream.kernel.ids import AccountId, VenueName
+from tests.unit.venues.binance.switchboard_kit import (
+    ALICE,
+    BOB,
+    CAROL,
+    SHUTDOWN,
+    SUBSCRIBE,
+    UNSUBSCRIBE,
+    asking,
+    event,
+    heard,
+    make_board,
+    opened,
+    refused,
+    route,
+    sent,
+)
+from userstream.kernel.ids import AccountId, Millis, VenueName
 from userstream.kernel.secret import Secret
 from userstream.venues.binance import SPOT
 from userstream.venues.binance.errors import PAUSE_AFTER_BAN_MS, PAUSE_AFTER_LIMIT_MS
-from userstream.venues.binance.switchboard import MOST_ACTIVE, SPOT_SHARING, SpotSwitchboard
+from userstream.venues.binance.switchboard import MARGIN_SHARING, MOST_ACTIVE, SPOT_SHARING, SpotSwitchboard
 from userstream.wire.session import Refrain
-from userstream.wire.switchboard import NOBODY, Cut, Deliver, End, SwitchEffect, Transmit, Warn
-from userstream.wire.venue import AccountPlace, Credentials, shared_place
-
-SUBSCRIBE: Final = "userDataStream.subscribe.signature"
-UNSUBSCRIBE: Final = "userDataStream.unsubscribe"
-SHUTDOWN: Final = b'{"event":{"e":"serverShutdown","E":1790000000000}}'
-ALICE, BOB, CAROL = Secret("key-of-alice"), Secret("key-of-bob"), Secret("key-of-carol")
-
-
-def asking(number: str, method: str = SUBSCRIBE) -> Secret:
-    return Secret(json.dumps({"id": number, "method": method, "params": {"apiKey": "k", "signature": "s"}}))
-
-
-def opened(number: str | int, subscription: int) -> bytes:
-    return json.dumps({"id": number, "status": 200, "result": {"subscriptionId": subscription}, "rateLimits": []}).encode()
-
-
-def refused(number: str | None, code: int, status: int = 400) -> bytes:
-    return json.dumps({"id": number, "status": status, "error": {"code": code, "msg": "no"}}).encode()
-
-
-def event(subscription: int, name: str = "balanceUpdate", time: int = 1_790_000_000_000) -> bytes:
-    return b'{"subscriptionId":%d,"event":{"e":"%s","E":%d,"a":"BTC","d":"1","T":1}}' % (subscription, name.encode(), time)
-
-
-def route(board: SpotSwitchboard, frame: bytes) -> list[SwitchEffect]:
-    """As a driver does."""
-    line = board.line_of(frame)
-    return [Deliver((line,))] if line != NOBODY else board.sort(frame)
-
-
-def heard(board: SpotSwitchboard, frame: bytes) -> list[int]:
-    return [line for effect in route(board, frame) if isinstance(effect, Deliver) for line in effect.lines]
-
-
-def sent(effects: Sequence[SwitchEffect]) -> list[dict[str, object]]:
-    return [json.loads(effect.text.reveal()) for effect in effects if isinstance(effect, Transmit)]
+from userstream.wire.switchboard import Cut, Deliver, DialPace, End, SwitchEffect, Transmit, Used, Warn
+from userstream.wire.venue import AccountPlace, Credentials, Sharing, shared_place
 
 
 @pytest.fixture
 def board() -> SpotSwitchboard:
     return make_board()
-
-
-def make_board() -> SpotSwitchboard:
-    """Alice is line 1 with subscription 0, Bob line 2 with 1."""
-    made = SpotSwitchboard()
-    for line, owner in ((1, ALICE), (2, BOB)):
-        assert made.can_take(owner)
-        made.join(line, owner)
-        made.send(line, asking(f"id-{line}"))
-    for line in (1, 2):
-        assert route(made, opened(f"id-{line}", line - 1)) == [Deliver((line,))]
-    return made
 
 
 # --- events ---
@@ -155,33 +124,6 @@ def test_an_accounts_event_that_does_not_say_whose_it_is_reaches_nobody(board: S
 
 def test_an_end_that_does_not_say_whose_is_told_to_all(board: SpotSwitchboard) -> None:
     assert heard(board, b'{"event":{"e":"eventStreamTerminated","E":1}}') == [1, 2]
-
-
-IDS = st.one_of(st.none(), st.integers(-3, 9), st.text(max_size=2), st.booleans(), st.floats(allow_nan=False, allow_infinity=False))
-NAMES = st.sampled_from(["executionReport", "balanceUpdate", "outboundAccountPosition", "listStatus", "brandNew"])
-
-
-@given(IDS, NAMES, st.booleans(), st.booleans())
-def test_no_line_hears_an_accounts_event_that_does_not_name_its_subscription(number: object, name: str, bare: bool, named: bool) -> None:
-    made = make_board()
-    inner: dict[str, object] = {"e": name, "E": 1, "a": "BTC", "d": "1", "T": 1}
-    outer = inner if bare else {"event": inner}
-    frame = json.dumps(({"subscriptionId": number} if named else {}) | outer).encode()
-    lines = heard(made, frame)
-    if named and type(number) is int and number in (0, 1):
-        assert lines == [number + 1]
-    elif name != "brandNew" and (not named or number is None):
-        assert lines == []
-    else:
-        assert len(lines) <= 1
-
-
-@given(st.binary(max_size=200))
-def test_no_bytes_raise_or_are_told_to_more_than_one(frame: bytes) -> None:
-    made = SpotSwitchboard()
-    made.join(1, ALICE)
-    made.join(2, BOB)
-    assert len(heard(made, frame)) <= 1
 
 
 # --- answers ---
@@ -468,3 +410,44 @@ def test_each_hears_its_own_once_and_in_order_whatever_happens(script: list[tupl
     if not world.is_over:
         assert set(world.active.values()) == (world.subscribed & world.owners.keys()) - world.ended, "a subscription that nobody hears"
         assert world.board.strays == 0
+
+
+def test_an_answer_without_an_id_that_refuses_nothing_is_nobodys(board: SpotSwitchboard) -> None:
+    board.send(1, asking("x"))
+    assert route(board, b'{"id":null,"status":200,"result":{}}') == []
+    assert (board.strays, heard(board, opened("x", 0))) == (1, [1])
+
+
+def test_people_see_how_full_it_is(board: SpotSwitchboard) -> None:
+    assert repr(board) == "<SpotSwitchboard, 2 lines, 2 subscriptions>"
+    assert "alice" not in repr(board)
+
+
+@pytest.mark.parametrize(("sharing", "logged_on"), [(SPOT_SHARING, False), (MARGIN_SHARING, True)])
+def test_who_wants_a_socket_for_itself_gets_one(sharing: Sharing, logged_on: bool) -> None:
+    """A token is subscribed without the session's authorization: being logged on does not matter to it."""
+    wanted = AccountPlace(
+        account=AccountId("alice"), venue=VenueName("any"), credentials=Credentials(api_key=ALICE), endpoints=SPOT.real, session_logon=True
+    )
+    assert sharing.may_share(wanted) is logged_on
+    assert sharing.may_share(msgspec.structs.replace(wanted, session_logon=False))
+    assert not sharing.may_share(msgspec.structs.replace(wanted, session_logon=False, shared_socket=False))
+
+
+def test_every_answer_tells_what_is_used_of_the_addresss_weight_whoever_asked(board: SpotSwitchboard) -> None:
+    limits = [{"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1, "limit": 6000, "count": 321}]
+    board.send(1, asking("x", "time"))
+    answered = msgspec.json.encode({"id": "x", "status": 200, "result": {}, "rateLimits": limits})
+    assert route(board, answered) == [Used(321), Deliver((1,))]
+    assert route(board, answered) == [Used(321)], "nobody asked, and it is true all the same"
+    board.send(1, asking("y"))
+    board.send(2, asking("z"))
+    error = {"code": -1003, "msg": "too many"}
+    effects = route(board, msgspec.json.encode({"id": None, "status": 429, "error": error, "rateLimits": limits}))
+    assert effects[:2] == [Used(321), Refrain(PAUSE_AFTER_LIMIT_MS)]
+
+
+def test_all_products_of_the_host_together_dial_less_often_than_it_lets_an_address() -> None:
+    paces = [DialPace(sharing.dials_per_5_minutes, Millis(0)) for sharing in (SPOT_SHARING, MARGIN_SHARING)]
+    dials = sum(pace.wait_ms(Millis(now)) == 0 for now in range(0, 300_000, 100) for pace in paces for _ in range(20))
+    assert 200 <= dials <= 300 - 40, "some are left for sockets that nobody shares"

@@ -218,18 +218,22 @@ SELECT 1 / count(*) FROM moved;
 SELECT userstream.make_partitions($1::bigint[]);
 
 -- name: lock_coverage
-SELECT journal, sequence FROM userstream.coverage_marks WHERE account = $1 FOR UPDATE;
+SELECT account, journal, sequence FROM userstream.coverage_marks WHERE account = ANY($1::text[]) ORDER BY account FOR UPDATE;
 
 -- name: read_coverage
-SELECT since, until, state FROM userstream.coverage WHERE account = $1 ORDER BY since;
+SELECT account, since, until, state FROM userstream.coverage WHERE account = ANY($1::text[]) ORDER BY account, since;
 
--- name: clear_coverage
-DELETE FROM userstream.coverage WHERE account = $1;
+-- name: remove_coverage
+DELETE FROM userstream.coverage USING unnest($1::text[], $2::bigint[]) AS gone (account, since)
+WHERE coverage.account = gone.account AND coverage.since = gone.since;
 
 -- name: add_coverage
 INSERT INTO userstream.coverage (account, since, until, state)
-SELECT $1, told.since, told.until, told.state FROM unnest($2::bigint[], $3::bigint[], $4::text[]) AS told (since, until, state);
+SELECT told.account, told.since, told.until, told.state
+FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::text[]) AS told (account, since, until, state);
 
--- name: save_coverage_mark
-INSERT INTO userstream.coverage_marks (account, journal, sequence) VALUES ($1, $2, $3)
+-- name: save_coverage_marks
+INSERT INTO userstream.coverage_marks (account, sequence, journal)
+SELECT told.account, told.sequence, $3 FROM unnest($1::text[], $2::bigint[]) WITH ORDINALITY AS told (account, sequence, place)
+ORDER BY told.place
 ON CONFLICT (account) DO UPDATE SET journal = excluded.journal, sequence = excluded.sequence;

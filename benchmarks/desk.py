@@ -1,0 +1,237 @@
+"""A desk of many accounts in one process under steady load: how old an event is when its handler has it, when the journal has it, and when
+PostgreSQL has it; memory of each account; and whether accounts that come and go delay the others.
+
+`python -m benchmarks.desk [--accounts 500] [--rate 5000] [--seconds 600]`. The venue is a process of its own (`desk_venue.py`), PostgreSQL
+a real server of its own that waits for its disk at every commit. A frame is one message of the venue, of the usual mix.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import gc
+import json
+import logging
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final, Self
+
+from benchmarks.feed import ROOT, show
+from benchmarks.footprint import resident_mb
+from benchmarks.postgres import database
+from userstream.domain.events import Event, OrderChanged
+from userstream.entry.bootstrap import AccountSettings, Application, credentials_of, start_application
+from userstream.entry.storage import PostgresTarget
+from userstream.kernel.secret import Secret
+from userstream.kernel.settings import RecoverySettings
+from userstream.ports import Projection, Record, StoredRecord
+from userstream.runtime.live import LiveAccount
+
+PREFIX: Final = "bench-"
+VENUE: Final = "binance-usdm"
+NO_LIMIT: Final = 10_000_000
+KILOBYTES: Final = 1024
+WARM_S: Final = 5
+PAUSE_S: Final = 0.5
+A_DAY_S: Final = 86_400.0
+
+
+class Venue:
+    """The venue's process, from here. Owned by its `async with`."""
+
+    def __init__(self, accounts: int) -> None:
+        self._accounts = accounts
+
+    async def __aenter__(self) -> Self:
+        self._process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "benchmarks.desk_venue", str(self._accounts)),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            cwd=ROOT,
+        )
+        self.places = await self._read()
+        return self
+
+    async def go(self, rate: int, seconds: int) -> int:
+        """Returns how many frames were written, when all are."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"go {rate} {seconds}\n".encode())
+        return int((await self._read())["written"])
+
+    async def _read(self) -> dict[str, str]:
+        assert self._process.stdout is not None
+        answer: dict[str, str] = json.loads(await self._process.stdout.readline())
+        return answer
+
+    async def __aexit__(self, *_: object) -> None:
+        self._process.kill()
+        await self._process.wait()
+
+
+class Ages:
+    """How old orders were (ns) when a place had them. `longest_of_late`: the highest since somebody last set it to 0."""
+
+    def __init__(self) -> None:
+        self.ages: list[int] = []
+        self.longest_of_late = 0
+        self.is_on = False
+
+    def note(self, events: Sequence[Event]) -> None:
+        if not self.is_on:
+            return
+        now = time.monotonic_ns()
+        for event in events:
+            if type(event) is OrderChanged and event.client_order_id.startswith(PREFIX):
+                age = now - int(event.client_order_id[len(PREFIX) :])
+                self.ages.append(age)
+                self.longest_of_late = max(self.longest_of_late, age)
+
+    def note_one(self, event: Event) -> None:
+        self.note((event,))
+
+    def note_commit(self, records: Sequence[Record]) -> None:
+        for record in records:
+            self.note(record.events)
+
+    def figures(self, name: str) -> dict[str, float]:
+        ages = sorted(self.ages) or [0]
+        return {
+            f"{name}_p50_ms": ages[len(ages) // 2] / 1e6,
+            f"{name}_p99_ms": ages[len(ages) * 99 // 100] / 1e6,
+            f"{name}_max_ms": ages[-1] / 1e6,
+        }
+
+
+class Noted:
+    """A projection that notes how old its orders are once they are committed."""
+
+    def __init__(self, tables: Projection, ages: Ages) -> None:
+        self._tables, self._ages = tables, ages
+
+    async def position(self, reader: str) -> int:
+        return await self._tables.position(reader)
+
+    async def apply(self, reader: str, records: Sequence[StoredRecord]) -> None:
+        await self._tables.apply(reader, records)
+        self._ages.note_commit([stored.record for stored in records])
+
+
+class Desk:
+    """The accounts, and what is known of their events' ages."""
+
+    def __init__(self, application: Application, venue: Venue) -> None:
+        self._application, self._venue = application, venue
+        self.called, self.journaled, self.stored = Ages(), Ages(), Ages()
+        application.journal.watch(self.journaled.note_commit)
+        assert application.postgres is not None and application.postgres.pump is not None
+        self.pump = application.postgres.pump
+        self.pump._projection = Noted(self.pump._projection, self.stored)
+
+    async def add(self, number: int) -> LiveAccount:
+        keys = credentials_of(f"key-{number:060}", f"secret-{number:057}")
+        recovery = RecoverySettings(lag_s=0.2, overlap_s=1.0, audit_s=A_DAY_S, history_s=A_DAY_S)
+        settings = AccountSettings(
+            name=f"account-{number}",
+            venue=VENUE,
+            credentials=keys,
+            recovery=recovery,
+            rest_url=self._venue.places["rest_url"],
+            ws_url=self._venue.places["ws_url"],
+        )
+        account = await self._application.add(settings)
+        account.on(handler=self.called.note_one)
+        return account
+
+    async def open(self, numbers: range) -> None:
+        for account in [await self.add(number) for number in numbers]:
+            await account.wait_proven(300)
+
+    def listen(self, *, is_on: bool) -> None:
+        for ages in (self.called, self.journaled, self.stored):
+            ages.is_on = is_on
+
+    async def come_and_go(self, number: int, until: float) -> dict[str, float]:
+        """One more account comes and goes; how old the others' events were at most meanwhile, and in pauses of the same length."""
+        busy, quiet, turns = 0, 0, 0
+        while time.monotonic() < until:
+            self.called.longest_of_late = 0
+            account = await self.add(number)
+            await account.wait_proven(60)
+            await self._application.remove(f"account-{number}")
+            busy, turns = max(busy, self.called.longest_of_late), turns + 1
+            self.called.longest_of_late = 0
+            await asyncio.sleep(PAUSE_S)
+            quiet = max(quiet, self.called.longest_of_late)
+        return {"come_and_go": turns, "while_one_comes_or_goes_max_ms": busy / 1e6, "in_between_max_ms": quiet / 1e6}
+
+
+async def run(url: str, accounts: int, rate: int, seconds: int) -> dict[str, float]:
+    with tempfile.TemporaryDirectory() as folder:
+        async with Venue(accounts + 1) as venue:
+            target = PostgresTarget(url=Secret(url))
+            application = await start_application(Path(folder) / "desk.db", weight_limit=NO_LIMIT, postgres=target)
+            if application.pump is not None:  # the tables are PostgreSQL's work here
+                await application.pump.stop(limit_ms=0)
+                application.pump = None
+            try:
+                return await _measure(Desk(application, venue), venue, accounts, rate, seconds)
+            finally:
+                await application.stop()
+
+
+async def _measure(desk: Desk, venue: Venue, accounts: int, rate: int, seconds: int) -> dict[str, float]:
+    await desk.open(range(1))
+    one_mb = await _at_rest()
+    begun = time.monotonic()
+    await desk.open(range(1, accounts))
+    figures = {"all_proven_s": time.monotonic() - begun}
+    resting_mb = await _at_rest()
+    figures["account_kb"] = (resting_mb - one_mb) * KILOBYTES / max(accounts - 1, 1)
+    await venue.go(rate, WARM_S)
+    await desk.pump.drain()
+    desk.listen(is_on=True)
+    figures |= await _load(desk, venue, accounts, rate, seconds)
+    desk.listen(is_on=False)
+    for name, ages in (("callback", desk.called), ("journal", desk.journaled), ("postgres", desk.stored)):
+        figures |= ages.figures(name)
+    return figures
+
+
+async def _load(desk: Desk, venue: Venue, accounts: int, rate: int, seconds: int) -> dict[str, float]:
+    """The load in two halves, the second with an account that comes and goes."""
+    half = max(seconds // 2, 1)
+    cpu, begun = time.thread_time(), time.monotonic()
+    written = await venue.go(rate, half)
+    early_mb = resident_mb()
+    coming = asyncio.create_task(desk.come_and_go(accounts, time.monotonic() + half - 2))
+    written += await venue.go(rate, half)
+    figures = await coming
+    await desk.pump.drain()
+    took_s = time.monotonic() - begun
+    figures |= {"frames_per_s": written / took_s, "loop_busy": (time.thread_time() - cpu) / took_s}
+    return figures | {"half_way_mb": early_mb, "at_the_end_mb": resident_mb()}
+
+
+async def _at_rest() -> float:
+    await asyncio.sleep(2)
+    gc.collect()
+    return resident_mb()
+
+
+if __name__ == "__main__":
+    from userstream.entry.tuning import tune_interpreter
+
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.desk", description="Many accounts in one process under steady load.")
+    parser.add_argument("--accounts", type=int, default=500)
+    parser.add_argument("--rate", type=int, default=5_000, help="frames a second, all accounts together")
+    parser.add_argument("--seconds", type=int, default=600)
+    parser.add_argument("--url", help="a PostgreSQL that is there already, with an empty database")
+    parser.add_argument("--json", action="store_true")
+    given = parser.parse_args()
+    logging.getLogger("picows").setLevel(logging.ERROR)
+    tune_interpreter()
+    with database(given.url) as place:
+        show(asyncio.run(run(place, given.accounts, given.rate, given.seconds)), as_json=given.json)

@@ -1,0 +1,129 @@
+"""Accounts of the registry come, go and are switched over HTTP, at the same desk as from the command line; the manager hears of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from userstream.entry.advice import for_programs
+from userstream.entry.bootstrap import credentials_of
+from userstream.entry.registry import KeyRefused, NewAccount
+from userstream.entry.web.answers import ApiError
+from userstream.kernel.errors import SettingsError, StoreError
+from userstream.kernel.ids import AccountId, VenueName
+from userstream.kernel.sealed import VaultError
+from userstream.wire.registration import AccountOptions
+
+if TYPE_CHECKING:
+    from userstream.entry.manager import AccountManager
+    from userstream.entry.registry import AccountDesk
+
+LONGEST_WORDS = 200
+
+
+class NewAccountForm(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """An account that is to be added, with its key: as `userstream accounts add` takes it. allow_unsafe_key: take a key that can withdraw
+    or transfer, or whose rights cannot be read; it is audited."""
+
+    account: str
+    venue: str
+    api_key: str
+    api_secret: str | None = None
+    passphrase: str | None = None
+    user: str = "default"
+    label: str = ""
+    rest_url: str | None = None
+    ws_url: str | None = None
+    ws_api_url: str | None = None
+    symbols: tuple[str, ...] = ()
+    isolated_symbol: str = ""
+    session_logon: bool = False
+    monitor_only: bool = False
+    allow_unsafe_key: bool = False
+
+    def __repr__(self) -> str:
+        return f"NewAccountForm({self.account!r}, {self.venue!r})"
+
+
+class AddedForm(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of it. warnings: what should be better about its key."""
+
+    account: str
+    venue: str
+    warnings: list[str]
+
+
+class SwitchedForm(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether the account is there, and to run."""
+
+    account: str
+    is_registered: bool
+    is_active: bool
+
+
+class AccountChanges:
+    """What one caller changes. Raises ApiError for what cannot be, StoreError where the store cannot be used."""
+
+    def __init__(self, desk: AccountDesk, manager: AccountManager) -> None:
+        """`desk`: notes its deeds as the caller's."""
+        self._desk, self._manager = desk, manager
+
+    async def add(self, form: NewAccountForm) -> AddedForm:
+        """Adds an account and starts it. Nothing of the key is in any answer."""
+        try:
+            credentials = credentials_of(form.api_key, form.api_secret, form.passphrase)
+            looked = await self._desk.add(wish_of(form), credentials, allow_unsafe=form.allow_unsafe_key, beside=self._manager.configured)
+        except KeyRefused as error:
+            raise ApiError(422, "key_refused", for_programs(f"{error.reason}. {error.next_step}")) from None
+        except SettingsError as error:
+            raise ApiError(400, "refused", for_programs(str(error))) from None
+        except VaultError:
+            raise ApiError(503, "vault_trouble", "the vault cannot seal the key; the log of the service says why") from None
+        await self._take_up()
+        return AddedForm(account=form.account, venue=form.venue, warnings=[*looked.verdict.refusals, *looked.verdict.warnings])
+
+    async def set_active(self, name: str, active: bool) -> SwitchedForm:
+        """Whether the service runs it."""
+        await self._require(name)
+        await self._desk.set_active(AccountId(name), active)
+        await self._take_up()
+        return SwitchedForm(account=name, is_registered=True, is_active=active)
+
+    async def remove(self, name: str) -> SwitchedForm:
+        """Stops it, and its key is gone; its history stays."""
+        await self._require(name)
+        await self._desk.remove(AccountId(name))
+        await self._take_up()
+        return SwitchedForm(account=name, is_registered=False, is_active=False)
+
+    async def _require(self, name: str) -> None:
+        if await self._desk.registry.get(AccountId(name)) is not None:
+            return
+        if any(settings.name == name for settings in self._manager.configured):
+            raise ApiError(409, "of_the_file", "the account stands in the configuration file: it is changed there")
+        raise ApiError(404, "unknown_account", "there is no account of that name in the registry")
+
+    async def _take_up(self) -> None:
+        """The change is kept already: where it cannot be carried out now, the manager does so later."""
+        try:
+            await self._manager.take_up()
+        except StoreError:
+            return
+
+
+def wish_of(form: NewAccountForm) -> NewAccount:
+    """Everything but the key. Raises SettingsError for words that are not one short line."""
+    for field, text in (("label", form.label), ("user", form.user)):
+        if not text.isprintable() or len(text) > LONGEST_WORDS:
+            raise SettingsError(f"{field} must be one short line")
+    options = AccountOptions(
+        rest_url=form.rest_url,
+        ws_url=form.ws_url,
+        ws_api_url=form.ws_api_url,
+        symbols=form.symbols,
+        isolated_symbol=form.isolated_symbol,
+        session_logon=form.session_logon,
+        monitor_only=form.monitor_only,
+    )
+    return NewAccount(account=AccountId(form.account), user=form.user, venue=VenueName(form.venue), label=form.label, options=options)

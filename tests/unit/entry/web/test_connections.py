@@ -1,0 +1,190 @@
+"""Callers who are slow, large or many, over real sockets with small limits: they are cut off, and others are served."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import aiohttp
+
+from tests.support.web import Site, open_site
+from userstream.domain.access import Role
+from userstream.entry.web.answers import SECURITY_HEADERS
+from userstream.entry.web.connections import HEAD_BYTES, ServerLimits
+
+LONG_S = 20.0
+SHORT = ServerLimits(head_ms=60, request_ms=60, taking_ms=40)
+HEAD = b"GET /ready HTTP/1.1\r\nHost: localhost\r\n"
+CHANGE = b"POST /api/live/ticket HTTP/1.1\r\nHost: localhost\r\nX-Userstream-Request: 1\r\n"
+
+
+class Caller:
+    """A connection, byte by byte."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader, self.writer = reader, writer
+
+    def send(self, data: bytes) -> None:
+        self.writer.write(data)
+
+    async def read_end(self) -> bytes:
+        """All that comes until the server ends it."""
+        try:
+            return await asyncio.wait_for(self._reader.read(), LONG_S)
+        except ConnectionResetError:
+            return b""
+
+    async def read_head(self) -> bytes:
+        return await asyncio.wait_for(self._reader.readuntil(b"\r\n\r\n"), LONG_S)
+
+
+@asynccontextmanager
+async def call(site: Site) -> AsyncIterator[Caller]:
+    reader, writer = await asyncio.open_connection(*site.server.address)
+    try:
+        yield Caller(reader, writer)
+    finally:
+        writer.close()
+
+
+async def drip(caller: Caller, more: Callable[[], bytes]) -> bytes:
+    """Sends a little again and again until the server has had enough; what it said."""
+    end = asyncio.ensure_future(caller.read_end())
+    while not end.done():
+        caller.send(more())
+        await asyncio.wait([end], timeout=0.005)
+    return end.result()
+
+
+async def test_a_head_that_does_not_come_is_not_waited_for(tmp_path: Path) -> None:
+    async with open_site(tmp_path, limits=SHORT) as site:
+        for begun in (b"", b"G", HEAD, HEAD + b"X-Slow: "):
+            async with call(site) as caller:
+                caller.send(begun)
+                assert await caller.read_end() == b"", begun
+        assert (await site.get("/ready", None))[0] == 200
+
+
+async def test_a_head_that_drips_in_gains_no_time(tmp_path: Path) -> None:
+    async with open_site(tmp_path, limits=SHORT) as site, call(site) as caller:
+        caller.send(HEAD + b"X-Slow: ")
+        assert await drip(caller, lambda: b"a") == b""
+
+
+async def test_after_an_answer_the_next_head_is_waited_for_as_long_as_the_first(tmp_path: Path) -> None:
+    async with open_site(tmp_path, limits=SHORT) as site, call(site) as caller:
+        for _ in range(3):
+            caller.send(HEAD + b"\r\n")
+            assert b"HTTP/1.1 200" in await caller.read_head()
+        caller.send(b"G")
+        assert b"HTTP" not in await caller.read_end()
+
+
+async def test_a_body_that_drips_in_is_given_up(tmp_path: Path) -> None:
+    async with open_site(tmp_path, limits=SHORT) as site, call(site) as caller:
+        token = f"Authorization: Bearer {site.texts[Role.ADMIN]}\r\n".encode()
+        caller.send(b"POST /api/live/ticket HTTP/1.1\r\nHost: localhost\r\nX-Userstream-Request: 1\r\n" + token)
+        caller.send(b"Transfer-Encoding: chunked\r\n\r\n")
+        await drip(caller, lambda: b"1\r\na\r\n")
+        assert (await site.get("/ready", None))[0] == 200
+
+
+async def test_who_takes_no_answer_is_cut_off(tmp_path: Path) -> None:
+    async with open_site(tmp_path, limits=SHORT) as site:
+        token = f"Authorization: Bearer {site.texts[Role.VIEWER]}\r\n\r\n".encode()
+        ask = b"GET /api/openapi.json HTTP/1.1\r\nHost: localhost\r\n" + token
+        async with call(site) as caller:
+            caller.writer.transport.pause_reading()  # type: ignore[attr-defined]
+            caller.send(ask * 400)
+            for _ in range(int(LONG_S * 100)):
+                if not site.server.open_connections:
+                    break
+                await site.desk.application.clock.sleep(10)
+            assert site.server.open_connections == 0
+
+
+def refusal_of(answer: bytes) -> tuple[int, str]:
+    """Status and code; every refusal has the form and the headers of all others."""
+    head, _, body = answer.partition(b"\r\n\r\n")
+    status = int(head.split(b" ")[1])
+    headers = dict(line.lower().split(b": ", 1) for line in head.split(b"\r\n")[1:])
+    assert all(headers[name] == value.lower() for name, value in SECURITY_HEADERS), head
+    return status, json.loads(body)["error"]["code"]
+
+
+REFUSED = (
+    (b"hello there, no http here\r\n\r\n", 400, "bad_request"),
+    (HEAD + b"X-Much: " + b"a" * 9_000 + b"\r\nConnection: close\r\n\r\n", 431, "headers_too_large"),
+    (HEAD + b"X-Much: " + b"a" * (2 * HEAD_BYTES), 431, "headers_too_large"),
+    (b"GET /" + b"a" * (2 * HEAD_BYTES), 431, "headers_too_large"),
+    (CHANGE + b"Connection: close\r\nContent-Length: 65537\r\n\r\n", 413, "body_too_large"),
+    (CHANGE + b"Connection: close\r\nContent-Length: 99999999999999999999\r\n\r\n", 413, "body_too_large"),
+    (CHANGE + b"Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello", 400, "bad_request"),
+    (CHANGE + b"Content-Length: five\r\n\r\nhello", 400, "bad_request"),
+    (HEAD + b"Bad Header: 1\r\n\r\n", 400, "bad_request"),
+    (b"GET /ready HTTP/1.1\r\n\r\n", 400, "bad_request"),
+    (b"GET /ready HTTP/1.1\r\nHost: evil.example.com\r\nConnection: close\r\n\r\n", 421, "wrong_host"),
+)
+
+
+async def test_what_is_too_large_or_no_request_is_refused_in_the_common_form(tmp_path: Path) -> None:
+    async with open_site(tmp_path) as site:
+        for sent, status, code in REFUSED:
+            async with call(site) as caller:
+                caller.send(sent)
+                assert refusal_of(await caller.read_end()) == (status, code), sent[:80]
+
+
+async def test_a_body_in_parts_that_never_says_its_size_is_counted(tmp_path: Path) -> None:
+    async with open_site(tmp_path) as site:
+
+        async def much() -> AsyncIterator[bytes]:
+            for _ in range(17):
+                yield b"a" * 4_096
+
+        headers = site.headers(Role.ADMIN) | {"X-Userstream-Request": "1"}
+        url = f"{site.server.url}/api/live/ticket"
+        try:
+            async with site.client.post(url, headers=headers, data=much()) as answer:
+                assert answer.status in (200, 413)
+        except aiohttp.ClientConnectionError:
+            pass
+        assert (await site.get("/ready", None))[0] == 200
+
+
+async def test_more_connections_than_there_may_be_are_told_so(tmp_path: Path) -> None:
+    async with open_site(tmp_path, limits=ServerLimits(connections=3)) as site:
+        async with call(site), call(site), call(site), call(site) as fourth:
+            assert refusal_of(await fourth.read_end()) == (503, "too_many_connections")
+        for _ in range(1_000):
+            if not site.server.open_connections:
+                break
+            await site.desk.application.clock.sleep(5)
+        assert (await site.get("/ready", None))[0] == 200
+
+
+async def test_a_live_feed_outlives_the_limits_of_a_request(tmp_path: Path) -> None:
+    async with open_site(tmp_path, limits=SHORT) as site:
+        socket = await site.open_live()
+        assert (await socket.receive_json())["type"] == "welcome"
+        async with call(site) as caller:
+            assert await caller.read_end() == b""
+        async with call(site) as caller:
+            assert await caller.read_end() == b""
+        site.desk.place()
+        kinds = [(await socket.receive_json(timeout=LONG_S))["type"] for _ in range(2)]
+        assert "delta" in kinds or "snapshot" in kinds
+        await socket.close()
+
+
+async def test_a_message_of_a_live_feed_that_is_too_large_ends_it(tmp_path: Path) -> None:
+    async with open_site(tmp_path) as site:
+        socket = await site.open_live()
+        await socket.receive_json()
+        await socket.send_str("a" * 70_000)
+        while (message := await socket.receive(timeout=LONG_S)).type is aiohttp.WSMsgType.TEXT:
+            pass
+        assert message.type in (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED) and socket.close_code in (1009, 1006)

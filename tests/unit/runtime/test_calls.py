@@ -1,0 +1,121 @@
+"""The calls of an account: when they go out, what they wait for, and an answer that a fault of our own left unread."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+import structlog
+
+from tests.support.transport import json_answer
+from tests.unit.runtime.kit import CREATE, STREAM_ONLY, Shell
+from tests.unit.venues.binance.kit import place
+from userstream.domain.events import StreamChanged
+from userstream.domain.words import StreamState
+from userstream.kernel.ids import Millis
+from userstream.kernel.secret import Secret
+from userstream.wire.question import Answer
+from userstream.wire.request import HttpRequest
+
+MINUTE_MS = 60_000
+PAUSE_CALL = HttpRequest(method="GET", target=Secret("/pause"), label="GET /pause")
+REFUSED = json_answer({"code": -1003, "msg": "too many"}, 429, retry_after="120")
+BANNED = json_answer({"code": -1003, "msg": "banned"}, 418, retry_after="120")
+
+
+@pytest.fixture
+async def shell() -> AsyncIterator[Shell]:
+    made = Shell()
+    yield made
+    await made.stop()
+
+
+def states(shell: Shell) -> list[StreamState]:
+    return [event.state for event in shell.events if isinstance(event, StreamChanged)]
+
+
+async def test_each_question_is_signed_once_and_its_weight_is_the_calls(shell: Shell) -> None:
+    await shell.start()
+    await shell.clock.advance(10 * MINUTE_MS)
+    [dialect] = shell.dialects
+    asked = [label for label in shell.http.labels if "listenKey" not in label]
+    assert dialect.signed == len(asked) > 10
+    assert all(alone == with_call for alone, with_call in dialect.weighed)
+
+
+@pytest.mark.parametrize("refusal", [REFUSED, BANNED], ids=["429", "418"])
+async def test_a_key_call_that_waits_for_the_venues_pause_is_neither_abandoned_nor_doubled(refusal: object) -> None:
+    shell = Shell(account_place=place(credentials=STREAM_ONLY))
+    shell.http.plan("GET /pause", refusal)  # type: ignore[arg-type]
+    await shell.gate.send(PAUSE_CALL, time_limit_ms=1_000)
+    await shell.start()
+    await shell.clock.advance(119_000)
+    assert [line.connection for line in shell.runner.machine.feed.lines.values()] == [1], "the same socket is still being opened"
+    assert shell.http.labels.count(CREATE) == 0
+    await shell.clock.advance(5_000)
+    assert shell.http.labels.count(CREATE) == 1
+    assert shell.account.health.connections == 1
+    await shell.stop()
+
+
+async def test_the_opening_limit_counts_from_the_end_of_the_pause() -> None:
+    shell = Shell(account_place=place(credentials=STREAM_ONLY))
+    shell.http.plan("GET /pause", REFUSED)
+    await shell.gate.send(PAUSE_CALL, time_limit_ms=1_000)
+    shell.transport.hold()
+    await shell.start()
+    await shell.clock.advance(120_000 + 29_000)
+    assert list(shell.runner.machine.feed.lines) == [1]
+    await shell.clock.advance(2_000)
+    assert 1 not in shell.runner.machine.feed.lines, "a socket that does not open in time is replaced"
+    shell.transport.let_go()
+    await shell.stop()
+
+
+async def test_a_call_that_nobody_wants_any_more_is_not_made(shell: Shell) -> None:
+    shell.http.plan("GET /pause", REFUSED)
+    await shell.gate.send(PAUSE_CALL, time_limit_ms=1_000)
+    await shell.start()
+    shell.runner.take_close(1, "gone while its key was waited for")
+    await shell.clock.advance(125_000)
+    assert shell.http.labels.count(CREATE) == 1
+    assert shell.account.health.connections == 1
+
+
+async def test_waiting_for_the_venues_budget_is_said(shell: Shell) -> None:
+    shell.gate.budget.report(2_400, Millis(shell.clock.wall()))
+    await shell.start()
+    assert shell.account.health.reason == "waiting 40 s for the venue's request budget"
+    await shell.clock.advance(MINUTE_MS)
+    assert "budget" not in shell.account.health.reason
+
+
+async def test_waiting_for_the_end_of_a_ban_is_said(shell: Shell) -> None:
+    shell.http.plan("GET /pause", BANNED)
+    await shell.gate.send(PAUSE_CALL, time_limit_ms=1_000)
+    await shell.start()
+    assert shell.account.health.reason == "waiting 120 s, as long as the venue wants no calls from this address"
+
+
+async def test_a_fault_of_our_own_while_an_answer_is_read_is_counted_and_the_question_asked_again(shell: Shell) -> None:
+    faults = iter([ValueError("never thought of"), KeyError("nor of this")])
+    shell.http.plan("GET /fapi/v3/balance", lambda request: json_answer([]))
+    await shell.start()
+    [dialect] = shell.dialects
+    dialect.faults = faults
+    with structlog.testing.capture_logs() as entries:
+        await shell.clock.advance_until(lambda: shell.account.state is StreamState.LIVE, limit_ms=5 * MINUTE_MS)
+    assert shell.runner.own_faults == 2
+    assert [entry["action"] for entry in entries].count("own_fault") == 2
+
+
+async def test_a_question_whose_answer_was_half_read_is_asked_until_it_is_read(shell: Shell) -> None:
+    await shell.start()
+    [dialect] = shell.dialects
+    dialect.spoiled = Answer(events=("no event",))  # type: ignore[arg-type]
+    with structlog.testing.capture_logs() as entries:
+        await shell.clock.advance(MINUTE_MS)
+    assert [entry["action"] for entry in entries].count("own_fault") == shell.runner.own_faults >= 2
+    assert StreamState.LIVE not in states(shell)
+    dialect.spoiled = None
+    await shell.clock.advance_until(lambda: shell.account.state is StreamState.LIVE, limit_ms=5 * MINUTE_MS)
