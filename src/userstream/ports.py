@@ -10,6 +10,7 @@ import msgspec
 
 from userstream.domain.access import ApiToken
 from userstream.domain.alert_words import Notification
+from userstream.domain.alerts import KeptIncident
 from userstream.domain.audit import AuditEntry, AuditHead, AuditNote
 from userstream.domain.events import Event
 from userstream.domain.evidence import Evidence
@@ -329,6 +330,16 @@ class Notifier(Protocol):
 
     async def close(self, *, limit_ms: int) -> None:
         """Delivers what waits, for at most so long, and ends; the rest is dropped. May be called twice."""
+
+
+class IncidentKeeper(Protocol):
+    """What was told to people, over a restart. Its calls block; they raise StoreError."""
+
+    def read(self) -> Sequence[KeptIncident]:
+        """What was written last; nothing at first."""
+
+    def write(self, incidents: Sequence[KeptIncident]) -> None:
+        """Replaces it, whole or not at all."""
 
 
 Handler = Callable[[Event], Awaitable[None] | None]

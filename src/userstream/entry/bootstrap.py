@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from userstream.entry.addresses import ADDRESSES, check_addresses, endpoints_of
-from userstream.entry.followers import open_journal, prepare_postgres, start_postgres, start_tables
+from userstream.entry.followers import PROJECTOR, open_journal, prepare_postgres, start_postgres, start_tables
 from userstream.entry.gates import GATES, AddressedHttp
 from userstream.entry.key_owners import KeyOwners
 from userstream.kernel.errors import SettingsError, UserStreamError
@@ -75,7 +75,7 @@ class AccountSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 class Application:
     """All that one process runs: accounts, their shared sockets' and calls' machinery, the store. `on_started`: called with each account
-    before it is told anything."""
+    before it is told anything. `numbers`: all that is counted."""
 
     def __init__(
         self, clock: Clock, transport: Transport, http: HttpClient, journal: Journal, metrics: PrometheusMetrics | None = None
@@ -83,8 +83,8 @@ class Application:
         from userstream.adapters.metrics import PrometheusMetrics
 
         self.clock, self.transport, self.http, self.journal = clock, transport, http, journal
-        self._metrics = metrics or PrometheusMetrics()
-        self._meter = Meter(self._metrics, clock, journal)
+        self.numbers = metrics or PrometheusMetrics()
+        self._meter = Meter(self.numbers, clock, journal)
         self.store: SqliteStore | None = None
         self.pump: Pump | None = None
         self.postgres: PostgresFeed | None = None
@@ -186,16 +186,17 @@ class Application:
 
     def metrics(self) -> str:
         """All numbers of this process as they are now, in the text form that Prometheus reads. Call it on the event loop."""
-        lags = {} if self.pump is None else {self.pump.name: self.pump.lag}
-        if self.postgres is not None and self.postgres.pump is not None:
-            lags["postgres"] = self.postgres.pump.lag
-        self._meter.report(self.accounts.values(), self._gates.values(), sink_lags=lags)
-        return self._metrics.render().decode()
+        self._meter.report(self.accounts.values(), self._gates.values(), sink_lags=self._sink_lags())
+        return self.numbers.render().decode()
 
-    @property
-    def numbers(self) -> PrometheusMetrics:
-        """Where its numbers are kept, for whoever has some of its own to add."""
-        return self._metrics
+    async def read_metrics(self) -> str:
+        """As `metrics`, but hundreds of accounts do not hold up messages meanwhile."""
+        await self._meter.report_in_turns(self.accounts, self._gates.values(), sink_lags=self._sink_lags())
+        return (await self.numbers.render_in_turns(self.clock)).decode()
+
+    def _sink_lags(self) -> dict[str, int]:
+        pumps = {PROJECTOR: self.pump, "postgres": None if self.postgres is None else self.postgres.pump}
+        return {name: pump.lag for name, pump in pumps.items() if pump is not None}
 
     @property
     def gates(self) -> list[Gate]:

@@ -29,6 +29,7 @@ from userstream.ports import Clock, Journal, Metrics, Record
 from userstream.runtime.gate import Gate
 from userstream.runtime.live import LiveAccount
 from userstream.runtime.stages import METRIC, ages_of
+from userstream.runtime.views import Health
 
 COUNTED: Final[Mapping[type[Event], str]] = MappingProxyType(
     {
@@ -42,6 +43,8 @@ COUNTED: Final[Mapping[type[Event], str]] = MappingProxyType(
         GapOpened: "gaps_total",
     }
 )
+
+ACCOUNTS_OF_A_TURN: Final = 20
 
 RARE: Final[frozenset[type[Event]]] = frozenset({Mismatch, SnapshotTaken})
 
@@ -61,7 +64,7 @@ class Meter:
         self._rare: defaultdict[AccountId, Counter[str]] = defaultdict(Counter)
         self._newest: dict[AccountId, Record] = {}
         self._records = 0
-        self._told: dict[tuple[str, tuple[tuple[str, str], ...]], int] = {}
+        self._told: dict[tuple[str, ...], int] = {}
         self._venues: set[str] = set()
         journal.watch(self._take)
 
@@ -75,13 +78,26 @@ class Meter:
         self._events.pop(account, None)
         self._rare.pop(account, None)
         self._newest.pop(account, None)
-        self._told = {key: told for key, told in self._told.items() if ("account", account) not in key[1]}
+        self._told = {key: told for key, told in self._told.items() if key[0] != account}
 
     def report(self, accounts: Iterable[LiveAccount], gates: Iterable[Gate], *, sink_lags: Mapping[str, int]) -> None:
         """Tells the port everything as it is now. `sink_lags`: records that each sink has not taken yet. Call it on the event loop."""
         running = list(accounts)
         for account in running:
             self._report_account(account)
+        self._report_common(running, gates, sink_lags)
+
+    async def report_in_turns(self, accounts: Mapping[str, LiveAccount], gates: Iterable[Gate], *, sink_lags: Mapping[str, int]) -> None:
+        """As `report`, but messages may pass after every few accounts. `accounts`: those that run, by name; it may change meanwhile."""
+        names = list(accounts)
+        for begin in range(0, len(names), ACCOUNTS_OF_A_TURN):
+            for name in names[begin : begin + ACCOUNTS_OF_A_TURN]:
+                if (account := accounts.get(name)) is not None:  # else its numbers were forgotten, for good
+                    self._report_account(account)
+            await self._clock.sleep(0)
+        self._report_common(list(accounts.values()), gates, sink_lags)
+
+    def _report_common(self, running: Sequence[LiveAccount], gates: Iterable[Gate], sink_lags: Mapping[str, int]) -> None:
         self._report_venues(running)
         for gate in gates:
             self._report_gate(gate)
@@ -110,9 +126,11 @@ class Meter:
             self._rare[account].update(_name_of(event) for event in events if type(event) in RARE)
 
     def _grow(self, name: str, total: int, **labels: str) -> None:
-        key = (name, tuple(labels.items()))
-        self._metrics.count(name, max(0, total - self._told.get(key, 0)), labels)
-        self._told[key] = total
+        key = (labels.get("account", ""), name, *labels.values())
+        told = self._told.get(key)
+        if total != told:  # most numbers of most accounts are as they were
+            self._metrics.count(name, max(0, total - (told or 0)), labels)
+            self._told[key] = total
 
     # --- reporting ---
 
@@ -133,7 +151,7 @@ class Meter:
         self._grow("handler_errors_total", health.handler_errors, account=str(account.id))
         self._metrics.gauge("active_connections", health.connections, labels)
         self._metrics.gauge("open_mismatches", health.mismatches, labels)
-        self._report_ages(account, labels)
+        self._report_ages(account, health, labels)
 
     def _counted(self, account: AccountId) -> dict[str, int]:
         """Every counter of events, those too that are 0: a curve that begins at its first trouble shows no rise."""
@@ -142,8 +160,8 @@ class Meter:
             totals[name] += self._events[account][kind]
         return totals | {name: self._rare[account][name] for name in ("mismatches_total", "polls_total")}
 
-    def _report_ages(self, account: LiveAccount, labels: Mapping[str, str]) -> None:
-        runner, health, now = account.parts[0], account.health, self._clock.now()
+    def _report_ages(self, account: LiveAccount, health: Health, labels: Mapping[str, str]) -> None:
+        runner, now = account.parts[0], self._clock.now()
         venue_now = runner.machine.clock.at(now)
         since_start = now - runner.started
         age_ms = since_start if health.age_ms is None else health.age_ms

@@ -7,9 +7,7 @@ a message more than a fraction of a microsecond.
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
-from collections.abc import Callable, Sequence
-from operator import attrgetter
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from userstream.domain.events import Filled
@@ -19,25 +17,29 @@ from userstream.ports import Clock, Metrics, Projection, Record, Socket, SocketE
 from userstream.runtime.live import LiveAccount
 
 METRIC: Final = "stage_latency_seconds"
-SAMPLE_EVERY: Final = 16
+SAMPLE_EVERY: Final = 64
 NANOS: Final = 1_000_000_000
 BEAT_MS: Final = 50
-_received_time_of: Final = attrgetter("received_time")
 RECENT_MS: Final = 60_000
 """A stall is told for one to two times so long, so that no scrape misses it."""
 
 
-def ages_of(records: Sequence[Record], wall: Millis) -> Counter[float]:
-    """For how long (s) the records have been in the process, by our clock, and how many for so long."""
-    ages: Counter[float] = Counter()
-    for received, times in Counter(map(_received_time_of, records)).items():
-        ages[max(0, wall - received) / 1_000] += times
+def ages_of(records: Iterable[Record], wall: Millis) -> dict[float, int]:
+    """How many records have been in the process for how long (s), by our clock."""
+    by_time: dict[Millis, int] = {}
+    for record in records:  # a Counter takes twice as long for a batch of this size
+        time = record.received_time
+        by_time[time] = by_time.get(time, 0) + 1
+    ages: dict[float, int] = {}
+    for time, times in by_time.items():
+        age_s = (wall - time) / 1_000 if wall > time else 0.0
+        ages[age_s] = ages.get(age_s, 0) + times
     return ages
 
 
 class TimedTransport:
-    """A transport whose every sixteenth frame is timed: from the socket until it is decoded, folded, handed to the journal and to
-    listeners. Reading the clock for each would cost a tenth of what is measured."""
+    """A transport of whose frames one in 64 is timed, the first of each socket too: from the socket until it is decoded, folded, handed to
+    the journal and to listeners. Timing each would cost half of what is measured."""
 
     def __init__(self, transport: Transport, metrics: Metrics, stopwatch: Callable[[], int]) -> None:
         """`stopwatch`: nanoseconds that never jump."""
@@ -93,7 +95,7 @@ class TimedProjection:
         except Exception:
             self._metrics.count("sink_errors_total", labels={"sink": self._sink})
             raise
-        ages = ages_of([stored.record for stored in records], self._clock.wall())
+        ages = ages_of((stored.record for stored in records), self._clock.wall())
         self._metrics.observe(METRIC, ages, {"stage": f"socket_to_{self._sink}"})
 
 

@@ -67,7 +67,7 @@ class Heard:
         self.told.append(("closed", reason))
 
 
-async def test_every_sixteenth_frame_of_a_socket_is_timed_and_nothing_is_lost() -> None:
+async def test_one_frame_of_a_socket_in_many_is_timed_and_nothing_is_lost() -> None:
     metrics, inner, heard, ticks = PrometheusMetrics(strict=True), OneSocket(), Heard(), count(0, 25_000)
     timed: Transport = TimedTransport(inner, metrics, lambda: next(ticks))  # type: ignore[arg-type]
     socket: object = await timed.connect(Secret("wss://x"), heard, time_limit_ms=7)
