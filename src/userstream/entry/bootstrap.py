@@ -130,7 +130,7 @@ class Application:
             call_limit_ms=int(settings.stream.call_limit_s * 1000),
             pressure=self._pressure,
         )
-        runner.on_record, runner.on_refused = on_record, self._meter.note_refused
+        runner.on_record, runner.count = on_record, self._meter.count
         runner.veil.on_known, runner.veil.on_gone = hide_in_logs, show_in_logs
         account = LiveAccount(runner, self.clock, self.journal, self.evidence, trouble_beside=self._pump_trouble)
         self._keys.claim(settings, os.environ)

@@ -221,7 +221,7 @@ class AccountManager:
         failures, now = connection.failures + 1, self._clock.now()
         wait_s = -(-self._policy.retry_ms(failures) // 1_000)
         words = f"an account is not run; it is tried again in {wait_s} s, or once its key is changed"
-        _log.error(words, action=action, account=connection.account, failures=failures, reason=reason)
+        _log.error(words, action=action, account=connection.account, attempts=failures, reason=reason)
         self._reasons[connection.account] = reason
         return replace(connection, failed_at=now, failures=failures)
 
