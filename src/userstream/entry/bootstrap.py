@@ -142,11 +142,16 @@ class Application:
         return account
 
     def _transport_of(self, spec: VenueSpec, place: AccountPlace, gate: Gate) -> Transport:
-        if spec.sharing is None or not spec.sharing.may_share(place):
+        if spec.sharing is None:
             return self.transport
+        if spec.sharing.host_of not in (None, spec.name):
+            host = find_venue(spec.sharing.host_of)
+            gate = GATES.take(self, host, place.endpoints.rest_url, self.http, self.clock, self.weight_limit)
+            self._gates[gate.name] = gate
         if gate.name not in self._shared:
             self._shared[gate.name] = SharedSockets(self.transport, self.clock, gate, spec.sharing)
-        return self._shared[gate.name].line_transport(place)
+        shared = self._shared[gate.name]
+        return shared.line_transport(place) if spec.sharing.may_share(place) else shared.own_transport(place)
 
     @property
     def shared_sockets(self) -> list[SharedSockets]:

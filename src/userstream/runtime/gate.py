@@ -118,6 +118,10 @@ class Gate:
         self._learn(response)
         return response
 
+    def learn_used(self, weight: int) -> None:
+        """The venue says that so much of its current minute is used: it said so in an answer on a socket."""
+        self._budget.report(weight, self._venue_now())
+
     def refrain(self, pause_ms: int) -> None:
         """The venue wants silence for so long: it said so in an answer."""
         self.refused += 1
@@ -152,7 +156,7 @@ class Gate:
     def _learn(self, response: HttpResponse) -> None:
         used = response.headers.get(self._header, "") if self._header else ""
         if used.isdecimal():
-            self._budget.report(int(used), self._venue_now())
+            self.learn_used(int(used))
         pause_ms = self._pause_of(response, self._venue_now())
         if pause_ms:
             self.refrain(pause_ms)

@@ -70,13 +70,15 @@ def shared_place(place: AccountPlace) -> AccountPlace:
 
 class Sharing(msgspec.Struct, frozen=True, kw_only=True):
     """How accounts of a product share sockets. Weights are of the request budget: of a dial, and of a line's opening.
-    `dials_per_5_minutes`: those that this process makes at the most, below the venue's limit for its address."""
+    `dials_per_5_minutes`: those that this process makes at the most, below the venue's limit for its address. `host_of`: the product whose
+    host and budget the sockets have, where they are not the product's own."""
 
     make_switchboard: Callable[[], Switchboard]
     may_share: Callable[[AccountPlace], bool]
     dial_weight: int
     line_weight: int
     dials_per_5_minutes: int
+    host_of: VenueName | None = None
 
 
 class VenueSpec(msgspec.Struct, frozen=True, kw_only=True):
