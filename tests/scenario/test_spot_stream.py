@@ -11,6 +11,7 @@ from typing import Any, Final
 import msgspec
 import pytest
 
+from tests.scenario import socket_faults
 from tests.support.desk import NAME, QUICK, Desk
 from tests.support.equality import stored_desk
 from userstream import (
@@ -18,7 +19,6 @@ from userstream import (
     Filled,
     GapOpened,
     GapRepaired,
-    OrderChanged,
     RecoverySettings,
     StreamChanged,
     StreamSettings,
@@ -51,15 +51,8 @@ def calls(desk: Desk) -> int:
 
 async def test_plain_trading_is_followed() -> None:
     async with open_spot() as desk:
-        first = desk.place()
-        desk.fill(first, quantity="0.004")
-        desk.fill(first)
-        desk.trade(side="sell", quantity="0.020")
-        desk.act("cancel", account="desk", symbol="BTCUSDT", client_order_id=desk.place())
-        await desk.until_same()
-        assert desk.account.health.fills_recovered == 0
-        canceled = [event for event in desk.told(OrderChanged) if event.status == "canceled"]
-        assert [event.client_order_id for event in canceled] == ["order-2"]  # the id of the order, not of the request that cancelled it
+        await socket_faults.plain_trading(desk)
+        assert desk.requests("listenKey") == desk.requests("userDataStream") == 0
 
 
 async def test_what_orders_lock_is_not_available() -> None:
@@ -178,28 +171,15 @@ async def test_no_listen_key_is_asked_for_where_there_are_none_any_more() -> Non
 
 
 async def test_silent_socket_is_replaced() -> None:
-    async with open_spot() as desk:
-        desk.act("silence")
-        desk.trade()
-        await desk.until(lambda: desk.account.health.reconnects >= 1, "a new socket")
-        await desk.until_same()
+    await socket_faults.silent_socket(open_spot)
 
 
 async def test_deaf_subscription_is_found_by_the_audit() -> None:
-    async with open_spot() as desk:
-        await desk.application.clock.sleep(1_100)  # what follows the opening at once is not held against the socket
-        desk.act("silence", deaf=True, lose=True)
-        desk.trade()
-        await desk.until(lambda: desk.account.health.reconnects >= 1, "a new socket")
-        await desk.until_same()
-        assert desk.account.health.fills_missed_by_stream > 0
+    await socket_faults.deaf_subscription(open_spot)
 
 
 async def test_quiet_account_is_left_alone() -> None:
-    async with open_spot() as desk:
-        await desk.application.clock.sleep(1_500)
-        health = desk.account.health
-        assert (health.reconnects, health.state) == (0, StreamState.LIVE)
+    await socket_faults.quiet_account(open_spot)
 
 
 async def test_key_without_permission_is_final() -> None:
@@ -223,22 +203,11 @@ async def test_time_stamps_need_no_clock_of_ours(skew_ms: int) -> None:
 
 @pytest.mark.parametrize("rule", ["double", "reorder"])
 async def test_disorder_and_copies(rule: str) -> None:
-    async with open_spot(rate=60, seed=6) as desk:
-        desk.act(rule, probability="0.3")
-        await desk.application.clock.sleep(1_500)
-        desk.act("pause_trading")
-        desk.act("clear")
-        await desk.until_same()
+    await socket_faults.disorder_and_copies(open_spot, rule)
 
 
 async def test_frames_dropped_on_a_healthy_socket() -> None:
-    often = RecoverySettings(lag_s=0.15, overlap_s=1.0, audit_s=1.0, history_s=2.0)  # ends of old orders are found by reading history
-    async with open_spot(rate=60, seed=5, recovery=often) as desk:
-        desk.act("omit", probability="0.05")
-        await desk.application.clock.sleep(2_500)
-        desk.act("pause_trading")
-        desk.act("clear")
-        await desk.until_same()
+    await socket_faults.dropped_frames(open_spot)
 
 
 @pytest.mark.parametrize("kind", [KeyType.RSA, KeyType.ED25519])

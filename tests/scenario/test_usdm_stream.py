@@ -6,19 +6,14 @@ import json
 
 import pytest
 
+from tests.scenario import socket_faults
 from tests.support.desk import QUICK, open_desk
 from userstream import GapOpened, GapRepaired, RecoverySettings, StreamChanged, StreamSettings, StreamState
 
 
 async def test_plain_trading_is_followed() -> None:
     async with open_desk() as desk:
-        first = desk.place()
-        desk.fill(first, quantity="0.004")
-        desk.fill(first)
-        desk.trade(side="sell", quantity="0.020")
-        desk.act("cancel", account="desk", symbol="BTCUSDT", client_order_id=desk.place())
-        await desk.until_same()
-        assert desk.account.health.fills_recovered == 0
+        await socket_faults.plain_trading(desk)
 
 
 async def test_fill_wholly_inside_a_gap() -> None:
@@ -96,48 +91,24 @@ async def test_expired_twice_is_one_new_socket() -> None:
 
 
 async def test_silent_socket_is_replaced() -> None:
-    async with open_desk() as desk:
-        desk.act("silence")
-        desk.trade()
-        await desk.until(lambda: desk.account.health.reconnects >= 1, "a new socket")
-        await desk.until_same()
+    await socket_faults.silent_socket(open_desk)
 
 
 async def test_quiet_account_is_left_alone() -> None:
-    async with open_desk() as desk:
-        await desk.application.clock.sleep(1_500)
-        health = desk.account.health
-        assert (health.reconnects, health.state) == (0, StreamState.LIVE)
+    await socket_faults.quiet_account(open_desk)
 
 
 async def test_deaf_subscription_is_found_by_the_audit() -> None:
-    async with open_desk() as desk:
-        await desk.application.clock.sleep(1_100)  # what follows the opening at once is not held against the socket
-        desk.act("silence", deaf=True, lose=True)
-        desk.trade()
-        await desk.until(lambda: desk.account.health.reconnects >= 1, "a new socket")
-        await desk.until_same()
-        assert desk.account.health.fills_missed_by_stream > 0
+    await socket_faults.deaf_subscription(open_desk)
 
 
 async def test_frames_dropped_on_a_healthy_socket() -> None:
-    often = RecoverySettings(lag_s=0.15, overlap_s=1.0, audit_s=1.0, history_s=2.0)  # ends of old orders are found by reading history
-    async with open_desk(rate=60, seed=5, recovery=often) as desk:
-        desk.act("omit", probability="0.05")
-        await desk.application.clock.sleep(2_500)
-        desk.act("pause_trading")
-        desk.act("clear")
-        await desk.until_same()
+    await socket_faults.dropped_frames(open_desk)
 
 
 @pytest.mark.parametrize("rule", ["double", "reorder"])
 async def test_disorder_and_copies(rule: str) -> None:
-    async with open_desk(rate=60, seed=6) as desk:
-        desk.act(rule, probability="0.3")
-        await desk.application.clock.sleep(1_500)
-        desk.act("pause_trading")
-        desk.act("clear")
-        await desk.until_same()
+    await socket_faults.disorder_and_copies(open_desk, rule)
 
 
 async def test_storm_of_cuts_and_silences() -> None:

@@ -353,3 +353,16 @@ def test_the_symbols_met_last_are_remembered_and_no_more_of_them() -> None:
         desk.settle()
         desk.account.fills.clear()
     assert sorted(desk.holdings.symbols) == [f"C{number:02}USDT" for number in range(3, MOST_REMEMBERED + 3)]
+
+
+def test_the_second_of_two_equal_deposits_of_one_millisecond_is_said_to_be_unexplained() -> None:
+    """It cannot be told from a doubled frame, so it counts as one; the wallet's total gives it away."""
+    desk = Desk(BTC="1")
+    twice = balance_moved(asset="BTC", delta="0.5", reason="balance_update", transaction_time=desk.time)
+    assert [apply(desk.account, twice, 1) is not None for _ in range(2)] == [True, False]
+    desk.hold(BTC="1.5")
+    assert desk.holdings.unexplained(Millis(0)) == set(), "one of them is all that the wallet tells"
+    desk.time += 1
+    desk.hold(BTC="2")
+    assert desk.holdings.unexplained(Millis(0)) == {"BTC"}
+    assert desk.holdings.end_reading() == ("BTC",), "the snapshot of that reading names it"

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from urllib.parse import parse_qsl
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit.venues.binance.kit import API_KEY, API_SECRET, RECEIVED, answer, place, refusal, the_only
 from tests.unit.venues.binance.test_answers import ALGO, AS_OF, BALANCE, FUNDING, ORDER, POSITION, TRADE, changed
+from userstream.domain.account import Account
 from userstream.domain.events import AccountConfigChanged, BalanceMoved, BalanceSet, Event, Filled, OrderChanged, PositionSet, Unrecognized
+from userstream.domain.fold import apply
 from userstream.domain.words import Source
 from userstream.kernel.errors import (
     AuthenticationError,
@@ -20,7 +23,7 @@ from userstream.kernel.errors import (
     RetryLater,
     SettingsError,
 )
-from userstream.kernel.ids import Millis, OrderId, Symbol
+from userstream.kernel.ids import AccountId, Millis, OrderId, Symbol
 from userstream.kernel.secret import Secret
 from userstream.venues.binance.products import COIN_M, DAY_MS, LONGEST_WINDOW_MS, USD_M, FuturesProduct
 from userstream.venues.binance.rest import FuturesDialect
@@ -391,3 +394,18 @@ def test_the_fills_of_an_order_are_asked_for_all_of_its_life_window_by_window() 
     venue = Venue([AS_OF - day * DAY_MS for day in range(40, 0, -3)])
     question = AskOrderFills(BTC, OrderId("3300012345"), Millis(AS_OF - 40 * DAY_MS), AS_OF)
     assert len(ids_of(venue.ask_all(question))) == 14
+
+
+@pytest.mark.parametrize("product", [USD_M, COIN_M], ids=["usdm", "coinm"])
+def test_two_equal_movements_of_one_millisecond_are_two_once_the_cash_history_names_them(product: FuturesProduct) -> None:
+    """The stream alone cannot tell the second from a doubled frame; the venue's books can."""
+    account = Account(AccountId("alice"), product.name, lag_ms=5_000)
+    moved = changed(FUNDING, symbol="", incomeType="TRANSFER", income="100")
+    rows = b"[" + b",".join(changed(moved, tranId=number) for number in (1, 2)) + b"]"
+    [first, second] = dialect(product).answer(AskMovements(SINCE, UNTIL), answer(rows), AS_OF, RECEIVED).events
+    assert isinstance(first, BalanceMoved) and isinstance(second, BalanceMoved)
+    streamed = msgspec.structs.replace(first, movement_id="", source=Source.STREAM, as_of=Millis(0))
+    assert [apply(account, event, 1) is not None for event in (streamed, streamed)] == [True, False]
+    news = [apply(account, event) for event in (first, second, first, second)]
+    assert news == [None, second, None, None]
+    assert sum(movement.delta for movement in account.movements) == 200

@@ -87,9 +87,9 @@ def test_what_is_given_up_wishes_nothing_more() -> None:
 
 
 @given(st.lists(st.integers(0, 100_000), min_size=1, max_size=8))
-def test_each_failure_waits_as_long_as_the_venue_says_and_longer(advices: list[int]) -> None:
+def test_each_failure_waits_as_long_as_the_venue_says_and_longer(told: list[int]) -> None:
     life = Life(first_delay_ms=1_000, max_delay_ms=60_000)
-    for number, advice in enumerate(advices):
+    for number, advice in enumerate(told):
         waited = life.fail(RetryLater("later", after_ms=advice), now=5) - 5 - advice
         assert min(60_000, 1_000 * 2**number) / 2 <= waited <= min(60_000, 1_000 * 2**number)
 
