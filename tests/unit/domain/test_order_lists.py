@@ -135,14 +135,14 @@ WORDS: tuple[Event, ...] = (begun(), ended(), *map(leg, LEGS), *(leg(each, "new"
 
 
 @given(st.lists(st.sampled_from(WORDS), max_size=12))
-def test_no_list_ends_before_its_orders_unless_the_venue_says_so(words: list[Event]) -> None:
+def test_the_books_end_no_list_of_which_an_order_is_open(words: list[Event]) -> None:
     held = account()
     for word in words:
-        apply(held, word)
-        known = held.order_lists.get("42")
-        if known is not None and has_list_ended(known) and ended() not in words:
-            orders = [order for order in held.orders.values() if order.order_id in LEGS]
+        told = apply(held, word)
+        if word == gone() and told is not None:
+            orders = [order for order in held.orders.values() if order.order_list_id == "42"]
             assert orders and all(order.has_ended for order in orders)
+            assert has_list_ended(held.order_lists["42"]) and held.order_lists["42"] == told
 
 
 def test_a_restart_knows_the_lists() -> None:

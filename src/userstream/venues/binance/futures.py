@@ -192,10 +192,8 @@ class FuturesSession(SocketLife):
         return [Call(EXTEND, listen_key.extend(self._feed.listen_key_path, self._place.credentials.api_key, named))]
 
     def deadline(self) -> Millis:
-        if self._phase is Phase.RETRYING:
-            return self._retry_at
-        if self._phase not in WITH_SOCKET:
-            return NEVER
+        if self._phase is not Phase.OPEN and self._phase not in WITH_SOCKET:
+            return self._retry_at if self._phase is Phase.RETRYING else NEVER
         return min(self._kept_until(), self._renew_at, self._subscribe_by, self._key_ends_at)
 
     def close(self, now: Millis) -> list[Effect]:

@@ -93,8 +93,14 @@ class SocketLife:
         return effects
 
     def _kept_until(self) -> Millis:
-        """When `_keep` or silence is due."""
-        return min(Millis(self._heard_at + self._place.silence_limit_ms), self._next_ping(), self._rotate_at)
+        """When `_keep` or silence is due. Asked after every frame, so it compares by itself."""
+        heard_at, place = self._heard_at, self._place
+        due, ping_at = heard_at + place.silence_limit_ms, heard_at + place.own_ping_ms
+        if ping_at < self._ping_at:
+            ping_at = self._ping_at
+        if ping_at < due:
+            due = ping_at
+        return self._rotate_at if self._rotate_at < due else Millis(due)
 
     def _replace(self, reason: str, *, alive: bool) -> list[Effect]:
         if self._phase is Phase.ENDED or (alive and self._handing_over):

@@ -204,7 +204,7 @@ class SpotSession(SocketLife):
         return [*again, *self._keep(now)]
 
     def deadline(self) -> Millis:
-        if self._phase not in WITH_SOCKET:
+        if self._phase is not Phase.OPEN and self._phase not in WITH_SOCKET:
             return NEVER
         return min(self._kept_until(), self._answer_by, self._retry_at)
 
