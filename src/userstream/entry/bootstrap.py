@@ -144,7 +144,7 @@ class Application:
     def _transport_of(self, spec: VenueSpec, place: AccountPlace, gate: Gate) -> Transport:
         if spec.sharing is None:
             return self.transport
-        if spec.sharing.host_of not in (None, spec.name):
+        if spec.sharing.host_of is not None and spec.sharing.host_of != spec.name:
             host = find_venue(spec.sharing.host_of)
             gate = GATES.take(self, host, place.endpoints.rest_url, self.http, self.clock, self.weight_limit)
             self._gates[gate.name] = gate
