@@ -34,6 +34,26 @@ class AddressedHttp:
         """Nothing: the connections are shared."""
 
 
+class HostedHttp:
+    """Connections of a product whose venue counts some of its calls in the budget of its host (Binance margin, 1): those count there too,
+    and what is said of that budget in their answers is learned. In the product's own budget they have been counted already."""
+
+    def __init__(self, http: HttpClient, host: Gate) -> None:
+        self._http, self._host = http, host
+
+    async def send(self, base_url: str, request: HttpRequest, *, time_limit_ms: int) -> HttpResponse:
+        """As in `HttpClient`."""
+        if not request.of_host:
+            return await self._http.send(base_url, request, time_limit_ms=time_limit_ms)
+        await self._host.grant_vital(request.weight)
+        response = await self._http.send(base_url, request, time_limit_ms=time_limit_ms)
+        self._host.learn(response)
+        return response
+
+    async def close(self) -> None:
+        """Nothing: the connections are shared."""
+
+
 class GateBook:
     """The gates in use, by budget and place, for each event loop: a gate wakes those who wait on its own loop only."""
 

@@ -115,7 +115,7 @@ class Gate:
         """Sends a call whose weight was granted, over the connections of `http` (None: of the client that the gate was made with)."""
         self.requests += 1
         response = await (http or self._http).send(self._base_url, request, time_limit_ms=time_limit_ms)
-        self._learn(response)
+        self.learn(response)
         return response
 
     def learn_used(self, weight: int) -> None:
@@ -153,7 +153,8 @@ class Gate:
         self._open_at = Millis(self._clock.now() + wait_ms)
         return wait_ms
 
-    def _learn(self, response: HttpResponse) -> None:
+    def learn(self, response: HttpResponse) -> None:
+        """What an answer says of the budget, whoever asked."""
         used = response.headers.get(self._header, "") if self._header else ""
         if used.isdecimal():
             self.learn_used(int(used))

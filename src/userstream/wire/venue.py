@@ -70,15 +70,13 @@ def shared_place(place: AccountPlace) -> AccountPlace:
 
 class Sharing(msgspec.Struct, frozen=True, kw_only=True):
     """How accounts of a product share sockets. Weights are of the request budget: of a dial, and of a line's opening.
-    `dials_per_5_minutes`: those that this process makes at the most, below the venue's limit for its address. `host_of`: the product whose
-    host and budget the sockets have, where they are not the product's own."""
+    `dials_per_5_minutes`: those that this process makes at the most, below the venue's limit for its address."""
 
     make_switchboard: Callable[[], Switchboard]
     may_share: Callable[[AccountPlace], bool]
     dial_weight: int
     line_weight: int
     dials_per_5_minutes: int
-    host_of: VenueName | None = None
 
 
 class VenueSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -105,5 +103,7 @@ class VenueSpec(msgspec.Struct, frozen=True, kw_only=True):
     """A recovered fill in the shape of the venue's own stream message (classic surface)."""
     is_reply: Callable[[Mapping[str, object]], bool] | None = None
     """Whether a frame only answers a request of our own: the classic surface tells the venue's events alone."""
+    host_of: VenueName | None = None
+    """The product in whose budget the venue counts what is asked on the sockets, and calls that say so, where that is not this one's."""
     sharing: Sharing | None = None
     """How several accounts use one socket, where the product lets them."""

@@ -13,7 +13,6 @@ from typing import Final, get_args
 
 import msgspec
 
-from userstream.kernel.ids import VenueName
 from userstream.kernel.secret import Secret
 from userstream.venues.binance.frames import TROUBLE
 from userstream.venues.binance.spot_messages import Reply, SpotMessage
@@ -335,7 +334,6 @@ SPOT_SHARING: Final = Sharing(
     dial_weight=2,
     line_weight=WEIGHTS[TIME] + WEIGHTS[SUBSCRIBE_SIGNED],
     dials_per_5_minutes=200,
-    host_of=VenueName("binance-spot"),
 )
 MARGIN_SHARING: Final = msgspec.structs.replace(SPOT_SHARING, may_share=may_share_tokens)
 """Binance Spot, 2.3, 3.1 and 3.2: what a socket and a subscription weigh. Both products dial the same host, which takes 300 connection

@@ -30,7 +30,7 @@ from tests.unit.venues.binance.switchboard_kit import (
 )
 from userstream.kernel.ids import AccountId, VenueName
 from userstream.kernel.secret import Secret
-from userstream.venues.binance import SPOT
+from userstream.venues.binance import MARGIN, RISK, SPOT
 from userstream.venues.binance.errors import PAUSE_AFTER_BAN_MS, PAUSE_AFTER_LIMIT_MS
 from userstream.venues.binance.switchboard import MARGIN_SHARING, MOST_ACTIVE, SPOT_SHARING, SpotSwitchboard
 from userstream.wire.session import Refrain
@@ -448,5 +448,5 @@ def test_every_answer_tells_what_is_used_of_the_addresss_weight_whoever_asked(bo
 
 
 def test_all_products_of_the_host_are_counted_as_one() -> None:
-    assert SPOT_SHARING.host_of == MARGIN_SHARING.host_of == SPOT.name
+    assert MARGIN.host_of == RISK.host_of == SPOT.name and SPOT.host_of is None
     assert SPOT_SHARING.dials_per_5_minutes == MARGIN_SHARING.dials_per_5_minutes <= 300
