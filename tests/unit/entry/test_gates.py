@@ -118,7 +118,7 @@ def test_another_event_loop_has_its_own() -> None:
 
 
 async def test_what_is_asked_of_the_host_counts_in_its_budget_and_its_answer_is_learned_there() -> None:
-    book, http = GateBook(), RecordingHttp(default=json_answer({}, **{"x-mbx-used-weight-1m": "777"}))
+    book, http = GateBook(), RecordingHttp(default=json_answer({}, x_mbx_used_weight_1m="777"))
     host = take_real(book, "spot", find_venue("binance-spot"))
     through = HostedHttp(http, host)
     own = HttpRequest(method="GET", target=Secret("/sapi/v1/x"), label="GET /sapi/v1/x", weight=5)
