@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from userstream.entry.addresses import ADDRESSES, check_addresses, endpoints_of
-from userstream.entry.gates import GATES, AddressedHttp, HostedHttp
+from userstream.entry.gates import GATES, AddressedHttp
 from userstream.entry.key_owners import KeyOwners
 from userstream.kernel.errors import SettingsError, UserStreamError
 from userstream.kernel.ids import AccountId, Symbol
@@ -114,16 +114,14 @@ class Application:
         guard_secrets(place.credentials)
         machine = Machine(spec, place, policy_of(settings, place.jitter_seed), now=self.clock.now(), wall=self.clock.wall())
         gate = GATES.take(self, spec, place.endpoints.rest_url, self.http, self.clock, self.weight_limit)
-        host = self._host_gate(spec, place, gate)
-        self._gates |= {gate.name: gate, host.name: host}
-        connections = AddressedHttp(place.endpoints.rest_url, self.http if through is None else through(self.http))
+        self._gates[gate.name] = gate
         runner = AccountRunner(
             machine,
             clock=self.clock,
-            transport=self._transport_of(spec, place, host),
+            transport=self._transport_of(spec, place, host := self._host_gate(spec, place, gate)),
             gate=gate,
             journal=self.journal,
-            http=connections if host is gate else HostedHttp(connections, host),
+            http=AddressedHttp(place.endpoints.rest_url, self.http if through is None else through(self.http), host),
             dial_limit_ms=int(settings.stream.dial_limit_s * 1000),
             call_limit_ms=int(settings.stream.call_limit_s * 1000),
             pressure=self._pressure,
@@ -147,7 +145,9 @@ class Application:
         """The gate of the budget in which the venue counts what is asked on the product's sockets."""
         if spec.host_of is None:
             return own
-        return GATES.take(self, find_venue(spec.host_of), place.endpoints.rest_url, self.http, self.clock, self.weight_limit)
+        host = GATES.take(self, find_venue(spec.host_of), place.endpoints.rest_url, self.http, self.clock, self.weight_limit)
+        self._gates[host.name] = host
+        return host
 
     def _transport_of(self, spec: VenueSpec, place: AccountPlace, gate: Gate) -> Transport:
         if spec.sharing is None:

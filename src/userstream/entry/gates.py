@@ -21,33 +21,20 @@ REAL: Final = "real"
 
 class AddressedHttp:
     """Connections whose calls go to one address, whichever of its addresses the gate before them was made with. Closing them is left to
-    the owner of the connections."""
+    the owner of the connections. `host`: the gate in whose budget the venue counts those calls that say so (Binance margin, 1); in the
+    product's own they were counted before."""
 
-    def __init__(self, rest_url: str, http: HttpClient) -> None:
-        self._rest_url, self._http = rest_url, http
+    def __init__(self, rest_url: str, http: HttpClient, host: Gate | None = None) -> None:
+        self._rest_url, self._http, self._host = rest_url, http, host
 
     async def send(self, base_url: str, request: HttpRequest, *, time_limit_ms: int) -> HttpResponse:
         """As in `HttpClient`, but to the own address."""
-        return await self._http.send(self._rest_url, request, time_limit_ms=time_limit_ms)
-
-    async def close(self) -> None:
-        """Nothing: the connections are shared."""
-
-
-class HostedHttp:
-    """Connections of a product whose venue counts some of its calls in the budget of its host (Binance margin, 1): those count there too,
-    and what is said of that budget in their answers is learned. In the product's own budget they have been counted already."""
-
-    def __init__(self, http: HttpClient, host: Gate) -> None:
-        self._http, self._host = http, host
-
-    async def send(self, base_url: str, request: HttpRequest, *, time_limit_ms: int) -> HttpResponse:
-        """As in `HttpClient`."""
-        if not request.of_host:
-            return await self._http.send(base_url, request, time_limit_ms=time_limit_ms)
-        await self._host.grant_vital(request.weight)
-        response = await self._http.send(base_url, request, time_limit_ms=time_limit_ms)
-        self._host.learn(response)
+        host = self._host if request.of_host else None
+        if host is not None:
+            await host.grant_vital(request.weight)
+        response = await self._http.send(self._rest_url, request, time_limit_ms=time_limit_ms)
+        if host is not None:
+            host.learn(response)
         return response
 
     async def close(self) -> None:
