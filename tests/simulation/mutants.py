@@ -55,6 +55,7 @@ FEED: Final = "wire/feed.py"
 PACING: Final = "wire/pacing.py"
 INQUIRY: Final = "wire/inquiry.py"
 SESSION: Final = "venues/binance/futures.py"
+LIFE: Final = "venues/binance/socket_life.py"
 REST: Final = "venues/binance/rest.py"
 
 OF_FILLS_AND_ORDERS: Final = (
@@ -291,13 +292,13 @@ OF_SOCKETS: Final = (
     _mutant(
         "no watchdog",
         "a silent socket is replaced",
-        (SESSION, "        if now - self._heard_at >= self._place.silence_limit_ms:", "        if False:"),
-        (SESSION, "        silence = Millis(self._heard_at + self._place.silence_limit_ms)", "        silence = NEVER"),
+        (LIFE, "        return now - self._heard_at >= self._place.silence_limit_ms", "        return False"),
+        (LIFE, "        due, ping_at = heard_at + place.silence_limit_ms,", "        due, ping_at = NEVER,"),
     ),
     _mutant(
         "no pings of our own",
         "a quiet socket is asked whether it lives",
-        (SESSION, "        return [Ping()]", "        return []"),
+        (LIFE, "            effects.append(Ping())", "            pass"),
     ),
     _mutant(
         "the end of a listen key is ignored",
@@ -336,7 +337,7 @@ OF_SOCKETS: Final = (
     _mutant(
         "no rotation",
         "a socket is replaced before the venue's 24 h limit",
-        (SESSION, '        return self._replace("24 h limit", alive=True)', "        return []"),
+        (LIFE, '            effects += self._replace("24 h limit", alive=True)', "            pass"),
     ),
     _mutant(
         "break before make",
