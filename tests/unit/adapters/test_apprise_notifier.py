@@ -90,16 +90,22 @@ async def test_neither_names_nor_logs_nor_the_library_show_an_address(caplog: py
         (f"slack://TokenAAA1/TokenBBB2/{CANARY}", f"hooks.slack.com/services/TokenAAA1/TokenBBB2/{CANARY}"),
         (f"mailto://desk:p%40ss{CANARY}@mail.example", f"535 refused p@ss{CANARY}"),
         (f"json://127.0.0.1/x?token={CANARY}", f"GET /x?token={CANARY}"),
+        (f"json://127.0.0.1?token={CANARY}", f"GET /?token={CANARY}"),
+        (f"https://hooks.slack.com/services/TokenAAA1/TokenBBB2/{CANARY}", f"POST /services/TokenAAA1/TokenBBB2/{CANARY}"),
+        (f"{CANARY.lower()}://{CANARY}", f"no such host: {CANARY}"),
     ],
 )
 def test_no_part_of_an_address_that_may_be_a_token_is_logged(url: str, shown: str) -> None:
     hide_address(Secret(url))
     assert CANARY not in REDACTOR.clean(shown) and CANARY not in REDACTOR.clean(url)
+    assert "TokenAAA1" not in REDACTOR.clean(shown)
 
 
 def test_common_words_of_an_address_do_not_blind_the_logs() -> None:
     hide_address(Secret("json://userstream@127.0.0.1:8080/alertmanager?redirect=no"))
-    line = "userstream.run alertmanager redirect 127.0.0.1:8080"
+    hide_address(Secret("https://hooks.slack.com/services/T00000000/B00000000/XXXXXXXXXXXXXXXXXXXXXXXX"))
+    hide_address(Secret("mailtos://desk:pA55word@example.com"))
+    line = "userstream.run alertmanager redirect 127.0.0.1:8080 https://fapi.binance.com mailtos: hooks.slack.com localhost"
     assert REDACTOR.clean(line) == line
 
 
