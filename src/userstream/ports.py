@@ -123,6 +123,14 @@ class StoredRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
     record: Record
 
 
+class Committed(msgspec.Struct, frozen=True, gc=False):
+    """How much of an account a commit made durable, and when (our clock, ms) the first of it was received."""
+
+    account: AccountId
+    records: int
+    first_received: Millis
+
+
 class Journal(Protocol):
     """Append-only, ordered per account. What `committed` reports survives a crash of process and machine."""
 
@@ -139,6 +147,9 @@ class Journal(Protocol):
 
     def watch(self, callback: Callable[[Sequence[Record]], None]) -> None:
         """Calls back on the event loop after each commit, with the records that it made durable, in order."""
+
+    def watch_commits(self, callback: Callable[[Sequence[Committed]], None]) -> None:
+        """As `watch`, for whom it is enough to know how much was made durable: the journal then need not keep the records for him."""
 
     async def flush(self) -> None:
         """Returns when all that was appended before is committed. Raises StoreError when it cannot be."""

@@ -150,6 +150,17 @@ async def test_a_key_that_can_withdraw_is_refused_and_an_override_is_audited(des
     assert log == [("account.add", "carol", "refused"), ("account.add", "carol", "overridden"), ("account.check", "carol", "refused")]
 
 
+async def test_a_refused_key_is_refused_with_the_true_next_step(desk: Desk, tmp_path: Path) -> None:
+    nowhere = ("--rest-url", "http://127.0.0.1:9", "--ws-url", "ws://127.0.0.1:9")
+    away = await desk.call("accounts", "add", "alice", "--venue", "binance-usdm", *desk.files("alice"), *nowhere, code=1)
+    assert "check the network and the address (--rest-url)" in away.err and "--allow-unsafe-key" not in away.err
+    (tmp_path / "alice.secret").write_text("another secret")
+    wrong = await desk.add("alice", code=1)
+    assert "check that api_secret belongs to this api_key" in wrong.err and "Nothing was kept" in wrong.err
+    assert "--allow-unsafe-key" not in wrong.err
+    assert await desk.listed() == {}
+
+
 async def test_keys_of_the_vault_are_changed_while_accounts_stay_readable(desk: Desk, tmp_path: Path) -> None:
     await desk.add("alice")
     old = (await desk.listed())["alice"]["key"]

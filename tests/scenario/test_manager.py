@@ -21,6 +21,7 @@ from userstream.adapters.sqlite_registry import SqliteRegistry
 from userstream.domain.events import SnapshotTaken
 from userstream.entry.bootstrap import AccountSettings, credentials_of
 from userstream.entry.configuration import Configuration, read_configuration
+from userstream.entry.exposure import read_exposed
 from userstream.entry.manager import AccountManager
 from userstream.entry.registered import RegisteredAccounts
 from userstream.entry.registry import AccountDesk, Caller, NewAccount
@@ -67,8 +68,8 @@ class Service:
         self, server: PaperExchangeServer, fleet: Fleet, own: AccountDesk, other: AccountDesk, configuration: Configuration
     ) -> None:
         self.server, self.fleet, self.other = server, fleet, other
+        self._own, self._configuration = own, configuration
         self.registered = RegisteredAccounts(own, fleet.application.clock)
-        self._configuration = configuration
         self.members: dict[str, Member] = {}
         self.started: list[str] = []
         self._manager: AccountManager | None = None
@@ -86,10 +87,19 @@ class Service:
         return account
 
     async def begin(self) -> None:
+        self.registered = RegisteredAccounts(self._own, self.fleet.application.clock)
         await self.registered.read(self._configuration)
         application, settings = self.fleet.application, self._configuration.manager
         self._manager = AccountManager(application, self.registered, (), self.start, settings)
         await self._manager.begin()
+
+    async def restart(self) -> None:
+        """All accounts end, and begin again as the store knows them."""
+        await self.manager.close()
+        for name in list(self.fleet.application.accounts):
+            await self.fleet.remove(name)
+        self.started.clear()
+        await self.begin()
 
     async def add(self, key: AccountListing, **changed: str) -> None:
         """Another process adds an account of the exchange."""
@@ -142,11 +152,11 @@ async def open_service(
             registry = await stack.enter_async_context(await SqliteRegistry.open(store))
             desks.append(AccountDesk(registry, make_vault(seed=len(desks)), fleet.application.clock, Caller(actor, "here"), ask_nobody, {}))
         service = Service(server, fleet, desks[0], desks[1], read_configuration(folder / "userstream.toml", {}))
-        stack.push_async_callback(service.registered.close)
         try:
             yield service
         finally:
             await service.manager.close()
+            await service.registered.close()
 
 
 async def test_accounts_come_go_and_change_under_traffic_and_no_other_socket_is_dialled_again(tmp_path: Path) -> None:
@@ -232,6 +242,25 @@ async def test_a_hundred_accounts_cut_at_once_are_proven_again_within_the_budget
         assert max(first.index(name) for name in held) < len(names) // 2
         assert service.started == sorted(names), "nobody was begun anew: each came back by itself"
         assert all(member.account.health.is_healthy for member in service.members.values())
+
+
+async def test_after_a_restart_whoever_has_something_at_stake_is_started_first(tmp_path: Path) -> None:
+    names = ("alice", "bob", "yan", "zoe")
+    async with open_service(tmp_path, names) as service:
+        for key in service.server.listing.accounts:
+            await service.add(key)
+        await service.begin()
+        await service.proven(*names)
+        assert service.started == sorted(names)
+        service.members["zoe"].buy()
+        yan = service.members["yan"]
+        yan.act("place", account="yan", symbol="ETHUSDT", side="buy", quantity="0.300", price="1000")
+        store = service.fleet.application.store
+        while await read_exposed(store, names) != {"yan", "zoe"}:
+            await service.fleet.application.clock.sleep(5)
+        await service.restart()
+        await service.proven(*names)
+        assert service.started == ["yan", "zoe", "alice", "bob"]
 
 
 async def test_the_service_stops_while_accounts_come_and_go(tmp_path: Path) -> None:

@@ -64,10 +64,8 @@ class Managed:
 
     def __init__(self, configuration: Configuration, settings: ManagerSection, *, connects: bool = True) -> None:
         self.clock, self.transport = ManualClock(), PipeTransport()
-        self.http = RecordingHttp(default=json_answer([]))
-        self.http.plan(CREATE, self._give_listen_key)
-        self.http.plan("GET /fapi/v1/time", lambda request: json_answer({"serverTime": self.clock.wall()}))
-        self.http.plan("GET /fapi/v1/accountConfig", json_answer(MODES))
+        self.http = RecordingHttp()
+        self.plan_answers()
         self.bad: set[str] = set()
         self.says: KeyRights | UserStreamError = SAFE
         self.registry = FailingRegistry()
@@ -83,6 +81,13 @@ class Managed:
             self.application, self.registered, self._configuration.accounts, self.start, self._settings, connects=self._connects
         )
 
+    def plan_answers(self) -> None:
+        """The venue answers every question with empty books."""
+        self.http.default = json_answer([])
+        self.http.plan(CREATE, self._give_listen_key)
+        self.http.plan("GET /fapi/v1/time", lambda request: json_answer({"serverTime": self.clock.wall()}))
+        self.http.plan("GET /fapi/v1/accountConfig", json_answer(MODES))
+
     async def _ask(self, settings: AccountSettings) -> KeyRights:
         if isinstance(self.says, UserStreamError):
             raise self.says
@@ -96,11 +101,11 @@ class Managed:
         self.started.append(settings.name)
         return await self.application.add(settings, through=self.registered.way_of(settings.name))
 
-    async def add(self, *names: str) -> None:
+    async def add(self, *names: str, version: int = 1) -> None:
         """Somebody else adds accounts: the manager is not told."""
         for name in names:
             wish = NewAccount(account=AccountId(name), user="desk", venue=VENUE)
-            await self.desk.add(wish, credentials_of(key_of(name), f"SECRET-OF-{name}"))
+            await self.desk.add(wish, credentials_of(key_of(name, version), f"SECRET-OF-{name}"))
 
     async def rotate(self, name: str, version: int = 2) -> None:
         await self.desk.rotate(AccountId(name), credentials_of(key_of(name, version), f"NEW-SECRET-OF-{name}"))

@@ -122,15 +122,15 @@ class Application:
         runner = AccountRunner(
             machine,
             clock=self.clock,
-            transport=self._transport_of(spec, place, gate),
+            transport=self._transport_of(spec, place, host := self._host_gate(spec, place, gate)),
             gate=gate,
             journal=self.journal,
-            http=AddressedHttp(place.endpoints.rest_url, self.http if through is None else through(self.http)),
+            http=AddressedHttp(place.endpoints.rest_url, self.http if through is None else through(self.http), host),
             dial_limit_ms=int(settings.stream.dial_limit_s * 1000),
             call_limit_ms=int(settings.stream.call_limit_s * 1000),
             pressure=self._pressure,
         )
-        runner.on_record, runner.on_refused = on_record, self._meter.note_refused
+        runner.on_record, runner.count = on_record, self._meter.count
         runner.veil.on_known, runner.veil.on_gone = hide_in_logs, show_in_logs
         account = LiveAccount(runner, self.clock, self.journal, self.evidence, trouble_beside=self._pump_trouble)
         self._keys.claim(settings, os.environ)
@@ -149,12 +149,21 @@ class Application:
         for tell in self.on_started:
             tell(account)
 
+    def _host_gate(self, spec: VenueSpec, place: AccountPlace, own: Gate) -> Gate:
+        """The gate of the budget in which the venue counts what is asked on the product's sockets."""
+        if spec.host_of is None:
+            return own
+        host = GATES.take(self, find_venue(spec.host_of), place.endpoints.rest_url, self.http, self.clock, self.weight_limit)
+        self._gates[host.name] = host
+        return host
+
     def _transport_of(self, spec: VenueSpec, place: AccountPlace, gate: Gate) -> Transport:
-        if spec.sharing is None or not spec.sharing.may_share(place):
+        if spec.sharing is None:
             return self.transport
         if gate.name not in self._shared:
             self._shared[gate.name] = SharedSockets(self.transport, self.clock, gate, spec.sharing)
-        return self._shared[gate.name].line_transport(place)
+        shared = self._shared[gate.name]
+        return shared.line_transport(place) if spec.sharing.may_share(place) else shared.own_transport(place)
 
     @property
     def shared_sockets(self) -> list[SharedSockets]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -23,13 +23,14 @@ from userstream.entry.gates import budget_name
 from userstream.kernel.errors import SettingsError, UserStreamError
 from userstream.kernel.ids import AccountId, Millis
 from userstream.runtime.live import LiveAccount
+from userstream.runtime.runner import AccountRunner
 from userstream.venues import find_venue
 from userstream.wire.venue import VenueSpec
 
 if TYPE_CHECKING:
     from userstream.entry.bootstrap import Application
     from userstream.entry.configuration import ManagerSection
-    from userstream.entry.registered import RegisteredAccounts
+    from userstream.entry.registered import RefusedAccount, RegisteredAccounts
     from userstream.entry.registry import AccountDesk
 
 LOOK_MS: Final = 1_000
@@ -86,9 +87,19 @@ class AccountManager:
         """Where accounts of the registry come in and go; None where none is used."""
         return self._registered.desk
 
+    @property
+    def user(self) -> str:
+        """For whom accounts are added where nobody is named."""
+        return self._registered.user
+
+    @property
+    def refused(self) -> Mapping[str, RefusedAccount]:
+        """Accounts of the registry that are to run and cannot be opened."""
+        return self._registered.refused
+
     def expected(self) -> set[str]:
         """The names of those that are to be connected now."""
-        return self.wanted.keys() - self._held if self.connects else set()
+        return (self.wanted.keys() - self._held) | self.refused.keys() if self.connects else set()
 
     # --- life ---
 
@@ -193,17 +204,24 @@ class AccountManager:
         runner = self._application.runner(connection.account)
         if runner.failed is not None:
             return connection if connection.failed_at is not None else self._given_up(connection, str(runner.failed))
-        if not runner.machine.feed.is_lit:
+        if not self._is_heard(runner):
             return connection if connection.dark_since is not None else replace(connection, dark_since=now)
         if runner.account.state is StreamState.LIVE and (connection.failures or connection.reconnects):
             connection = replace(connection, failures=0, reconnects=0)
         return connection if connection.dark_since is None else replace(connection, dark_since=None)
 
+    def _is_heard(self, runner: AccountRunner) -> bool:
+        """A socket delivers, or the books are polled meanwhile with success: to begin anew would only interrupt that."""
+        if runner.machine.feed.is_lit:
+            return True
+        age_ms = runner.machine.clock.at(self._clock.now()) - runner.account.read_until
+        return runner.account.state is StreamState.POLLING and age_ms < self._policy.dark_limit_ms
+
     def _given_up(self, connection: Connection, reason: str, action: str = "account_given_up") -> Connection:
         failures, now = connection.failures + 1, self._clock.now()
         wait_s = -(-self._policy.retry_ms(failures) // 1_000)
         words = f"an account is not run; it is tried again in {wait_s} s, or once its key is changed"
-        _log.error(words, action=action, account=connection.account, failures=failures, reason=reason)
+        _log.error(words, action=action, account=connection.account, attempts=failures, reason=reason)
         self._reasons[connection.account] = reason
         return replace(connection, failed_at=now, failures=failures)
 

@@ -20,6 +20,7 @@ from userstream.entry.desk import open_desk
 from userstream.entry.key_owners import KeyOwners
 from userstream.entry.listen_keys import KeepingHttp, ListenKeys
 from userstream.entry.registry import AccountDesk, settings_of
+from userstream.entry.vault_settings import RegistrySection
 from userstream.kernel.errors import SettingsError, UserStreamError
 from userstream.kernel.ids import AccountId
 from userstream.kernel.sealed import VaultError
@@ -38,6 +39,14 @@ RIGHTS_EVERY_MS: Final = 24 * 3600 * 1000
 _log = structlog.stdlib.get_logger("userstream.registry")
 
 
+class RefusedAccount(NamedTuple):
+    """An account that is to run and is not opened: why, for people; `form`: what may be mended in its row."""
+
+    venue: str
+    reason: str
+    form: tuple[str, SealedKey]
+
+
 class _Opened(NamedTuple):
     """An account whose key is open. `revision`: as the row was then."""
 
@@ -47,13 +56,13 @@ class _Opened(NamedTuple):
 
 
 class RegisteredAccounts:
-    """Those that are to run. `settings`: as if they stood in the configuration file."""
+    """Those that are to run. `settings`: as if they stood in the configuration file; `refused`: those that cannot run as they are."""
 
     def __init__(self, desk: AccountDesk | None, clock: Clock) -> None:
         """`desk`: None where the registry is not used."""
         self.desk, self._clock = desk, clock
         self._opened: dict[str, _Opened] = {}
-        self._refused: dict[str, tuple[str, SealedKey]] = {}
+        self.refused: dict[str, RefusedAccount] = {}
         self._parted: list[ListenKeys] = []
         self._head = NOTHING_READ
         self._watcher: asyncio.Task[None] | None = None
@@ -64,6 +73,11 @@ class RegisteredAccounts:
     def settings(self) -> list[AccountSettings]:
         """Of all that are to run, by name."""
         return [self._opened[name].settings for name in sorted(self._opened)]
+
+    @property
+    def user(self) -> str:
+        """For whom accounts are added where nobody is named."""
+        return RegistrySection().user if self._configuration is None else self._configuration.registry.registry.user
 
     def revision_of(self, name: str) -> str:
         """Another one means that the account's key or its options were changed; empty for an account that is not of the registry."""
@@ -98,20 +112,21 @@ class RegisteredAccounts:
         for name, opened in list(self._opened.items()):
             if name not in rows or _revision(rows[name]) != opened.revision:
                 self._part_with(name)
-        self._refused = {name: form for name, form in self._refused.items() if name in rows}
+        self.refused = {name: refused for name, refused in self.refused.items() if name in rows}
         fresh = [await self._open(self.desk, row) for name, row in rows.items() if self._is_fresh(name, row)]
         if any(fresh):
             await self.desk.registry.write_note(self.desk.note("vault.open", f"{sum(fresh)} accounts"))
         self._head = head
 
     def _is_fresh(self, name: str, row: RegisteredAccount) -> bool:
-        return name not in self._opened and self._refused.get(name) != _form(row)
+        refused = self.refused.get(name)
+        return name not in self._opened and (refused is None or refused.form != _form(row))
 
     def _part_with(self, name: str) -> None:
         """What it leaves free may be what another one was refused for."""
         opened = self._opened.pop(name)
         self._owners.release(name)
-        self._refused.clear()
+        self.refused.clear()
         if opened.listen_keys is not None:
             self._parted.append(opened.listen_keys)
 
@@ -122,7 +137,7 @@ class RegisteredAccounts:
         try:
             credentials = await self._open_key(desk, account)
         except VaultError as error:
-            self._refused[name] = _form(account)
+            self.refused[name] = RefusedAccount(account.venue, str(error), _form(account))
             _log.error("an account is not run: its key does not open", action="key_refused", account=name, reason=str(error))
             await desk.registry.write_note(desk.note("vault.open", name, "refused", str(error)))
             return False
@@ -131,7 +146,7 @@ class RegisteredAccounts:
             self._check_name(name)
             self._owners.claim(settings, os.environ)
         except SettingsError as error:
-            self._refused[name] = _form(account)
+            self.refused[name] = RefusedAccount(account.venue, str(error), _form(account))
             _log.error("an account is not run", action="account_refused", account=name, reason=str(error))
             return False
         keys = None
@@ -139,6 +154,7 @@ class RegisteredAccounts:
             keys = ListenKeys(account, desk.registry, desk.vault, self._clock)
             keys.recall()
         self._opened[name] = _Opened(settings, _revision(account), keys)
+        self.refused.pop(name, None)
         return True
 
     async def _open_key(self, desk: AccountDesk, account: RegisteredAccount) -> Credentials:
@@ -200,7 +216,7 @@ class RegisteredAccounts:
             before = self.desk.vault.keys
             await asyncio.to_thread(self.desk.vault.renew)
             if self.desk.vault.keys != before:
-                self._refused.clear()
+                self.refused.clear()
         except UserStreamError as error:
             _log.warning("the vault's keys cannot be read again", action="keys_not_renewed", reason=str(error))
 

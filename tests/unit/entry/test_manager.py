@@ -9,6 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from tests.support.managed import CONFIGURATION, Managed, key_of, open_managed
+from tests.support.transport import NO_ANSWER
 from userstream.domain.events import Event
 from userstream.domain.words import StreamState
 from userstream.entry.bootstrap import start_application
@@ -123,10 +124,21 @@ async def test_a_key_that_the_venue_takes_again_heals_without_a_person(tmp_path:
         assert state_of(managed, "bob") is not StreamState.LIVE
 
 
+async def test_an_account_whose_books_are_polled_meanwhile_is_left_alone(tmp_path: Path) -> None:
+    async with open_managed(tmp_path, settings=ManagerSection(dark_limit_s=60)) as managed:
+        await begun(managed, "alice")
+        managed.transport.refusals.extend(["no route"] * 1_000)
+        managed.sockets("alice")[-1].cut()
+        await managed.pass_s(500)
+        assert (state_of(managed, "alice"), managed.started) == (StreamState.POLLING, ["alice"])
+
+
 async def test_an_account_that_is_dark_for_too_long_is_begun_anew(tmp_path: Path) -> None:
     async with open_managed(tmp_path, settings=ManagerSection(dark_limit_s=20)) as managed:
         await begun(managed, "alice", "bob")
         managed.transport.refusals.extend(["no route"] * 1_000)
+        managed.http.answers.clear()
+        managed.http.default = NO_ANSWER
         managed.sockets("alice")[-1].cut()
         with capture_logs() as logs:
             await managed.pass_s(80)
@@ -134,6 +146,7 @@ async def test_an_account_that_is_dark_for_too_long_is_begun_anew(tmp_path: Path
         assert managed.started.count("bob") == 1
         again = [entry for entry in logs if entry["action"] == "account_reconnected"]
         assert {entry["account"] for entry in again} == {"alice"}
+        managed.plan_answers()
         managed.transport.refusals.clear()
         await managed.pass_s(120)
         assert state_of(managed, "alice") is StreamState.LIVE
@@ -144,6 +157,7 @@ async def test_whom_a_person_disconnected_stays_dark_until_a_person_connects_it(
         await begun(managed, "alice", "bob")
         await managed.drive(managed.manager.disconnect("alice"))
         assert managed.manager.why_dark("alice") == DISCONNECTED
+        assert managed.manager.expected() == {"bob"}
         await managed.pass_s(200)
         assert managed.running == ["bob"]
         await managed.rotate("alice")
@@ -173,6 +187,21 @@ async def test_without_connections_all_is_wanted_and_nothing_is_dialled(tmp_path
         assert managed.manager.why_dark("alice") == NO_CONNECTIONS
         with pytest.raises(SettingsError, match="WEBSOCKET_ENABLED"):
             await managed.manager.connect(managed.manager.wanted["alice"])
+
+
+async def test_an_account_that_cannot_be_opened_is_told_of_as_long_as_it_is_so(tmp_path: Path) -> None:
+    async with open_managed(tmp_path) as managed:
+        await managed.add("alice", "bob")
+        alice, bob = await managed.registry.page()
+        await managed.registry.swap_records([(alice, alice.with_records(bob.records))])
+        await managed.begin()
+        assert managed.running == ["bob"] and managed.manager.expected() == {"alice", "bob"}
+        refused = managed.manager.refused["alice"]
+        assert refused.venue == "binance-usdm" and "belongs to another account" in refused.reason
+        spoiled = (await managed.registry.page())[0]
+        await managed.registry.swap_records([(spoiled, alice)])
+        await managed.pass_s(70)
+        assert managed.running == ["alice", "bob"] and managed.manager.refused == {}
 
 
 async def test_accounts_of_the_file_run_beside_them_and_their_names_stay_theirs(tmp_path: Path) -> None:
@@ -221,11 +250,14 @@ async def test_trouble_of_the_registry_is_told_once_and_what_runs_is_looked_afte
         await begun(managed, "alice")
         managed.registry.trouble = StoreError("the disk is gone")
         managed.transport.refusals.extend(["no route"] * 30)
+        managed.http.answers.clear()
+        managed.http.default = NO_ANSWER
         managed.sockets("alice")[-1].cut()
         with capture_logs() as logs:
             await managed.pass_s(90)
             assert managed.started.count("alice") > 1
             managed.registry.trouble = None
+            managed.plan_answers()
             await managed.add("bob")
             await managed.pass_s(15)
         assert [entry["action"] for entry in logs].count("registry_trouble") == 1

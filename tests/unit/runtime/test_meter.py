@@ -36,7 +36,7 @@ class Gauges:
         self.shell = shell
         self.metrics = PrometheusMetrics(strict=True)
         self.meter = Meter(self.metrics, shell.clock, shell.journal)
-        shell.runner.on_refused = self.meter.note_refused
+        shell.runner.count = self.meter.count
         self.running = True
 
     def text(self) -> str:
@@ -182,27 +182,28 @@ async def test_the_way_of_a_message_is_measured_in_the_venues_time(gauges: Gauge
     assert gauges.value("stage_latency_seconds_sum", 'stage="socket_to_journal"') == 0
 
 
-async def test_a_refused_record_is_counted_once_it_is_kept_and_the_journal_called_failed_until_then(gauges: Gauges) -> None:
+async def test_what_the_journal_refuses_is_counted_once_and_the_journal_called_failed_until_it_has_all(gauges: Gauges) -> None:
     shell = gauges.shell
     await live(shell)
     assert gauges.value("journal_failed", "") == 0
     shell.held.held = BACKLOG_LOW
     assert gauges.value("journal_backlog", "") == BACKLOG_LOW
     shell.held.held, shell.held.refusal = 0, "the disk is gone"
+    kept = gauges.value("journal_records_total", "")
     await shell.trade(2)
-    assert gauges.value("fills_total") == 0
+    assert (gauges.value("fills_total"), gauges.value("journal_records_total", "")) == (2, kept)
     assert gauges.value("journal_failed", "") == 1
     shell.held.refusal = None
     await shell.clock.advance(RETRY_MS)
     assert gauges.value("fills_total") == 2
+    assert gauges.value("journal_records_total", "") > kept
     assert gauges.value("journal_failed", "") == 0
     assert gauges.value("sink_lag", 'sink="tables"') == 7
 
 
 async def test_the_end_of_a_warning_is_no_margin_call(gauges: Gauges) -> None:
     told = [margin_called(status=status, sequence=place) for place, status in enumerate(("margin_call", "normal", ""), 1)]
-    gauges.shell.journal.append(record(*told, account="alice"))
-    await gauges.shell.journal.flush()
+    gauges.meter.count(record(*told, account="alice"))
     assert gauges.value("margin_calls_total") == 2
 
 

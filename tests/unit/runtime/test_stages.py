@@ -122,8 +122,8 @@ async def test_a_projection_tells_the_age_of_what_it_took_and_how_often_it_refus
 
 
 def test_a_wall_clock_that_was_set_back_makes_nothing_younger_than_new() -> None:
-    records = [record(received_time=time) for time in (2_000, 3_000, 500)]
-    assert ages_of(records, Millis(1_000)) == {0: 2, 0.5: 1}
+    received = [(Millis(2_000), 1), (Millis(3_000), 1), (Millis(500), 4)]
+    assert ages_of(received, Millis(1_000)) == {0: 2, 0.5: 4}
 
 
 @pytest.fixture

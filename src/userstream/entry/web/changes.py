@@ -31,7 +31,7 @@ class NewAccountForm(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     api_key: str
     api_secret: str | None = None
     passphrase: str | None = None
-    user: str = "default"
+    user: str | None = None
     label: str = ""
     rest_url: str | None = None
     ws_url: str | None = None
@@ -73,7 +73,8 @@ class AccountChanges:
         """Adds an account and starts it. Nothing of the key is in any answer."""
         try:
             credentials = credentials_of(form.api_key, form.api_secret, form.passphrase)
-            looked = await self._desk.add(wish_of(form), credentials, allow_unsafe=form.allow_unsafe_key, beside=self._manager.configured)
+            wish = wish_of(form, self._manager.user)
+            looked = await self._desk.add(wish, credentials, allow_unsafe=form.allow_unsafe_key, beside=self._manager.configured)
         except KeyRefused as error:
             raise ApiError(422, "key_refused", for_programs(f"{error.reason}. {error.next_step}")) from None
         except SettingsError as error:
@@ -101,8 +102,8 @@ class AccountChanges:
         if await self._desk.registry.get(AccountId(name)) is not None:
             return
         if any(settings.name == name for settings in self._manager.configured):
-            raise ApiError(409, "of_the_file", "the account stands in the configuration file: it is changed there")
-        raise ApiError(404, "unknown_account", "there is no account of that name in the registry")
+            raise ApiError(409, "of_the_file", f"the account {name!r} stands in the configuration file: it is changed there")
+        raise ApiError(404, "unknown_account", f"there is no account {name!r} in the registry")
 
     async def _take_up(self) -> None:
         """The change is kept already: where it cannot be carried out now, the manager does so later."""
@@ -112,9 +113,10 @@ class AccountChanges:
             return
 
 
-def wish_of(form: NewAccountForm) -> NewAccount:
-    """Everything but the key. Raises SettingsError for words that are not one short line."""
-    for field, text in (("label", form.label), ("user", form.user)):
+def wish_of(form: NewAccountForm, user: str) -> NewAccount:
+    """Everything but the key. `user`: where the form names none. Raises SettingsError for words that are not one short line."""
+    user = form.user or user
+    for field, text in (("label", form.label), ("user", user)):
         if not text.isprintable() or len(text) > LONGEST_WORDS:
             raise SettingsError(f"{field} must be one short line")
     options = AccountOptions(
@@ -126,4 +128,4 @@ def wish_of(form: NewAccountForm) -> NewAccount:
         session_logon=form.session_logon,
         monitor_only=form.monitor_only,
     )
-    return NewAccount(account=AccountId(form.account), user=form.user, venue=VenueName(form.venue), label=form.label, options=options)
+    return NewAccount(account=AccountId(form.account), user=user, venue=VenueName(form.venue), label=form.label, options=options)

@@ -12,6 +12,7 @@ from userstream.domain.audit import AuditNote
 from userstream.domain.certificate import Certificate, certify
 from userstream.entry.bootstrap import AccountSettings, Application
 from userstream.entry.manager import NO_CONNECTIONS, AccountManager
+from userstream.entry.registered import RefusedAccount
 from userstream.entry.registry import Caller
 from userstream.entry.web.access import Access, Principal
 from userstream.entry.web.answers import ApiError
@@ -56,7 +57,12 @@ class WebDesk:
 
     def names(self) -> list[str]:
         """Of all accounts that run or are to run."""
-        return sorted({*self.wanted, *self.application.accounts})
+        return sorted({*self.wanted, *self.application.accounts, *self._refused})
+
+    @property
+    def _refused(self) -> Mapping[str, RefusedAccount]:
+        """Accounts that are to run and cannot be opened: they are dark, too."""
+        return {} if self._manager is None else self._manager.refused
 
     def live(self, name: str) -> LiveAccount:
         """Raises ApiError 404 for an account nobody knows, 409 for one that is not connected."""
@@ -68,18 +74,21 @@ class WebDesk:
 
     def require_name(self, name: str) -> None:
         """Raises ApiError 404 for an account that this service does not know."""
-        if name not in self.wanted and name not in self.application.accounts:
+        if not self._is_known(name):
             raise unknown_account(name)
 
     async def require_history(self, name: str) -> None:
         """Raises ApiError 404 for an account that this service does not know and of which the store holds nothing: what was removed can
         still be read."""
-        if name in self.wanted or name in self.application.accounts:
+        if self._is_known(name):
             return
         for table in HISTORY_TABLES:
             if (await self.history.page(table, Selection(account=AccountId(name), limit=1))).rows:
                 return
         raise unknown_account(name)
+
+    def _is_known(self, name: str) -> bool:
+        return name in self.wanted or name in self.application.accounts or name in self._refused
 
     def form(self, name: str) -> AccountForm:
         """An account, whether it runs or not. Raises ApiError 404."""
@@ -87,12 +96,15 @@ class WebDesk:
         if account is not None:
             return account_form(account)
         self.require_name(name)
-        return AccountForm(account=name, venue=self.wanted[name].venue, is_connected=False, is_healthy=False)
+        venue = self.wanted[name].venue if name in self.wanted else self._refused[name].venue
+        return AccountForm(account=name, venue=venue, is_connected=False, is_healthy=False)
 
     async def connect(self, name: str, caller: Principal, origin: str) -> AccountForm:
         """Starts an account that is to run and does not; one that runs stays as it is. Raises ApiError."""
         async with self._switching:
             self.require_name(name)
+            if name in self._refused:
+                raise ApiError(409, "key_refused", "the account cannot be opened; /health says why")
             if name not in self.application.accounts:
                 await self._note_deed("account.connect", name, caller, origin, self._start(self.wanted[name]))
             return self.form(name)
@@ -164,6 +176,7 @@ class WebDesk:
         account = self.application.accounts.get(name)
         if account is None:
             why = "" if self._manager is None else self._manager.why_dark(name)
+            why = self._refused[name].reason if name in self._refused else why
             return f"not connected: {why}" if why else "not connected"
         health = account.health
         if health.is_healthy:

@@ -7,18 +7,19 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from tests.support.desk import NAME
+from tests.support.desk import NAME, VENUE
 from tests.support.web import open_site, settings_of
 from userstream.domain.access import Role
 from userstream.entry.bootstrap import AccountSettings
 from userstream.entry.configuration import ManagerSection
 from userstream.entry.manager import NO_CONNECTIONS, AccountManager
-from userstream.entry.registered import RegisteredAccounts
+from userstream.entry.registered import RefusedAccount, RegisteredAccounts
 from userstream.entry.web.access import Access, Principal
 from userstream.entry.web.answers import ApiError
 from userstream.entry.web.desk import WebDesk
 from userstream.kernel.errors import StoreError
 from userstream.runtime.live import LiveAccount
+from userstream.wire.registration import SealedKey
 
 CALLER = Principal(token_id="0123456789ab", name="desk", role=Role.OPERATOR)
 
@@ -73,3 +74,19 @@ async def test_a_service_without_connections_says_so_and_is_not_healthy(tmp_path
         with pytest.raises(ApiError) as caught:
             desk.changes(CALLER, "10.0.0.1")
         assert (caught.value.refusal.status, caught.value.refusal.code) == (409, "no_registry")
+
+
+async def test_an_account_that_cannot_be_opened_is_dark_and_told_of(tmp_path: Path) -> None:
+    async with open_site(tmp_path) as site:
+        application = site.desk.application
+        registered = RegisteredAccounts(None, application.clock)
+        registered.refused = {"lost": RefusedAccount(VENUE, "its key does not open", ("", SealedKey(api_key="")))}
+        manager = AccountManager(application, registered, (settings_of(site.desk),), application.add, ManagerSection())
+        access = Access(site.tokens, application.clock, requests_per_minute=60)
+        desk = WebDesk(application, manager.wanted, manager.connect, site.server._desk.history, site.tokens, access, manager)
+        assert desk.names() == [NAME, "lost"]
+        assert (desk.form("lost").venue, desk.form("lost").is_healthy) == (VENUE, False)
+        assert (desk.health(with_details=True).unhealthy or {})["lost"] == "not connected: its key does not open"
+        with pytest.raises(ApiError) as caught:
+            await desk.connect("lost", CALLER, "10.0.0.1")
+        assert caught.value.refusal.status == 409
