@@ -65,12 +65,15 @@ def open_receivers(urls: Sequence[Secret]) -> list[AppriseReceiver]:
 
 
 def _open(number: int, url: Secret, asset: AppriseAsset) -> AppriseReceiver:
-    from apprise import Apprise
+    from apprise import Apprise, OverflowMode
 
     scheme, service = scheme_of(url), Apprise(asset=asset)
     if not (scheme and service.add(url.reveal())):
         kind = f"of the kind {scheme}, but not as apprise writes it" if scheme else "no address at all"
         raise SettingsError(f"[alerts] urls: address {number} is {kind}; docs/topics/alerts.md has examples")
+    for each in service if "overflow=" not in url.reveal() else ():
+        # a text that is too long for the service is sent in parts; by default the service would refuse it
+        each.overflow_mode = OverflowMode.SPLIT
     return AppriseReceiver(f"{scheme} {number}", service)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
 
@@ -45,6 +45,21 @@ class Notification(msgspec.Struct, frozen=True, kw_only=True):
 def notification_of(message: Message) -> Notification:
     """A message as it is sent."""
     return Notification(severity=message.severity, title=title_of(message), body=body_of(message), is_good_news=message.is_good_news)
+
+
+def merged(notifications: Sequence[Notification]) -> Notification:
+    """Several as one, of which every line stays; one alone as it is."""
+    if len(notifications) == 1:
+        return notifications[0]
+    severity = max((each.severity for each in notifications), key=lambda severity: severity.rank)
+    is_good_news = all(each.is_good_news for each in notifications)
+    first = notifications[0].title.partition("] ")[2] or notifications[0].title
+    return Notification(
+        severity=severity,
+        title=f"[{'RECOVERED' if is_good_news else severity.upper()}] {len(notifications)} alerts, the first: {first}",
+        body="\n".join(each.body for each in notifications),
+        is_good_news=is_good_news,
+    )
 
 
 def title_of(message: Message) -> str:

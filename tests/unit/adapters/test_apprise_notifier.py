@@ -42,6 +42,20 @@ async def test_a_webhook_gets_title_words_and_kind() -> None:
         assert webhook.posted[0].message == "BTCUSDT <long> & 1.327"
 
 
+async def test_what_is_too_long_for_a_service_arrives_in_parts() -> None:
+    lines = [f"account-{number}: margin call" for number in range(2_000)]
+    async with open_webhook() as webhook:
+        [receiver] = open_receivers([Secret(webhook.url())])
+        long = Notification(severity=Severity.CRITICAL, title="[CRITICAL] 2000 alerts", body="\n".join(lines))
+        assert await asyncio.to_thread(receiver.deliver, long)
+        assert len(webhook.posted) > 1
+        assert all(line in "".join(each.message for each in webhook.posted) for line in lines[::100])
+        webhook.posted.clear()
+        [receiver] = open_receivers([Secret(f"{webhook.url()}?overflow=truncate")])
+        assert await asyncio.to_thread(receiver.deliver, long)
+        assert len(webhook.posted) == 1, "whoever says otherwise in the address is heard"
+
+
 async def test_what_is_refused_or_sent_elsewhere_did_not_arrive() -> None:
     async with open_webhook() as webhook, open_webhook() as elsewhere:
         [receiver] = open_receivers([Secret(webhook.url())])

@@ -12,6 +12,7 @@ from userstream.domain.alert_words import (
     body_of,
     duration,
     line_of,
+    merged,
     notification_of,
     title_of,
 )
@@ -41,6 +42,18 @@ def test_a_notification_is_a_message_in_words() -> None:
     sent = notification_of(called)
     assert sent == Notification(severity=Severity.CRITICAL, title=title_of(called), body=body_of(called))
     assert notification_of(message(note(AlertKind.ACCOUNT_DARK, over=True))).is_good_news
+
+
+def test_many_notifications_as_one_keep_every_line_and_the_worst_severity() -> None:
+    sent = [notification_of(message(note(AlertKind.MARGIN_CALL, name, words="BTCUSDT"))) for name in ("alice", "bob")]
+    together = merged([*sent, notification_of(message(note(AlertKind.ACCOUNT_DARK, over=True)))])
+    assert together.title == "[CRITICAL] 3 alerts, the first: alice: margin call" and together.severity is Severity.CRITICAL
+    assert together.body.splitlines()[:2] == [sent[0].body, sent[1].body] and not together.is_good_news
+    assert merged(sent[:1]) is sent[0]
+    over = notification_of(message(note(AlertKind.ACCOUNT_DARK, over=True)))
+    assert merged([over, over]).title.startswith("[RECOVERED] 2 alerts") and merged([over, over]).is_good_news
+    plain = Notification(severity=Severity.INFO, title="plain", body="")
+    assert merged([plain, plain]).title == "[INFO] 2 alerts, the first: plain"
 
 
 def test_many_notes_are_counted_in_the_title_and_told_the_worst_first() -> None:
