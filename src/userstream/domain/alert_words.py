@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Final
 
 import msgspec
 
 from userstream.domain.alerts import AlertKind, Message, Note, Severity
+from userstream.kernel.ids import Millis
 
 MOST_LINES: Final = 20
 """How many notes of a message are written out; the others are counted. Most receivers cut long texts off."""
@@ -42,9 +44,19 @@ class Notification(msgspec.Struct, frozen=True, kw_only=True):
     is_good_news: bool = False
 
 
-def notification_of(message: Message) -> Notification:
-    """A message as it is sent."""
-    return Notification(severity=message.severity, title=title_of(message), body=body_of(message), is_good_news=message.is_good_news)
+def notification_of(message: Message, time: Millis) -> Notification:
+    """A message as it is sent. `time`: our wall clock (ms), which it says, because it may arrive much later."""
+    return Notification(
+        severity=message.severity,
+        title=title_of(message),
+        body=f"{body_of(message)}\n({stamp_of(time)})",
+        is_good_news=message.is_good_news,
+    )
+
+
+def stamp_of(time: Millis) -> str:
+    """A wall clock's time (ms) for people."""
+    return datetime.fromtimestamp(time // 1_000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def merged(notifications: Sequence[Notification]) -> Notification:
