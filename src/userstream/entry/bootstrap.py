@@ -117,12 +117,12 @@ class Application:
         place = place_of(settings, spec)
         guard_secrets(place.credentials)
         machine = Machine(spec, place, policy_of(settings, place.jitter_seed), now=self.clock.now(), wall=self.clock.wall())
-        gate = GATES.take(self, spec, place.endpoints.rest_url, self.http, self.clock, self.weight_limit, reserve=self.risk_reserve)
-        self._gates[gate.name] = gate
+        gate = self._take_gate(spec, place)
+        host = gate if spec.host_of is None else self._take_gate(find_venue(spec.host_of), place)
         runner = AccountRunner(
             machine,
             clock=self.clock,
-            transport=self._transport_of(spec, place, host := self._host_gate(spec, place, gate)),
+            transport=self._transport_of(spec, place, host),
             gate=gate,
             journal=self.journal,
             http=AddressedHttp(place.endpoints.rest_url, self.http if through is None else through(self.http), host),
@@ -149,15 +149,13 @@ class Application:
         for tell in self.on_started:
             tell(account)
 
-    def _host_gate(self, spec: VenueSpec, place: AccountPlace, own: Gate) -> Gate:
-        """The gate of the budget in which the venue counts what is asked on the product's sockets."""
-        if spec.host_of is None:
-            return own
-        host = GATES.take(self, find_venue(spec.host_of), place.endpoints.rest_url, self.http, self.clock, self.weight_limit)
-        self._gates[host.name] = host
-        return host
+    def _take_gate(self, spec: VenueSpec, place: AccountPlace) -> Gate:
+        gate = GATES.take(self, spec, place.endpoints.rest_url, self.http, self.clock, self.weight_limit, reserve=self.risk_reserve)
+        self._gates[gate.name] = gate
+        return gate
 
     def _transport_of(self, spec: VenueSpec, place: AccountPlace, gate: Gate) -> Transport:
+        """`gate`: of the budget in which the venue counts what is asked on the product's sockets."""
         if spec.sharing is None:
             return self.transport
         if gate.name not in self._shared:
