@@ -126,6 +126,8 @@ def _host_of(parts: SplitResult) -> str:
 def _words_of(error: BaseException) -> str:
     if isinstance(error, TimeoutError):
         return "no answer in time"
+    if isinstance(error, ConnectionRefusedError):
+        return "connection refused: start the server, or check host and port"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return str(error) or type(error).__name__

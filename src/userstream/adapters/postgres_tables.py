@@ -1,4 +1,4 @@
-"""The tables in PostgreSQL: a batch of events becomes one statement a table, whose values travel as one array a column."""
+"""The tables in PostgreSQL: a batch of events becomes one statement, and each table's rows travel as one array."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from userstream.kernel.errors import StoreError
 from userstream.kernel.ids import AccountId, Millis
 from userstream.ports import StoredRecord
 
-Column = Sequence[Value]
+Rows = Sequence[tuple[Value, ...]]
 
 QUERIES: Final = load_queries("postgres/projection.sql")
 PARTED: Final[Mapping[str, str]] = {"fills": "transaction_time", "account_events": "event_time"}
@@ -35,6 +35,7 @@ LAST_TIME_MS: Final = 4_102_444_800_000
 SAME_FILL_MS: Final = 7 * 24 * 3600 * 1000
 """How far apart, in venue time, two words about one fill may be; what has the same ids later is another fill (as in the SQL)."""
 _COMMON: Final = 4
+"""The journal, the reader, where it stands and will stand."""
 _PARAMETER: Final = re.compile(r"\$(\d+)")
 _LONGEST_MONTH_MS: Final = 31 * 24 * 3600 * 1000
 _FILL_COLUMNS: Final = TABLES["fills"].columns
@@ -44,13 +45,13 @@ _FILL_BLANKS: Final = tuple(_FILL_COLUMNS.index(name) for name in FILL_BLANKS)
 
 
 class PostgresBatch(msgspec.Struct, frozen=True):
-    """What a reader is about to write: it stands at `base` and will stand at `reached`. columns: for each table an array a column.
+    """What a reader is about to write: it stands at `base` and will stand at `reached`. rows: of each table, in its order of columns.
     times: one of each month that the rows need a part for, in venue ms."""
 
     reader: str
     base: int
     reached: int
-    columns: Mapping[str, Sequence[Column]]
+    rows: Mapping[str, Rows]
     coverage: Mapping[AccountId, Sequence[Event]]
     times: frozenset[int]
 
@@ -72,14 +73,14 @@ def split_records(records: Sequence[StoredRecord], most_events: int) -> Iterator
 def prepare_batch(reader: str, base: int, records: Sequence[StoredRecord]) -> PostgresBatch:
     """The work that needs no database, so that it can be done elsewhere."""
     events = [event for stored in records for event in stored.record.events]
-    columns: dict[str, Sequence[Column]] = {}
+    rows: dict[str, Rows] = {}
     times: set[int] = set()
     for table, batch in sort_into_tables(events).items():
-        rows = [row_of(table, event) for event in batch]
-        columns[table] = list(zip(*(merge_fills(rows) if table == "fills" else rows), strict=True))
+        told = [row_of(table, event) for event in batch]
+        rows[table] = merge_fills(told) if table == "fills" else told
         if table in PARTED:
-            times |= _months_of(columns[table][TABLES[table].columns.index(PARTED[table])])
-    return PostgresBatch(reader, base, records[-1].position, columns, _coverage_events(events), frozenset(times))
+            times |= _months_of(rows[table], TABLES[table].columns.index(PARTED[table]))
+    return PostgresBatch(reader, base, records[-1].position, rows, _coverage_events(events), frozenset(times))
 
 
 def merge_fills(rows: Iterable[tuple[Value, ...]]) -> list[tuple[Value, ...]]:
@@ -111,14 +112,14 @@ def months_ahead(time: int) -> tuple[int, int]:
     return began, month_of(began + _LONGEST_MONTH_MS + 1)
 
 
-def _months_of(times: Column) -> set[int]:
-    return {month_of(int(time or 0)) for time in set(times)}
+def _months_of(rows: Rows, place: int) -> set[int]:
+    return {month_of(int(time or 0)) for time in {row[place] for row in rows}}
 
 
 def clean_batch(batch: PostgresBatch) -> PostgresBatch:
     """The batch without what PostgreSQL cannot hold: zero bytes and lone surrogates in texts, numbers of more than 64 bits."""
-    columns = {table: [[_fit(value) for value in column] for column in told] for table, told in batch.columns.items()}
-    return msgspec.structs.replace(batch, columns=columns)
+    rows = {table: [tuple(_fit(value) for value in row) for row in told] for table, told in batch.rows.items()}
+    return msgspec.structs.replace(batch, rows=rows)
 
 
 def _fit(value: Value) -> Value:
@@ -152,28 +153,35 @@ async def write_batch(connection: Connection, journal: str, batch: PostgresBatch
 
 
 async def _add_rows(connection: Connection, journal: str, batch: PostgresBatch) -> None:
-    tables = tuple(sorted(batch.columns))
-    columns = [column for table in tables for column in batch.columns[table]]
+    tables = tuple(sorted(batch.rows))
+    rows = [batch.rows[table] for table in tables]
     try:
-        await connection.execute(joined_statement(tables), journal, batch.reader, batch.base, batch.reached, *columns)
+        await connection.execute(joined_statement(tables), journal, batch.reader, batch.base, batch.reached, *_times_met(batch), *rows)
     except asyncpg.DivisionByZeroError:
         raise StoreError(f"the reader {batch.reader!r} has been moved by somebody else") from None
 
 
+def _times_met(batch: PostgresBatch) -> tuple[int, ...]:
+    """From when until when a fill of the batch may stand in the table already; nothing where there is none."""
+    if "fills" not in batch.rows:
+        return ()
+    times = [int(row[_FILL_TIME] or 0) for row in batch.rows["fills"]]
+    return max(min(times) - SAME_FILL_MS, -LARGEST_INTEGER), min(max(times) + SAME_FILL_MS, LARGEST_INTEGER)
+
+
 @cache
 def joined_statement(tables: tuple[str, ...]) -> str:
-    """The statements of these tables and that of the position as one: journal, reader, base, reached, then each table's columns."""
-    offset, parts = _COMMON, []
-    for table in tables:
-        count = len(TABLES[table].columns)
-        parts.append(f"{table}_added AS (\n{_renumbered(QUERIES[f'add_{table}'], count, offset)}\n)")
-        offset += count
+    """The statements of these tables and that of the position as one: journal, reader, base, reached, with fills the two times between
+    which they can be there already, then each table's rows."""
+    first = _COMMON + (2 if "fills" in tables else 0) + 1
+    parts = [f"{table}_added AS (\n{_renumbered(QUERIES[f'add_{table}'], place)}\n)" for place, table in enumerate(tables, first)]
     return f"WITH {', '.join([*parts, QUERIES['move_cursor']])}"
 
 
-def _renumbered(query: str, count: int, offset: int) -> str:
-    """A statement's own columns follow those before it; the journal, which stands behind them, is everybody's first."""
-    return _PARAMETER.sub(lambda found: f"${int(found[1]) + offset}" if int(found[1]) <= count else "$1", query)
+def _renumbered(query: str, place: int) -> str:
+    """A statement's own rows have their place; what it shares with others are the journal, and the two times."""
+    places = {"1": place, "2": 1, "3": _COMMON + 1, "4": _COMMON + 2}
+    return _PARAMETER.sub(lambda found: f"${places[found[1]]}", query)
 
 
 async def _extend_coverage(connection: Connection, journal: str, events: Mapping[AccountId, Sequence[Event]]) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from contextlib import closing, suppress
 from enum import Enum
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, gettempdir
 from typing import Final
 
 from userstream.adapters.sql import load_migrations, split_script
@@ -260,12 +260,17 @@ def _check_unopened(path: Path) -> None:
     """Raises StoreError where the file, or a log beside it, says that it is not ours or from the future. Nothing is opened as a database
     would be: that leaves files beside it, and the last to close one writes its log into it. What cannot be told so is left to the
     opening."""
-    with suppress(sqlite3.Error):
+    try:
         image = _image_of(path)
         if image is not None:
             _check_copy(path, image)
             # a log that was folded in while it was copied is in the file now
             _image_of(path)
+    except sqlite3.Error:
+        return
+    except OSError as error:
+        why = error.strerror or "it cannot be copied"
+        raise StoreError(f"{path}: nobody can tell whose it is without a copy of its log in {gettempdir()}: {why.lower()}") from None
 
 
 def _image_of(path: Path) -> bytes | None:

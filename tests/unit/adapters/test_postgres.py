@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -24,9 +25,11 @@ from tests.support.events import (
     snapshot_taken,
     stream_changed,
 )
-from tests.support.postgres import address_of, borrow_database, drop_database, execute, give_back, make_database
+from tests.support.postgres import address_of, borrow_database, drop_database, execute, give_back, make_database, make_migrated
 from tests.support.records import place, record
 from userstream.adapters.postgres import PostgresProjection, PostgresSettings
+from userstream.adapters.postgres_address import SERVER_SETTINGS
+from userstream.adapters.postgres_tables import joined_statement
 from userstream.domain.coverage import Coverage, fold_coverage
 from userstream.domain.events import Event
 from userstream.kernel.errors import StoreError
@@ -105,6 +108,30 @@ async def test_a_turn_of_some_hundred_events_waits_for_no_thread(url: str, table
     assert asked.works == 0
     await tell(tables, *(filled(trade_id=str(number)) for number in range(150, 450)), first=151)
     assert asked.works == 1 and len(await tables.rows("fills")) == 450
+
+
+async def test_a_fill_is_looked_for_in_the_months_where_it_can_be_and_in_no_other() -> None:
+    url = await make_migrated()
+    connection = await asyncpg.connect(url, server_settings=dict(SERVER_SETTINGS))
+    try:
+        months = ", ".join(str(ms(year, month)) for year in (2024, 2025) for month in range(1, 13))
+        await connection.execute(f"SELECT userstream.make_partitions(ARRAY[{months}])")
+        await connection.execute(f"PREPARE turn AS {joined_statement(('fills',))}")
+        words = f"EXPLAIN EXECUTE turn('one', 'tables', 0, 1, {ms(2025, 5, 3)}, {ms(2025, 5, 20)}, '{{}}')"
+        plan = "\n".join(row[0] for row in await connection.fetch(words))
+    finally:
+        await connection.close()
+        await drop_database(url)
+    assert set(re.findall(r"on fills_(\w+)", plan)) == {"2025_05"}, plan
+
+
+async def test_a_fill_completed_over_the_end_of_a_month_is_one_row(tables: PostgresProjection) -> None:
+    end = ms(2025, 5, 1)
+    await tell(tables, filled(transaction_time=end - 5, fee=None, fee_asset=None))
+    await tell(tables, filled(transaction_time=end + 5, fee="0.5", fee_asset="BNB"), first=2)
+    await tell(tables, filled(transaction_time=end + 7 * DAY_MS, fee="0.7"), first=3)
+    rows = await tables.rows("fills")
+    assert sorted((row["transaction_time"], row["fee"]) for row in rows) == [(end - 5, "0.5"), (end + 7 * DAY_MS, "0.7")]
 
 
 class CountingThreads(ThreadPoolExecutor):

@@ -51,7 +51,8 @@ def test_an_error_says_what_to_do_in_one_line_and_keeps_secrets() -> None:
     told = one.explain(asyncpg.InvalidPasswordError(f"no entry\nfor {CANARY}"))
     assert str(told) == "PostgreSQL at h/d: no entry for ***: check user and password"
     assert not isinstance(told, UnfitValue)
-    assert str(one.explain(ConnectionRefusedError(111, "Connection refused"))) == "PostgreSQL at h/d: Connection refused"
+    refused = one.explain(ConnectionRefusedError(111, "Connect call failed ('10.0.0.1', 5432)"))
+    assert str(refused) == "PostgreSQL at h/d: connection refused: start the server, or check host and port"
     assert str(one.explain(TimeoutError())) == "PostgreSQL at h/d: no answer in time"
     assert str(one.explain(asyncpg.UndefinedTableError("gone"))).endswith("gone: run userstream db migrate")
     assert str(one.explain(asyncpg.InterfaceError(""))) == "PostgreSQL at h/d: InterfaceError"

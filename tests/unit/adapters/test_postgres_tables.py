@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from tests.support.events import filled, order_changed, stream_changed
 from tests.support.postgres import MADE
 from tests.support.records import place, record
+from userstream.adapters.postgres_migrations import load_steps
 from userstream.adapters.postgres_tables import (
     LAST_TIME_MS,
     NOT_HERE,
@@ -40,7 +41,10 @@ def test_a_statement_names_every_column_in_the_order_of_the_table(table: str) ->
     assert inserted is not None and told is not None
     assert re.findall(r"\w+", inserted[1]) == [*columns, "journal"]
     assert re.findall(r"\w+", told[1]) == [*columns, "place"]
-    assert len(re.findall(r"\$\d+::\w+\[\]", query)) == len(columns)
+    assert re.findall(r"\$(\d+)::(\S+)\[\]", query) == [("1", f"userstream.told_{table}")]
+    [script] = [step.script for step in load_steps() if f"CREATE TYPE userstream.told_{table} AS" in step.script]
+    made = re.search(rf"CREATE TYPE userstream\.told_{table} AS \(([^;]*)\);", script)
+    assert made is not None and re.findall(r"^    (\w+) (?:text|int|bigint)\b", made[1], re.M) == columns
 
 
 @pytest.mark.parametrize("table", FILLED)
@@ -97,13 +101,13 @@ def test_times_that_no_exchange_has_lived_in_have_a_month_too(time: int, month: 
     assert month_of(time) == month
 
 
-def test_a_batch_is_columns_months_and_a_place_to_stand() -> None:
+def test_a_batch_is_rows_months_and_a_place_to_stand() -> None:
     october = 1_760_000_000_000
     records = place([record(order_changed()), record(filled(transaction_time=october), stream_changed(event_time=0), sequence=2)], 7)
     batch = prepare_batch("tables", 6, records)
-    assert (batch.base, batch.reached, set(batch.columns)) == (6, 8, {"orders", "fills", "account_events"})
+    assert (batch.base, batch.reached, set(batch.rows)) == (6, 8, {"orders", "fills", "account_events"})
     assert batch.times == {0, 1_759_276_800_000}
-    assert [len(batch.columns[name]) for name in ("orders", "fills")] == [len(TABLES[name].columns) for name in ("orders", "fills")]
+    assert [len(batch.rows[name][0]) for name in ("orders", "fills")] == [len(TABLES[name].columns) for name in ("orders", "fills")]
     assert list(batch.coverage) == ["alice"]
 
 
@@ -118,16 +122,17 @@ def test_parts_hold_all_records_in_order_and_few_events(counts: list[int], most:
 
 def test_what_the_database_cannot_hold_is_replaced_in_every_column() -> None:
     batch = prepare_batch("tables", 0, place([record(order_changed(client_order_id="a\0b\ud800", created_time=2**70, price="1.50"))]))
-    cleaned = dict(zip(TABLES["orders"].columns, [column[0] for column in clean_batch(batch).columns["orders"]], strict=True))
+    cleaned = dict(zip(TABLES["orders"].columns, clean_batch(batch).rows["orders"][0], strict=True))
     assert (cleaned["client_order_id"], cleaned["created_time"], cleaned["price"]) == ("a\ufffdb?", 2**63 - 1, "1.50")
 
 
 @pytest.mark.parametrize("tables", [(), ("fills",), ("balances", "movements", "orders"), tuple(FILLED)])
 def test_one_statement_for_several_tables_numbers_every_column_once(tables: tuple[str, ...]) -> None:
     statement = joined_statement(tables)
-    numbers = [int(number) for number in re.findall(r"\$(\d+)::", statement)]
-    assert numbers == list(range(5, 5 + sum(len(TABLES[table].columns) for table in tables)))
-    assert {int(number) for number in re.findall(r"\$(\d+)", statement)} == {1, 2, 3, 4, *numbers}
+    first = 7 if "fills" in tables else 5
+    numbers = [int(number) for number in re.findall(r"\$(\d+)::userstream", statement)]
+    assert numbers == list(range(first, first + len(tables)))
+    assert {int(number) for number in re.findall(r"\$(\d+)", statement)} == {*range(1, first), *numbers}
     assert statement.count("AS (\n") >= len(tables) + 1
     assert statement.endswith("SELECT 1 / count(*) FROM moved")
     assert ";" not in re.sub("--.*", "", statement)

@@ -6,13 +6,13 @@ import asyncio
 import math
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 from cyclopts import Parameter
 
 from userstream.domain.words import StreamState
-from userstream.entry.cli.findings import Finding, check_alerts, check_database, check_disk, check_http, check_room, check_store
+from userstream.entry.cli.findings import Finding, Verdict, check_alerts, check_database, check_disk, check_http, check_room, check_store
 from userstream.entry.cli.output import say
 from userstream.entry.cli.registry_findings import check_registry
 from userstream.kernel.errors import AuthenticationError, SettingsError, UserStreamError
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from userstream.entry.bootstrap import AccountSettings, Application
 
 PATIENCE_S = 20.0
+AT_ONCE = 8
+"""Accounts that are run side by side: few enough for the venue's budget, enough that a desk need not wait for each."""
 TOLERATED_OFFSET_MS = 1_000
 WHERE_TO_LOOK = ": check rest_url, ws_url and the network"
 
@@ -73,10 +75,9 @@ async def _check_all(config: Path, patience_s: float) -> AsyncIterator[Finding]:
     except SettingsError as error:
         yield Finding("configuration", "problem", str(error))
         return
-    yield Finding("configuration", "ok", f"{config}: {_accounts(len(configuration.accounts))}")
+    yield Finding("configuration", "ok", f"{config}: {_accounts(len(configuration.accounts))} in the file")
     if not configuration.websocket_enabled:
         yield Finding("connections", "warning", "WEBSOCKET_ENABLED is false: userstream run starts without connections")
-    yield check_room(len(configuration.accounts))
     yield check_disk(configuration)
     yield await check_store(configuration)
     if configuration.postgres is not None:
@@ -84,13 +85,17 @@ async def _check_all(config: Path, patience_s: float) -> AsyncIterator[Finding]:
     if (http := await check_http(configuration)) is not None:
         yield http
     yield check_alerts(configuration)
+    wanted = list(configuration.accounts)
+    async for finding in check_registry(configuration, wanted):
+        yield finding
+    yield check_room(len(wanted))
     application = await start_application(None)
     try:
-        for settings in configuration.accounts:
-            async for finding in _check_account(application, settings, patience_s):
-                yield finding
-        async for finding in check_registry(configuration, lambda settings: _check_account(application, settings, patience_s)):
-            yield finding
+        for begin in range(0, len(wanted), AT_ONCE):
+            group = wanted[begin : begin + AT_ONCE]
+            for found in await asyncio.gather(*(_check_account(application, settings, patience_s) for settings in group)):
+                for finding in found:
+                    yield finding
     finally:
         await application.stop()
 
@@ -99,30 +104,34 @@ def _accounts(count: int) -> str:
     return f"{count} account{'' if count == 1 else 's'}"
 
 
-async def _check_account(application: Application, settings: AccountSettings, patience_s: float) -> AsyncIterator[Finding]:
+async def _check_account(application: Application, settings: AccountSettings, patience_s: float) -> list[Finding]:
     """Runs the account for a moment and tells how far it came."""
     subject = f"account {settings.name}"
     try:
         account = await application.add(settings)
     except UserStreamError as error:
-        yield Finding(subject, "problem", str(error))
-        return
+        return [Finding(subject, "problem", str(error))]
     machine = application.runner(settings.name).machine
     try:
         await account.wait_proven(patience_s)
     except AuthenticationError as error:
-        yield Finding(subject, "problem", f"the venue refuses the key: {error}")
-        return
+        return [Finding(subject, "problem", f"the venue refuses the key: {error}")]
     except (TimeoutError, UserStreamError) as error:
-        yield Finding(subject, "problem", f"{error}{WHERE_TO_LOOK if account.state is StreamState.CONNECTING else ''}")
-        return
+        return [Finding(subject, "problem", f"{error}{WHERE_TO_LOOK if account.state is StreamState.CONNECTING else ''}")]
     finally:
         await application.remove(settings.name)
     if settings.credentials.api_secret is None:
-        yield Finding(subject, "warning", "the stream opens; without an api_secret nothing can be proven")
-        return
+        return [Finding(subject, "warning", "the stream opens; without an api_secret nothing can be proven")]
     offset = machine.clock.at(application.clock.now()) - application.clock.wall()
-    verdict: Literal["ok", "warning"] = "ok" if abs(offset) < TOLERATED_OFFSET_MS else "warning"
+    return [
+        judge_clock(settings.name, offset),
+        Finding(subject, "ok", "the key works, the stream opens, the state is proven"),
+    ]
+
+
+def judge_clock(name: str, offset_ms: int) -> Finding:
+    """What a venue's clock that is so far ahead of ours is worth."""
+    verdict: Verdict = "ok" if abs(offset_ms) < TOLERATED_OFFSET_MS else "warning"
     advice = "" if verdict == "ok" else ": set this machine's clock right"
-    yield Finding(f"{subject}: clock", verdict, f"the venue's clock is {offset:+d} ms from this machine's, which is allowed for{advice}")
-    yield Finding(subject, "ok", "the key works, the stream opens, the state is proven")
+    words = f"the venue's clock is {offset_ms:+d} ms from this machine's, which is allowed for{advice}"
+    return Finding(f"account {name}: clock", verdict, words)

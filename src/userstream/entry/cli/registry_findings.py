@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -23,11 +23,10 @@ HOUR_MS: Final = 3_600_000
 DAY_MS: Final = 24 * HOUR_MS
 MINUTE_MS: Final = 60_000
 NOBODY: Final = Finding("registry", "ok", "no account yet; userstream accounts add NAME --venue VENUE adds one")
-RunAccount = Callable[["AccountSettings"], AsyncIterator[Finding]]
 
 
-async def check_registry(configuration: Configuration, run: RunAccount) -> AsyncIterator[Finding]:
-    """Everything about the registry that a service of this configuration would use. `run`: what is found when an account is run."""
+async def check_registry(configuration: Configuration, wanted: list[AccountSettings]) -> AsyncIterator[Finding]:
+    """Everything about the registry that a service of this configuration would use. wanted: gets the accounts that it would run."""
     part = configuration.registry
     if not part.is_run:
         return
@@ -35,13 +34,13 @@ async def check_registry(configuration: Configuration, run: RunAccount) -> Async
         yield NOBODY
         return
     try:
-        async for finding in _check_open(configuration, run):
+        async for finding in _check_open(configuration, wanted):
             yield finding
     except (SettingsError, StoreError) as error:
         yield Finding("registry", "problem", str(error))
 
 
-async def _check_open(configuration: Configuration, run: RunAccount) -> AsyncIterator[Finding]:
+async def _check_open(configuration: Configuration, wanted: list[AccountSettings]) -> AsyncIterator[Finding]:
     from userstream.adapters.clock import SystemClock
     from userstream.entry.desk import find_caller, open_desk, open_registry
     from userstream.entry.registry import AccountBook
@@ -55,13 +54,13 @@ async def _check_open(configuration: Configuration, run: RunAccount) -> AsyncIte
         return
     try:
         async with open_desk(configuration.registry) as desk:
-            async for finding in _check_accounts(desk, configuration, run):
+            async for finding in _check_accounts(desk, configuration, wanted):
                 yield finding
     except SettingsError as error:
         yield Finding("vault", "problem", str(error))
 
 
-async def _check_accounts(desk: AccountDesk, configuration: Configuration, run: RunAccount) -> AsyncIterator[Finding]:
+async def _check_accounts(desk: AccountDesk, configuration: Configuration, wanted: list[AccountSettings]) -> AsyncIterator[Finding]:
     from userstream.adapters.clock import SystemClock
     from userstream.entry.key_rotation import count_keys
 
@@ -76,27 +75,22 @@ async def _check_accounts(desk: AccountDesk, configuration: Configuration, run: 
             continue
         yield judge_proof(account, SystemClock().wall())
         yield judge_listen_key(account, SystemClock().wall())
-        async for finding in _check_account(desk, account, configuration, run):
-            yield finding
+        yield await _check_key(desk, account, configuration, wanted)
 
 
-async def _check_account(
-    desk: AccountDesk, account: RegisteredAccount, configuration: Configuration, run: RunAccount
-) -> AsyncIterator[Finding]:
+async def _check_key(desk: AccountDesk, account: RegisteredAccount, configuration: Configuration, wanted: list[AccountSettings]) -> Finding:
     from userstream.entry.registry import settings_of
 
+    subject = f"account {account.account}: key"
     try:
         looked = await desk.check(account.account)
         credentials = desk.open_key(account)
     except VaultError as error:
-        yield Finding(f"account {account.account}: key", "problem", f"it does not open, and the account is not run: {error}")
-        return
+        return Finding(subject, "problem", f"it does not open, and the account is not run: {error}")
     except UserStreamError as error:
-        yield Finding(f"account {account.account}: key", "problem", str(error))
-        return
-    yield judge_rights_of(account, looked)
-    async for finding in run(settings_of(account, credentials, configuration.recovery, configuration.stream)):
-        yield finding
+        return Finding(subject, "problem", str(error))
+    wanted.append(settings_of(account, credentials, configuration.recovery, configuration.stream))
+    return judge_rights_of(account, looked)
 
 
 def judge_keys(needed: dict[str, int], ring: tuple[str, ...], newest: str) -> Finding:

@@ -10,7 +10,7 @@ import pytest
 
 from userstream.adapters.sqlite_file import open_for_writing
 from userstream.entry.cli import run_command
-from userstream.entry.cli.doctor import sum_up
+from userstream.entry.cli.doctor import judge_clock, sum_up
 from userstream.entry.cli.findings import Finding
 
 Capture = pytest.CaptureFixture[str]
@@ -92,6 +92,13 @@ def test_people_get_a_line_for_each_finding(tmp_path: Path, capsys: Capture) -> 
     assert run_command(["doctor", "--config", str(path)]) == 1
     line, last = capsys.readouterr().out.splitlines()
     assert line.startswith("problem  configuration: ") and last == "1 problem, 0 warnings"
+
+
+@pytest.mark.parametrize(("offset_ms", "verdict"), [(0, "ok"), (-999, "ok"), (1_000, "warning"), (-5_000, "warning")])
+def test_a_clock_that_is_far_off_is_told_with_what_to_do(offset_ms: int, verdict: str) -> None:
+    found = judge_clock("alice", offset_ms)
+    assert (found.subject, found.verdict) == ("account alice: clock", verdict)
+    assert f"{offset_ms:+d} ms" in found.words and ("set this machine's clock" in found.words) == (verdict == "warning")
 
 
 def test_the_last_line_sums_up() -> None:

@@ -17,14 +17,8 @@ SELECT
     told.transaction_time, told.created_time, told.good_till_time, told.reason, told.triggered_order_id,
     told.activation_price::numeric, told.callback_rate::numeric, told.activated::boolean, told.self_trade_prevention,
     told.working_type, told.amendment_id, told.order_list_id, told.iceberg_quantity::numeric, told.prevented_quantity::numeric,
-    told.prevented_match_id, told.event_time, told.received_time, told.source, told.sequence, $42
-FROM unnest(
-    $1::text[], $2::text[], $3::text[], $4::text[], $5::int[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[],
-    $11::text[], $12::text[], $13::text[], $14::text[], $15::text[], $16::text[], $17::text[], $18::text[], $19::int[],
-    $20::int[], $21::int[], $22::text[], $23::bigint[], $24::bigint[], $25::bigint[], $26::text[], $27::text[], $28::text[],
-    $29::text[], $30::int[], $31::text[], $32::text[], $33::text[], $34::text[], $35::text[], $36::text[], $37::text[],
-    $38::bigint[], $39::bigint[], $40::text[], $41::bigint[]
-) WITH ORDINALITY AS told (
+    told.prevented_match_id, told.event_time, told.received_time, told.source, told.sequence, $2
+FROM unnest($1::userstream.told_orders[]) WITH ORDINALITY AS told (
     account, venue, symbol, order_id, conditional, client_order_id, side, position_side, order_type, original_type, time_in_force,
     status, execution_type, price, stop_price, average_price, quantity, filled_quantity, reduce_only, post_only, close_position,
     origin, transaction_time, created_time, good_till_time, reason, triggered_order_id, activation_price, callback_rate,
@@ -52,6 +46,7 @@ WHERE CASE WHEN excluded.journal = known.journal THEN excluded.sequence > known.
 
 -- name: add_fills
 -- An account that is no bare column keeps the planner from reading all that the account did in those days: the ids lead to the one fill.
+-- $3 and $4 enclose all times that can be met: parts of other months are then left out before anything is opened.
 INSERT INTO userstream.fills AS known (
     account, venue, symbol, trade_id, order_id, client_order_id, side, position_side, price, quantity, fee, fee_asset, maker,
     realized_pnl, origin, transaction_time, event_time, received_time, source, sequence, journal
@@ -60,12 +55,8 @@ SELECT
     told.account, told.venue, told.symbol, told.trade_id, told.order_id, told.client_order_id, told.side, told.position_side,
     told.price::numeric, told.quantity::numeric, told.fee::numeric, told.fee_asset, told.maker::boolean,
     told.realized_pnl::numeric, told.origin, coalesce(stored.transaction_time, told.transaction_time), told.event_time,
-    told.received_time, told.source, told.sequence, $21
-FROM unnest(
-    $1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[],
-    $11::text[], $12::text[], $13::int[], $14::text[], $15::text[], $16::bigint[], $17::bigint[], $18::bigint[], $19::text[],
-    $20::bigint[]
-) WITH ORDINALITY AS told (
+    told.received_time, told.source, told.sequence, $2
+FROM unnest($1::userstream.told_fills[]) WITH ORDINALITY AS told (
     account, venue, symbol, trade_id, order_id, client_order_id, side, position_side, price, quantity, fee, fee_asset, maker,
     realized_pnl, origin, transaction_time, event_time, received_time, source, sequence, place
 )
@@ -74,6 +65,7 @@ LEFT JOIN LATERAL (
     WHERE fills.account || '' = told.account AND fills.venue = told.venue AND fills.symbol = told.symbol
       AND fills.trade_id = told.trade_id AND fills.order_id = told.order_id
       AND fills.transaction_time BETWEEN told.transaction_time - 604800000 AND told.transaction_time + 604800000
+      AND fills.transaction_time BETWEEN $3::bigint AND $4::bigint
 ) AS stored ON true
 ORDER BY told.place
 ON CONFLICT (account, venue, symbol, trade_id, order_id, transaction_time) DO UPDATE SET
@@ -103,12 +95,8 @@ SELECT
     told.account, told.venue, told.symbol, told.position_side, told.amount::numeric, told.entry_price::numeric,
     told.break_even_price::numeric, told.unrealized_pnl::numeric, told.realized_pnl::numeric, told.margin_type,
     told.isolated_wallet::numeric, told.mark_price::numeric, told.liquidation_price::numeric, told.leverage, told.reason,
-    told.transaction_time, told.event_time, told.received_time, told.source, told.sequence, $21
-FROM unnest(
-    $1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[],
-    $11::text[], $12::text[], $13::text[], $14::bigint[], $15::text[], $16::bigint[], $17::bigint[], $18::bigint[], $19::text[],
-    $20::bigint[]
-) WITH ORDINALITY AS told (
+    told.transaction_time, told.event_time, told.received_time, told.source, told.sequence, $2
+FROM unnest($1::userstream.told_positions[]) WITH ORDINALITY AS told (
     account, venue, symbol, position_side, amount, entry_price, break_even_price, unrealized_pnl, realized_pnl, margin_type,
     isolated_wallet, mark_price, liquidation_price, leverage, reason, transaction_time, event_time, received_time, source,
     sequence, place
@@ -131,11 +119,8 @@ INSERT INTO userstream.balances AS known (
 )
 SELECT
     told.account, told.venue, told.asset, told.total::numeric, told.cross_total::numeric, told.available::numeric, told.reason,
-    told.transaction_time, told.event_time, told.received_time, told.source, told.sequence, $13
-FROM unnest(
-    $1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::bigint[], $9::bigint[], $10::bigint[],
-    $11::text[], $12::bigint[]
-) WITH ORDINALITY AS told (
+    told.transaction_time, told.event_time, told.received_time, told.source, told.sequence, $2
+FROM unnest($1::userstream.told_balances[]) WITH ORDINALITY AS told (
     account, venue, asset, total, cross_total, available, reason, transaction_time, event_time, received_time, source, sequence,
     place
 )
@@ -155,11 +140,8 @@ INSERT INTO userstream.movements AS known (
 SELECT
     told.account, told.venue, told.movement, told.asset, told.delta::numeric, told.reason, told.symbol, told.movement_id,
     told.transaction_time, told.event_time, told.received_time, told.source, told.sequence,
-    CASE told.movement_id WHEN '' THEN $14 ELSE '' END
-FROM unnest(
-    $1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::bigint[], $10::bigint[],
-    $11::bigint[], $12::text[], $13::bigint[]
-) WITH ORDINALITY AS told (
+    CASE told.movement_id WHEN '' THEN $2 ELSE '' END
+FROM unnest($1::userstream.told_movements[]) WITH ORDINALITY AS told (
     account, venue, movement, asset, delta, reason, symbol, movement_id, transaction_time, event_time, received_time, source,
     sequence, place
 )
@@ -175,11 +157,8 @@ SELECT
     told.account, told.venue, told.symbol, told.position_side, told.amount::numeric, told.margin_type,
     told.isolated_wallet::numeric, told.mark_price::numeric, told.unrealized_pnl::numeric, told.maintenance_margin::numeric,
     told.cross_wallet::numeric, told.margin_level::numeric, told.status, told.transaction_time, told.event_time,
-    told.received_time, told.source, told.sequence, $19
-FROM unnest(
-    $1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[],
-    $11::text[], $12::text[], $13::text[], $14::bigint[], $15::bigint[], $16::bigint[], $17::text[], $18::bigint[]
-) WITH ORDINALITY AS told (
+    told.received_time, told.source, told.sequence, $2
+FROM unnest($1::userstream.told_margin_calls[]) WITH ORDINALITY AS told (
     account, venue, symbol, position_side, amount, margin_type, isolated_wallet, mark_price, unrealized_pnl, maintenance_margin,
     cross_wallet, margin_level, status, transaction_time, event_time, received_time, source, sequence, place
 )
@@ -191,10 +170,8 @@ INSERT INTO userstream.account_events AS known (
     account, venue, kind, data, event_time, received_time, source, sequence, journal
 )
 SELECT
-    told.account, told.venue, told.kind, told.data::json, told.event_time, told.received_time, told.source, told.sequence, $9
-FROM unnest(
-    $1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::text[], $8::bigint[]
-) WITH ORDINALITY AS told (
+    told.account, told.venue, told.kind, told.data::json, told.event_time, told.received_time, told.source, told.sequence, $2
+FROM unnest($1::userstream.told_account_events[]) WITH ORDINALITY AS told (
     account, venue, kind, data, event_time, received_time, source, sequence, place
 )
 ORDER BY told.place
