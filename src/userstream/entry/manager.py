@@ -237,11 +237,12 @@ class AccountManager:
         wishes = [self._wish(settings) for name, settings in self.wanted.items() if name not in self._held]
         actions = plan(wishes, self._connections.values(), now, self._places, self._policy)
         self._due = min([self._due, *(action.until for action in actions if isinstance(action, Wait))])
-        weights = {wish.account: wish for wish in wishes}
-        await asyncio.gather(*(self._reopen(action, weights) for action in actions if not isinstance(action, Start | Wait)))
+        by_name = {wish.account: wish for wish in wishes}
+        # all that ends has ended before anything begins: two accounts may have exchanged a key
+        await asyncio.gather(*(self._end(action) for action in actions if not isinstance(action, Start | Wait)))
         for action in actions:
-            if isinstance(action, Start):
-                await self._open(action.account, weights, is_beginning=is_beginning)
+            if not isinstance(action, Stop | Wait):
+                await self._open(action.account, by_name[action.account], is_beginning=is_beginning)
 
     def _wish(self, settings: AccountSettings) -> Wanted:
         spec = find_venue(settings.venue)
@@ -287,8 +288,8 @@ class AccountManager:
 
     # --- actions ---
 
-    async def _reopen(self, action: Action, wishes: dict[AccountId, Wanted]) -> None:
-        """Stops an account, and begins it anew where that is the action."""
+    async def _end(self, action: Action) -> None:
+        """Stops an account, for good or to begin it anew."""
         name = action.account
         match action:
             case Stop():
@@ -305,11 +306,8 @@ class AccountManager:
         if isinstance(action, Stop):
             self._connections.pop(name, None)
             self._reasons.pop(name, None)
-        else:
-            await self._open(name, wishes)
 
-    async def _open(self, name: str, wishes: dict[AccountId, Wanted], *, is_beginning: bool = False) -> None:
-        wish = wishes[AccountId(name)]
+    async def _open(self, name: str, wish: Wanted, *, is_beginning: bool = False) -> None:
         self._places[wish.place] = self._places[wish.place].after(self._clock.now(), wish.weight)
         try:
             await self._begin(name)
