@@ -219,7 +219,9 @@ class AccountManager:
 
     def _given_up(self, connection: Connection, reason: str, action: str = "account_given_up") -> Connection:
         failures, now = connection.failures + 1, self._clock.now()
-        wait_s = -(-self._policy.retry_ms(failures) // 1_000)
+        wait_ms = self._policy.retry_ms(failures)
+        self._due = min(self._due, Millis(now + wait_ms))
+        wait_s = -(-wait_ms // 1_000)
         words = f"an account is not run; it is tried again in {wait_s} s, or once its key is changed"
         _log.error(words, action=action, account=connection.account, failures=failures, reason=reason)
         self._reasons[connection.account] = reason
