@@ -10,6 +10,7 @@ import msgspec
 
 from userstream.domain.access import ApiToken
 from userstream.domain.alert_words import Notification
+from userstream.domain.alerts import KeptIncident
 from userstream.domain.audit import AuditEntry, AuditHead, AuditNote
 from userstream.domain.events import Event
 from userstream.domain.evidence import Evidence
@@ -122,6 +123,14 @@ class StoredRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
     record: Record
 
 
+class Committed(msgspec.Struct, frozen=True, gc=False):
+    """How much of an account a commit made durable, and when (our clock, ms) the first of it was received."""
+
+    account: AccountId
+    records: int
+    first_received: Millis
+
+
 class Journal(Protocol):
     """Append-only, ordered per account. What `committed` reports survives a crash of process and machine."""
 
@@ -138,6 +147,9 @@ class Journal(Protocol):
 
     def watch(self, callback: Callable[[Sequence[Record]], None]) -> None:
         """Calls back on the event loop after each commit, with the records that it made durable, in order."""
+
+    def watch_commits(self, callback: Callable[[Sequence[Committed]], None]) -> None:
+        """As `watch`, for whom it is enough to know how much was made durable: the journal then need not keep the records for him."""
 
     async def flush(self) -> None:
         """Returns when all that was appended before is committed. Raises StoreError when it cannot be."""
@@ -329,6 +341,16 @@ class Notifier(Protocol):
 
     async def close(self, *, limit_ms: int) -> None:
         """Delivers what waits, for at most so long, and ends; the rest is dropped. May be called twice."""
+
+
+class IncidentKeeper(Protocol):
+    """What was told to people, over a restart. Its calls block; they raise StoreError."""
+
+    def read(self) -> Sequence[KeptIncident]:
+        """What was written last; nothing at first."""
+
+    def write(self, incidents: Sequence[KeptIncident]) -> None:
+        """Replaces it, whole or not at all."""
 
 
 Handler = Callable[[Event], Awaitable[None] | None]

@@ -19,7 +19,7 @@ from userstream.adapters.sequences import last_of
 from userstream.adapters.sqlite import SqliteStore
 from userstream.kernel.errors import StoreError
 from userstream.kernel.ids import AccountId
-from userstream.ports import Journal, Record, StoredRecord
+from userstream.ports import Committed, Journal, Record, StoredRecord
 
 ALICE: Final = AccountId("alice")
 BOB: Final = AccountId("bob")
@@ -125,6 +125,26 @@ async def test_watchers_hear_each_record_once_and_in_order(journal: PlacedJourna
     await journal.flush()
     assert heard == written
     assert placed == await read_all(journal)
+
+
+async def test_who_wants_to_know_how_much_hears_of_each_commit(journal: PlacedJournal) -> None:
+    told: list[Committed] = []
+    journal.watch_commits(told.extend)
+    for account in ("alice", "bob"):
+        await append_all(journal, row_of_records(40, account=account))
+    for account in ("alice", "bob"):
+        own = [commit for commit in told if commit.account == account]
+        assert sum(commit.records for commit in own) == 40
+        assert {commit.first_received for commit in own} <= {one.received_time for one in row_of_records(40)}
+
+
+async def test_who_begins_to_watch_hears_what_is_committed_from_then_on(journal: PlacedJournal) -> None:
+    heard: list[Record] = []
+    for one in row_of_records(3):
+        journal.append(one)
+    journal.watch(heard.extend)
+    await journal.flush()
+    assert heard == row_of_records(3)
 
 
 async def test_a_watcher_that_fails_keeps_nobody_else_from_hearing(journal: PlacedJournal) -> None:

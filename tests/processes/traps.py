@@ -17,7 +17,7 @@ from userstream.domain.events import Event
 from userstream.kernel.errors import StoreError
 from userstream.kernel.ids import AccountId, Millis
 from userstream.kernel.secret import Secret
-from userstream.ports import HttpClient, Record, Socket, SocketEvents, StoredRecord, Transport
+from userstream.ports import Committed, HttpClient, Record, Socket, SocketEvents, StoredRecord, Transport
 from userstream.wire.request import HttpRequest, HttpResponse
 
 POINTS: Final = (
@@ -102,6 +102,9 @@ class TrappedStore:
 
     def watch_stored(self, callback: Callable[[Sequence[StoredRecord]], None]) -> None:
         self._store.watch_stored(callback)
+
+    def watch_commits(self, callback: Callable[[Sequence[Committed]], None]) -> None:
+        self._store.watch_commits(callback)
 
     async def flush(self) -> None:
         self._trap.enter("journal.flush")

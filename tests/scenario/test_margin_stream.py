@@ -240,7 +240,7 @@ async def test_the_key_of_the_warnings_is_kept_alive_and_replaced() -> None:
 
 async def test_a_venues_own_count_of_weight_takes_the_place_of_a_guess() -> None:
     async with stored_desk(venue=VENUE, balances=MONEY) as desk:
-        [gate] = desk.application.gates
+        [gate] = (each for each in desk.application.gates if each.name.startswith("binance-sapi"))
         for _ in range(3):  # a minute may end meanwhile, and the count with it
             for _ in range(3):  # somebody else behind the same address; each weighs 200
                 await desk.call("GET", "/sapi/v1/margin/allOrders", symbol="BTCUSDT")
@@ -250,6 +250,12 @@ async def test_a_venues_own_count_of_weight_takes_the_place_of_a_guess() -> None
             if gate.used_weight >= 600:
                 return
         raise AssertionError(f"only {gate.used_weight} is counted")
+
+
+async def test_what_is_asked_on_a_socket_counts_where_the_venue_counts_it() -> None:
+    async with stored_desk(venue=VENUE, balances=MONEY) as desk:
+        [gate] = (each for each in desk.application.gates if each.name.startswith("binance-spot"))
+        assert gate.used_weight >= 2 + 1 + 2, "a dial, the time, a subscription, and what of the books is asked below /api"
 
 
 async def test_accounts_share_a_socket_each_by_its_own_token() -> None:

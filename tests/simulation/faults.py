@@ -19,6 +19,14 @@ from userstream.wire.pacing import MINUTE_EDGE_MS
 
 GARBAGE: Final = ('{"e":"ORDER_TRADE_UPDATE","E":1', "not json", "[]", '""', '{"e":7}', '{"e":"TRADE_LITE"}')
 TROUBLE_MS: Final = 400
+TRADES_AT: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "binance-usdm": "/fapi/v1/userTrades",
+        "binance-coinm": "/dapi/v1/userTrades",
+        "binance-spot": "/api/v3/myTrades",
+        "binance-margin": "/sapi/v1/margin/myTrades",
+    }
+)
 HTML: Final = "<html><body>502 Bad Gateway</body></html>"
 
 Fault: TypeAlias = Callable[[World, str, Random], bool]
@@ -49,6 +57,12 @@ def _wait_answer(status: int) -> Fault:
         return act.Answer(status=status, body='{"code":-1003,"msg":"Too many requests"}', headers={"Retry-After": str(_some(chance, 3))})
 
     return _do(prepare)
+
+
+def _miss_trades(world: World, account: str, chance: Random) -> bool:
+    """Whoever asks for past trades is told that there are none."""
+    path = TRADES_AT[world.exchange.hall.venue.name]
+    return world.exchange.perform(act.Answer(status=200, body="[]", count=_some(chance, 4), path=path))
 
 
 def _leg(world: World, account: str, chance: Random) -> tuple[str, PositionSide] | None:
@@ -335,7 +349,7 @@ FAULTS: Final[Mapping[str, Fault]] = MappingProxyType(
         "page of a proxy": _answer(502, HTML),
         "200 with a page": _answer(200, HTML),
         "403 of a firewall": _wait_answer(403),
-        "trades missing from history": _answer(200, "[]", path="/fapi/v1/userTrades"),
+        "trades missing from history": _miss_trades,
         "half an answer": _answer(200, '[{"symbol":"BTCUSDT","orderId":'),
         "connection cut in a call": _answer(503, abort=True),
         "result unknown": _answer(400, '{"code":-1007,"msg":"Timeout waiting for response"}'),

@@ -29,6 +29,7 @@ LEAST_HITS: Final = 1_000
 """So often each fault must have struck in a whole run; a smaller one is held to its share."""
 
 ROOT: Final = Path(__file__).resolve().parents[2]
+CACHE: Final = ROOT / ".marathon_cache"
 SOURCES: Final = ("src/userstream", "tests/simulation")
 
 
@@ -147,7 +148,7 @@ def main(words: Sequence[str] | None = None) -> int:
     wanted = _arguments(words)
     course = Course(first=wanted.first, seeds=wanted.seeds, venue=wanted.venue, sources=digest_of_sources())
     try:
-        state = State(wanted.state, course)
+        state = State(wanted.state or _usual_place(course), course)
         for count in run_rest(state, course, wanted.jobs):
             _tell_progress(count, course.seeds)
     except BadState as error:
@@ -163,6 +164,11 @@ def main(words: Sequence[str] | None = None) -> int:
     return 1 if totals.findings else 0
 
 
+def _usual_place(course: Course) -> Path:
+    CACHE.mkdir(exist_ok=True)
+    return CACHE / f"{course.venue}-{course.first}-{course.seeds}.jsonl"
+
+
 def _tell_progress(count: int, seeds: int) -> None:
     if sys.stderr.isatty():
         sys.stderr.write(f"\r{count} of {seeds} seeds")
@@ -174,7 +180,7 @@ def _arguments(words: Sequence[str] | None) -> Namespace:
     parser.add_argument("--seeds", type=int, default=SEEDS, help="how many")
     parser.add_argument("--first", type=int, default=2_000_000, help="the first seed")
     parser.add_argument("--venue", choices=sorted(REGISTRY), default="binance-usdm")
-    parser.add_argument("--state", type=Path, default=Path("marathon.jsonl"), help="the file that keeps what is done")
+    parser.add_argument("--state", type=Path, help="the file that keeps what is done; without it one of this course in .marathon_cache")
     parser.add_argument("--jobs", type=int, help="processes; one for each core if not given")
     parser.add_argument("--json", action="store_true", help="one JSON object")
     return parser.parse_args(words)

@@ -60,6 +60,7 @@ FEED: Final = "wire/feed.py"
 PACING: Final = "wire/pacing.py"
 INQUIRY: Final = "wire/inquiry.py"
 SESSION: Final = "venues/binance/futures.py"
+LIFE: Final = "venues/binance/socket_life.py"
 REST: Final = "venues/binance/rest.py"
 
 OF_FILLS_AND_ORDERS: Final = (
@@ -264,7 +265,7 @@ OF_BOOKS: Final = (
         "trades and orders without their fills are ignored",
         "history is not complete while the cash history names a trade, or an order tells a quantity, that no fill explains",
         (PROOF, "        unknown = finished.unknown_trades(self._account)\n", "        unknown: list[tuple[Symbol, str]] = []\n"),
-        (PROOF, "in self._short_orders(until) if", "in self._short_orders(until)[:0] if"),
+        (PROOF, "in self._short_orders(finished, until) if", "in self._short_orders(finished, until)[:0] if"),
     ),
     make_mutant(
         "the cash history is not read",
@@ -296,13 +297,13 @@ OF_SOCKETS: Final = (
     make_mutant(
         "no watchdog",
         "a silent socket is replaced",
-        (SESSION, "        if now - self._heard_at >= self._place.silence_limit_ms:", "        if False:"),
-        (SESSION, "        silence = Millis(self._heard_at + self._place.silence_limit_ms)", "        silence = NEVER"),
+        (LIFE, "        return now - self._heard_at >= self._place.silence_limit_ms", "        return False"),
+        (LIFE, "        due, ping_at = heard_at + place.silence_limit_ms,", "        due, ping_at = NEVER,"),
     ),
     make_mutant(
         "no pings of our own",
         "a quiet socket is asked whether it lives",
-        (SESSION, "        return [Ping()]", "        return []"),
+        (LIFE, "            effects.append(Ping())", "            pass"),
     ),
     make_mutant(
         "the end of a listen key is ignored",
@@ -341,7 +342,7 @@ OF_SOCKETS: Final = (
     make_mutant(
         "no rotation",
         "a socket is replaced before the venue's 24 h limit",
-        (SESSION, '        return self._replace("24 h limit", alive=True)', "        return []"),
+        (LIFE, '            effects += self._replace("24 h limit", alive=True)', "            pass"),
     ),
     make_mutant(
         "break before make",

@@ -43,7 +43,8 @@ class World:
         self.network = Network(self.scheduler, Random(f"{seed}:network"))
         self.exchange = Exchange(self.scheduler, self.network, venue, accounts, seed=seed)
         spec = find_venue(venue)
-        self.gate = Gate(self.scheduler, WeightBudget(WEIGHT_PER_MINUTE, edge_ms=MINUTE_EDGE_MS), spec.used_weight_header)
+        budget = max(WEIGHT_PER_MINUTE, spec.weight_limit_per_minute)  # margin's calls have a larger one of their own
+        self.gate = Gate(self.scheduler, WeightBudget(budget, edge_ms=MINUTE_EDGE_MS), spec.used_weight_header)
         self.clients: dict[str, Client] = {}
         self.liveness = {account: Liveness() for account in accounts}
         for number, account in enumerate(accounts):

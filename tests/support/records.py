@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Final
 
@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from tests.support.events import BUILDERS, balance_set, fill_completed, filled, order_changed, position_set
 from userstream.adapters.sequences import last_of
+from userstream.adapters.sqlite_batches import Batch, OpenBatch
 from userstream.domain.events import Event, Frame, stamp
 from userstream.kernel.ids import AccountId, Millis
 from userstream.ports import Record, StoredRecord
@@ -113,3 +114,11 @@ def cut(draw: st.DrawFn, records: list[Record]) -> list[list[Record]]:
 
 def cut_histories(max_size: int = 12) -> st.SearchStrategy[list[list[Record]]]:
     return histories(max_size).flatmap(cut)
+
+
+def make_batch(records: Iterable[Record], next_position: int, *, keeps_records: bool = True) -> Batch:
+    """A batch of these records, its rows from that position on."""
+    batch = OpenBatch(keeps_records=keeps_records)
+    for one in records:
+        batch.add(one)
+    return batch.close(next_position)

@@ -16,7 +16,8 @@ from typing import Final
 import msgspec
 
 import userstream
-from userstream.adapters.metrics import TABLE, Line
+from userstream.adapters.metrics import TABLE
+from userstream.adapters.series import Line
 from userstream.domain.certificate import Certificate, Interval
 from userstream.domain.events import PRIVATE, Fact
 from userstream.domain.figures import Balance, Order, Position
@@ -235,7 +236,7 @@ PROMISED: Final[Mapping[str, tuple[str, ...]]] = {
 
 STAGES: Final[Mapping[str, str]] = {
     "venue_to_socket": "from the venue's stamp to our socket, on the venue's clock: the newest message of each account at each scrape",
-    "socket_to_state": "from the socket until decoded, folded, handed to the journal and to listeners: every sixteenth frame of a socket",
+    "socket_to_state": "from the socket until folded and handed to journal and listeners: of each socket the first frame and one in 64",
     "socket_to_journal": "from the socket until durable: every record, a commit at a time",
     "socket_to_callback": "from the socket until a handler is called: every fill",
     "socket_to_tables": "from the socket until the embedded tables have it: every record, a batch at a time",

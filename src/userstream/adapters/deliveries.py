@@ -192,7 +192,8 @@ class _Attempt:
 
 
 class ThreadedNotifier:
-    """Tells every receiver of its own. What becomes of each delivery is counted and, unless it was taken, logged."""
+    """Tells every receiver of its own. What becomes of each delivery is counted; what was not taken is logged, unless
+    somebody hears of it."""
 
     def __init__(
         self,
@@ -232,8 +233,8 @@ class ThreadedNotifier:
 
     def _note(self, receiver: str, notification: Notification, outcome: Outcome) -> None:
         self._metrics.count("alerts_total", labels={"receiver": receiver, "outcome": outcome.value})
-        if outcome is not Outcome.SENT:
-            reason = f"{receiver}: {outcome.replace('_', ' ')}"
-            _log.error("an alert was not delivered", action="alert_not_delivered", reason=reason, kind=notification.severity.value)
         if self._on_outcome is not None:
             self._on_outcome(receiver, notification, outcome)
+        elif outcome is not Outcome.SENT:
+            reason = f"{receiver}: {outcome.replace('_', ' ')}"
+            _log.error("an alert was not delivered", action="alert_not_delivered", reason=reason, kind=notification.severity.value)

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable, Sequence
 from operator import itemgetter
 from typing import Final
 
+import msgspec
+
 from userstream.adapters.sequences import Sequences, check_kept, last_of
 from userstream.adapters.tables import FILL_BLANKS, REGISTERS, TABLES, Row, Value, find_table, row_of, sort_into_tables
 from userstream.adapters.watchers import Watchers
@@ -15,7 +17,7 @@ from userstream.domain.coverage import COVERAGE_EVENTS, Coverage, fold_coverage
 from userstream.domain.events import Event
 from userstream.kernel.errors import StoreError
 from userstream.kernel.ids import AccountId
-from userstream.ports import Record, StoredRecord
+from userstream.ports import Committed, Record, StoredRecord
 
 KEPT_RECORDS: Final = 100_000
 KEPT_BYTES: Final = 32 << 20
@@ -64,6 +66,9 @@ class MemoryJournal:
         """As `watch`, with the position of each record."""
         self._watchers.add_stored(callback)
 
+    def watch_commits(self, callback: Callable[[Sequence[Committed]], None]) -> None:
+        self._watchers.add_of_commits(callback)
+
     async def flush(self) -> None:
         self._commit()
 
@@ -109,7 +114,7 @@ class MemoryJournal:
             self._accounts.setdefault(record.account, []).append(record)
             self._bytes += record.memory_bytes
         self._forget_oldest()
-        self._watchers.tell(records, lambda: placed)
+        self._watchers.tell(_MemoryCommit(records, placed))
 
     def _forget_oldest(self) -> None:
         # Cutting a list moves all that stays: done now and then for many, it costs nothing worth counting.
@@ -135,6 +140,25 @@ class MemoryJournal:
                 return min(number, len(self._stored) - 1)
             held -= stored.record.memory_bytes
         return len(self._stored) - 1
+
+
+class _MemoryCommit(msgspec.Struct, frozen=True):
+    """As in `Watchers`."""
+
+    records: list[Record]
+    placed: list[StoredRecord]
+
+    def recall(self) -> list[Record]:
+        return self.records
+
+    def place(self) -> list[StoredRecord]:
+        return self.placed
+
+    def summary(self) -> list[Committed]:
+        accounts: dict[AccountId, list[Record]] = {}
+        for record in self.records:
+            accounts.setdefault(record.account, []).append(record)
+        return [Committed(account, len(records), records[0].received_time) for account, records in accounts.items()]
 
 
 class MemoryProjection:

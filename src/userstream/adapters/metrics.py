@@ -2,42 +2,22 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Iterable, Mapping
-from itertools import accumulate
+from collections.abc import Iterator, Mapping
 from types import MappingProxyType
-from typing import Final, Literal, NamedTuple
+from typing import Final
 
 import structlog
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Metric, ProcessCollector, generate_latest
-from prometheus_client.core import HistogramMetricFamily
-from prometheus_client.registry import Collector
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, ProcessCollector, generate_latest
 
+from userstream.adapters.series import Histograms, Kind, Line, Series, Values
 from userstream.kernel.errors import SettingsError, nearest
+from userstream.ports import Clock
 
 CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
 """The media type of what `render` returns."""
 
-_PREFIX: Final = "userstream_"
 _OF_ACCOUNT: Final = ("venue", "account")
 _log = structlog.stdlib.get_logger("userstream.metrics")
-
-Kind = Literal["counter", "gauge", "histogram"]
-BUCKETS: Final = (
-    *(0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05),
-    *(0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0),
-)
-"""Upper ends of what histograms tell apart, in seconds: from what a message takes to what a person notices."""
-
-
-class Line(NamedTuple):
-    """One line of the table: `name` as the `Metrics` port takes it; Prometheus sees it with `userstream_` in front."""
-
-    name: str
-    kind: Kind
-    help: str
-    labels: tuple[str, ...] = ()
-
 
 TABLE: Final[Mapping[str, Line]] = MappingProxyType(
     {
@@ -92,7 +72,7 @@ TABLE: Final[Mapping[str, Line]] = MappingProxyType(
 
 
 class PrometheusMetrics:
-    """Keeps the numbers of `TABLE` in a registry of its own. A label that is left out is empty.
+    """Keeps the numbers of `TABLE`, and those that the client library tells of the process. A label that is left out is empty.
 
     A name, kind or label that is not in the table raises SettingsError if `strict`; else it is logged once and counted, because a
     wrong name must not end a feed.
@@ -100,15 +80,10 @@ class PrometheusMetrics:
 
     def __init__(self, *, strict: bool = False) -> None:
         self._strict = strict
-        self._registry = CollectorRegistry()
-        ProcessCollector(registry=self._registry)
-        self._counters = {
-            line.name: Counter(*_declared(line), registry=self._registry) for line in TABLE.values() if line.kind == "counter"
-        }
-        self._gauges = {line.name: Gauge(*_declared(line), registry=self._registry) for line in TABLE.values() if line.kind == "gauge"}
-        self._histograms = {line.name: _Histogram(line) for line in TABLE.values() if line.kind == "histogram"}
-        for histogram in self._histograms.values():
-            self._registry.register(histogram)
+        self._process = CollectorRegistry()
+        ProcessCollector(registry=self._process)
+        self._series = {line.name: Series(line) for line in TABLE.values() if line.kind != "histogram"}
+        self._histograms = {line.name: Histograms(line) for line in TABLE.values() if line.kind == "histogram"}
         self._known_problems: set[str] = set()
 
     def count(self, name: str, amount: int = 1, labels: Mapping[str, str] | None = None) -> None:
@@ -116,16 +91,14 @@ class PrometheusMetrics:
         if (problem := _problem(name, "counter", labels or {}, amount)) is not None:
             self._complain(problem)
             return
-        counter, values = self._counters[name], _values(TABLE[name], labels or {})
-        (counter.labels(*values) if values else counter).inc(amount)
+        self._series[name].add(_values(TABLE[name], labels or {}), amount)
 
     def gauge(self, name: str, value: float, labels: Mapping[str, str] | None = None) -> None:
         """Sets a gauge."""
         if (problem := _problem(name, "gauge", labels or {})) is not None:
             self._complain(problem)
             return
-        gauge, values = self._gauges[name], _values(TABLE[name], labels or {})
-        (gauge.labels(*values) if values else gauge).set(value)
+        self._series[name].set(_values(TABLE[name], labels or {}), value)
 
     def observe(self, name: str, values: Mapping[float, int], labels: Mapping[str, str] | None = None) -> None:
         """Adds each value so many times to a histogram."""
@@ -136,63 +109,38 @@ class PrometheusMetrics:
 
     def forget_account(self, account: str) -> None:
         """Drops all numbers of an account that was removed: the last staleness of a feed that is no more would raise alarms for ever."""
-        for metric in (*self._counters.values(), *self._gauges.values()):
-            kept = [sample.labels for family in metric.collect() for sample in family.samples if sample.labels.get("account") == account]
-            for found in {tuple(labels.values()) for labels in kept}:
-                metric.remove(*found)
+        for series in self._series.values():
+            series.forget("account", account)
 
     def render(self) -> bytes:
         """The text that Prometheus reads; its media type is `CONTENT_TYPE`."""
-        return generate_latest(_Rendered(self._registry))
+        return b"".join(self._parts())
+
+    async def render_in_turns(self, clock: Clock) -> bytes:
+        """The same, but messages may pass after every line of the table."""
+        parts = []
+        for part in self._parts():
+            parts.append(part)
+            await clock.sleep(0)
+        return b"".join(parts)
+
+    def _parts(self) -> Iterator[bytes]:
+        yield generate_latest(self._process)
+        for series in list(self._series.values()):
+            yield series.text().encode()
+        for histograms in list(self._histograms.values()):
+            yield histograms.text().encode()
 
     def _complain(self, problem: str) -> None:
         if self._strict:
             raise SettingsError(problem)
-        self._counters["unknown_metrics_total"].inc()
+        self._series["unknown_metrics_total"].add((), 1)
         if problem not in self._known_problems:
             self._known_problems.add(problem)
             _log.error("a number was not counted", action="metric_refused", reason=problem)
 
 
-class _Histogram(Collector):
-    """Counts by bucket. The library's own takes one value at a time, and ours come in batches."""
-
-    def __init__(self, line: Line) -> None:
-        self._line = line
-        self._counts: dict[tuple[str, ...], list[int]] = {}
-        self._sums: dict[tuple[str, ...], float] = {}
-
-    def add(self, labels: tuple[str, ...], values: Mapping[float, int]) -> None:
-        counts = self._counts.setdefault(labels, [0] * (len(BUCKETS) + 1))
-        for value, times in values.items():
-            counts[bisect_left(BUCKETS, value)] += times
-        self._sums[labels] = self._sums.get(labels, 0.0) + sum(value * times for value, times in values.items())
-
-    def collect(self) -> Iterable[Metric]:
-        family = HistogramMetricFamily(_PREFIX + self._line.name, self._line.help, labels=self._line.labels)
-        for labels, counts in self._counts.items():
-            ends = [*map(str, BUCKETS), "+Inf"]
-            family.add_metric(labels, list(zip(ends, accumulate(counts), strict=True)), self._sums[labels])
-        yield family
-
-
-class _Rendered:
-    """A registry without the time of creation of each counter, which doubles the text and which nobody reads."""
-
-    def __init__(self, registry: CollectorRegistry) -> None:
-        self._registry = registry
-
-    def collect(self) -> Iterable[Metric]:
-        for family in self._registry.collect():
-            family.samples = [sample for sample in family.samples if not sample.name.endswith("_created")]
-            yield family
-
-
-def _declared(line: Line) -> tuple[str, str, tuple[str, ...]]:
-    return _PREFIX + line.name, line.help, line.labels
-
-
-def _values(line: Line, labels: Mapping[str, str]) -> tuple[str, ...]:
+def _values(line: Line, labels: Mapping[str, str]) -> Values:
     return tuple(labels.get(label, "") for label in line.labels)
 
 
@@ -202,6 +150,6 @@ def _problem(name: str, kind: Kind, labels: Mapping[str, str], amount: int = 0) 
         return f"metric {name!r}: {nearest(name, TABLE)}"
     if line.kind != kind:
         return f"metric {name!r} is a {line.kind}, not a {kind}"
-    if foreign := sorted(set(labels) - set(line.labels)):
+    if line.labels != tuple(labels) and (foreign := sorted(set(labels) - set(line.labels))):
         return f"metric {name!r} has no label {foreign[0]!r}; it has: {', '.join(line.labels) or 'none'}"
     return f"metric {name!r} cannot go back" if amount < 0 else None

@@ -22,7 +22,7 @@ from userstream.adapters.sqlite_tables import TableBatch, prepare_batch, split_r
 from userstream.domain.events import Event
 from userstream.kernel.errors import StoreError
 from userstream.kernel.ids import AccountId, Millis
-from userstream.ports import Clock, Record, StoredRecord, Timer
+from userstream.ports import Clock, Committed, Record, StoredRecord, Timer
 
 _log = structlog.stdlib.get_logger("userstream.store")
 
@@ -132,6 +132,10 @@ class SqliteStore:
     def watch_stored(self, callback: Callable[[Sequence[StoredRecord]], None]) -> None:
         """As `watch`, with the position of each record, in the order of `read`."""
         self._commits.watchers.add_stored(callback)
+
+    def watch_commits(self, callback: Callable[[Sequence[Committed]], None]) -> None:
+        """As in `Journal`."""
+        self._commits.watchers.add_of_commits(callback)
 
     async def flush(self) -> None:
         """As in `Journal`. While commits fail it waits `flush_limit_ms` for them to succeed again."""

@@ -13,16 +13,14 @@ from typing import Final, TypeVar
 import msgspec
 
 from userstream.adapters.sequences import Sequences
+from userstream.adapters.sqlite_batches import MOST_RECORDS, Batch, OpenBatch
 from userstream.adapters.sqlite_file import open_for_writing, store_error
-from userstream.adapters.sqlite_rows import Batch, make_batch
 from userstream.adapters.sqlite_writer import SqliteWriter
 from userstream.adapters.watchers import Watchers
 from userstream.kernel.errors import StoreError
 from userstream.kernel.ids import Millis
 from userstream.ports import Clock, Record, Timer
 
-MOST_RECORDS: Final = 4_096
-MOST_BYTES: Final = 4 << 20
 STORM_RECORDS: Final = 64
 RECORDS_GATHERED_IN_A_MS: Final = 20
 LONGEST_GATHER_MS: Final = 15
@@ -82,7 +80,8 @@ class Commits:
         self.trouble: StoreError | None = None
         self._path, self._clock, self._settings = path, clock, settings
         self._on_trouble_changed = on_trouble
-        self._records: deque[Record] = deque()
+        self._full: deque[OpenBatch] = deque()
+        self._open: OpenBatch | None = None
         connect = connect or partial(open_for_writing, path, max_pages=settings.max_pages)
         self._writer = SqliteWriter(path, self, connect)
         self._next_position = 1
@@ -100,21 +99,32 @@ class Commits:
         self.sequences = Sequences(known)
 
     def append(self, record: Record) -> None:
-        """Raises StoreError for a sequence that is not above the account's last, for a full backlog, and once nothing can be written."""
+        """Raises StoreError for a sequence that is not above the account's last, for a full backlog, and once nothing can be written. A
+        value that no journal can hold ends it: what was appended before is then lost too, as far as it is not committed."""
         if self._refusal is not None:
             raise StoreError(str(self._refusal))
         if self._appended - self._committed >= self._settings.max_backlog:
             raise StoreError(f"{self._path}: {self.backlog} records wait to be written, no more are taken ({self.trouble or 'too slow'})")
         self.sequences.take(record)
         self._appended += 1
-        self._records.append(record)
+        batch = self._open
+        if batch is None:
+            batch = self._open = OpenBatch(keeps_records=self.watchers.want_records)
+        try:
+            batch.add(record)
+        except Exception as error:
+            self.on_trouble(store_error(error, self._path), final=True)
+            return
+        if batch.is_full:
+            self._full.append(batch)
+            self._open = None
         if self._is_writing:
             return
         if not self._is_planned:
             # At the end of this turn of the loop: what else it brings is of the same batch.
             self._is_planned = True
             asyncio.get_running_loop().call_soon(self._hand_over)
-        elif len(self._records) == MOST_RECORDS:
+        elif self._full:
             self._end_gathering()
 
     @property
@@ -147,8 +157,8 @@ class Commits:
         if self._retry_timer is not None:
             self._retry_timer.cancel()
         self._cancel_gathering()
-        while self._records and not self._has_failed:
-            self._write_next()
+        while not self._has_failed and self._write_next():
+            pass
         await self._writer.stop()
         self._fail_flushes(self.trouble or closed)
         if self.backlog:
@@ -174,32 +184,21 @@ class Commits:
 
     def _hand_over(self) -> None:
         self._is_planned, self._gathering = False, None
-        if self._records and not (self._is_writing or self._has_failed):
+        if not (self._is_writing or self._has_failed):
             self._write_next()
 
-    def _write_next(self) -> None:
-        try:
-            batch = self._take()
-        except Exception as error:  # a value that no journal can hold
-            self.on_trouble(store_error(error, self._path), final=True)
-        else:
-            self._is_writing = True
-            self._writer.write(batch)
-
-    def _take(self) -> Batch:
-        records: list[Record] = []
-        size = 0
-        while self._records and len(records) < MOST_RECORDS and size < MOST_BYTES:
-            record = self._records.popleft()
-            records.append(record)
-            size += len(record.frame)
-        try:
-            batch = make_batch(records, self._next_position)
-        except Exception:
-            self._records.extendleft(reversed(records))
-            raise
+    def _write_next(self) -> bool:
+        """False when nothing waits."""
+        oldest = self._full.popleft() if self._full else self._open
+        if oldest is None:
+            return False
+        if oldest is self._open:
+            self._open = None
+        batch = oldest.close(self._next_position)
         self._next_position += len(batch.rows)
-        return batch
+        self._is_writing = True
+        self._writer.write(batch)
+        return True
 
     def _go_on(self, committed: int) -> None:
         if STORM_RECORDS <= committed < MOST_RECORDS and not self._flushes:
@@ -213,15 +212,15 @@ class Commits:
 
     def on_committed(self, batch: Batch) -> None:
         self._is_writing = False
-        self._committed += len(batch.records)
+        self._committed += batch.count
         if self.trouble is not None and not self._has_failed:
             self.trouble, self._retry_ms = None, self._settings.first_retry_ms
             self._tell_trouble(None)
         while self._flushes and self._flushes[0].target <= self._committed:
             self._flushes.popleft().fulfil()
         if not self._is_stopping:
-            self._go_on(len(batch.records))
-        self.watchers.tell(batch.records, batch.place)
+            self._go_on(batch.count)
+        self.watchers.tell(batch)
 
     def on_trouble(self, error: StoreError, *, final: bool) -> None:
         news = self.trouble is None or final

@@ -16,8 +16,8 @@ from typing import Final, TypeVar
 import msgspec
 
 from userstream.adapters.sql import load_queries
+from userstream.adapters.sqlite_batches import PLACE_BITS, decode_row
 from userstream.adapters.sqlite_reader import SqliteReader
-from userstream.adapters.sqlite_rows import PLACE_BITS, decode_row
 from userstream.domain.coverage import Coverage, CoverageState, Span
 from userstream.domain.events import Event, Mismatch
 from userstream.domain.evidence import Evidence, KnownFill, KnownOrder, OrderName

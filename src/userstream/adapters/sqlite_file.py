@@ -20,6 +20,7 @@ APPLICATION_ID: Final = 0x75737472
 """How the file says that it is ours ("ustr")."""
 OLDEST_SQLITE: Final = (3, 38)
 BUSY_LIMIT_MS: Final = 5_000
+MIGRATION_LIMIT_MS: Final = 300_000
 LOG_TRIES: Final = 20
 LARGEST_IDLE_LOG: Final = 64 << 20
 ROWS_OF_STATEMENTS: Final = (64, 16, 4, 1)
@@ -210,7 +211,7 @@ def migrate(connection: sqlite3.Connection, path: Path, migrations: tuple[str, .
     for number, script in enumerate(migrations, 1):
         if number <= _number(connection, "user_version"):
             continue
-        connection.execute("BEGIN IMMEDIATE")
+        _begin_step(connection)
         try:
             # another process may have been quicker while this one waited
             if number > _number(connection, "user_version"):
@@ -219,6 +220,16 @@ def migrate(connection: sqlite3.Connection, path: Path, migrations: tuple[str, .
         except sqlite3.Error as error:
             roll_back(connection)
             raise StoreError(f"{path}: migration {number} failed and changed nothing: {error}") from error
+
+
+def _begin_step(connection: sqlite3.Connection) -> None:
+    """Waits longer than for a writer: an index over years of rows takes its time, and whoever starts meanwhile needs it too."""
+    usual = _number(connection, "busy_timeout")
+    connection.execute(f"PRAGMA busy_timeout = {MIGRATION_LIMIT_MS}")
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+    finally:
+        connection.execute(f"PRAGMA busy_timeout = {usual}")
 
 
 def _take_step(connection: sqlite3.Connection, number: int, script: str) -> None:

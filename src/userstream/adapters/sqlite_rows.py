@@ -4,101 +4,28 @@ position times 2**20 plus its place within the row."""
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import closing
-from functools import cached_property
-from typing import Final, TypeAlias, overload
+from typing import Final
 
 import msgspec
 
 from userstream.adapters.sequences import check_kept, last_of
 from userstream.adapters.sql import load_queries
-from userstream.domain.events import Event, Frame, stamp
+from userstream.adapters.sqlite_batches import PLACE_BITS, JournalRow, decode_row
+from userstream.domain.events import Event
 from userstream.kernel.errors import StoreError
 from userstream.kernel.ids import AccountId
 from userstream.ports import Record, StoredRecord
 
-PLACE_BITS: Final = 20
 ROWS_OF_A_STATEMENT: Final = 64
 MOST_ROWS_COUNTED: Final = 20_000
 PAST_ALL: Final = (1 << 63) - 1
 _PLACE_MASK: Final = (1 << PLACE_BITS) - 1
 _QUERIES: Final = load_queries("journal.sql")
-_Parameters: TypeAlias = tuple[int, str, int, int, int, int, int, bytes]
 
 _encoder: Final = msgspec.msgpack.Encoder()
-_records_decoder: Final = msgspec.msgpack.Decoder(list[Record])
 _events_decoder: Final = msgspec.msgpack.Decoder(tuple[Event, ...])
-
-
-class JournalRow(msgspec.Struct, frozen=True, gc=False):
-    """A row, and the records it was made of."""
-
-    position: int
-    account: AccountId
-    records: list[Record]
-    data: bytes
-
-    def parameters(self) -> _Parameters:
-        first, last = self.records[0], self.records[-1]
-        times = (first.received_time, last.received_time)
-        return (self.position, self.account, first.sequence, last_of(last), *times, len(self.records), self.data)
-
-    def place(self) -> Iterator[StoredRecord]:
-        begin = self.position << PLACE_BITS
-        return (StoredRecord(begin + place, record) for place, record in enumerate(self.records))
-
-
-class Batch(msgspec.Struct, frozen=True):
-    """What one commit makes durable: the records as they were handed over, and the rows they became."""
-
-    records: list[Record]
-    rows: list[JournalRow]
-
-    def place(self) -> Sequence[StoredRecord]:
-        """The records in the order of their positions."""
-        return PlacedRecords(self)
-
-
-class PlacedRecords(Sequence[StoredRecord]):
-    """The records of a commit with their positions. Made when somebody looks at them: who has fallen behind never does, and reads them
-    from the file when there is time."""
-
-    def __init__(self, batch: Batch) -> None:
-        self._batch = batch
-
-    @cached_property
-    def _placed(self) -> list[StoredRecord]:
-        return [stored for row in self._batch.rows for stored in row.place()]
-
-    def __len__(self) -> int:
-        return len(self._batch.records)
-
-    @overload
-    def __getitem__(self, place: int) -> StoredRecord: ...
-    @overload
-    def __getitem__(self, place: slice) -> Sequence[StoredRecord]: ...
-    def __getitem__(self, place: int | slice) -> StoredRecord | Sequence[StoredRecord]:
-        return self._placed[place]
-
-    def __iter__(self) -> Iterator[StoredRecord]:
-        return iter(self._placed)
-
-
-def make_batch(records: list[Record], next_position: int) -> Batch:
-    """Rows for the records, one for each account, with positions from `next_position` on."""
-    accounts: dict[AccountId, list[Record]] = {}
-    for record in records:
-        group = accounts.get(record.account)
-        if group is None:
-            accounts[record.account] = [record]
-        else:
-            group.append(record)
-    rows = [
-        JournalRow(position, account, group, _encoder.encode(group))
-        for position, (account, group) in enumerate(accounts.items(), next_position)
-    ]
-    return Batch(records, rows)
 
 
 def insert_rows(connection: sqlite3.Connection, rows: Sequence[JournalRow]) -> None:
@@ -123,7 +50,7 @@ def is_stored(connection: sqlite3.Connection, row: JournalRow) -> bool:
     found = connection.execute(_QUERIES["read_row_head"], (row.position,)).fetchone()
     if found is None:
         return False
-    if found != (row.account, row.records[0].sequence, len(row.records)):
+    if found != (row.account, row.first_sequence, row.count):
         raise StoreError(f"the journal holds another row at position {row.position}: another program has written to it")
     return True
 
@@ -194,24 +121,6 @@ def read_before(connection: sqlite3.Connection, before: int, limit: int) -> list
 def count_after(connection: sqlite3.Connection, after: int) -> int:
     """How many records lie behind a position, or at least lie there: no more than so many rows are looked at."""
     return int(connection.execute(_QUERIES["count_after"], (after >> PLACE_BITS, MOST_ROWS_COUNTED)).fetchone()[0])
-
-
-def decode_row(position: int, data: bytes) -> list[Record]:
-    """The records of a row, their events with their bytes attached. Raises StoreError for a row that this version cannot read."""
-    try:
-        records = _records_decoder.decode(data)
-    except msgspec.MsgspecError as error:
-        raise StoreError(f"row {position} of the journal cannot be read: {error}") from None
-    for record in records:
-        if record.frame:
-            _attach(record.events, Frame.of(record.frame))
-    return records
-
-
-def _attach(events: Iterable[Event], frame: Frame) -> None:
-    for event in events:
-        if event.frame is not None:
-            stamp(event, event.sequence, frame)
 
 
 def save_checkpoint(connection: sqlite3.Connection, account: AccountId, sequence: int, events: Sequence[Event]) -> None:

@@ -17,8 +17,9 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import NamedTuple, Protocol, TypeVar
 
+from userstream.adapters.sqlite_batches import Batch
 from userstream.adapters.sqlite_file import Remedy, remedy_of, roll_back, store_error
-from userstream.adapters.sqlite_rows import Batch, insert_rows, is_stored, read_last_sequences, read_newest_position
+from userstream.adapters.sqlite_rows import insert_rows, is_stored, read_last_sequences, read_newest_position
 from userstream.kernel.errors import StoreError
 from userstream.kernel.ids import AccountId
 
@@ -100,7 +101,7 @@ class SqliteWriter:
             self._stopping, self._blocked = True, False
             self._wakeups.put(None)
             await self._ended
-        return sum(len(batch.records) for batch in self._batches)
+        return sum(batch.count for batch in self._batches)
 
     # ---- on the thread
 

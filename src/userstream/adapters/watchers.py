@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
-from userstream.ports import Record, StoredRecord
+from userstream.ports import Committed, Record, StoredRecord
 
-ItemT = TypeVar("ItemT", Record, StoredRecord)
+ItemT = TypeVar("ItemT", Record, StoredRecord, Committed)
+
+
+class Commit(Protocol):
+    """What a commit made durable, in the forms in which somebody may want it."""
+
+    def recall(self) -> Sequence[Record]: ...
+
+    def place(self) -> Sequence[StoredRecord]: ...
+
+    def summary(self) -> Sequence[Committed]: ...
 
 
 class Watchers:
@@ -17,6 +27,12 @@ class Watchers:
     def __init__(self) -> None:
         self._of_records: list[Callable[[Sequence[Record]], None]] = []
         self._of_stored: list[Callable[[Sequence[StoredRecord]], None]] = []
+        self._of_commits: list[Callable[[Sequence[Committed]], None]] = []
+
+    @property
+    def want_records(self) -> bool:
+        """Whether anybody looks at the records themselves."""
+        return bool(self._of_records or self._of_stored)
 
     def add(self, callback: Callable[[Sequence[Record]], None]) -> None:
         self._of_records.append(callback)
@@ -24,14 +40,21 @@ class Watchers:
     def add_stored(self, callback: Callable[[Sequence[StoredRecord]], None]) -> None:
         self._of_stored.append(callback)
 
-    def tell(self, records: Sequence[Record], place: Callable[[], Sequence[StoredRecord]]) -> None:
-        """`place` makes the records with their positions; it is asked only when somebody wants them."""
-        for callback in self._of_records:
-            self._tell_one(callback, records)
+    def add_of_commits(self, callback: Callable[[Sequence[Committed]], None]) -> None:
+        self._of_commits.append(callback)
+
+    def tell(self, commit: Commit) -> None:
+        """Each form of a commit is made only when somebody wants it."""
+        if self._of_commits:
+            self._tell_all(self._of_commits, commit.summary())
+        if self._of_records:
+            self._tell_all(self._of_records, commit.recall())
         if self._of_stored:
-            placed = place()
-            for callback_stored in self._of_stored:
-                self._tell_one(callback_stored, placed)
+            self._tell_all(self._of_stored, commit.place())
+
+    def _tell_all(self, callbacks: Sequence[Callable[[Sequence[ItemT]], None]], items: Sequence[ItemT]) -> None:
+        for callback in callbacks:
+            self._tell_one(callback, items)
 
     def _tell_one(self, callback: Callable[[Sequence[ItemT]], None], records: Sequence[ItemT]) -> None:
         try:

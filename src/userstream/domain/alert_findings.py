@@ -62,28 +62,21 @@ def _words_for_stale(sight: AccountSight) -> str:
 
 
 class DriftWatch:
-    """The unknown words of all venues. A word is an incident as long as it goes on coming; who sent it to whom does not matter: hundreds
-    of accounts hear of a new field of their venue at the same time."""
+    """The unknown words of all venues. Who sent a word to whom does not matter: hundreds of accounts hear of a new field of their venue at
+    the same time."""
 
-    def __init__(self, *, quiet_ms: int = 3_600_000) -> None:
-        """`quiet_ms`: a word that did not come for so long is over."""
-        self._quiet_ms = quiet_ms
-        self._seen: dict[tuple[str, str], tuple[int, Millis]] = {}
+    def __init__(self) -> None:
+        self._seen: Counter[tuple[str, str]] = Counter()
 
-    def look(self, counts: Mapping[tuple[str, str], int], now: Millis) -> list[Finding]:
-        """`counts`: how often each word of each venue came, in all accounts that run now."""
-        for key, total in self._bounded(counts).items():
-            former = self._seen.get(key)
-            if former is None or total > former[0]:
-                self._seen[key] = (total, now)
-            elif total < former[0]:  # accounts were removed or started anew, and their counts with them
-                self._seen[key] = (total, former[1])
-        for key in [key for key, (_, grown) in self._seen.items() if now - grown >= self._quiet_ms and key not in counts]:
-            del self._seen[key]
+    def look(self, counts: Mapping[tuple[str, str], int]) -> list[Finding]:
+        """The words that came since the last look. `counts`: how often each word of each venue came, in all accounts that run now."""
+        totals, former = self._bounded(counts), self._seen
+        # accounts that were removed or started anew take their counts with them
+        self._seen = totals
         return [
             Finding(kind=AlertKind.UNRECOGNIZED, account=SERVICE, subject=f"{venue} {name}", words=f"seen {total} times; kept raw")
-            for (venue, name), (total, grown) in self._seen.items()
-            if now - grown < self._quiet_ms
+            for (venue, name), total in totals.items()
+            if total > former[venue, name]
         ]
 
     def _bounded(self, counts: Mapping[tuple[str, str], int]) -> Counter[tuple[str, str]]:

@@ -77,8 +77,8 @@ class AlertRules(msgspec.Struct, frozen=True, kw_only=True):
     """For how long (ms) something must go on before it is told, and be gone before that is told.
 
     dark_after_ms: no socket delivers. stale_after_ms: not proven complete. trouble_after_ms: of disk and database. settle_ms: how long
-    it must be gone. calm_ms: a margin call that is not repeated for so long, while the account is heard, is over. gather_ms: between two
-    messages that are not critical.
+    it must be gone. calm_ms: a margin call that is not repeated for so long, while the account is heard, is over. quiet_ms: an unknown word
+    that does not come for so long is over. gather_ms: between two messages that are not critical.
     """
 
     dark_after_ms: int = 30_000
@@ -86,6 +86,7 @@ class AlertRules(msgspec.Struct, frozen=True, kw_only=True):
     trouble_after_ms: int = 5_000
     settle_ms: int = 30_000
     calm_ms: int = 900_000
+    quiet_ms: int = 3_600_000
     gather_ms: int = 60_000
 
     def opens_after_ms(self, kind: AlertKind) -> int:
@@ -97,6 +98,9 @@ class AlertRules(msgspec.Struct, frozen=True, kw_only=True):
             case AlertKind.STORE_TROUBLE | AlertKind.DATABASE_TROUBLE:
                 return self.trouble_after_ms
         return 0
+
+    def settles_after_ms(self, kind: AlertKind) -> int:
+        return self.quiet_ms if kind is AlertKind.UNRECOGNIZED else self.settle_ms
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
@@ -162,16 +166,54 @@ class Watch(msgspec.Struct):
     calls: dict[Leg, int] = {}
 
 
+class KeptIncident(msgspec.Struct, frozen=True, kw_only=True):
+    """An incident that was told and whose end was not, as it outlives the process. since: our wall clock (ms)."""
+
+    kind: AlertKind
+    account: AccountId
+    subject: str
+    words: str
+    since: Millis
+    times: int
+    legs: tuple[Leg, ...] = ()
+
+
 class AlertBook:
     """All incidents of a service. Each is told once when it begins and once when it is over, however often it is found."""
 
     def __init__(self, rules: AlertRules | None = None) -> None:
         self.rules = rules or AlertRules()
         self._watches: dict[Key, Watch] = {}
+        self._told: dict[Key, Watch] = {}
         self._urgent: list[Note] = []
         self._waiting: list[Note] = []
         self._looked: Millis | None = None
         self._next_message: Millis | None = None
+
+    # --- over a restart ---
+
+    def keep(self, now: Millis, wall: Millis) -> list[KeptIncident]:
+        """What the next process must know, so that it tells no beginning again and every end."""
+        return [
+            KeptIncident(
+                kind=key.kind,
+                account=key.account,
+                subject=key.subject,
+                words=watch.words,
+                since=Millis(wall - (now - watch.since)),
+                times=watch.times,
+                legs=tuple(watch.calls),
+            )
+            for key, watch in self._told.items()
+        ]
+
+    def restore(self, kept: Iterable[KeptIncident], now: Millis, wall: Millis) -> None:
+        """Goes on with what a former process has told. To be called first."""
+        for each in kept:
+            since = Millis(now - max(0, wall - each.since))
+            watch = Watch(since=since, words=each.words, times=each.times, is_open=True, calls=dict.fromkeys(each.legs, 0))
+            key = Key(each.kind, each.account, each.subject)
+            self._watches[key] = self._told[key] = watch
 
     # --- what comes in ---
 
@@ -213,7 +255,16 @@ class AlertBook:
             messages.append(Message(severity=max((note.severity for note in self._waiting), key=_rank_of), notes=tuple(self._waiting)))
             self._waiting.clear()
             self._next_message = Millis(now + self.rules.gather_ms)
+        for note in (note for message in messages for note in message.notes):
+            self._note_told(note)
         return messages
+
+    def _note_told(self, note: Note) -> None:
+        watch = self._watches.get(note.key)
+        if watch is not None and watch.is_open:
+            self._told[note.key] = watch
+        elif note.is_over:
+            self._told.pop(note.key, None)
 
     def open_incidents(self) -> list[Key]:
         """Those that were told and are not over."""
@@ -246,7 +297,7 @@ class AlertBook:
             del self._watches[key]
         elif watch.gone_since is None:
             watch.gone_since = now
-        elif now - watch.gone_since >= self.rules.settle_ms:
+        elif now - watch.gone_since >= self.rules.settles_after_ms(key.kind):
             self._end(key, watch, watch.gone_since, watch.words)
 
     def _calm_calls(self, now: Millis, heard: Mapping[AccountId, Set[Leg]]) -> None:

@@ -6,20 +6,22 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import structlog
 
 from userstream.domain.alert_findings import AccountSight, DriftWatch, findings_of
 from userstream.domain.alert_words import Notification, notification_of
-from userstream.domain.alerts import AlertBook, AlertKind, AlertRules, Finding, Leg
+from userstream.domain.alerts import AlertBook, AlertKind, AlertRules, Finding, KeptIncident, Leg
 from userstream.domain.events import MarginCalled
 from userstream.domain.words import StreamState
-from userstream.kernel.errors import AuthenticationError
-from userstream.kernel.ids import AccountId
-from userstream.ports import Clock, Metrics, Notifier
+from userstream.kernel.errors import AuthenticationError, StoreError
+from userstream.kernel.ids import AccountId, Millis
+from userstream.ports import Clock, IncidentKeeper, Metrics, Notifier
 from userstream.runtime.live import LiveAccount
 
 if TYPE_CHECKING:
@@ -32,11 +34,16 @@ WORDS_EVERY: Final = 10
 ACCOUNTS_OF_A_TURN: Final = 50
 """The event loop is left to the accounts after so many of them were looked at."""
 STOP_LIMIT_MS: Final = 1_500
+KEEP_LIMIT_MS: Final = 500
 _log = structlog.stdlib.get_logger("userstream.alerts")
 
 
 def _no_breaker(account: AccountId) -> str:
     return ""
+
+
+def _end(task: asyncio.Task[None]) -> None:
+    task.cancel()
 
 
 class AlertService:
@@ -52,20 +59,24 @@ class AlertService:
         wanted: Callable[[], Collection[str]],
         rules: AlertRules | None = None,
         breaker_of: Callable[[AccountId], str] = _no_breaker,
+        keeper: IncidentKeeper | None = None,
     ) -> None:
         """`wanted`: the names of all accounts that are to run. `breaker_of`: why an account's circuit breaker is open, empty if it is
-        not."""
+        not. `keeper`: what a restart must not forget (None: a restart tells what goes on anew)."""
         self._application, self._notifier, self._metrics = application, notifier, metrics
         self._wanted, self._breaker_of = wanted, breaker_of
         self._clock: Clock = application.clock
         self._book = AlertBook(rules)
-        self._words, self._unknown = DriftWatch(), list[Finding]()
+        self._words = DriftWatch()
         self._watched: dict[str, LiveAccount] = {}
+        self._keeper, self._is_changed = keeper, False
+        self._saving: asyncio.Task[None] | None = None
         self._looks = 0
         self._task: asyncio.Task[None] | None = None
 
-    def start(self) -> None:
-        """Begins to listen and to look."""
+    async def start(self) -> None:
+        """Takes up what a former process has told, then begins to listen and to look."""
+        await self._restore()
         self._application.on_started.append(self.watch)
         self._task = self._clock.spawn(self._run(), "alerts")
 
@@ -77,6 +88,7 @@ class AlertService:
             await asyncio.wait([self._task])
             self._task = None
         self._send(all_of_them=True)
+        await self._finish_keeping()
         await self._notifier.close(limit_ms=STOP_LIMIT_MS)
 
     def watch(self, account: LiveAccount) -> None:
@@ -99,11 +111,12 @@ class AlertService:
             if number % ACCOUNTS_OF_A_TURN == 0:
                 await self._clock.sleep(0)
         if self._looks % WORDS_EVERY == 0:
-            self._unknown = self._words.look(words_of(running), self._clock.now())
+            found += self._words.look(words_of(running))
         self._looks += 1
-        self._book.look([*found, *self._unknown], self._clock.now(), known=known, heard=self._heard_legs(running))
+        self._book.look(found, self._clock.now(), known=known, heard=self._heard_legs(running))
         self._send()
         self._report()
+        self._keep()
 
     async def _run(self) -> None:
         while True:
@@ -116,6 +129,7 @@ class AlertService:
 
     def _take_call(self, event: MarginCalled) -> None:
         self._book.take_margin_call(event, self._clock.now())
+        self._is_changed = True
         self._send()
 
     # --- what is wrong ---
@@ -169,6 +183,37 @@ class AlertService:
             notification = cleaned(notification_of(message))
             self._notifier.notify(notification)
             _log.warning(notification.title, action="alert", kind=notification.severity.value, events=len(message.notes))
+            self._is_changed = True
+
+    def _keep(self) -> None:
+        """In a task of its own: a disk that stands still must not keep anybody from being told so."""
+        if self._keeper is not None and self._is_changed and (self._saving is None or self._saving.done()):
+            self._is_changed = False
+            kept = self._book.keep(self._clock.now(), self._clock.wall())
+            self._saving = self._clock.spawn(self._save(self._keeper, kept), "keep incidents")
+
+    async def _save(self, keeper: IncidentKeeper, kept: Sequence[KeptIncident]) -> None:
+        try:
+            await asyncio.to_thread(keeper.write, kept)
+        except StoreError as error:
+            # a restart would tell again what goes on: no reason to tell nothing now
+            _log.warning("what was told is not kept", action="incidents_not_kept", reason=str(error))
+
+    async def _finish_keeping(self) -> None:
+        for _ in range(2):  # the one that runs, and the last
+            if self._saving is not None:
+                timer = self._clock.call_at(Millis(self._clock.now() + KEEP_LIMIT_MS), partial(_end, self._saving))
+                await asyncio.wait([self._saving])
+                timer.cancel()
+            self._keep()
+
+    async def _restore(self) -> None:
+        if self._keeper is None:
+            return
+        try:
+            self._book.restore(await asyncio.to_thread(self._keeper.read), self._clock.now(), self._clock.wall())
+        except StoreError as error:
+            _log.warning("what was told before is not known", action="incidents_unknown", reason=str(error))
 
     def _report(self) -> None:
         self._metrics.gauge("queue_depth", self._notifier.waiting, {"queue": "alerts"})
@@ -202,20 +247,22 @@ def cleaned(notification: Notification) -> Notification:
 
 @asynccontextmanager
 async def open_alerts(
-    target: AlertTarget | None, application: Application, wanted: Callable[[], Collection[str]]
+    target: AlertTarget | None, application: Application, wanted: Callable[[], Collection[str]], store: Path | None = None
 ) -> AsyncIterator[AlertService | None]:
-    """Alerts while the block lasts; None where nobody is to be told. Raises SettingsError for addresses that are none, and where the
-    library that tells is not installed."""
+    """Alerts while the block lasts; None where nobody is to be told. `store`: the file that the application writes; what was told is
+    kept beside it. Raises SettingsError for addresses that are none, and where the library that tells is not installed."""
     if target is None:
         yield None
         return
     from userstream.adapters.apprise_notifier import open_receivers
     from userstream.adapters.deliveries import ThreadedNotifier
+    from userstream.adapters.incident_file import IncidentFile
 
     receivers = await asyncio.to_thread(open_receivers, target.urls)
     notifier = ThreadedNotifier(receivers, application.clock, application.numbers, time_limit_ms=target.time_limit_ms)
-    service = AlertService(application, notifier, application.numbers, wanted=wanted, rules=target.rules)
-    service.start()
+    keeper = None if store is None else IncidentFile(store.with_name(f"{store.name}.alerts"))
+    service = AlertService(application, notifier, application.numbers, wanted=wanted, rules=target.rules, keeper=keeper)
+    await service.start()
     try:
         yield service
     finally:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from userstream.entry.addresses import ADDRESSES, check_addresses, endpoints_of
-from userstream.entry.followers import open_journal, prepare_postgres, start_postgres, start_tables
+from userstream.entry.followers import PROJECTOR, open_journal, prepare_postgres, start_postgres, start_tables
 from userstream.entry.gates import GATES, AddressedHttp
 from userstream.entry.key_owners import KeyOwners
 from userstream.kernel.errors import SettingsError, UserStreamError
@@ -75,7 +75,7 @@ class AccountSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 class Application:
     """All that one process runs: accounts, their shared sockets' and calls' machinery, the store. `on_started`: called with each account
-    before it is told anything."""
+    before it is told anything. `numbers`: all that is counted."""
 
     def __init__(
         self, clock: Clock, transport: Transport, http: HttpClient, journal: Journal, metrics: PrometheusMetrics | None = None
@@ -83,8 +83,8 @@ class Application:
         from userstream.adapters.metrics import PrometheusMetrics
 
         self.clock, self.transport, self.http, self.journal = clock, transport, http, journal
-        self._metrics = metrics or PrometheusMetrics()
-        self._meter = Meter(self._metrics, clock, journal)
+        self.numbers = metrics or PrometheusMetrics()
+        self._meter = Meter(self.numbers, clock, journal)
         self.store: SqliteStore | None = None
         self.pump: Pump | None = None
         self.postgres: PostgresFeed | None = None
@@ -117,20 +117,20 @@ class Application:
         place = place_of(settings, spec)
         guard_secrets(place.credentials)
         machine = Machine(spec, place, policy_of(settings, place.jitter_seed), now=self.clock.now(), wall=self.clock.wall())
-        gate = GATES.take(self, spec, place.endpoints.rest_url, self.http, self.clock, self.weight_limit, reserve=self.risk_reserve)
-        self._gates[gate.name] = gate
+        gate = self._take_gate(spec, place)
+        host = gate if spec.host_of is None else self._take_gate(find_venue(spec.host_of), place)
         runner = AccountRunner(
             machine,
             clock=self.clock,
-            transport=self._transport_of(spec, place, gate),
+            transport=self._transport_of(spec, place, host),
             gate=gate,
             journal=self.journal,
-            http=AddressedHttp(place.endpoints.rest_url, self.http if through is None else through(self.http)),
+            http=AddressedHttp(place.endpoints.rest_url, self.http if through is None else through(self.http), host),
             dial_limit_ms=int(settings.stream.dial_limit_s * 1000),
             call_limit_ms=int(settings.stream.call_limit_s * 1000),
             pressure=self._pressure,
         )
-        runner.on_record, runner.on_refused = on_record, self._meter.note_refused
+        runner.on_record, runner.count = on_record, self._meter.count
         runner.veil.on_known, runner.veil.on_gone = hide_in_logs, show_in_logs
         account = LiveAccount(runner, self.clock, self.journal, self.evidence, trouble_beside=self._pump_trouble)
         self._keys.claim(settings, os.environ)
@@ -149,12 +149,19 @@ class Application:
         for tell in self.on_started:
             tell(account)
 
+    def _take_gate(self, spec: VenueSpec, place: AccountPlace) -> Gate:
+        gate = GATES.take(self, spec, place.endpoints.rest_url, self.http, self.clock, self.weight_limit, reserve=self.risk_reserve)
+        self._gates[gate.name] = gate
+        return gate
+
     def _transport_of(self, spec: VenueSpec, place: AccountPlace, gate: Gate) -> Transport:
-        if spec.sharing is None or not spec.sharing.may_share(place):
+        """`gate`: of the budget in which the venue counts what is asked on the product's sockets."""
+        if spec.sharing is None:
             return self.transport
         if gate.name not in self._shared:
             self._shared[gate.name] = SharedSockets(self.transport, self.clock, gate, spec.sharing)
-        return self._shared[gate.name].line_transport(place)
+        shared = self._shared[gate.name]
+        return shared.line_transport(place) if spec.sharing.may_share(place) else shared.own_transport(place)
 
     @property
     def shared_sockets(self) -> list[SharedSockets]:
@@ -186,16 +193,17 @@ class Application:
 
     def metrics(self) -> str:
         """All numbers of this process as they are now, in the text form that Prometheus reads. Call it on the event loop."""
-        lags = {} if self.pump is None else {self.pump.name: self.pump.lag}
-        if self.postgres is not None and self.postgres.pump is not None:
-            lags["postgres"] = self.postgres.pump.lag
-        self._meter.report(self.accounts.values(), self._gates.values(), sink_lags=lags)
-        return self._metrics.render().decode()
+        self._meter.report(self.accounts.values(), self._gates.values(), sink_lags=self._sink_lags())
+        return self.numbers.render().decode()
 
-    @property
-    def numbers(self) -> PrometheusMetrics:
-        """Where its numbers are kept, for whoever has some of its own to add."""
-        return self._metrics
+    async def read_metrics(self) -> str:
+        """As `metrics`, but hundreds of accounts do not hold up messages meanwhile."""
+        await self._meter.report_in_turns(self.accounts, self._gates.values(), sink_lags=self._sink_lags())
+        return (await self.numbers.render_in_turns(self.clock)).decode()
+
+    def _sink_lags(self) -> dict[str, int]:
+        pumps = {PROJECTOR: self.pump, "postgres": None if self.postgres is None else self.postgres.pump}
+        return {name: pump.lag for name, pump in pumps.items() if pump is not None}
 
     @property
     def gates(self) -> list[Gate]:

@@ -21,14 +21,21 @@ REAL: Final = "real"
 
 class AddressedHttp:
     """Connections whose calls go to one address, whichever of its addresses the gate before them was made with. Closing them is left to
-    the owner of the connections."""
+    the owner of the connections. `host`: the gate in whose budget the venue counts those calls that say so (Binance margin, 1); in the
+    product's own they were counted before."""
 
-    def __init__(self, rest_url: str, http: HttpClient) -> None:
-        self._rest_url, self._http = rest_url, http
+    def __init__(self, rest_url: str, http: HttpClient, host: Gate | None = None) -> None:
+        self._rest_url, self._http, self._host = rest_url, http, host
 
     async def send(self, base_url: str, request: HttpRequest, *, time_limit_ms: int) -> HttpResponse:
         """As in `HttpClient`, but to the own address."""
-        return await self._http.send(self._rest_url, request, time_limit_ms=time_limit_ms)
+        host = self._host if request.of_host else None
+        if host is not None:
+            await host.grant_vital(request.weight)
+        response = await self._http.send(self._rest_url, request, time_limit_ms=time_limit_ms)
+        if host is not None:
+            host.learn(response)
+        return response
 
     async def close(self) -> None:
         """Nothing: the connections are shared."""

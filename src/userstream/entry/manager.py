@@ -223,7 +223,7 @@ class AccountManager:
         self._due = min(self._due, Millis(now + wait_ms))
         wait_s = -(-wait_ms // 1_000)
         words = f"an account is not run; it is tried again in {wait_s} s, or once its key is changed"
-        _log.error(words, action=action, account=connection.account, failures=failures, reason=reason)
+        _log.error(words, action=action, account=connection.account, attempts=failures, reason=reason)
         self._reasons[connection.account] = reason
         return replace(connection, failed_at=now, failures=failures)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
@@ -60,8 +60,8 @@ class MetricsSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
 class MetricsPort:
     """Owns its socket from `start` to `stop`."""
 
-    def __init__(self, section: MetricsSection, render: Callable[[], str], content_type: str) -> None:
-        """`render`: called on the event loop for each answer."""
+    def __init__(self, section: MetricsSection, render: Callable[[], Awaitable[str]], content_type: str) -> None:
+        """`render`: makes each answer."""
         self._section, self._render, self._content_type = section, render, content_type
         self._runner: web.AppRunner | None = None
         self.address = ("", 0)
@@ -99,7 +99,7 @@ class MetricsPort:
             # a page whose name leads to this machine could read the numbers in its visitor's browser
             return web.Response(status=403, text="ask for this machine by its own name\n")
         headers = {"Content-Type": self._content_type, "Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
-        return web.Response(body=self._render().encode(), headers=headers)
+        return web.Response(body=(await self._render()).encode(), headers=headers)
 
 
 def is_own_name(host: str) -> bool:
@@ -121,7 +121,7 @@ async def open_metrics(section: MetricsSection | None, application: Application)
     stages = ServiceStages(application.numbers, application.clock)
     stages.start()
     application.on_started.append(stages.watch)
-    port = None if section is None else MetricsPort(section, application.metrics, CONTENT_TYPE)
+    port = None if section is None else MetricsPort(section, application.read_metrics, CONTENT_TYPE)
     try:
         if port is not None:
             await port.start()

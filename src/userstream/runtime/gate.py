@@ -134,8 +134,12 @@ class Gate:
         """Sends a call whose weight was granted, over the connections of `http` (None: of the client that the gate was made with)."""
         self.requests += 1
         response = await (http or self._http).send(self._base_url, request, time_limit_ms=time_limit_ms)
-        self._learn(response)
+        self.learn(response)
         return response
+
+    def learn_used(self, weight: int) -> None:
+        """The venue says that so much of its current minute is used: it said so in an answer on a socket."""
+        self._budget.report(weight, self._venue_now())
 
     def refrain(self, pause_ms: int) -> None:
         """The venue wants silence for so long: it said so in an answer."""
@@ -169,10 +173,11 @@ class Gate:
         self._open_at = Millis(self._clock.now() + wait_ms)
         return wait_ms
 
-    def _learn(self, response: HttpResponse) -> None:
+    def learn(self, response: HttpResponse) -> None:
+        """What an answer says of the budget, whoever asked."""
         used = response.headers.get(self._header, "") if self._header else ""
         if used.isdecimal():
-            self._budget.report(int(used), self._venue_now())
+            self.learn_used(int(used))
         pause_ms = self._pause_of(response, self._venue_now())
         if pause_ms:
             self.refrain(pause_ms)

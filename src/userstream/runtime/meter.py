@@ -1,6 +1,6 @@
 """What the runtime reports to whoever draws curves: read off the accounts when it is asked for, never while a message is on its way.
 
-Only the kinds of events have to be counted as they come; that is done a commit at a time, behind the journal.
+Only the kinds of events have to be counted as they come.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Final
 
 from userstream.domain.events import (
+    NO_TIME,
     AccountConfigChanged,
     BalanceMoved,
     BalanceSet,
@@ -25,10 +26,11 @@ from userstream.domain.events import (
 )
 from userstream.domain.words import Source, StreamState
 from userstream.kernel.ids import AccountId, Millis
-from userstream.ports import Clock, Journal, Metrics, Record
+from userstream.ports import Clock, Committed, Journal, Metrics, Record
 from userstream.runtime.gate import Gate
 from userstream.runtime.live import LiveAccount
 from userstream.runtime.stages import METRIC, ages_of
+from userstream.runtime.views import Health
 
 COUNTED: Final[Mapping[type[Event], str]] = MappingProxyType(
     {
@@ -43,14 +45,17 @@ COUNTED: Final[Mapping[type[Event], str]] = MappingProxyType(
     }
 )
 
-RARE: Final[frozenset[type[Event]]] = frozenset({Mismatch, SnapshotTaken})
+ACCOUNTS_OF_A_TURN: Final = 20
+
+RARE: Final[frozenset[type[Event]]] = frozenset({MarginCalled, Mismatch, SnapshotTaken})
+"""Kinds whose kind alone does not say what they count as."""
 
 POLLING: Final = "polling"
 """Why a snapshot was taken, when that is because no socket delivers."""
 
 
 class Meter:
-    """Counts what the journal made durable, or refused, from its making on; `report` tells the port all there is to tell.
+    """Counts what accounts tell and what the journal makes durable, from its making on; `report` tells the port all there is to tell.
 
     Counters of the port only grow: a number is reported as what it grew by since the last report.
     """
@@ -59,15 +64,26 @@ class Meter:
         self._metrics, self._clock, self._journal = metrics, clock, journal
         self._events: defaultdict[AccountId, Counter[type[Event]]] = defaultdict(Counter)
         self._rare: defaultdict[AccountId, Counter[str]] = defaultdict(Counter)
-        self._newest: dict[AccountId, Record] = {}
+        self._newest: dict[AccountId, tuple[Millis, Millis]] = {}
         self._records = 0
-        self._told: dict[tuple[str, tuple[tuple[str, str], ...]], int] = {}
+        self._told: dict[tuple[str, ...], int] = {}
         self._venues: set[str] = set()
-        journal.watch(self._take)
+        journal.watch_commits(self._take)
 
-    def note_refused(self, record: Record) -> None:
-        """The journal did not take these events, which were told to listeners all the same."""
-        self._count_events(record.account, record.events)
+    def count(self, record: Record) -> None:
+        """What an account tells; on the way of every message."""
+        events = record.events
+        if not events:
+            return
+        counts = self._events[record.account]
+        for event in events:
+            kind = type(event)
+            counts[kind] += 1
+            if kind in RARE:
+                self._count_rare(record.account, event)
+        newest = events[-1]
+        if record.connection and newest.source is Source.STREAM:
+            self._newest[record.account] = (record.received_time, newest.event_time)
 
     def forget_account(self, account: AccountId) -> None:
         """Its numbers are told no more; an account of this name that is added later begins at 0."""
@@ -75,13 +91,26 @@ class Meter:
         self._events.pop(account, None)
         self._rare.pop(account, None)
         self._newest.pop(account, None)
-        self._told = {key: told for key, told in self._told.items() if ("account", account) not in key[1]}
+        self._told = {key: told for key, told in self._told.items() if key[0] != account}
 
     def report(self, accounts: Iterable[LiveAccount], gates: Iterable[Gate], *, sink_lags: Mapping[str, int]) -> None:
         """Tells the port everything as it is now. `sink_lags`: records that each sink has not taken yet. Call it on the event loop."""
         running = list(accounts)
         for account in running:
             self._report_account(account)
+        self._report_common(running, gates, sink_lags)
+
+    async def report_in_turns(self, accounts: Mapping[str, LiveAccount], gates: Iterable[Gate], *, sink_lags: Mapping[str, int]) -> None:
+        """As `report`, but messages may pass after every few accounts. `accounts`: those that run, by name; it may change meanwhile."""
+        names = list(accounts)
+        for begin in range(0, len(names), ACCOUNTS_OF_A_TURN):
+            for name in names[begin : begin + ACCOUNTS_OF_A_TURN]:
+                if (account := accounts.get(name)) is not None:  # else its numbers were forgotten, for good
+                    self._report_account(account)
+            await self._clock.sleep(0)
+        self._report_common(list(accounts.values()), gates, sink_lags)
+
+    def _report_common(self, running: Sequence[LiveAccount], gates: Iterable[Gate], sink_lags: Mapping[str, int]) -> None:
         self._report_venues(running)
         for gate in gates:
             self._report_gate(gate)
@@ -89,30 +118,26 @@ class Meter:
 
     # --- counting ---
 
-    def _take(self, records: Sequence[Record]) -> None:
-        self._records += len(records)
-        self._metrics.observe(METRIC, ages_of(records, self._clock.wall()), {"stage": "socket_to_journal"})
-        told: defaultdict[AccountId, list[Event]] = defaultdict(list)
-        for record in records:
-            told[record.account] += record.events
-        for account, events in told.items():
-            self._count_events(account, events)
-        newest = records[-1]
-        if newest.events and newest.connection and newest.events[-1].source is Source.STREAM:
-            self._newest[newest.account] = newest
+    def _take(self, commits: Sequence[Committed]) -> None:
+        self._records += sum(commit.records for commit in commits)
+        received = ((commit.first_received, commit.records) for commit in commits)
+        self._metrics.observe(METRIC, ages_of(received, self._clock.wall()), {"stage": "socket_to_journal"})
 
-    def _count_events(self, account: AccountId, events: Sequence[Event]) -> None:
-        kinds = Counter(map(type, events))
-        if MarginCalled in kinds:
-            kinds[MarginCalled] -= sum(isinstance(event, MarginCalled) and event.is_over for event in events)
-        self._events[account].update(kinds)
-        if not RARE.isdisjoint(kinds):
-            self._rare[account].update(_name_of(event) for event in events if type(event) in RARE)
+    def _count_rare(self, account: AccountId, event: Event) -> None:
+        match event:
+            case MarginCalled(is_over=True):
+                self._events[account][MarginCalled] -= 1
+            case Mismatch(resolved=False):
+                self._rare[account]["mismatches_total"] += 1
+            case SnapshotTaken(reason=reason) if reason == POLLING:
+                self._rare[account]["polls_total"] += 1
 
     def _grow(self, name: str, total: int, **labels: str) -> None:
-        key = (name, tuple(labels.items()))
-        self._metrics.count(name, max(0, total - self._told.get(key, 0)), labels)
-        self._told[key] = total
+        key = (labels.get("account", ""), name, *labels.values())
+        told = self._told.get(key)
+        if total != told:  # most numbers of most accounts are as they were
+            self._metrics.count(name, max(0, total - (told or 0)), labels)
+            self._told[key] = total
 
     # --- reporting ---
 
@@ -133,7 +158,7 @@ class Meter:
         self._grow("handler_errors_total", health.handler_errors, account=str(account.id))
         self._metrics.gauge("active_connections", health.connections, labels)
         self._metrics.gauge("open_mismatches", health.mismatches, labels)
-        self._report_ages(account, labels)
+        self._report_ages(account, health, labels)
 
     def _counted(self, account: AccountId) -> dict[str, int]:
         """Every counter of events, those too that are 0: a curve that begins at its first trouble shows no rise."""
@@ -142,8 +167,8 @@ class Meter:
             totals[name] += self._events[account][kind]
         return totals | {name: self._rare[account][name] for name in ("mismatches_total", "polls_total")}
 
-    def _report_ages(self, account: LiveAccount, labels: Mapping[str, str]) -> None:
-        runner, health, now = account.parts[0], account.health, self._clock.now()
+    def _report_ages(self, account: LiveAccount, health: Health, labels: Mapping[str, str]) -> None:
+        runner, now = account.parts[0], self._clock.now()
         venue_now = runner.machine.clock.at(now)
         since_start = now - runner.started
         age_ms = since_start if health.age_ms is None else health.age_ms
@@ -171,11 +196,11 @@ class Meter:
     def _way_ms(self, account: LiveAccount, now: Millis, wall: Millis) -> int | None:
         """How long the account's newest message was on its way, on the venue's clock; None if none came since, or it says no time. One of
         each account and report: the venue's own stamp is no finer than that."""
-        record = self._newest.pop(account.id, None)
-        if record is None or not record.events[-1].event_time:
+        received_time, event_time = self._newest.pop(account.id, (Millis(0), NO_TIME))
+        if not event_time:
             return None
         skew_ms = account.parts[0].machine.clock.at(now) - wall
-        return max(0, record.received_time + skew_ms - record.events[-1].event_time)
+        return max(0, received_time + skew_ms - event_time)
 
     def _report_gate(self, gate: Gate) -> None:
         self._grow("rest_waits_total", gate.waits, budget=gate.name)
@@ -189,13 +214,3 @@ class Meter:
         self._metrics.gauge("journal_failed", int(any(not account.parts[0].keeper.is_level for account in accounts)))
         for sink, lag in sink_lags.items():
             self._metrics.gauge("sink_lag", lag, {"sink": sink})
-
-
-def _name_of(event: Event) -> str:
-    """The counter of an event whose kind alone does not say it; empty if there is none."""
-    match event:
-        case Mismatch(resolved=False):
-            return "mismatches_total"
-        case SnapshotTaken(reason=reason) if reason == POLLING:
-            return "polls_total"
-    return ""

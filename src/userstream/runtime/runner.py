@@ -45,8 +45,8 @@ _log = structlog.get_logger("userstream.runner")
 
 class AccountRunner:
     """Runs one account from `start` to `stop`. `failed` holds the error that only a person can mend, `store_error` the store's trouble
-    now, `lost_error` why events are in no journal for good; `on_record` hears every record, `on_refused` those with events that are
-    lost for the journal. `own_faults` counts exceptions of this program while it read an answer."""
+    now, `lost_error` why events are in no journal for good; `on_record` and `count` hear every record, those too that
+    the journal does not get. `own_faults` counts exceptions of this program while it read an answer."""
 
     def __init__(
         self,
@@ -79,7 +79,7 @@ class AccountRunner:
         self._farewells: list[asyncio.Task[None]] = []
         self._dial_limit_ms = dial_limit_ms
         self.on_record: Callable[[Record], None] | None = None
-        self.on_refused: Callable[[Record], None] | None = None
+        self.count: Callable[[Record], None] | None = None
         self._save_error: StoreError | None = None
         self.started = clock.now()
         self.connect_failures = self.odd_frames = self.own_faults = 0
@@ -302,14 +302,14 @@ class AccountRunner:
         kept = self.keeper.keep(record)
         if facts:
             self.listeners.publish(facts)
+        if self.count is not None:
+            self.count(record)
         if self.on_record is not None:
             self.on_record(record)
         if not kept:
             self._note_lost(record)
 
     def _note_lost(self, record: Record) -> None:
-        if record.events and self.on_refused is not None:
-            self.on_refused(record)
         if record.last_sequence - self.keeper.first_lost > RESTART_LEAP // 2 and self.failed is None and self.lost_error is not None:
             # the next start could give the same places to other events
             self._clock.call_at(self._clock.now(), partial(self.take_error, self.lost_error))

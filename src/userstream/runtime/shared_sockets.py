@@ -12,7 +12,7 @@ from typing import Final
 from userstream.kernel.errors import ConnectionError, UserStreamError
 from userstream.kernel.ids import Millis
 from userstream.kernel.secret import Secret
-from userstream.ports import Clock, SocketEvents, Transport
+from userstream.ports import Clock, Socket, SocketEvents, Transport
 from userstream.runtime.gate import Gate
 from userstream.runtime.wires import SharedLine, Wire
 from userstream.wire.switchboard import DialPace
@@ -51,9 +51,31 @@ class SharedSockets:
 
     def line_transport(self, place: AccountPlace) -> LineTransport:
         """The sockets of one account: lines on sockets it shares. The place is one of `wire.venue.shared_place`: its session asks for a
-        successor after as long a time as a socket takes new lines. An isolated pair is an account of its own, whosever key it has."""
+        successor after as long a time as a socket takes new lines."""
+        return LineTransport(self, self._owner_of(place), place.rotate_after_ms)
+
+    def own_transport(self, place: AccountPlace) -> OwnTransport:
+        """The sockets of an account that shares none: they are dialed in the same pace, and what is asked there weighs the same."""
+        return OwnTransport(self, self._owner_of(place))
+
+    def wire(self) -> Wire:
+        """A socket that is not dialed yet."""
+        return Wire(self._sharing.make_switchboard(), self.clock, self._gate, _forget)
+
+    async def dial(self, url: Secret, wire: Wire, time_limit_ms: int) -> Socket:
+        return await self._transport.connect(url, wire, time_limit_ms=time_limit_ms)
+
+    async def may_dial(self) -> None:
+        """Returns when the venue's limits allow a dial, which is counted then."""
+        while wait_ms := self._pace.wait_ms(self.clock.now()):
+            await self.clock.sleep(min(wait_ms, LONGEST_NAP_MS))
+        await self._gate.grant_vital(self._sharing.dial_weight)
+
+    @staticmethod
+    def _owner_of(place: AccountPlace) -> Secret:
+        """An isolated pair is an account of its own, whosever key it has."""
         key, pair = place.credentials.api_key, place.isolated_symbol
-        return LineTransport(self, Secret(f"{key.reveal()} {pair}") if pair else key, place.rotate_after_ms)
+        return Secret(f"{key.reveal()} {pair}") if pair else key
 
     def at(self, url: Secret) -> SocketExchange:
         """The sockets that are open to an address."""
@@ -91,6 +113,35 @@ class LineTransport:
         for line in self._lines:
             line.close()
         await self._sockets.clock.sleep(0)
+
+
+class OwnTransport:
+    """The `Transport` of one account that shares no socket: each is a wire with one line."""
+
+    def __init__(self, sockets: SharedSockets, owner: Secret) -> None:
+        self._sockets, self._owner = sockets, owner
+        self._lines: list[SharedLine] = []
+
+    async def connect(self, url: Secret, events: SocketEvents, *, time_limit_ms: int) -> SharedLine:
+        """A socket of its own. The time limit is the dial's; before it the venue's limits are waited for. Raises ConnectionError as
+        `Transport`."""
+        await self._sockets.may_dial()
+        wire = self._sockets.wire()
+        wire.carry(await self._sockets.dial(url, wire, time_limit_ms))
+        line = wire.join(self._owner, events, 0)
+        self._lines = [*(known for known in self._lines if known.is_open), line]
+        asyncio.get_running_loop().call_soon(line.hand_over)
+        return line
+
+    async def close(self) -> None:
+        """Hangs up this account's sockets, and waits until they have told so."""
+        for line in self._lines:
+            line.close()
+        await self._sockets.clock.sleep(0)
+
+
+def _forget(gone: Wire) -> None:
+    """Nobody else waits for what an account had for itself."""
 
 
 class SocketExchange:

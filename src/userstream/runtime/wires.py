@@ -18,7 +18,7 @@ from userstream.kernel.secret import Secret
 from userstream.ports import Clock, Socket, SocketEvents, Timer
 from userstream.runtime.gate import Gate
 from userstream.wire.session import Refrain
-from userstream.wire.switchboard import NOBODY, Cut, Deliver, End, Switchboard, SwitchEffect, Transmit, Warn
+from userstream.wire.switchboard import NOBODY, Cut, Deliver, End, Switchboard, SwitchEffect, Transmit, Used, Warn
 
 MOST_HELD_FRAMES: Final = 10_000
 MOST_HELD_BYTES: Final = 16 * 1024 * 1024
@@ -304,6 +304,8 @@ class Wire:
                 self._outbox.append(effect)
                 if self._sender is None or self._sender.done():
                     self._sender = self._clock.spawn(self._send_in_turn(), "shared socket: sender")
+            case Used(weight):
+                self._gate.learn_used(weight)
             case Refrain(pause_ms):
                 self._gate.refrain(pause_ms)
             case Cut(number, reason):

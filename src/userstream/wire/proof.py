@@ -73,7 +73,7 @@ class Proof:
         if not finished.refused:
             settle_unsure_legs(self._account, finished, until)
         anchored = {(anchor.symbol, anchor.order_id) for anchor in self._anchors(finished)}
-        short = [order for order in self._short_orders(until) if (order.symbol, order.order_id) not in anchored]
+        short = [order for order in self._short_orders(finished, until) if (order.symbol, order.order_id) not in anchored]
         unknown = finished.unknown_trades(self._account)
         facts = self._explain(finished, wall)
         legs = [doubt for doubt in self._account.doubts if doubt.subject == "position" and self._doubts.was_asked(doubt)]
@@ -104,15 +104,16 @@ class Proof:
         facts = [fact for key in explained for fact in self._mismatches.settle("fills", key, wall)]
         return facts if finished.refused else facts + self._mismatches.settle_older(finished.epoch, wall)
 
-    def _short_orders(self, until: Millis) -> list[OrderChanged]:
+    def _short_orders(self, finished: Round, until: Millis) -> list[OrderChanged]:
         """Orders that lack a fill which may be older than `until`. One that has just changed may wait for a message that is on its way,
-        unless it was asked about already."""
+        unless it was asked about already. Of one that the books told, whose fills were asked for in vain, the first may be lacking."""
         short: list[OrderChanged] = []
         for doubt in self._account.doubts:
             order = self._account.orders.get((doubt.symbol, OrderId(doubt.key), False)) if doubt.subject == "order" else None
             if order is None or order.created_time > until or not is_short(self._account, order):
                 continue
-            if order.transaction_time <= until or self._doubts.was_asked(doubt):
+            in_vain = order.source is not Source.STREAM and finished.asked_fills_of(order)
+            if order.transaction_time <= until or self._doubts.was_asked(doubt) or in_vain:
                 short.append(order)
         return short
 

@@ -234,7 +234,7 @@ class Round:
         found = self._holdings.candidates(self.since, self._histories, MOST_SEARCHED - self._searched)
         self._searched += len(found)
         for symbol in found:
-            self._want_fills(symbol)
+            self._want_history(symbol)  # an order tells what was filled of it, should the history of fills lack that
 
     def _follow_order(self, account: Account, event: OrderChanged) -> None:
         if event.created_time and not event.conditional:
@@ -289,6 +289,11 @@ class Round:
         for doubt in list(account.doubts):
             if doubt.subject == "order":
                 self._want(_question_of_order(account, doubt.symbol, OrderId(doubt.key), self.since, self.started))
+
+    def asked_fills_of(self, order: OrderChanged) -> bool:
+        """Whether the order lacked fills, so that they were asked for by themselves."""
+        asked = (question for question in self._asked if isinstance(question, AskOrderFills))
+        return any((question.symbol, question.order_id) == (order.symbol, order.order_id) for question in asked)
 
     def finds_difference(self, facts: Iterable[Event], before: int) -> bool:
         """Whether an audit's answer tells of something that should have been told before this venue time."""

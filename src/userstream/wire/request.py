@@ -10,7 +10,8 @@ from userstream.kernel.secret import Secret
 class HttpRequest(msgspec.Struct, frozen=True, kw_only=True):
     """One call, ready to send. `target` is path and query exactly as signed; secrets stay in `Secret` until the socket.
 
-    weight: what it costs of the venue's request budget. may_repeat: whether sending it twice is harmless.
+    weight: what it costs of the venue's request budget. may_repeat: whether sending it twice is harmless. of_host: the weight
+    counts in the budget of `VenueSpec.host_of`.
     """
 
     method: str
@@ -20,6 +21,7 @@ class HttpRequest(msgspec.Struct, frozen=True, kw_only=True):
     body: Secret | None = None
     weight: int = 1
     may_repeat: bool = True
+    of_host: bool = False
 
 
 class HttpResponse(msgspec.Struct, frozen=True, kw_only=True):

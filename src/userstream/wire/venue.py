@@ -103,5 +103,7 @@ class VenueSpec(msgspec.Struct, frozen=True, kw_only=True):
     """A recovered fill in the shape of the venue's own stream message (classic surface)."""
     is_reply: Callable[[Mapping[str, object]], bool] | None = None
     """Whether a frame only answers a request of our own: the classic surface tells the venue's events alone."""
+    host_of: VenueName | None = None
+    """The product in whose budget the venue counts what is asked on the sockets, and calls that say so, where that is not this one's."""
     sharing: Sharing | None = None
     """How several accounts use one socket, where the product lets them."""

@@ -1,4 +1,5 @@
 import ast
+import asyncio
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import userstream
-from userstream.adapters.metrics import BUCKETS, CONTENT_TYPE, TABLE, PrometheusMetrics
+from tests.support.clock import ManualClock
+from userstream.adapters.metrics import CONTENT_TYPE, TABLE, PrometheusMetrics
+from userstream.adapters.series import BUCKETS
 from userstream.kernel.errors import SettingsError
 from userstream.ports import Metrics
 
@@ -76,6 +79,15 @@ def test_names_are_described_and_no_time_of_creation_is_told() -> None:
         assert f"# TYPE {stem} {line.kind}" in text
     assert "_created" not in text
     assert CONTENT_TYPE.startswith("text/plain")
+
+
+async def test_the_text_in_turns_is_the_same() -> None:
+    metrics, clock = PrometheusMetrics(strict=True), ManualClock()
+    metrics.count("fills_total", labels=ALICE)
+    rendering = asyncio.ensure_future(metrics.render_in_turns(clock))
+    await clock.settle()
+    whole, text = await rendering, metrics.render()
+    assert [line for line in whole.splitlines() if b"userstream_" in line] == [line for line in text.splitlines() if b"userstream_" in line]
 
 
 def test_two_of_them_do_not_share_numbers() -> None:

@@ -14,7 +14,8 @@ from tests.support.broken_sqlite import Breakage
 from tests.support.clock import ManualClock
 from tests.support.events import filled
 from tests.support.records import record, row_of_records
-from userstream.adapters.sqlite_commits import MOST_RECORDS, STORM_RECORDS, Commits, SqliteSettings
+from userstream.adapters.sqlite_batches import MOST_RECORDS
+from userstream.adapters.sqlite_commits import STORM_RECORDS, Commits, SqliteSettings
 from userstream.kernel.errors import StoreError
 
 SETTINGS = SqliteSettings(max_backlog=10, flush_limit_ms=5_000, first_retry_ms=1_000, max_retry_ms=4_000)

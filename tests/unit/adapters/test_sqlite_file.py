@@ -132,6 +132,7 @@ def test_who_waits_while_another_brings_the_file_up_finds_it_done(tmp_path: Path
         quick.execute("PRAGMA journal_mode = WAL")
         migrate(quick, path, scripts[:-1])
         waits = threading.Event()
+        slow.execute("PRAGMA busy_timeout = 1")
         slow.set_trace_callback(lambda statement: waits.set() if statement.startswith("BEGIN") else None)
         quick.execute("BEGIN IMMEDIATE")
         with ThreadPoolExecutor(1) as threads:
@@ -142,7 +143,7 @@ def test_who_waits_while_another_brings_the_file_up_finds_it_done(tmp_path: Path
             quick.execute(f"PRAGMA user_version = {len(scripts)}")
             quick.execute("COMMIT")
             ending.result(10)
-        assert number(slow, "user_version") == len(scripts)
+        assert (number(slow, "user_version"), number(slow, "busy_timeout")) == (len(scripts), 1)
 
 
 OPEN_WHEN_TOLD = (

@@ -7,17 +7,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given
 
 from tests.support.events import balance_set, filled
-from tests.support.records import histories, record, row_of_records
+from tests.support.records import make_batch, record, row_of_records
 from userstream.adapters import sqlite_rows
 from userstream.adapters.sequences import last_of
 from userstream.adapters.sqlite_file import open_for_writing
-from userstream.adapters.sqlite_rows import ROWS_OF_A_STATEMENT, decode_row, insert_rows, is_stored, make_batch
+from userstream.adapters.sqlite_rows import ROWS_OF_A_STATEMENT, insert_rows, is_stored
 from userstream.kernel.errors import StoreError
 from userstream.kernel.ids import AccountId
-from userstream.ports import Record
 
 ALICE = AccountId("alice")
 
@@ -27,19 +25,6 @@ def connection(tmp_path: Path) -> Iterator[sqlite3.Connection]:
     made = open_for_writing(tmp_path / "a.db")
     yield made
     made.close()
-
-
-@given(histories())
-def test_a_batch_keeps_every_record_and_each_accounts_order(history: list[Record]) -> None:
-    batch = make_batch(history, 7)
-    assert batch.records == history
-    assert [row.position for row in batch.rows] == list(range(7, 7 + len({one.account for one in history})))
-    for row in batch.rows:
-        assert row.records == [one for one in history if one.account == row.account]
-        assert decode_row(row.position, row.data) == row.records
-    placed = batch.place()
-    assert len(placed) == len(history)
-    assert [stored.position for stored in placed] == sorted({stored.position for stored in placed})
 
 
 def test_a_row_tells_what_it_holds(connection: sqlite3.Connection) -> None:

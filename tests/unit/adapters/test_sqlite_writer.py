@@ -13,9 +13,10 @@ import pytest
 
 from tests.support.broken_sqlite import Breakage
 from tests.support.events import filled
-from tests.support.records import record, row_of_records
+from tests.support.records import make_batch, record, row_of_records
+from userstream.adapters.sqlite_batches import Batch
 from userstream.adapters.sqlite_file import ADVICE, open_for_reading, open_for_writing
-from userstream.adapters.sqlite_rows import Batch, make_batch, read_after
+from userstream.adapters.sqlite_rows import read_after
 from userstream.adapters.sqlite_writer import SqliteWriter
 from userstream.kernel.errors import StoreError
 from userstream.ports import Record, StoredRecord
@@ -41,7 +42,7 @@ class Owner:
 
     @property
     def committed(self) -> list[Record]:
-        return [one for batch in self.batches for one in batch.records]
+        return [one for batch in self.batches for one in batch.recall()]
 
     def hand_over(self, records: list[Record]) -> None:
         """In batches of at most fifty."""

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from itertools import pairwise
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,16 +19,26 @@ from userstream.domain.alerts import (
     AlertKind,
     AlertRules,
     Finding,
+    KeptIncident,
     Key,
     Leg,
     Message,
+    Note,
     Severity,
     words_for_call,
 )
 from userstream.domain.words import PositionSide
 from userstream.kernel.ids import AccountId, Millis, Symbol
 
-RULES = AlertRules(dark_after_ms=30_000, stale_after_ms=60_000, trouble_after_ms=5_000, settle_ms=10_000, calm_ms=100_000, gather_ms=20_000)
+RULES = AlertRules(
+    dark_after_ms=30_000,
+    stale_after_ms=60_000,
+    trouble_after_ms=5_000,
+    settle_ms=10_000,
+    calm_ms=100_000,
+    quiet_ms=200_000,
+    gather_ms=20_000,
+)
 ALICE, BOB = AccountId("alice"), AccountId("bob")
 EVERYBODY = frozenset({ALICE, BOB})
 LEG: Leg = (Symbol("BTCUSDT"), PositionSide.LONG)
@@ -112,7 +123,7 @@ def all_over(watcher: Watcher) -> None:
         watcher.call(account=account, status="normal")
     watcher.known = EVERYBODY
     for _ in range(3):
-        watcher.look(after_ms=RULES.settle_ms + RULES.gather_ms)
+        watcher.look(after_ms=RULES.quiet_ms + RULES.gather_ms)
 
 
 @given(stories)
@@ -168,7 +179,68 @@ def test_messages_that_are_not_critical_come_no_oftener_than_they_may(story: lis
     assert all(later - earlier >= RULES.gather_ms for earlier, later in pairwise(times))
 
 
+@given(stories, stories)
+def test_over_a_restart_nothing_is_told_twice_and_every_end_is_told(
+    before: list[tuple[object, ...]], after: list[tuple[object, ...]]
+) -> None:
+    first, second = Watcher(), Watcher()
+    play(first, before)
+    wall = Millis(first.now + 5_000_000)
+    kept = msgspec.json.decode(msgspec.json.encode(first.book.keep(first.now, wall)), type=list[KeptIncident])
+    told = [note for message in first.messages for note in message.notes]
+    assert {Key(each.kind, each.account, each.subject) for each in kept} == open_of(told)
+    second.now, second.messages = Millis(7), list(first.messages)
+    second.book.restore(kept, second.now, Millis(wall + 60_000))
+    play(second, after)
+    all_over(second)
+    turns: defaultdict[Key, list[bool]] = defaultdict(list)
+    for message in second.messages:
+        for note in message.notes:
+            turns[note.key].append(note.is_over)
+            assert note.lasted_ms >= 0
+    assert all(each == [False, True] * (len(each) // 2) for each in turns.values())
+    assert second.book.keep(second.now, wall) == []
+
+
+def open_of(told: Iterable[Note]) -> set[Key]:
+    """What a person who read all messages believes to go on."""
+    believed: set[Key] = set()
+    for note in told:
+        (believed.discard if note.is_over else believed.add)(note.key)
+    return believed
+
+
 # --- cases ---
+
+
+def test_an_unknown_word_is_over_when_it_did_not_come_for_long() -> None:
+    watcher = Watcher()
+    watcher.look(unknown("x"))
+    for _ in range(3):
+        watcher.look(after_ms=RULES.quiet_ms // 2)
+        watcher.look(unknown("x"))
+    assert len(watcher.told) == 1
+    watcher.look()
+    watcher.look(after_ms=RULES.quiet_ms)
+    assert watcher.told[1:] == [(AlertKind.UNRECOGNIZED, "", True)]
+
+
+def test_a_margin_call_goes_on_over_a_restart_with_its_legs_and_its_age() -> None:
+    former, watcher = Watcher(), Watcher()
+    former.call()
+    former.look(after_ms=60_000)
+    wall = Millis(1_790_000_000_000)
+    [kept] = former.book.keep(former.now, wall)
+    assert kept.since == wall - 60_000 and kept.legs == (LEG,)
+    watcher.book.restore([kept], watcher.now, Millis(wall + 30_000))
+    watcher.call()
+    watcher.look()
+    assert watcher.messages == []
+    watcher.heard = {ALICE: set()}
+    watcher.look()
+    watcher.look(after_ms=RULES.settle_ms)
+    assert watcher.told == [(AlertKind.MARGIN_CALL, "alice", True)]
+    assert watcher.messages[0].notes[0].lasted_ms == 90_000 + 2_000
 
 
 def test_a_margin_call_is_told_in_the_same_turn_and_again_only_after_its_end() -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import pytest
+import structlog
 
 from tests.support.clock import ManualClock
 from tests.support.transport import PipeTransport, RecordingHttp, json_answer
@@ -14,7 +16,7 @@ from tests.unit.runtime.kit import CREATE, Shell
 from userstream.adapters.logs import register_secret
 from userstream.adapters.metrics import PrometheusMetrics
 from userstream.domain.alert_words import Notification
-from userstream.domain.alerts import AlertRules, Severity
+from userstream.domain.alerts import AlertKind, AlertRules, KeptIncident, Severity
 from userstream.domain.words import StreamState
 from userstream.entry.alert_settings import AlertTarget
 from userstream.entry.alerts import LOOK_MS, AlertService, open_alerts
@@ -22,7 +24,7 @@ from userstream.entry.bootstrap import Application
 from userstream.kernel.errors import SettingsError, StoreError
 from userstream.kernel.ids import AccountId
 from userstream.kernel.secret import Secret
-from userstream.ports import Notifier
+from userstream.ports import IncidentKeeper, Notifier
 
 RULES = AlertRules(dark_after_ms=20_000, stale_after_ms=60_000, trouble_after_ms=2_000, settle_ms=5_000, calm_ms=60_000, gather_ms=3_000)
 CALL = json.loads((Path(__file__).parents[2] / "golden/binance_usdm/margin_call.json").read_text())["cases"][0]["frame"]
@@ -54,7 +56,7 @@ class Pager:
 class Watch:
     """One account in a shell, the application around it, and its alerts."""
 
-    def __init__(self) -> None:
+    def __init__(self, keeper: IncidentKeeper | None = None) -> None:
         self.shell, self.pager = Shell(), Pager()
         port: Notifier = self.pager
         self.metrics = PrometheusMetrics(strict=True)
@@ -63,11 +65,11 @@ class Watch:
         self.breakers: dict[AccountId, str] = {}
         self.service = AlertService(
             self.application, port, self.metrics,
-            wanted=lambda: self.wanted, rules=RULES, breaker_of=lambda account: self.breakers.get(account, ""),
+            wanted=lambda: self.wanted, rules=RULES, breaker_of=lambda account: self.breakers.get(account, ""), keeper=keeper,
         )  # fmt: skip
 
     async def begin(self) -> None:
-        self.service.start()
+        await self.service.start()
         self.application.accounts["alice"] = self.shell.account
         for tell in self.application.on_started:
             tell(self.shell.account)
@@ -128,7 +130,7 @@ async def test_an_account_that_is_to_run_and_does_not_is_dark_and_one_that_is_re
 async def test_a_key_that_is_refused_is_told_as_such() -> None:
     watch = Watch()
     watch.shell.http.plan(CREATE, json_answer({"code": -2015, "msg": "Invalid API-key, IP, or permissions for action."}, status=401))
-    watch.service.start()
+    await watch.service.start()
     watch.application.accounts["alice"] = watch.shell.account
     await watch.shell.start()
     assert await watch.after(3 * LOOK_MS) == ["[ERROR] alice: the venue refuses the key"]
@@ -222,6 +224,66 @@ async def test_a_fault_of_our_own_does_not_end_the_alerts(watch: Watch) -> None:
 class Faulty(dict[AccountId, str]):
     def get(self, *arguments: object) -> str:
         raise RuntimeError("never thought of")
+
+
+class Drawer:
+    """Keeps incidents as a disk does, or refuses."""
+
+    def __init__(self) -> None:
+        self.kept: list[KeptIncident] = []
+        self.refuses = False
+        self.writes = 0
+
+    def read(self) -> Sequence[KeptIncident]:
+        if self.refuses:
+            raise StoreError("it cannot be read")
+        return self.kept
+
+    def write(self, incidents: Sequence[KeptIncident]) -> None:
+        self.writes += 1
+        if self.refuses:
+            raise StoreError("no space left")
+        self.kept = list(incidents)
+
+
+async def finish(watch: Watch) -> None:
+    """Stops; the thread that writes takes real turns."""
+    stopping = asyncio.ensure_future(watch.service.stop())
+    for _ in range(2_000):
+        if stopping.done():
+            break
+        await asyncio.sleep(0.001)
+    await stopping
+    await watch.shell.stop()
+
+
+async def test_a_margin_call_that_goes_on_over_a_restart_is_not_told_again_and_its_end_is() -> None:
+    drawer = Drawer()
+    first = Watch(drawer)
+    await first.begin()
+    await first.deliver_call()
+    assert len(first.pager.told) == 1
+    await finish(first)
+    assert [each.kind for each in drawer.kept] == [AlertKind.MARGIN_CALL]
+    second = Watch(drawer)
+    await second.begin()
+    await second.deliver_call()
+    assert second.pager.told == []
+    assert await second.after(RULES.settle_ms + 3 * LOOK_MS) == ["[RECOVERED] alice: margin call is over"]
+    await finish(second)
+    assert drawer.kept == []
+
+
+async def test_a_disk_that_keeps_nothing_costs_the_memory_of_a_restart_and_no_alert() -> None:
+    drawer = Drawer()
+    drawer.refuses = True
+    watch = Watch(drawer)
+    with structlog.testing.capture_logs() as entries:
+        await watch.begin()
+        await watch.deliver_call()
+        await finish(watch)
+    assert watch.pager.titles == ["[CRITICAL] alice: margin call"] and drawer.writes
+    assert {"incidents_unknown", "incidents_not_kept"} <= {entry["action"] for entry in entries}
 
 
 async def test_nobody_is_told_where_nobody_is_named_and_addresses_are_opened_first() -> None:

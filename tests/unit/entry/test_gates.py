@@ -43,6 +43,20 @@ async def test_products_with_one_budget_share_a_gate_behind_their_addresses() ->
         await book.leave(user)
 
 
+async def test_what_is_asked_of_the_host_counts_in_its_budget_and_its_answer_is_learned_there() -> None:
+    book, http = GateBook(), RecordingHttp(default=json_answer({}, x_mbx_used_weight_1m="777"))
+    host = take_real(book, "spot", find_venue("binance-spot"))
+    through = AddressedHttp("https://y", http, host)
+    own = HttpRequest(method="GET", target=Secret("/sapi/v1/x"), label="GET /sapi/v1/x", weight=5)
+    await through.send("https://x", own, time_limit_ms=1_000)
+    assert host.used_weight == 0
+    await through.send("https://x", msgspec.structs.replace(own, of_host=True, weight=20), time_limit_ms=1_000)
+    assert host.used_weight == 777
+    assert len(http.requests) == 2
+    await AddressedHttp("https://y", http).send("https://x", msgspec.structs.replace(own, of_host=True), time_limit_ms=1_000)
+    assert host.used_weight == 777
+
+
 async def test_one_address_may_serve_several_budgets() -> None:
     book, address = GateBook(), "http://127.0.0.1:8080"
     clock, http = ManualClock(), RecordingHttp(default=json_answer({}))

@@ -15,9 +15,13 @@ from userstream.kernel.errors import SettingsError
 FREE = MetricsSection(listen="127.0.0.1:0")
 
 
+async def numbers() -> str:
+    return "userstream_fills_total 3.0\n"
+
+
 @pytest.fixture
 async def port() -> AsyncIterator[MetricsPort]:
-    made = MetricsPort(FREE, lambda: "userstream_fills_total 3.0\n", CONTENT_TYPE)
+    made = MetricsPort(FREE, numbers, CONTENT_TYPE)
     await made.start()
     yield made
     await made.stop()
@@ -78,7 +82,7 @@ def test_address_and_port_are_told_apart(listen: str, place: tuple[str, int]) ->
 
 
 async def test_a_place_that_is_taken_is_told(port: MetricsPort) -> None:
-    second = MetricsPort(MetricsSection(listen=f"127.0.0.1:{port.address[1]}"), str, CONTENT_TYPE)
+    second = MetricsPort(MetricsSection(listen=f"127.0.0.1:{port.address[1]}"), numbers, CONTENT_TYPE)
     with pytest.raises(SettingsError, match=r"\[metrics\] listen = .*in use.*; choose another port"):
         await second.start()
     await second.stop()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
 
@@ -15,10 +16,11 @@ from tests.unit.venues.binance.kit import order_frame, place
 from userstream.adapters.metrics import PrometheusMetrics
 from userstream.domain.events import Event, Filled, GapOpened, Mismatch
 from userstream.domain.words import StreamState
+from userstream.kernel.ids import AccountId
 from userstream.kernel.secret import Secret
 from userstream.runtime.gate import Gate
 from userstream.runtime.keeper import RETRY_MS
-from userstream.runtime.meter import COUNTED, Meter
+from userstream.runtime.meter import ACCOUNTS_OF_A_TURN, COUNTED, Meter
 from userstream.runtime.pressure import BACKLOG_LOW
 from userstream.wire.pacing import WeightBudget
 from userstream.wire.request import HttpRequest
@@ -34,7 +36,7 @@ class Gauges:
         self.shell = shell
         self.metrics = PrometheusMetrics(strict=True)
         self.meter = Meter(self.metrics, shell.clock, shell.journal)
-        shell.runner.on_refused = self.meter.note_refused
+        shell.runner.count = self.meter.count
         self.running = True
 
     def text(self) -> str:
@@ -180,27 +182,28 @@ async def test_the_way_of_a_message_is_measured_in_the_venues_time(gauges: Gauge
     assert gauges.value("stage_latency_seconds_sum", 'stage="socket_to_journal"') == 0
 
 
-async def test_a_refused_record_is_counted_once_it_is_kept_and_the_journal_called_failed_until_then(gauges: Gauges) -> None:
+async def test_what_the_journal_refuses_is_counted_once_and_the_journal_called_failed_until_it_has_all(gauges: Gauges) -> None:
     shell = gauges.shell
     await live(shell)
     assert gauges.value("journal_failed", "") == 0
     shell.held.held = BACKLOG_LOW
     assert gauges.value("journal_backlog", "") == BACKLOG_LOW
     shell.held.held, shell.held.refusal = 0, "the disk is gone"
+    kept = gauges.value("journal_records_total", "")
     await shell.trade(2)
-    assert gauges.value("fills_total") == 0
+    assert (gauges.value("fills_total"), gauges.value("journal_records_total", "")) == (2, kept)
     assert gauges.value("journal_failed", "") == 1
     shell.held.refusal = None
     await shell.clock.advance(RETRY_MS)
     assert gauges.value("fills_total") == 2
+    assert gauges.value("journal_records_total", "") > kept
     assert gauges.value("journal_failed", "") == 0
     assert gauges.value("sink_lag", 'sink="tables"') == 7
 
 
 async def test_the_end_of_a_warning_is_no_margin_call(gauges: Gauges) -> None:
     told = [margin_called(status=status, sequence=place) for place, status in enumerate(("margin_call", "normal", ""), 1)]
-    gauges.shell.journal.append(record(*told, account="alice"))
-    await gauges.shell.journal.flush()
+    gauges.meter.count(record(*told, account="alice"))
     assert gauges.value("margin_calls_total") == 2
 
 
@@ -260,3 +263,32 @@ async def test_an_account_that_was_removed_is_not_told_and_a_namesake_begins_at_
     gauges.running = True
     assert gauges.value("fills_total") == 0
     assert gauges.value("messages_received_total") == shell.account.health.messages
+
+
+async def test_a_report_in_turns_tells_the_same_and_nothing_of_whoever_was_removed_meanwhile(gauges: Gauges) -> None:
+    shell = gauges.shell
+    await live(shell)
+    await shell.trade(3)
+    running = dict.fromkeys([f"account {number}" for number in range(ACCOUNTS_OF_A_TURN)] + [str(shell.id)], shell.account)
+    reporting = asyncio.ensure_future(gauges.meter.report_in_turns(running, [shell.gate], sink_lags={"tables": 7}))
+    await asyncio.sleep(0)
+    running.clear()
+    gauges.meter.forget_account(shell.id)
+    await shell.clock.settle()
+    await reporting
+    assert "alice" not in gauges.metrics.render().decode(), "its last numbers would stay for ever"
+    await gauges.meter.report_in_turns({shell.id: shell.account}, [shell.gate], sink_lags={"tables": 7})
+    told = gauges.metrics.render().decode()
+    assert numbers_of(told) == numbers_of(gauges.text())
+
+
+def numbers_of(text: str) -> list[str]:
+    return [line for line in text.splitlines() if line.startswith("userstream_")]
+
+
+async def test_an_account_with_the_name_of_a_venue_takes_no_other_numbers_with_it(gauges: Gauges) -> None:
+    await live(gauges.shell)
+    await gauges.shell.trade(2)
+    assert gauges.value("messages_received_total") == gauges.shell.account.health.messages
+    gauges.meter.forget_account(AccountId("binance-usdm"))
+    assert gauges.value("messages_received_total") == gauges.shell.account.health.messages

@@ -12,6 +12,7 @@ from tests.unit.runtime.wire_kit import ROTATE_MS, URL, Building, event, numbers
 from userstream.kernel.errors import ConnectionError
 from userstream.kernel.secret import Secret
 from userstream.runtime.shared_sockets import LINES_AT_ONCE
+from userstream.venues.binance.switchboard import SPOT_SHARING
 
 
 async def test_lines_that_are_wanted_together_share_one_dial() -> None:
@@ -228,3 +229,51 @@ async def test_closing_ends_lines_and_refuses_who_waits() -> None:
     assert alice.closed == ["closed by us"]
     assert building.pipes.open_sockets == []
     assert building.clock.running == []
+
+
+async def test_an_account_that_shares_no_socket_has_each_alone_and_all_of_it_is_counted() -> None:
+    building = Building()
+    await building.open("bob")
+    used = building.gate.used_weight
+    own, told = building.own_transport("alice"), RecordingEvents()
+    line = await own.connect(URL, told, time_limit_ms=1_000)
+    building.ask(line, "alice")
+    await building.clock.settle()
+    assert building.gate.used_weight == used + SPOT_SHARING.dial_weight + 2
+    await building.open("carol")
+    bobs, alices = building.sockets
+    alices.deliver(event(0, 1))
+    bobs.deliver(event(0, 2))
+    assert numbers_of(told) == [1]
+    await own.close()
+    assert (alices.is_open, bobs.is_open, told.closed) == (False, True, ["closed by us"])
+
+
+async def test_sockets_of_their_own_are_dialed_in_the_pace_of_all() -> None:
+    building = Building(weight_per_minute=100_000)
+    begun = building.clock.now()
+
+    async def dial(name: str) -> None:
+        while building.clock.now() < begun + 300_000:
+            await building.own_transport(name).connect(URL, RecordingEvents(), time_limit_ms=1_000)
+            await building.clock.sleep(50)
+
+    tasks = [building.clock.spawn(dial(f"account-{number}"), f"account {number}") for number in range(5)]
+    await building.clock.advance(310_000)
+    await asyncio.gather(*tasks)
+    assert 100 < len(building.sockets) <= 210
+
+
+async def test_a_socket_of_its_own_that_cannot_be_opened_says_why() -> None:
+    building = Building()
+    building.pipes.refusals.append("connection refused")
+    with pytest.raises(ConnectionError, match="connection refused"):
+        await building.own_transport("alice").connect(URL, RecordingEvents(), time_limit_ms=1_000)
+
+
+async def test_what_an_answer_says_is_used_counts() -> None:
+    building = Building()
+    await building.open("alice")
+    limits = [{"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1, "limit": 6000, "count": 4_321}]
+    building.sockets[0].deliver(json.dumps({"id": "nobody's", "status": 200, "result": {}, "rateLimits": limits}))
+    assert building.gate.used_weight == 4_321

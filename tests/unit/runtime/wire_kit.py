@@ -12,7 +12,7 @@ from userstream.kernel.ids import AccountId, Symbol, VenueName
 from userstream.kernel.secret import Secret
 from userstream.ports import Socket
 from userstream.runtime.gate import Gate
-from userstream.runtime.shared_sockets import LineTransport, SharedSockets
+from userstream.runtime.shared_sockets import LineTransport, OwnTransport, SharedSockets
 from userstream.venues import find_venue
 from userstream.venues.binance.switchboard import SPOT_SHARING
 from userstream.wire.pacing import WeightBudget
@@ -51,6 +51,15 @@ class Building:
             isolated_symbol=Symbol(pair),
         )
         return self.shared.line_transport(place)
+
+    def own_transport(self, name: str) -> OwnTransport:
+        place = AccountPlace(
+            account=AccountId(name),
+            venue=VenueName("binance-spot"),
+            credentials=Credentials(api_key=Secret(f"key-of-{name}")),
+            endpoints=SPEC.real,
+        )
+        return self.shared.own_transport(place)
 
     async def open(self, name: str) -> tuple[Socket, RecordingEvents]:
         """A line that is subscribed; its number on the socket is that of its turn."""

@@ -106,6 +106,27 @@ def test_an_order_that_has_just_changed_may_wait_for_its_fill() -> None:
     assert "order" in {doubt.subject for doubt in driver.account.doubts}
 
 
+def test_of_an_order_that_only_the_books_told_the_first_fill_may_be_lacking_too() -> None:
+    driver = live(policy=BRISK)
+    driver.run_for(10_000)
+    driver.cut_all()
+    rounds = books(driver).rounds
+    while books(driver).rounds == rounds:
+        driver.run_for(10)
+    driver.fate = SilentAbout(AskFills, AskOrderFills, AskMovements, until=Millis(driver.now + 4_000))
+    order_id, first = driver.truth.place(driver.venue_now), driver.venue_now
+    driver.truth.fill(driver.venue_now, order_id, "0.1")
+    driver.tell_nobody()
+    driver.run_for(1_500)
+    driver.truth.fill(driver.venue_now, order_id, "0.1")
+    driver.tell_nobody()
+    driver.run_for(2_000)
+    assert driver.account.proven_until <= first
+    driver.run_for(60_000)
+    assert driver.account.proven_until > first
+    driver.laws.hold_at_rest(driver.venue_now)
+
+
 # --- what lies before our care ---
 
 

@@ -18,6 +18,7 @@ from userstream.wire.question import (
     AskFills,
     AskOpenOrders,
     AskOrder,
+    AskOrderFills,
     AskOrders,
     AskSymbols,
     Pair,
@@ -134,14 +135,29 @@ def test_a_difference_leads_to_the_list_then_to_its_symbols_then_to_the_order() 
     reading = Reading()
     reading.take(AskBalances(), balance("USDT", "900"), balance("ETH", "1"))
     assert reading.take(OPEN_ORDERS) == [AskSymbols()]
-    [fills] = reading.take(AskSymbols(), pairs=PAIRS)
-    assert fills == history(ETH)[0]
+    assert reading.take(AskSymbols(), pairs=PAIRS) == history(ETH)
+    fills, orders = history(ETH)
     facts = {"symbol": ETH, "side": "buy", "order_id": "7", "trade_id": "1", "quantity": "1", "price": "100", "fee": "0"}
     found = filled(**facts, position_side=None, transaction_time=STARTED - 31_000)
     follow = reading.take(fills, found)
-    assert follow == [AskOrder(symbol=ETH, order_id=OrderId("7"), conditional=False), history(ETH)[1]]
-    reading.take_rest(*reading.asked[:4])
+    assert follow == [AskOrder(symbol=ETH, order_id=OrderId("7"), conditional=False)]
+    reading.take(orders)
+    reading.take(follow[0])
     assert outcome(reading) == (True, False)
+
+
+def test_where_a_searched_symbol_tells_no_fills_its_orders_tell_that_one_is_missing() -> None:
+    reading = Reading()
+    reading.take(AskBalances(), balance("USDT", "900"), balance("ETH", "1"))
+    reading.take(OPEN_ORDERS)
+    reading.take(AskSymbols(), pairs=PAIRS)
+    fills, orders = history(ETH)
+    assert reading.take(fills) == []
+    order = order_changed(symbol=ETH, order_id="7", status="filled", filled_quantity="1", created_time=SINCE, transaction_time=SINCE + 1)
+    [asked] = reading.take(orders, order)
+    assert isinstance(asked, AskOrderFills)
+    assert reading.round.asked_fills_of(order)
+    assert not reading.round.asked_fills_of(msgspec.structs.replace(order, order_id=OrderId("8")))
 
 
 def test_wallets_of_one_pair_are_never_explained_by_another() -> None:
@@ -163,7 +179,7 @@ def test_what_is_searched_in_vain_is_searched_wider_once_more_and_then_let_go() 
     reading.begin()
     reading.take(AskBalances())
     searched = reading.take(OPEN_ORDERS)
-    assert searched == [history(symbol)[0] for symbol in (BTC, ETH, SOL)]
+    assert searched == [*history(BTC), *history(ETH), *history(SOL)]
     for question in searched:
         reading.take(question)
     assert outcome(reading) == (True, True)

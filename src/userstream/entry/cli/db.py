@@ -53,7 +53,7 @@ def db(
 def _migrate(address: PostgresAddress, *, as_json: bool) -> int:
     from userstream.adapters.postgres_migrations import migrate
 
-    outcome = asyncio.run(_with_connection(address, migrate))
+    outcome = asyncio.run(with_connection(address, migrate))
     if as_json:
         say(msgspec.json.encode({"database": address.label, **msgspec.structs.asdict(outcome)}).decode())
     else:
@@ -70,7 +70,7 @@ def _tell(address: PostgresAddress, outcome: Outcome) -> None:
 
 
 def _check(address: PostgresAddress, *, as_json: bool) -> int:
-    found = asyncio.run(_with_connection(address, _look))
+    found = asyncio.run(with_connection(address, _look))
     if as_json:
         say(msgspec.json.encode({"database": address.label, **msgspec.structs.asdict(found)}).decode())
         return 0
@@ -142,7 +142,8 @@ def _configuration(config: Path) -> Configuration:
     return read_configuration(config, os.environ)
 
 
-async def _with_connection(address: PostgresAddress, work: Callable[[Connection], Awaitable[ResultT]]) -> ResultT:
+async def with_connection(address: PostgresAddress, work: Callable[[Connection], Awaitable[ResultT]]) -> ResultT:
+    """What `work` finds on a connection of its own. Raises StoreError, in one line without secrets."""
     from userstream.adapters.postgres_address import SERVER_TROUBLE
 
     connection = await address.connect()

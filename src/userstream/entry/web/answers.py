@@ -63,5 +63,12 @@ def refusal_headers(refusal: Refusal) -> list[tuple[bytes, bytes]]:
 
 def secured(headers: list[tuple[bytes, bytes]], *, has_tls: bool) -> list[tuple[bytes, bytes]]:
     """The headers of an answer with the security headers in place of any of their name."""
-    others = [(name, value) for name, value in headers if name.lower() not in _OWN]
+    others = [
+        (name, _said_once(value) if name.lower() == b"content-type" else value) for name, value in headers if name.lower() not in _OWN
+    ]
     return [*others, *SECURITY_HEADERS, *((STRICT_TRANSPORT,) if has_tls else ())]
+
+
+def _said_once(content_type: bytes) -> bytes:
+    """A charset that a route names is named again by the framework, and readers such as Prometheus refuse a parameter that comes twice."""
+    return b"; ".join(dict.fromkeys(part.strip() for part in content_type.split(b";")))

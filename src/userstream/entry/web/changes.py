@@ -102,8 +102,8 @@ class AccountChanges:
         if await self._desk.registry.get(AccountId(name)) is not None:
             return
         if any(settings.name == name for settings in self._manager.configured):
-            raise ApiError(409, "of_the_file", "the account stands in the configuration file: it is changed there")
-        raise ApiError(404, "unknown_account", "there is no account of that name in the registry")
+            raise ApiError(409, "of_the_file", f"the account {name!r} stands in the configuration file: it is changed there")
+        raise ApiError(404, "unknown_account", f"there is no account {name!r} in the registry")
 
     async def _take_up(self) -> None:
         """The change is kept already: where it cannot be carried out now, the manager does so later."""

@@ -20,6 +20,8 @@ ERROR: Final = {"content": {"application/json": {"schema": {"$ref": TEMPLATE.for
 HEALTH: Final = {"content": {"application/json": {"schema": {"$ref": TEMPLATE.format(name="ServiceHealth")}}}}
 COMMON: Final = {"400": "the request is not as this document says", "429": "too many requests: Retry-After says when", "503": "not now"}
 GUARDED: Final = {"401": "no token, or it is over", "403": "the token's role, or the page's origin, does not allow this"}
+ACCOUNT_NAMES: Final = frozenset({"name", "account"})
+"""Parameters that name an account, in a path or in a query."""
 CSV_PATHS: Final = frozenset({"/api/orders", "/api/fills", "/api/ledger", "/api/margin-calls"})
 
 
@@ -34,8 +36,10 @@ def complete_document(document: Document, routes: Routes) -> Document:
             operation["description"] = f"Needs a token of the role {role}, or of a greater one."
         else:
             operation["security"] = []
-        operation["responses"] |= _refusals(path, is_guarded=is_guarded)
-        for parameter in operation.get("parameters", ()):
+        parameters = operation.get("parameters", [])
+        names_account = any(parameter["name"] in ACCOUNT_NAMES for parameter in parameters)
+        operation["responses"] |= _refusals(is_guarded=is_guarded, names_account=names_account)
+        for parameter in parameters:
             _complete_range(parameter["schema"])
         if method != "get":
             operation.setdefault("parameters", []).append(_change_header())
@@ -50,9 +54,9 @@ def _operations(document: Document) -> Iterator[tuple[str, str, Document]]:
             yield method, path, operation
 
 
-def _refusals(path: str, *, is_guarded: bool) -> Document:
+def _refusals(*, is_guarded: bool, names_account: bool) -> Document:
     words = COMMON | (GUARDED if is_guarded else {})
-    if "{name}" in path:
+    if names_account:
         words |= {"404": "no such account", "409": "the account is not connected"}
     refusals = {status: {"description": text, **ERROR} for status, text in words.items()}
     # health and readiness say no in the form in which they say yes

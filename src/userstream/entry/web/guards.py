@@ -16,7 +16,7 @@ from userstream.domain.access import Role, allows
 from userstream.entry.web.access import Principal
 from userstream.entry.web.answers import ApiError, ErrorAnswer, ErrorText
 from userstream.entry.web.checks import Refusal
-from userstream.entry.web.queries import Parameters, refuse_names, refuse_values
+from userstream.entry.web.queries import Parameters, refuse_body, refuse_names, refuse_values
 from userstream.kernel.errors import StoreError
 
 ROLE: Final = "role"
@@ -65,9 +65,11 @@ class QueryGuard:
     def answer(self, request: Request[Any, Any, Any], error: ValidationException) -> Response[ErrorAnswer]:
         """The answer to values that are not as the document says: each with its name and its rule."""
         known, given = self._parameters(request) or {}, {**request.query_params, **request.path_params}
-        keys = [str(told.get("key")) for told in error.extra or () if isinstance(told, dict)]
-        wrong = [(key, str(given[key])) for key in dict.fromkeys(keys) if key in known and key in given]
-        return _answer(refuse_values(known, wrong) if wrong else WORDS[400])
+        told = [(str(one.get("key")), str(one.get("message"))) for one in error.extra or () if isinstance(one, dict)]
+        wrong = [(key, str(given[key])) for key in dict.fromkeys(key for key, _ in told) if key in known and key in given]
+        if wrong:
+            return _answer(refuse_values(known, wrong))
+        return _answer(refuse_body(told) if told else WORDS[400])
 
     def _parameters(self, connection: ASGIConnection[Any, Any, Any, Any]) -> Parameters | None:
         method = str(connection.scope.get("method", "get")).lower()

@@ -12,6 +12,7 @@ from userstream.entry.web.checks import Refusal
 from userstream.kernel.errors import nearest
 
 LONGEST_SHOWN: Final = 80
+WHOLE_BODY: Final = "data"
 _NAMED_PLACES: Final = frozenset({"query", "path"})
 
 
@@ -78,6 +79,12 @@ def refuse_values(known: Parameters, wrong: Sequence[tuple[str, str]]) -> Refusa
     """The refusal of values, each with the name of its parameter, that are not as the rules say."""
     words = (f"{name} = {_shown(value)} must be {known[name].rule}" for name, value in wrong)
     return Refusal(status=400, code="bad_parameter", message="; ".join(words))
+
+
+def refuse_body(wrong: Sequence[tuple[str, str]]) -> Refusal:
+    """The refusal of a body: each field, or the whole, with what was expected there. Values are not shown: a body may hold a key."""
+    words = (f"{field}: {expected}" if field != WHOLE_BODY else expected for field, expected in wrong)
+    return Refusal(status=400, code="bad_body", message=f"the body is not as the API document says: {'; '.join(words)}")
 
 
 def _shown(text: str) -> str:

@@ -37,7 +37,7 @@ async def show_ready(desk: Desk) -> Response[ServiceHealth]:
 
 @get("/metrics", opt=VIEWER, summary="All numbers of the process, in the text form that Prometheus reads", media_type="text/plain")
 async def show_metrics(desk: Desk) -> Response[str]:
-    return Response(desk.application.metrics(), media_type=METRICS_TYPE)
+    return Response(await desk.application.read_metrics(), media_type=METRICS_TYPE)
 
 
 @get("/api/me", opt=VIEWER, summary="Whose token it is")

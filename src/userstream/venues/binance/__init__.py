@@ -144,6 +144,7 @@ MARGIN: Final = VenueSpec(
     make_decoder=_margin_decoder,
     has_isolated_accounts=True,
     sharing=MARGIN_SHARING,
+    host_of=SPOT_NAME,
     has_microseconds=True,
     raw_message_of=spot_raw_message_of,
     is_reply=is_reply,
@@ -161,6 +162,7 @@ RISK: Final = VenueSpec(
     used_weight_header="x-sapi-used-ip-weight-1m",
     make_session=partial(FuturesSession, feed=MARGIN_RISK),
     make_dialect=RiskDialect,
+    host_of=SPOT_NAME,
     is_reply=is_reply,
     make_decoder=_risk_decoder,
 )

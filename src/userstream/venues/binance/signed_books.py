@@ -25,11 +25,12 @@ PUBLIC: Final = (AskClock, AskSymbols)
 
 
 class Call(msgspec.Struct, frozen=True):
-    """A read of the venue's books. `weight`: per address."""
+    """A read of the venue's books. `weight`: per address. `of_host`: it counts in the budget of the host (see `HttpRequest`)."""
 
     path: str
     weight: int
     parameters: dict[str, str] = {}
+    of_host: bool = False
 
     @property
     def label(self) -> str:
@@ -56,7 +57,7 @@ class SignedBooks:
         """The call that asks it, signed for `venue_now` (the venue's ms) and good for five seconds."""
         call = self._call(question)
         if isinstance(question, PUBLIC):
-            return HttpRequest(method="GET", target=Secret(call.path), label=call.label, weight=call.weight)
+            return HttpRequest(method="GET", target=Secret(call.path), label=call.label, weight=call.weight, of_host=call.of_host)
         target = Secret(f"{call.path}?{signed_query(call.parameters, self._sign, venue_now)}")
         return HttpRequest(method="GET", target=target, label=call.label, headers=(self._header,), weight=call.weight)
 

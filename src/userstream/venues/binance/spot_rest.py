@@ -72,9 +72,9 @@ def call_of(question: Question, books: WalletBooks = SPOT_BOOKS) -> Call:
         raise RequestRefused(f"{books.title} of {books.only} cannot be asked about {symbol}")
     match question:
         case AskClock():
-            return Call("/api/v3/time", 1)
+            return Call("/api/v3/time", 1, of_host=books.margin_pairs)
         case AskSymbols():
-            return Call("/api/v3/exchangeInfo", 20)
+            return Call("/api/v3/exchangeInfo", 20, of_host=books.margin_pairs)
         case AskBalances():
             return _call(books.account, books.account_parameters)
         case AskOpenOrders(conditional=False):

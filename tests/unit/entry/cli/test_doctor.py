@@ -10,7 +10,8 @@ import pytest
 
 from userstream.adapters.sqlite_file import open_for_writing
 from userstream.entry.cli import run_command
-from userstream.entry.cli.doctor import judge_room
+from userstream.entry.cli.doctor import sum_up
+from userstream.entry.cli.findings import Finding
 
 Capture = pytest.CaptureFixture[str]
 NOBODY = (
@@ -74,16 +75,6 @@ def test_a_store_that_is_being_written_is_no_problem(tmp_path: Path, capsys: Cap
     assert (code, found["store"][0]) == (0, "ok")
 
 
-@pytest.mark.parametrize(
-    ("free", "verdict", "words"),
-    [(5 << 30, "ok", "5.0 GiB"), (300 << 20, "warning", "300.0 MiB"), (3 << 20, "problem", "3.0 MiB free in here: make room")],
-)
-def test_the_less_room_is_left_the_louder_it_is_told(free: int, verdict: str, words: str) -> None:
-    found = judge_room(free, Path("here"))
-    assert found.verdict == verdict
-    assert found.words.startswith(words)
-
-
 def test_an_address_where_nobody_is_tells_what_to_look_at(tmp_path: Path, capsys: Capture) -> None:
     code, found = findings(
         capsys, tmp_path, NOBODY.replace("enabled = false\n", "") + "[account.stream]\nfirst_delay_s = 0.1\n", "--patience", "0.3"
@@ -99,8 +90,34 @@ def test_people_get_a_line_for_each_finding(tmp_path: Path, capsys: Capture) -> 
     path = tmp_path / "userstream.toml"
     path.write_text("nonsense")
     assert run_command(["doctor", "--config", str(path)]) == 1
-    [line] = capsys.readouterr().out.splitlines()
-    assert line.startswith("problem  configuration: ")
+    line, last = capsys.readouterr().out.splitlines()
+    assert line.startswith("problem  configuration: ") and last == "1 problem, 0 warnings"
+
+
+def test_the_last_line_sums_up() -> None:
+    ok, warning, problem = (Finding("x", verdict, "") for verdict in ("ok", "warning", "problem"))
+    assert sum_up([ok, ok]) == "everything is in order"
+    assert sum_up([ok, warning, warning, problem, problem]) == "2 problems, 2 warnings"
+
+
+def test_alerts_and_the_api_are_told_of(tmp_path: Path, capsys: Capture) -> None:
+    code, found = findings(capsys, tmp_path, f'[store]\npath = "{tmp_path}/a.db"\n[http]\nport = 0\n' + NOBODY)
+    assert code == 0 and found["http"] == (
+        "warning", "http://127.0.0.1:0, and nobody has a token: make one with userstream tokens add NAME --role viewer"
+    )  # fmt: skip
+    assert found["alerts"][0] == "ok" and "nobody is told" in found["alerts"][1]
+    assert not (tmp_path / "a.db").exists()
+    code, found = findings(capsys, tmp_path, '[alerts]\nurls = ["json://canary@127.0.0.1"]\n' + NOBODY)
+    assert found["alerts"] == ("ok", "1 address would be told; userstream alerts test tries them") and "http" not in found
+    told = '[http]\nhost = "0.0.0.0"\nport = 0\nbehind_proxy = true\n'
+    code, found = findings(capsys, tmp_path, f'[store]\npath = "{tmp_path}/a.db"\n' + told + NOBODY)
+    assert (code, found["http"][0]) == (1, "problem")
+
+
+def test_the_registry_without_accounts_makes_no_store(tmp_path: Path, capsys: Capture) -> None:
+    code, found = findings(capsys, tmp_path, f'[store]\npath = "{tmp_path}/a.db"\n[registry]\n')
+    assert code == 0 and found["registry"][1].startswith("no account yet; userstream accounts add")
+    assert not (tmp_path / "a.db").exists()
 
 
 def test_a_service_that_would_start_without_connections_is_told_of(

@@ -69,7 +69,7 @@ async def test_who_guesses_must_wait_and_others_need_not() -> None:
 
 async def test_each_token_has_a_rate_of_its_own() -> None:
     door = Door()
-    (_, one), (_, other) = await door.enter(), await door.enter()
+    (_, one), (_, other) = await door.enter(), await door.enter(Role.OPERATOR)
     assert [door.access.refuse_caller(one) for _ in range(60)] == [None] * 60
     assert door.access.refuse_caller(one) is not None
     assert door.access.refuse_caller(other) is None

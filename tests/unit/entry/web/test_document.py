@@ -70,6 +70,8 @@ async def test_roles_headers_and_refusals_are_told(tmp_path: Path) -> None:
             "account", "symbol", "since", "until", "cursor", "limit", "format"
         }  # fmt: skip
         assert "text/csv" in fills["responses"]["200"]["content"]
+        for path in ("/api/fills", "/api/positions", "/api/balances", "/api/ledger"):
+            assert "404" in document["paths"][path]["get"]["responses"], path
 
 
 def test_a_wrong_answer_would_be_found() -> None:

@@ -133,6 +133,23 @@ async def test_what_cannot_be_is_told_in_one_line_with_safe_headers(site: Site, 
         assert "SELECT" not in str(body)
 
 
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b'{"account": "a", "venue": "v", "api_key": 7}', "api_key: Expected `str`, got `int`"),
+        (b'{"account": "a", "venue": "v", "api_key": "CANARY", "apisecret": "CANARY"}', "unknown field `apisecret`"),
+        (b'{"account": "a"}', "missing required field"),
+        (b"[]", "Expected `object`, got `array`"),
+    ],
+)
+async def test_a_body_that_cannot_be_is_told_by_its_field_without_its_values(site: Site, body: bytes, words: str) -> None:
+    headers = site.headers(Role.ADMIN) | {CHANGE_HEADER: "1", "Content-Type": "application/json"}
+    async with site.client.post(f"{site.server.url}/api/accounts", headers=headers, data=body) as answer:
+        told = json.loads(await answer.text())["error"]
+        assert (answer.status, told["code"]) == (400, "bad_body")
+        assert words in told["message"] and "CANARY" not in told["message"]
+
+
 async def test_a_change_without_its_header_and_a_wrong_host_are_refused(site: Site) -> None:
     url = f"{site.server.url}/api/accounts/{NAME}/disconnect"
     async with site.client.post(url, headers=site.headers(Role.ADMIN)) as answer:

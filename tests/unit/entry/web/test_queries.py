@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from userstream.entry.web.queries import LONGEST_SHOWN, Parameter, read_parameters, refuse_names, refuse_values
+from userstream.entry.web.queries import LONGEST_SHOWN, Parameter, read_parameters, refuse_body, refuse_names, refuse_values
 
 KNOWN = {
     "limit": Parameter(place="query", rule="a whole number from 1 to 9"),
@@ -66,3 +66,9 @@ def test_what_is_not_known_is_named(name: str) -> None:
 def test_a_long_value_is_shown_by_its_beginning(value: str) -> None:
     message = refuse_values(KNOWN, [("limit", value)]).message
     assert message == f"limit = {value[:LONGEST_SHOWN] + '...'!r} must be a whole number from 1 to 9"
+
+
+def test_a_body_is_told_field_by_field() -> None:
+    told = refuse_body([("data", "Expected `object`"), ("venue", "Expected `str`")])
+    assert (told.status, told.code) == (400, "bad_body")
+    assert told.message == "the body is not as the API document says: Expected `object`; venue: Expected `str`"

@@ -26,6 +26,8 @@ async def test_what_the_account_holds_is_read_over_http(tmp_path: Path) -> None:
         assert [(leg["symbol"], leg["amount"]) for leg in state["positions"]] == [("BTCUSDT", "0.010")]
         status, text = await site.get("/metrics")
         assert status == 200 and "# HELP" in text
+        async with site.client.get(f"{site.server.url}/metrics", headers=site.headers()) as answer:
+            assert answer.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
 
 
 @pytest.mark.parametrize("path", ["/api/positions", "/api/balances", "/api/fills", "/api/orders", "/api/ledger", "/api/margin-calls"])

@@ -67,6 +67,7 @@ def test_what_can_be_asked_is_one_call_that_is_signed_to_the_last_byte(
         path, _, query = call.target.reveal().partition("?")
         assert (call.method, call.label, call.weight) == ("GET", f"GET {path}", books.weight(question))
         assert call.weight > 0 and API_SECRET not in repr(call) and API_KEY not in repr(call)
+        assert call.of_host is (path.startswith("/api/") and spec is MARGIN), "what margin asks of Spot's host counts there"
         if isinstance(question, PUBLIC):
             assert (query, call.headers) == ("", ())
             continue

@@ -28,13 +28,13 @@ from tests.unit.venues.binance.switchboard_kit import (
     route,
     sent,
 )
-from userstream.kernel.ids import AccountId, Millis, VenueName
+from userstream.kernel.ids import AccountId, VenueName
 from userstream.kernel.secret import Secret
-from userstream.venues.binance import SPOT
+from userstream.venues.binance import MARGIN, RISK, SPOT
 from userstream.venues.binance.errors import PAUSE_AFTER_BAN_MS, PAUSE_AFTER_LIMIT_MS
 from userstream.venues.binance.switchboard import MARGIN_SHARING, MOST_ACTIVE, SPOT_SHARING, SpotSwitchboard
 from userstream.wire.session import Refrain
-from userstream.wire.switchboard import Cut, Deliver, DialPace, End, SwitchEffect, Transmit, Used, Warn
+from userstream.wire.switchboard import Cut, Deliver, End, SwitchEffect, Transmit, Used, Warn
 from userstream.wire.venue import AccountPlace, Credentials, Sharing, shared_place
 
 
@@ -447,7 +447,6 @@ def test_every_answer_tells_what_is_used_of_the_addresss_weight_whoever_asked(bo
     assert effects[:2] == [Used(321), Refrain(PAUSE_AFTER_LIMIT_MS)]
 
 
-def test_all_products_of_the_host_together_dial_less_often_than_it_lets_an_address() -> None:
-    paces = [DialPace(sharing.dials_per_5_minutes, Millis(0)) for sharing in (SPOT_SHARING, MARGIN_SHARING)]
-    dials = sum(pace.wait_ms(Millis(now)) == 0 for now in range(0, 300_000, 100) for pace in paces for _ in range(20))
-    assert 200 <= dials <= 300 - 40, "some are left for sockets that nobody shares"
+def test_all_products_of_the_host_are_counted_as_one() -> None:
+    assert MARGIN.host_of == RISK.host_of == SPOT.name and SPOT.host_of is None
+    assert SPOT_SHARING.dials_per_5_minutes == MARGIN_SHARING.dials_per_5_minutes <= 300

@@ -1,0 +1,158 @@
+"""What the doctor finds: one line each, with what to do. Here are the findings that need no venue."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Literal
+
+import msgspec
+
+from userstream.kernel.errors import SettingsError, StoreError, UserStreamError
+
+if TYPE_CHECKING:
+    from userstream.adapters.postgres_migrations import Form
+    from userstream.entry.configuration import Configuration
+    from userstream.entry.storage import PostgresTarget
+
+LITTLE_FREE_BYTES: Final = 1 << 30
+LEAST_FREE_BYTES: Final = 16 << 20
+LARGEST_READ_BYTES: Final = 1 << 30
+
+Verdict = Literal["ok", "warning", "problem"]
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """One checked thing."""
+
+    subject: str
+    verdict: Verdict
+    words: str
+
+
+def check_room(accounts: int) -> Finding:
+    """`run` raises the limit as far as it may, so what counts is how far that is."""
+    from userstream.entry.descriptors import need_of, read_room, told_about
+
+    need, limit = need_of(accounts), read_room().most
+    return Finding("open files", "ok" if limit >= need else "problem", told_about(limit, accounts, need))
+
+
+def check_disk(configuration: Configuration) -> Finding:
+    """Whether there is a place for the store, and room."""
+    folder = Path(configuration.store.path).absolute().parent
+    if not folder.is_dir():
+        return Finding("disk", "problem", f"the folder {folder} does not exist: create it, or choose another [store] path")
+    return judge_room(shutil.disk_usage(folder).free, folder)
+
+
+def judge_room(free: int, folder: Path) -> Finding:
+    """What so many free bytes are worth."""
+    shown = f"{free / 2**30:.1f} GiB" if free >= LITTLE_FREE_BYTES else f"{free / 2**20:.1f} MiB"
+    if free >= LEAST_FREE_BYTES:
+        return Finding("disk", "ok" if free >= LITTLE_FREE_BYTES else "warning", f"{shown} free in {folder}")
+    return Finding("disk", "problem", f"{shown} free in {folder}: make room, or choose another [store] path")
+
+
+async def check_store(configuration: Configuration) -> Finding:
+    """Whether the store can be read as a whole."""
+    path = Path(configuration.store.path)
+    try:
+        return Finding("store", "ok", await asyncio.to_thread(_read_store, path))
+    except StoreError as error:
+        return Finding("store", "problem", str(error))
+
+
+def _read_store(path: Path) -> str:
+    """What is found. Raises StoreError."""
+    from userstream.adapters.sqlite_file import check_pages, open_for_reading
+
+    if not path.exists():
+        return f"{path} does not exist yet; it will be made"
+    size = path.stat().st_size
+    if not size and not path.with_name(f"{path.name}-wal").exists():
+        return f"{path} is empty: it will be filled"
+    if size > LARGEST_READ_BYTES:
+        open_for_reading(path).close()
+        return f"{path} can be opened; it is too large to be read as a whole"
+    check_pages(path)
+    return f"{path} can be read"
+
+
+def check_alerts(configuration: Configuration) -> Finding:
+    """Whether anybody would be told of trouble."""
+    if configuration.alerts is None:
+        return Finding(
+            "alerts", "ok", "nobody is told of trouble, which stands in the log and in /metrics; the table [alerts] names whom to tell"
+        )
+    count = len(configuration.alerts.urls)
+    return Finding("alerts", "ok", f"{count} address{'' if count == 1 else 'es'} would be told; userstream alerts test tries them")
+
+
+async def check_database(target: PostgresTarget) -> Finding:
+    """Whether PostgreSQL can be reached, and its tables are such as this version needs."""
+    from userstream.adapters.postgres_migrations import read_form
+    from userstream.entry.cli.db import with_connection
+    from userstream.entry.storage import address_of
+
+    try:
+        address = address_of(target)
+        form = await with_connection(address, read_form)
+    except (StoreError, SettingsError) as error:
+        return Finding("postgres", "problem", str(error))
+    return judge_form(form, address.label, migrates=target.migrate)
+
+
+def judge_form(form: Form, label: str, *, migrates: bool) -> Finding:
+    """What tables of this form are worth. `migrates`: whether the service may bring them up to date itself."""
+    from userstream.adapters.postgres_migrations import check_form, load_steps
+
+    newest = len(load_steps())
+    try:
+        check_form(form)
+    except StoreError as error:
+        if migrates and form.number < newest:
+            return Finding("postgres", "ok", f"{label} can be reached; its tables are brought to the form {newest} by the next start")
+        return Finding("postgres", "problem", f"PostgreSQL at {label}: {error}")
+    return Finding("postgres", "ok", f"{label} can be reached; its tables have the form {form.number}")
+
+
+async def check_http(configuration: Configuration) -> Finding | None:
+    """Whether the HTTP API could open and be used; None where there is none."""
+    settings = configuration.http
+    if settings is None:
+        return None
+    place = f"{'https' if settings.has_tls else 'http'}://{settings.host}:{settings.port}"
+    try:
+        settings.files(configuration.folder)
+        count = await _count_tokens(Path(configuration.store.path))
+    except UserStreamError as error:
+        return Finding("http", "problem", str(error))
+    if count:
+        return Finding("http", "ok", f"{place}, {count} token{'' if count == 1 else 's'}")
+    words = f"{place}, and nobody has a token: make one with userstream tokens add NAME --role viewer"
+    return Finding("http", "problem" if settings.needs_token else "warning", words)
+
+
+async def _count_tokens(path: Path) -> int:
+    """Those that open something now. Brings no store into being, nor to another form."""
+    from userstream.adapters.clock import SystemClock
+    from userstream.adapters.sqlite_tokens import SqliteTokens
+
+    if not is_ready_store(path):
+        return 0
+    async with await SqliteTokens.open(path) as tokens:
+        now = SystemClock().wall()
+        return sum(token.is_live(now) for token in await tokens.all_tokens())
+
+
+def is_ready_store(path: Path) -> bool:
+    """Whether there is a store of this version's form: opening it for writing changes nothing."""
+    from userstream.adapters.sqlite_file import open_for_reading
+
+    try:
+        open_for_reading(path).close()
+    except StoreError:
+        return False
+    return True
