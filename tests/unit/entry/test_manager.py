@@ -115,7 +115,7 @@ async def test_a_bad_key_is_tried_again_alone_and_at_once_when_it_was_changed(tm
             assert managed.started.count("bob") == 2
             await managed.pass_s(100)
             assert managed.started.count("bob") == 2
-        told = [(entry["account"], entry["failures"]) for entry in logs if entry["action"] == "account_given_up"]
+        told = [(entry["account"], entry["attempts"]) for entry in logs if entry["action"] == "account_given_up"]
         assert told == [("bob", 1), ("bob", 2)]
         assert key_of("bob") not in str(logs)
         await managed.rotate("bob")
