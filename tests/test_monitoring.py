@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 from tests.support.prometheus import DASHBOARD, INSTALL, ROOT, RULES, names_in, needs_prometheus, queries_of, read_dashboard
-from userstream.adapters.metrics import TABLE
+from userstream.adapters.metrics import TABLE, PrometheusMetrics
 
 FILES = sorted([*RULES.glob("*.yml"), *RULES.glob("tests/*.yml"), DASHBOARD])
 KNOWN = {f"userstream_{name}" for name in TABLE}
@@ -60,6 +60,22 @@ def test_every_recording_rule_has_its_test() -> None:
 def test_promtool_is_content(words: list[str]) -> None:
     told = subprocess.run(["promtool", *words], capture_output=True, text=True, timeout=50, check=False)
     assert told.returncode == 0, told.stdout + told.stderr
+
+
+@needs_prometheus
+def test_promtool_finds_nothing_to_say_about_the_text_of_all_numbers() -> None:
+    metrics = PrometheusMetrics(strict=True)
+    for line in TABLE.values():
+        labels = dict.fromkeys(line.labels, 'a "word"')
+        match line.kind:
+            case "counter":
+                metrics.count(line.name, labels=labels)
+            case "gauge":
+                metrics.gauge(line.name, 0.5, labels)
+            case "histogram":
+                metrics.observe(line.name, {0.5: 2}, labels)
+    told = subprocess.run(["promtool", "check", "metrics"], input=metrics.render(), capture_output=True, timeout=20, check=False)
+    assert (told.returncode, told.stdout, told.stderr) == (0, b"", b"")
 
 
 def test_the_gate_installs_what_these_tests_need() -> None:

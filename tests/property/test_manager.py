@@ -101,7 +101,7 @@ async def live_through(folder: Path, steps: list[Step]) -> None:
 STEPS: Final = st.lists(st.tuples(st.sampled_from(DEEDS), st.sampled_from(NAMES), st.integers(0, 8_000)), max_size=14)
 
 
-@settings(max_examples=15)
+@settings(max_examples=30)
 @given(STEPS)
 def test_in_the_end_what_is_active_runs_with_its_newest_key_and_who_was_left_alone_was_never_begun_anew(steps: list[Step]) -> None:
     with tempfile.TemporaryDirectory() as folder:

@@ -69,9 +69,8 @@ class World:
         """Carries out plan after plan: when the former one says, and from time to time."""
         end = Millis(self.now + limit_ms)
         while self.now < end:
-            actions = self.plan()
-            self.carry_out(actions)
-            waits = [action.until for action in actions if isinstance(action, Wait)]
+            self.carry_out(self.plan())
+            waits = [action.until for action in self.plan() if isinstance(action, Wait)]
             assert all(until > self.now for until in waits), "a wait for the past would never end"
             self.now = min([*waits, Millis(self.now + HEALTH_MS), end])
 

@@ -218,7 +218,7 @@ async def test_a_running_service_takes_up_what_commands_and_http_change(desk: De
             assert await ask(client, "POST", f"{url}/api/accounts", admin, body) == (422, "key_refused")
             assert await ask(client, "POST", f"{url}/api/accounts", admin, body | {"allow_unsafe_key": True}) == (201, "")
             assert await ask(client, "POST", f"{url}/api/accounts", admin, body | {"account": "twin"}) == (400, "refused")
-            assert await ask(client, "POST", f"{url}/api/accounts", admin, {"api_key": KEYS["carol"][0]}) == (400, "bad_request")
+            assert await ask(client, "POST", f"{url}/api/accounts", admin, {"api_key": KEYS["carol"][0]}) == (400, "bad_body")
             await log.until("account_started", "dora")
             assert await ask(client, "POST", f"{url}/api/accounts/bob/enable", operator) == (200, "")
             await log.until("account_started", "bob", times=2)

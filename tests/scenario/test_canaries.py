@@ -58,7 +58,7 @@ gather_s = 0.1
 [recovery]
 lag_s = 0.2
 """
-OPEN_PATHS: Final = ("/nothing", "/api/fills?limit=0", "/api/fills?acount=x", "/api/accounts/nobody", f"/api/accounts/{PLANTED}/state")
+OPEN_PATHS: Final = ("/nothing", "/api/fills?limit=0", "/api/fills?accuont=x", "/api/accounts/nobody", f"/api/accounts/{PLANTED}/state")
 
 
 class Service:

@@ -99,6 +99,28 @@ async def test_run_serves_its_accounts_and_ends_in_order(tmp_path: Path) -> None
         await server.stop()
 
 
+async def test_without_connections_it_serves_and_is_not_healthy(tmp_path: Path) -> None:
+    async with PaperExchangeServer(SimulatorSettings(venues=(VENUE,), accounts=(AccountSpec(account="alice", venue=VENUE),))) as server:
+        environment = write_configuration(tmp_path, server, "port = 0") | {"WEBSOCKET_ENABLED": "false"}
+        process = await start(tmp_path, environment, "run")
+        try:
+            url = await find_url(process)
+            told = asyncio.ensure_future(drain(process))
+            _, token, _ = await call(tmp_path, "tokens", "add", "page", "--role", "viewer")
+            async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {token}"}) as client:
+                async with client.get(f"{url}/health") as answer:
+                    assert answer.status == 503
+                    reasons = (await answer.json())["unhealthy"]
+                assert "WEBSOCKET_ENABLED is false" in reasons["(connections)"] and "WEBSOCKET_ENABLED is false" in reasons["alice"]
+                async with client.get(f"{url}/ready") as answer:
+                    assert answer.status == 200
+        finally:
+            process.send_signal(signal.SIGTERM)
+            assert await asyncio.wait_for(process.wait(), 10) == 0
+        assert (await told).count(b"WEBSOCKET_ENABLED is false") == 1
+        assert not any(server.control.requests.values())
+
+
 def write_certificate(folder: Path) -> None:
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])

@@ -12,7 +12,7 @@ from typing import Final, TypeAlias
 from tests.simulation.world import World
 from userstream.kernel.ids import Millis
 from userstream.sim import actions as act
-from userstream.sim.books import NewAlgo, PositionSide, Refused, Side
+from userstream.sim.books import NewAlgo, Position, PositionSide, Refused, Side
 from userstream.sim.exchange import contracts_of
 from userstream.sim.limits import LOOPBACK, MINUTE_MS
 from userstream.wire.pacing import MINUTE_EDGE_MS
@@ -207,6 +207,34 @@ def _place_conditional(world: World, account: str, chance: Random) -> bool:
     return True
 
 
+def _change_mode(world: World, account: str, chance: Random) -> bool:
+    """One position a symbol, or two legs: as people do it, who must close everything before."""
+    try:
+        books = contracts_of(world.exchange.hall.room.exchange)
+    except Refused:
+        return False  # the venue has no positions
+    for algo in books.algo_orders(account, open_only=True):
+        books.cancel_algo(account, algo_id=algo.algo_id, now=world.exchange.now())
+    for symbol in world.exchange.symbols:
+        world.exchange.perform(act.Cancel(account=account, symbol=symbol))
+    for leg in books.positions(account):
+        if leg.amount:
+            world.exchange.perform(_closing(account, leg))
+    return world.exchange.perform(act.HedgeMode(account=account, on=not books.settings(account).hedge_mode))
+
+
+def _closing(account: str, leg: Position) -> act.Place:
+    return act.Place(
+        account=account,
+        symbol=leg.symbol,
+        side=Side.SELL if leg.amount > 0 else Side.BUY,
+        quantity=abs(leg.amount),
+        order_type="market",
+        position_side=leg.position_side,
+        reduce_only=leg.position_side is PositionSide.BOTH,
+    )
+
+
 def _lag(world: World, account: str, chance: Random) -> bool:
     world.exchange.perform(act.RestLag(ms=chance.randrange(1, 800)))
     return True
@@ -380,7 +408,7 @@ FAULTS: Final[Mapping[str, Fault]] = MappingProxyType(
         "leverage changed": _every_symbol(
             lambda account, symbol, chance: act.Leverage(account=account, symbol=symbol, leverage=chance.randrange(2, 20))
         ),
-        "hedge mode": _do(lambda account, chance: act.HedgeMode(account=account, on=chance.random() < 0.5)),
+        "hedge mode": _change_mode,
         "fee asset": _do(lambda account, chance: act.FeeAsset(account=account, asset=chance.choice(("BNB", "USDT")))),
     }
 )

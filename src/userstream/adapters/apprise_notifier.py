@@ -65,12 +65,15 @@ def open_receivers(urls: Sequence[Secret]) -> list[AppriseReceiver]:
 
 
 def _open(number: int, url: Secret, asset: AppriseAsset) -> AppriseReceiver:
-    from apprise import Apprise
+    from apprise import Apprise, OverflowMode
 
     scheme, service = scheme_of(url), Apprise(asset=asset)
     if not (scheme and service.add(url.reveal())):
         kind = f"of the kind {scheme}, but not as apprise writes it" if scheme else "no address at all"
         raise SettingsError(f"[alerts] urls: address {number} is {kind}; docs/topics/alerts.md has examples")
+    for each in service if "overflow=" not in url.reveal() else ():
+        # a text that is too long for the service is sent in parts; by default the service would refuse it
+        each.overflow_mode = OverflowMode.SPLIT
     return AppriseReceiver(f"{scheme} {number}", service)
 
 
@@ -81,14 +84,17 @@ def scheme_of(url: Secret) -> str:
 
 
 def hide_address(url: Secret) -> None:
-    """No log shows it from now on, nor those of its parts that may be passwords or tokens."""
-    register_secret(url)
+    """No log shows its parts from now on that may be passwords or tokens. The rest of it may be shown: logs hide what begins as a secret
+    does, and would lose every line with `https://` or this machine's own address."""
     _, _, rest = url.reveal().partition("://")
     user, _, place = rest.rpartition("@")
+    host, _, path = place.partition("/")
     password = unquote(user.partition(":")[2])
     if len(password) >= SHORTEST_PASSWORD:
         register_secret(password)
-    for part in re.split(r"[/?&=@:]+", f"{user}/{place.partition('/')[2]}"):
+    # many services are addressed by a token where others have a host
+    parts = [user, path, *([] if "." in host or "[" in host else [host]), host.partition("?")[2]]
+    for part in (part for text in parts for part in re.split(r"[/?&=@:#]+", text)):
         # a word of small letters alone is a setting or a name: hiding it would blind every log
         if len(part) >= SHORTEST_TOKEN and not (part.isalpha() and part.islower()):
             register_secret(unquote(part))

@@ -13,14 +13,20 @@ from typing import Final, Protocol
 
 import structlog
 
-from userstream.domain.alert_words import Notification
+from userstream.domain.alert_words import Notification, merged
 from userstream.kernel.ids import Millis
 from userstream.ports import Clock, Metrics, Timer
 
 TIME_LIMIT_MS: Final = 15_000
-MOST_WAITING: Final = 100
-PAUSES_MS: Final = (5_000, 30_000)
-"""Before the second and the third attempt; there is no fourth."""
+MOST_WAITING: Final = 1_000
+PAUSES_MS: Final = (5_000, 30_000, 60_000, 300_000)
+"""Before each further attempt; the last one is that of all later ones."""
+LIFE_MS: Final = 3_600_000
+"""For so long it is tried: the network that is away for the accounts may be away for the alerts, too."""
+TOLD_APART: Final = 3
+MOST_IN_ONE: Final = 50
+"""When more than three of a severity wait, they go out as one, up to so many: a receiver takes a few messages a minute, and a crash of a
+market brings hundreds."""
 MOST_STUCK: Final = 3
 """Threads that nobody waits for any more, of one receiver: with so many, no further one is started."""
 _log = structlog.stdlib.get_logger("userstream.alerts")
@@ -54,6 +60,7 @@ class Delivery:
 
     def __init__(self, notification: Notification, number: int) -> None:
         self.notification, self.number, self.attempts = notification, number, 0
+        self.tried_since: Millis | None = None
 
     @property
     def order(self) -> tuple[int, int]:
@@ -62,7 +69,7 @@ class Delivery:
 
 
 class Lane:
-    """The way to one receiver: one delivery at a time, the most severe first. Owned by its notifier."""
+    """The way to one receiver: one attempt at a time, the most severe first. Owned by its notifier."""
 
     def __init__(
         self,
@@ -77,7 +84,7 @@ class Lane:
         self._receiver, self._clock, self._tell = receiver, clock, tell
         self._time_limit_ms, self._most, self._pauses_ms = time_limit_ms, most_waiting, pauses_ms
         self._waiting: list[Delivery] = []
-        self._current: Delivery | None = None
+        self._current: list[Delivery] = []
         self._number = self._stuck = 0
         self._closing = False
         self._news = asyncio.Event()
@@ -85,7 +92,7 @@ class Lane:
 
     @property
     def waiting(self) -> int:
-        return len(self._waiting) + (self._current is not None)
+        return len(self._waiting) + len(self._current)
 
     def put(self, notification: Notification) -> None:
         """Queues it; drops the oldest of the least severe when there are too many."""
@@ -107,11 +114,10 @@ class Lane:
         finally:
             timer.cancel()
             self._task.cancel()
-        left = [self._current] if self._current is not None else []
-        for delivery in [*left, *self._waiting]:
+        for delivery in [*self._current, *self._waiting]:
             self._end(delivery, Outcome.DROPPED)
         self._waiting.clear()
-        self._current = None
+        self._current.clear()
 
     def _cancel(self) -> None:
         self._task.cancel()
@@ -122,19 +128,35 @@ class Lane:
                 self._news.clear()
                 await self._news.wait()
                 continue
-            self._current = min(self._waiting, key=lambda each: each.order)
-            self._waiting.remove(self._current)
+            self._current = self._take_next()
             await self._deliver(self._current)
 
-    async def _deliver(self, delivery: Delivery) -> None:
-        outcome = await self._attempt(delivery.notification)
-        self._current = None
-        if outcome is Outcome.SENT or delivery.attempts >= len(self._pauses_ms) or self._closing:
-            self._end(delivery, outcome)
-            return
-        self._waiting.append(delivery)
-        delivery.attempts += 1
-        await self._pause(self._pauses_ms[delivery.attempts - 1])
+    def _take_next(self) -> list[Delivery]:
+        ordered = sorted(self._waiting, key=lambda each: each.order)
+        alike = [each for each in ordered if each.order[0] == ordered[0].order[0]]
+        taken = alike[:MOST_IN_ONE] if len(alike) > TOLD_APART else alike[:1]
+        self._waiting = [each for each in self._waiting if each not in taken]
+        return taken
+
+    async def _deliver(self, deliveries: Sequence[Delivery]) -> None:
+        now = self._clock.now()
+        outcome = await self._attempt(merged([each.notification for each in deliveries]))
+        self._current = []
+        for each in deliveries:
+            each.tried_since = now if each.tried_since is None else each.tried_since
+            each.attempts += 1
+            if outcome is Outcome.SENT or self._is_over(each):
+                self._end(each, outcome)
+            else:
+                self._waiting.append(each)
+        if outcome is not Outcome.SENT and self._waiting and not self._closing and self._pauses_ms:
+            attempts = max(each.attempts for each in deliveries)
+            await self._pause(self._pauses_ms[min(attempts, len(self._pauses_ms)) - 1])
+
+    def _is_over(self, delivery: Delivery) -> bool:
+        """Whether there is no further attempt."""
+        lived_ms = 0 if delivery.tried_since is None else self._clock.now() - delivery.tried_since
+        return self._closing or not self._pauses_ms or lived_ms >= LIFE_MS
 
     async def _pause(self, pause_ms: int) -> None:
         """Until the time is over, or something new came, or all ends."""
@@ -207,7 +229,7 @@ class ThreadedNotifier:
         on_outcome: OnOutcome | None = None,
     ) -> None:
         """Needs a running event loop. `time_limit_ms`: for one attempt. `most_waiting`: for each receiver. `pauses_ms`: before each further
-        attempt. `on_outcome`: hears what became of each delivery, with the receiver's name."""
+        attempt (none: there is one alone). `on_outcome`: hears what became of each delivery, with the receiver's name."""
         self._metrics, self._on_outcome = metrics, on_outcome
         self._lanes = [
             Lane(receiver, clock, self._note, time_limit_ms=time_limit_ms, most_waiting=most_waiting, pauses_ms=pauses_ms)

@@ -7,14 +7,14 @@ from types import MappingProxyType
 from typing import Final
 
 import structlog
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, ProcessCollector, generate_latest
+from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 
 from userstream.adapters.series import Histograms, Kind, Line, Series, Values
 from userstream.kernel.errors import SettingsError, nearest
 from userstream.ports import Clock
 
-CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
-"""The media type of what `render` returns."""
+CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+"""The media type of what `render` returns: the form that every Prometheus reads."""
 
 _OF_ACCOUNT: Final = ("venue", "account")
 _log = structlog.stdlib.get_logger("userstream.metrics")

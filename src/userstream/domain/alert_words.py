@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Final
 
 import msgspec
 
 from userstream.domain.alerts import AlertKind, Message, Note, Severity
+from userstream.kernel.ids import Millis
 
 MOST_LINES: Final = 20
 """How many notes of a message are written out; the others are counted. Most receivers cut long texts off."""
@@ -42,9 +44,34 @@ class Notification(msgspec.Struct, frozen=True, kw_only=True):
     is_good_news: bool = False
 
 
-def notification_of(message: Message) -> Notification:
-    """A message as it is sent."""
-    return Notification(severity=message.severity, title=title_of(message), body=body_of(message), is_good_news=message.is_good_news)
+def notification_of(message: Message, time: Millis) -> Notification:
+    """A message as it is sent. `time`: our wall clock (ms), which it says, because it may arrive much later."""
+    return Notification(
+        severity=message.severity,
+        title=title_of(message),
+        body=f"{body_of(message)}\n({stamp_of(time)})",
+        is_good_news=message.is_good_news,
+    )
+
+
+def stamp_of(time: Millis) -> str:
+    """A wall clock's time (ms) for people."""
+    return datetime.fromtimestamp(time // 1_000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def merged(notifications: Sequence[Notification]) -> Notification:
+    """Several as one, of which every line stays; one alone as it is."""
+    if len(notifications) == 1:
+        return notifications[0]
+    severity = max((each.severity for each in notifications), key=lambda severity: severity.rank)
+    is_good_news = all(each.is_good_news for each in notifications)
+    first = notifications[0].title.partition("] ")[2] or notifications[0].title
+    return Notification(
+        severity=severity,
+        title=f"[{'RECOVERED' if is_good_news else severity.upper()}] {len(notifications)} alerts, the first: {first}",
+        body="\n".join(each.body for each in notifications),
+        is_good_news=is_good_news,
+    )
 
 
 def title_of(message: Message) -> str:

@@ -180,7 +180,7 @@ class AlertService:
 
     def _send(self, *, all_of_them: bool = False) -> None:
         for message in self._book.take_messages(self._clock.now(), all_of_them=all_of_them):
-            notification = cleaned(notification_of(message))
+            notification = cleaned(notification_of(message, self._clock.wall()))
             self._notifier.notify(notification)
             _log.warning(notification.title, action="alert", kind=notification.severity.value, events=len(message.notes))
             self._is_changed = True

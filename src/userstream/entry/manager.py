@@ -219,7 +219,9 @@ class AccountManager:
 
     def _given_up(self, connection: Connection, reason: str, action: str = "account_given_up") -> Connection:
         failures, now = connection.failures + 1, self._clock.now()
-        wait_s = -(-self._policy.retry_ms(failures) // 1_000)
+        wait_ms = self._policy.retry_ms(failures)
+        self._due = min(self._due, Millis(now + wait_ms))
+        wait_s = -(-wait_ms // 1_000)
         words = f"an account is not run; it is tried again in {wait_s} s, or once its key is changed"
         _log.error(words, action=action, account=connection.account, attempts=failures, reason=reason)
         self._reasons[connection.account] = reason
@@ -237,11 +239,12 @@ class AccountManager:
         wishes = [self._wish(settings) for name, settings in self.wanted.items() if name not in self._held]
         actions = plan(wishes, self._connections.values(), now, self._places, self._policy)
         self._due = min([self._due, *(action.until for action in actions if isinstance(action, Wait))])
-        weights = {wish.account: wish for wish in wishes}
-        await asyncio.gather(*(self._reopen(action, weights) for action in actions if not isinstance(action, Start | Wait)))
+        by_name = {wish.account: wish for wish in wishes}
+        # all that ends has ended before anything begins: two accounts may have exchanged a key
+        await asyncio.gather(*(self._end(action) for action in actions if not isinstance(action, Start | Wait)))
         for action in actions:
-            if isinstance(action, Start):
-                await self._open(action.account, weights, is_beginning=is_beginning)
+            if not isinstance(action, Stop | Wait):
+                await self._open(action.account, by_name[action.account], is_beginning=is_beginning)
 
     def _wish(self, settings: AccountSettings) -> Wanted:
         spec = find_venue(settings.venue)
@@ -287,8 +290,8 @@ class AccountManager:
 
     # --- actions ---
 
-    async def _reopen(self, action: Action, wishes: dict[AccountId, Wanted]) -> None:
-        """Stops an account, and begins it anew where that is the action."""
+    async def _end(self, action: Action) -> None:
+        """Stops an account, for good or to begin it anew."""
         name = action.account
         match action:
             case Stop():
@@ -305,11 +308,8 @@ class AccountManager:
         if isinstance(action, Stop):
             self._connections.pop(name, None)
             self._reasons.pop(name, None)
-        else:
-            await self._open(name, wishes)
 
-    async def _open(self, name: str, wishes: dict[AccountId, Wanted], *, is_beginning: bool = False) -> None:
-        wish = wishes[AccountId(name)]
+    async def _open(self, name: str, wish: Wanted, *, is_beginning: bool = False) -> None:
         self._places[wish.place] = self._places[wish.place].after(self._clock.now(), wish.weight)
         try:
             await self._begin(name)

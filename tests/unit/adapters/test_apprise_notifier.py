@@ -42,6 +42,20 @@ async def test_a_webhook_gets_title_words_and_kind() -> None:
         assert webhook.posted[0].message == "BTCUSDT <long> & 1.327"
 
 
+async def test_what_is_too_long_for_a_service_arrives_in_parts() -> None:
+    lines = [f"account-{number}: margin call" for number in range(2_000)]
+    async with open_webhook() as webhook:
+        [receiver] = open_receivers([Secret(webhook.url())])
+        long = Notification(severity=Severity.CRITICAL, title="[CRITICAL] 2000 alerts", body="\n".join(lines))
+        assert await asyncio.to_thread(receiver.deliver, long)
+        assert len(webhook.posted) > 1
+        assert all(line in "".join(each.message for each in webhook.posted) for line in lines[::100])
+        webhook.posted.clear()
+        [receiver] = open_receivers([Secret(f"{webhook.url()}?overflow=truncate")])
+        assert await asyncio.to_thread(receiver.deliver, long)
+        assert len(webhook.posted) == 1, "whoever says otherwise in the address is heard"
+
+
 async def test_what_is_refused_or_sent_elsewhere_did_not_arrive() -> None:
     async with open_webhook() as webhook, open_webhook() as elsewhere:
         [receiver] = open_receivers([Secret(webhook.url())])
@@ -90,16 +104,22 @@ async def test_neither_names_nor_logs_nor_the_library_show_an_address(caplog: py
         (f"slack://TokenAAA1/TokenBBB2/{CANARY}", f"hooks.slack.com/services/TokenAAA1/TokenBBB2/{CANARY}"),
         (f"mailto://desk:p%40ss{CANARY}@mail.example", f"535 refused p@ss{CANARY}"),
         (f"json://127.0.0.1/x?token={CANARY}", f"GET /x?token={CANARY}"),
+        (f"json://127.0.0.1?token={CANARY}", f"GET /?token={CANARY}"),
+        (f"https://hooks.slack.com/services/TokenAAA1/TokenBBB2/{CANARY}", f"POST /services/TokenAAA1/TokenBBB2/{CANARY}"),
+        (f"{CANARY.lower()}://{CANARY}", f"no such host: {CANARY}"),
     ],
 )
 def test_no_part_of_an_address_that_may_be_a_token_is_logged(url: str, shown: str) -> None:
     hide_address(Secret(url))
     assert CANARY not in REDACTOR.clean(shown) and CANARY not in REDACTOR.clean(url)
+    assert "TokenAAA1" not in REDACTOR.clean(shown)
 
 
 def test_common_words_of_an_address_do_not_blind_the_logs() -> None:
     hide_address(Secret("json://userstream@127.0.0.1:8080/alertmanager?redirect=no"))
-    line = "userstream.run alertmanager redirect 127.0.0.1:8080"
+    hide_address(Secret("https://hooks.slack.com/services/T00000000/B00000000/XXXXXXXXXXXXXXXXXXXXXXXX"))
+    hide_address(Secret("mailtos://desk:pA55word@example.com"))
+    line = "userstream.run alertmanager redirect 127.0.0.1:8080 https://fapi.binance.com mailtos: hooks.slack.com localhost"
     assert REDACTOR.clean(line) == line
 
 

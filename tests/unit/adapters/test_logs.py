@@ -1,7 +1,6 @@
 import ast
 import asyncio
 import base64
-import contextlib
 import io
 import json
 import logging
@@ -17,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import userstream
+from tests.support.logs import restored_logs
 from userstream.adapters.logs import SHOWN_FIELDS, Redactor, configure_library_logs, configure_logs, forget_secret, register_secret
 from userstream.kernel.errors import SettingsError
 from userstream.kernel.secret import Secret
@@ -30,22 +30,9 @@ class Terminal(io.StringIO):
         return True
 
 
-@contextlib.contextmanager
-def restored() -> Iterator[None]:
-    root, own = logging.getLogger(), logging.getLogger("userstream")
-    handlers, level, own_level = list(root.handlers), root.level, own.level
-    try:
-        yield
-    finally:
-        root.handlers[:] = handlers
-        root.setLevel(level)
-        own.setLevel(own_level)
-        structlog.reset_defaults()
-
-
 @pytest.fixture(autouse=True)
 def _restored() -> Iterator[None]:
-    with restored():
+    with restored_logs():
         yield
 
 

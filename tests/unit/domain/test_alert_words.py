@@ -12,11 +12,14 @@ from userstream.domain.alert_words import (
     body_of,
     duration,
     line_of,
+    merged,
     notification_of,
     title_of,
 )
 from userstream.domain.alerts import SERVICE, AlertKind, Key, Message, Note, Severity
-from userstream.kernel.ids import AccountId
+from userstream.kernel.ids import AccountId, Millis
+
+A_TIME = Millis(1_760_000_000_123)
 
 
 def note(kind: AlertKind, account: str = "alice", *, over: bool = False, subject: str = "", words: str = "", lasted_ms: int = 0) -> Note:
@@ -38,9 +41,21 @@ def test_a_single_note_is_its_own_title() -> None:
 
 def test_a_notification_is_a_message_in_words() -> None:
     called = message(note(AlertKind.MARGIN_CALL, words="BTCUSDT long 1.327"))
-    sent = notification_of(called)
-    assert sent == Notification(severity=Severity.CRITICAL, title=title_of(called), body=body_of(called))
-    assert notification_of(message(note(AlertKind.ACCOUNT_DARK, over=True))).is_good_news
+    sent = notification_of(called, A_TIME)
+    assert sent == Notification(severity=Severity.CRITICAL, title=title_of(called), body=f"{body_of(called)}\n(2025-10-09 08:53:20 UTC)")
+    assert notification_of(message(note(AlertKind.ACCOUNT_DARK, over=True)), A_TIME).is_good_news
+
+
+def test_many_notifications_as_one_keep_every_line_and_the_worst_severity() -> None:
+    sent = [notification_of(message(note(AlertKind.MARGIN_CALL, name, words="BTCUSDT")), A_TIME) for name in ("alice", "bob")]
+    together = merged([*sent, notification_of(message(note(AlertKind.ACCOUNT_DARK, over=True)), A_TIME)])
+    assert together.title == "[CRITICAL] 3 alerts, the first: alice: margin call" and together.severity is Severity.CRITICAL
+    assert together.body.startswith(f"{sent[0].body}\n{sent[1].body}\n") and not together.is_good_news
+    assert merged(sent[:1]) is sent[0]
+    over = notification_of(message(note(AlertKind.ACCOUNT_DARK, over=True)), A_TIME)
+    assert merged([over, over]).title.startswith("[RECOVERED] 2 alerts") and merged([over, over]).is_good_news
+    plain = Notification(severity=Severity.INFO, title="plain", body="")
+    assert merged([plain, plain]).title == "[INFO] 2 alerts, the first: plain"
 
 
 def test_many_notes_are_counted_in_the_title_and_told_the_worst_first() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from userstream.entry.configuration import Configuration, read_configuration
+from userstream.entry.configuration import Configuration, ManagerSection, read_configuration
 from userstream.kernel.errors import SettingsError
 
 ACCOUNT = '[[account]]\nname = "alice"\nvenue = "binance-usdm"\napi_key_env = "KEY"\n'
@@ -200,3 +200,19 @@ def test_mistakes_about_postgres_are_told_without_secrets(tmp_path: Path, lines:
 def test_a_file_with_the_url_of_a_database_is_private(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"holds the url of \[postgres\]: run chmod 600"):
         read(tmp_path, '[postgres]\nurl = "postgresql://u:p@h/d"\n' + ACCOUNT, mode=0o644)
+
+
+def test_how_accounts_are_looked_after_is_a_setting(tmp_path: Path) -> None:
+    assert read(tmp_path, ACCOUNT, environment=ENVIRONMENT).manager == ManagerSection()
+    text = f"[manager]\nhealth_s = 5\ndark_limit_s = 90.5\nretry_s = 30\nrisk_reserve = 0.2\n{ACCOUNT}"
+    found = read(tmp_path, text, environment=ENVIRONMENT).manager
+    assert (found.health_s, found.dark_limit_s, found.retry_s, found.risk_reserve) == (5, 90.5, 30, 0.2)
+
+
+@pytest.mark.parametrize(
+    "field",
+    ["health_s = 0.5", "health_s = nan", "dark_limit_s = 9", "retry_s = 3601", "risk_reserve = 0.6", "risk_reserve = -0.1", "x = 1"],
+)
+def test_what_no_manager_can_work_with_is_refused_by_name(tmp_path: Path, field: str) -> None:
+    with pytest.raises(SettingsError, match=rf"\[manager\] '?{field.partition(' ')[0]}"):
+        read(tmp_path, f"[manager]\n{field}\n{ACCOUNT}", environment=ENVIRONMENT)

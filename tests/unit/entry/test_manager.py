@@ -12,7 +12,7 @@ from tests.support.managed import CONFIGURATION, Managed, key_of, open_managed
 from tests.support.transport import NO_ANSWER
 from userstream.domain.events import Event
 from userstream.domain.words import StreamState
-from userstream.entry.bootstrap import start_application
+from userstream.entry.bootstrap import credentials_of, start_application
 from userstream.entry.configuration import ManagerSection
 from userstream.entry.manager import DISCONNECTED, NO_CONNECTIONS, OPENING_WEIGHT, opening_weight
 from userstream.kernel.errors import SettingsError, StoreError
@@ -80,6 +80,19 @@ async def test_an_account_that_ends_slowly_is_begun_anew_once(tmp_path: Path) ->
         assert state_of(managed, "alice") is StreamState.LIVE
 
 
+async def test_two_accounts_may_pass_a_key_on(tmp_path: Path) -> None:
+    async with open_managed(tmp_path) as managed:
+        await begun(managed, "alice", "bob")
+        await managed.rotate("bob")
+        passed = credentials_of(key_of("bob"), "SECRET-OF-bob")
+        await managed.desk.rotate(AccountId("alice"), passed)
+        with capture_logs() as logs:
+            await managed.pass_s(10)
+        assert [entry["account"] for entry in logs if entry["action"] in ("account_refused", "account_given_up")] == []
+        assert [state_of(managed, name) for name in ("alice", "bob")] == [StreamState.LIVE, StreamState.LIVE]
+        assert sum(socket.is_open for socket in managed.sockets("bob")) == 1
+
+
 async def test_what_is_only_noted_of_an_account_touches_nobody(tmp_path: Path) -> None:
     async with open_managed(tmp_path) as managed:
         await begun(managed, "alice")
@@ -102,7 +115,7 @@ async def test_a_bad_key_is_tried_again_alone_and_at_once_when_it_was_changed(tm
             assert managed.started.count("bob") == 2
             await managed.pass_s(100)
             assert managed.started.count("bob") == 2
-        told = [(entry["account"], entry["failures"]) for entry in logs if entry["action"] == "account_given_up"]
+        told = [(entry["account"], entry["attempts"]) for entry in logs if entry["action"] == "account_given_up"]
         assert told == [("bob", 1), ("bob", 2)]
         assert key_of("bob") not in str(logs)
         await managed.rotate("bob")

@@ -11,6 +11,7 @@ from litestar.di import NamedDependency
 from litestar.exceptions import WebSocketDisconnect
 from wsproto.frame_protocol import CloseReason
 
+from userstream.adapters.metrics import CONTENT_TYPE
 from userstream.entry.web.account_routes import VIEWER, Desk
 from userstream.entry.web.forms import CallerForm, ServiceHealth, TicketForm
 from userstream.entry.web.guards import PUBLIC, ROLE, caller_of, known_caller, origin_of
@@ -20,7 +21,6 @@ from userstream.kernel.errors import StoreError
 
 Feeds = NamedDependency[OpenFeeds]
 OPEN: Final = {ROLE: PUBLIC}
-METRICS_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 
 @get("/health", opt=OPEN, summary="200 while every account is healthy, 503 otherwise; details only with a token")
@@ -37,7 +37,7 @@ async def show_ready(desk: Desk) -> Response[ServiceHealth]:
 
 @get("/metrics", opt=VIEWER, summary="All numbers of the process, in the text form that Prometheus reads", media_type="text/plain")
 async def show_metrics(desk: Desk) -> Response[str]:
-    return Response(await desk.application.read_metrics(), media_type=METRICS_TYPE)
+    return Response(await desk.application.read_metrics(), media_type=CONTENT_TYPE)
 
 
 @get("/api/me", opt=VIEWER, summary="Whose token it is")

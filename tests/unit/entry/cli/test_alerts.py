@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.support.logs import restored_logs
 from tests.support.webhook import Webhook, open_webhook
 from userstream.domain.alerts import Severity
 from userstream.entry.cli import run_command
 
 PATH = "Can4ryTok3nPath"
+
+
+@pytest.fixture(autouse=True)
+def _restored() -> Iterator[None]:
+    """The command sets up the logs of its process, which here is that of all tests."""
+    with restored_logs():
+        yield
 
 
 def write(folder: Path, *urls: str, more: str = "") -> Path:

@@ -117,7 +117,7 @@ async def ask(site: Site, method: str, path: str, role: Role | None, origin: str
             "bad_parameter",
             "since = 'x' must be a whole number from 0 to 253402300799999; limit = 'y' must",
         ),
-        ("/api/fills?acount=desk", 400, "unknown_parameter", "there is no parameter 'acount' here: did you mean 'account'?"),
+        ("/api/fills?accuont=desk", 400, "unknown_parameter", "there is no parameter 'accuont' here: did you mean 'account'?"),
         ("/api/fills?limit=1&limit=2", 400, "bad_parameter", "limit is given 2 times"),
         ("/api/accounts?verbose=1", 400, "unknown_parameter", "there is no parameter 'verbose' here: this route takes none"),
         ("/health?x=1", 400, "unknown_parameter", "'x'"),
