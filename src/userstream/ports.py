@@ -305,7 +305,8 @@ class Tokens(Protocol):
     """The tokens of the HTTP API. A change and its note in the audit log are one transaction. Raises StoreError when the store cannot be
     used."""
 
-    async def add_token(self, token: ApiToken, note: AuditNote) -> None: ...
+    async def add_token(self, token: ApiToken, note: AuditNote) -> None:
+        """Keeps it with its note, or neither. Raises SettingsError for a name that a living token has."""
 
     async def find_token(self, token_id: str) -> ApiToken | None:
         """The token with this id, revoked and expired ones too."""
