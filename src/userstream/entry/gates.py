@@ -28,10 +28,11 @@ class AddressedHttp:
         self._rest_url, self._http, self._host = rest_url, http, host
 
     async def send(self, base_url: str, request: HttpRequest, *, time_limit_ms: int) -> HttpResponse:
-        """As in `HttpClient`, but to the own address."""
+        """As in `HttpClient`, but to the own address. What the host's budget does not allow now is not sent: to wait here would be taken
+        for time on the way, which the venue's clock is measured by."""
         host = self._host if request.of_host else None
-        if host is not None:
-            await host.grant_vital(request.weight)
+        if host is not None and not host.grant_at_once(request.weight):
+            return HttpResponse(status=0, body=f"not sent: {host.words_for_wait()}".encode())
         response = await self._http.send(self._rest_url, request, time_limit_ms=time_limit_ms)
         if host is not None:
             host.learn(response)

@@ -124,8 +124,12 @@ class Gate:
             self._waker = self._clock.spawn(self._wake(), "gate")
         await granted
 
+    def grant_at_once(self, weight: int) -> bool:
+        """Counts the weight of an urgent question that must not wait, if it may be spent now."""
+        return self._wait_ms(weight, Urgency.URGENT) == 0
+
     async def grant_vital(self, weight: int) -> None:
-        """For the few light calls without which no socket opens: they pass by all others, and only a ban makes them wait."""
+        """For the few light calls without which no socket opens: they pass by all others; only a ban and a full budget hold them up."""
         self.waits += self.pause_ms > 0
         while wait_ms := self._wait_ms(weight, Urgency.RISK):
             await self._clock.sleep(min(wait_ms, LONGEST_NAP_MS))

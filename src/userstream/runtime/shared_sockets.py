@@ -65,11 +65,20 @@ class SharedSockets:
     async def dial(self, url: Secret, wire: Wire, time_limit_ms: int) -> Socket:
         return await self._transport.connect(url, wire, time_limit_ms=time_limit_ms)
 
-    async def may_dial(self) -> None:
-        """Returns when the venue's limits allow a dial, which is counted then."""
-        while wait_ms := self._pace.wait_ms(self.clock.now()):
-            await self.clock.sleep(min(wait_ms, LONGEST_NAP_MS))
+    async def may_dial(self, limit_ms: int) -> int:
+        """Returns when the venue's limits allow a dial, which is counted then, and how much of the time limit is left. Raises
+        ConnectionError when that is over before: whoever asked may want no socket any more, and a ban that ends must not find a crowd."""
+        expires_at = self.clock.now() + limit_ms
+        while wait_ms := self._gate.pause_ms or self._pace.wait_ms(self.clock.now()):
+            nap_ms = min(wait_ms, LONGEST_NAP_MS)
+            if self.clock.now() + nap_ms > expires_at:
+                raise ConnectionError(f"the venue's limits allowed no dial within {limit_ms} ms")
+            await self.clock.sleep(nap_ms)
         await self._gate.grant_vital(self._sharing.dial_weight)
+        left_ms = expires_at - self.clock.now()
+        if left_ms <= 0:
+            raise ConnectionError(f"the venue's request budget allowed no dial within {limit_ms} ms")
+        return left_ms
 
     @staticmethod
     def _owner_of(place: AccountPlace) -> Secret:
@@ -123,11 +132,10 @@ class OwnTransport:
         self._lines: list[SharedLine] = []
 
     async def connect(self, url: Secret, events: SocketEvents, *, time_limit_ms: int) -> SharedLine:
-        """A socket of its own. The time limit is the dial's; before it the venue's limits are waited for. Raises ConnectionError as
-        `Transport`."""
-        await self._sockets.may_dial()
+        """A socket of its own; the time limit covers all waiting. Raises ConnectionError as `Transport`."""
+        left_ms = await self._sockets.may_dial(time_limit_ms)
         wire = self._sockets.wire()
-        wire.carry(await self._sockets.dial(url, wire, time_limit_ms))
+        wire.carry(await self._sockets.dial(url, wire, left_ms))
         line = wire.join(self._owner, events, 0)
         self._lines = [*(known for known in self._lines if known.is_open), line]
         asyncio.get_running_loop().call_soon(line.hand_over)

@@ -57,6 +57,24 @@ async def test_what_is_asked_of_the_host_counts_in_its_budget_and_its_answer_is_
     assert host.used_weight == 777
 
 
+async def test_what_the_hosts_budget_does_not_allow_is_not_sent_and_leaves_its_reserve() -> None:
+    book, http, clock = GateBook(), RecordingHttp(default=json_answer({})), ManualClock()
+    spot = find_venue("binance-spot")
+    host = book.take("spot", spot, spot.real.rest_url, http, clock, None)
+    through = AddressedHttp("https://y", http, host)
+    call = HttpRequest(method="GET", target=Secret("/api/v3/exchangeInfo"), label="x", weight=20, of_host=True)
+    answers = [await through.send("https://x", call, time_limit_ms=1_000) for _ in range(host.budget.limit // 20 + 5)]
+    assert {answer.status for answer in answers} == {200, 0}
+    assert answers[-1].body.startswith(b"not sent: waiting ")
+    assert host.budget.limit * (1 - RISK_RESERVE) - 20 < host.used_weight <= host.budget.limit * (1 - RISK_RESERVE)
+    await asyncio.wait_for(host.grant_risk(1), 1)
+    host.refrain(9_900)
+    await clock.advance(60_000 - clock.now() % 60_000)
+    host.refrain(9_900)
+    assert (await through.send("https://x", call, time_limit_ms=1_000)).status == 0
+    await book.leave("spot")
+
+
 async def test_one_address_may_serve_several_budgets() -> None:
     book, address = GateBook(), "http://127.0.0.1:8080"
     clock, http = ManualClock(), RecordingHttp(default=json_answer({}))

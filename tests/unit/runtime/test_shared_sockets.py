@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 
 import pytest
@@ -255,13 +256,47 @@ async def test_sockets_of_their_own_are_dialed_in_the_pace_of_all() -> None:
 
     async def dial(name: str) -> None:
         while building.clock.now() < begun + 300_000:
-            await building.own_transport(name).connect(URL, RecordingEvents(), time_limit_ms=1_000)
+            with contextlib.suppress(ConnectionError):
+                await building.own_transport(name).connect(URL, RecordingEvents(), time_limit_ms=1_000)
             await building.clock.sleep(50)
 
     tasks = [building.clock.spawn(dial(f"account-{number}"), f"account {number}") for number in range(5)]
     await building.clock.advance(310_000)
     await asyncio.gather(*tasks)
     assert 100 < len(building.sockets) <= 210
+
+
+async def test_who_waited_too_long_for_a_dial_of_its_own_is_refused_and_dials_no_more() -> None:
+    """More accounts than the pace lets dial in time, each of which tries again: nobody's turn is spent for one who is gone."""
+    building = Building(weight_per_minute=100_000)
+    lit: set[str] = set()
+
+    async def open_one(name: str) -> None:
+        while name not in lit:
+            try:
+                await building.own_transport(name).connect(URL, RecordingEvents(), time_limit_ms=10_000)
+            except ConnectionError:
+                await building.clock.sleep(1_000)
+            else:
+                lit.add(name)
+
+    tasks = [building.clock.spawn(open_one(f"account-{number}"), f"account {number}") for number in range(100)]
+    await building.clock.advance(200_000)
+    await asyncio.gather(*tasks)
+    assert len(building.sockets) == len(lit) == 100
+
+
+async def test_the_end_of_a_ban_finds_no_crowd_of_dials() -> None:
+    building = Building(weight_per_minute=100_000)
+    building.gate.refrain(1_200_000)
+    for _ in range(20):
+        with pytest.raises(ConnectionError, match="allowed no dial within 10000 ms"):
+            async with asyncio.timeout(5):
+                dialing = asyncio.ensure_future(building.own_transport("alice").connect(URL, RecordingEvents(), time_limit_ms=10_000))
+                await building.clock.advance(11_000)
+                await dialing
+    await building.clock.advance(1_200_000)
+    assert building.sockets == []
 
 
 async def test_a_socket_of_its_own_that_cannot_be_opened_says_why() -> None:
