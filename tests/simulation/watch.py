@@ -406,9 +406,9 @@ class Watch:
 
     def _same_lists(self, machine: Machine) -> None:
         """Each list stands as the books say; what is told is what the account holds."""
-        told = self._lists.standing()
-        orders = {str(order.order_id) for order in self._orders.values()}
-        self._same("order lists", told, self._lists.true_standing(self._exchange.order_lists(self.account), orders))
+        told, lists = self._lists.standing(), self._exchange.order_lists(self.account)
+        orders = {str(order.order_id) for order in self._orders.values()} if lists else set()
+        self._same("order lists", told, self._lists.true_standing(lists, orders))
         held = {key for key, each in machine.account.order_lists.items() if not has_list_ended(each)}
         is_open = {key for key, (_, _, ended) in told.items() if not ended}
         check("I4", held == is_open, f"lists held as open: {held}, told: {is_open}")
