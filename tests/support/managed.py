@@ -142,12 +142,17 @@ class Managed:
 
 @asynccontextmanager
 async def open_managed(
-    folder: Path, *, settings: ManagerSection | None = None, text: str = CONFIGURATION, **given: bool
+    folder: Path,
+    *,
+    settings: ManagerSection | None = None,
+    text: str = CONFIGURATION,
+    make: type[Managed] = Managed,
+    **given: bool,
 ) -> AsyncIterator[Managed]:
     """Nothing is begun yet; all is ended afterwards, and nothing may be left."""
     path = folder / "userstream.toml"
     path.write_text(text)
-    managed = Managed(read_configuration(path, {"KEY": key_of("carol"), "SECRET": "SECRET"}), settings or ManagerSection(), **given)
+    managed = make(read_configuration(path, {"KEY": key_of("carol"), "SECRET": "SECRET"}), settings or ManagerSection(), **given)
     try:
         yield managed
     finally:

@@ -144,6 +144,7 @@ class Application:
         except BaseException:
             if self._runners.get(name) is runner:
                 del self._runners[name]
+                runner.abandon()
                 self._forget(name, runner)
             raise
         for tell in self.on_started:

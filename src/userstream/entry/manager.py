@@ -164,16 +164,20 @@ class AccountManager:
         while True:
             await self._clock.sleep(LOOK_MS)
             try:
-                if not self._lock.locked():  # else somebody is in the middle of stopping one to begin it anew
-                    self._look()
-                if self._clock.now() >= self._due or await self._registered.has_changed():
-                    await self.take_up()
-                self._in_trouble = False
-            except UserStreamError as error:
-                await self._go_on_without(error)
+                await self._look_after()
             except Exception:
                 _log.exception("a fault of our own: the accounts are looked after again", action="own_fault")
                 self._due = Millis(self._clock.now() + self._health_ms)
+
+    async def _look_after(self) -> None:
+        try:
+            if not self._lock.locked():  # else somebody is in the middle of stopping one to begin it anew
+                self._look()
+            if self._clock.now() >= self._due or await self._registered.has_changed():
+                await self.take_up()
+            self._in_trouble = False
+        except UserStreamError as error:
+            await self._go_on_without(error)
 
     async def _go_on_without(self, error: UserStreamError) -> None:
         """The registry cannot be read: what runs is looked after all the same."""

@@ -6,8 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.clock import ManualClock
+from tests.support.transport import PipeTransport, RecordingHttp
+from userstream.adapters.memory import MemoryJournal
 from userstream.entry.bootstrap import (
     AccountSettings,
+    Application,
     check_account,
     credentials_of,
     place_of,
@@ -16,6 +20,7 @@ from userstream.entry.bootstrap import (
 )
 from userstream.kernel.errors import SettingsError, StoreError
 from userstream.kernel.settings import RecoverySettings, StreamSettings
+from userstream.ports import Record
 from userstream.venues import find_venue
 
 SPEC = find_venue("binance-usdm")
@@ -123,6 +128,27 @@ async def test_an_account_that_cannot_be_is_not_there_afterwards(fields: dict[st
         assert application.accounts == {}
     finally:
         await application.stop()
+
+
+async def test_a_start_that_fails_leaves_nobody_who_tries_on() -> None:
+    class FullJournal(MemoryJournal):
+        is_full = True
+
+        def append(self, record: Record) -> None:
+            if self.is_full:
+                raise StoreError("20000 records wait to be written")
+            super().append(record)
+
+    clock, journal = ManualClock(), FullJournal()
+    application = Application(clock, PipeTransport(), RecordingHttp(), journal)
+    with pytest.raises(StoreError, match="20000 records"):
+        await application.add(settings())
+    assert application.accounts == {}
+    journal.is_full = False
+    await clock.advance(60_000)
+    assert await journal.count(after=0) == 0, "what the next start writes would come after it"
+    assert (clock.next_due, clock.failures) == (None, [])
+    await application.stop()
 
 
 async def test_applications_of_one_process_share_the_gate_of_an_address() -> None:

@@ -12,11 +12,12 @@ from tests.support.managed import CONFIGURATION, Managed, key_of, open_managed
 from tests.support.transport import NO_ANSWER
 from userstream.domain.events import Event
 from userstream.domain.words import StreamState
-from userstream.entry.bootstrap import credentials_of, start_application
+from userstream.entry.bootstrap import AccountSettings, credentials_of, start_application
 from userstream.entry.configuration import ManagerSection
 from userstream.entry.manager import DISCONNECTED, NO_CONNECTIONS, OPENING_WEIGHT, opening_weight
 from userstream.kernel.errors import SettingsError, StoreError
 from userstream.kernel.ids import AccountId
+from userstream.runtime.live import LiveAccount
 from userstream.venues import find_venue
 
 FILE_ACCOUNT = '[[account]]\nname = "carol"\nvenue = "binance-usdm"\napi_key_env = "KEY"\napi_secret_env = "SECRET"\n'
@@ -275,6 +276,31 @@ async def test_trouble_of_the_registry_is_told_once_and_what_runs_is_looked_afte
             await managed.pass_s(15)
         assert [entry["action"] for entry in logs].count("registry_trouble") == 1
         assert managed.running == ["alice", "bob"]
+
+
+async def test_a_fault_of_our_own_while_the_registry_is_in_trouble_does_not_end_the_looking(tmp_path: Path) -> None:
+    class OutOfThreads(Managed):
+        faults = 0
+
+        async def start(self, settings: AccountSettings) -> LiveAccount:
+            if self.faults:
+                self.faults -= 1
+                raise RuntimeError("can't start new thread")
+            return await super().start(settings)
+
+    async with open_managed(tmp_path, make=OutOfThreads) as managed:
+        assert isinstance(managed, OutOfThreads)
+        await begun(managed, "alice", "bob")
+        managed.registry.trouble = StoreError("locked")
+        await managed.drive(managed.application.remove("bob"))
+        managed.faults = 1
+        with capture_logs() as logs:
+            await managed.pass_s(90)
+        assert [entry["action"] for entry in logs].count("own_fault") == 1
+        managed.registry.trouble = None
+        await managed.add("dora")
+        await managed.pass_s(90)
+        assert managed.running == ["alice", "bob", "dora"]
 
 
 def test_an_opening_weighs_what_its_product_asks_for() -> None:
