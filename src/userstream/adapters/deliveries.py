@@ -15,7 +15,7 @@ import structlog
 
 from userstream.domain.alert_words import Notification, merged
 from userstream.kernel.ids import Millis
-from userstream.ports import Clock, Metrics, Timer
+from userstream.ports import Clock, Metrics
 
 TIME_LIMIT_MS: Final = 15_000
 MOST_WAITING: Final = 1_000
@@ -55,6 +55,15 @@ class Outcome(StrEnum):
 OnOutcome = Callable[[str, Notification, Outcome], None]
 
 
+StartThread = Callable[[Callable[[], None], str], None]
+
+
+def start_thread(work: Callable[[], None], name: str) -> None:
+    """Nobody joins it: a thread that hangs must not hold up the end of the process. Raises RuntimeError where the system has no room for
+    a further one."""
+    threading.Thread(target=work, name=name, daemon=True).start()
+
+
 class Delivery:
     """One notification for one receiver."""
 
@@ -80,8 +89,9 @@ class Lane:
         time_limit_ms: int = TIME_LIMIT_MS,
         most_waiting: int = MOST_WAITING,
         pauses_ms: Sequence[int] = PAUSES_MS,
+        start: StartThread = start_thread,
     ) -> None:
-        self._receiver, self._clock, self._tell = receiver, clock, tell
+        self._receiver, self._clock, self._tell, self._start = receiver, clock, tell, start
         self._time_limit_ms, self._most, self._pauses_ms = time_limit_ms, most_waiting, pauses_ms
         self._waiting: list[Delivery] = []
         self._current: list[Delivery] = []
@@ -169,7 +179,11 @@ class Lane:
         if self._stuck >= MOST_STUCK:
             return Outcome.TIMED_OUT
         attempt = _Attempt(self._receiver, notification, self._note_end)
-        timer = attempt.start(self._clock, self._time_limit_ms)
+        try:
+            self._start(attempt.work, f"alert to {self._receiver.name}")
+        except RuntimeError:
+            return Outcome.FAILED  # a machine without a thread to spare may have one later: the lane goes on
+        timer = self._clock.call_at(Millis(self._clock.now() + self._time_limit_ms), attempt.give_up)
         outcome = await attempt.outcome
         timer.cancel()
         self._stuck += outcome is Outcome.TIMED_OUT
@@ -186,22 +200,18 @@ class Lane:
 
 
 class _Attempt:
-    """One delivery in a thread of its own. Nobody joins it: a thread that hangs must not hold up the end of the process."""
+    """One delivery, made in a thread of its own."""
 
     def __init__(self, receiver: Receiver, notification: Notification, on_end: Callable[[asyncio.Future[Outcome], Outcome], None]) -> None:
         self._receiver, self._notification, self._on_end = receiver, notification, on_end
         self._loop = asyncio.get_running_loop()
         self.outcome: asyncio.Future[Outcome] = self._loop.create_future()
 
-    def start(self, clock: Clock, time_limit_ms: int) -> Timer:
-        threading.Thread(target=self._work, name=f"alert to {self._receiver.name}", daemon=True).start()
-        return clock.call_at(Millis(clock.now() + time_limit_ms), self._give_up)
-
-    def _give_up(self) -> None:
+    def give_up(self) -> None:
         if not self.outcome.done():
             self.outcome.set_result(Outcome.TIMED_OUT)
 
-    def _work(self) -> None:
+    def work(self) -> None:
         try:
             result = Outcome.SENT if self._receiver.deliver(self._notification) else Outcome.FAILED
         except BaseException:
@@ -227,12 +237,14 @@ class ThreadedNotifier:
         most_waiting: int = MOST_WAITING,
         pauses_ms: Sequence[int] = PAUSES_MS,
         on_outcome: OnOutcome | None = None,
+        start: StartThread = start_thread,
     ) -> None:
         """Needs a running event loop. `time_limit_ms`: for one attempt. `most_waiting`: for each receiver. `pauses_ms`: before each further
-        attempt (none: there is one alone). `on_outcome`: hears what became of each delivery, with the receiver's name."""
+        attempt (none: there is one alone). `on_outcome`: hears what became of each delivery, with the receiver's name.
+        `start`: begins the thread of an attempt."""
         self._metrics, self._on_outcome = metrics, on_outcome
         self._lanes = [
-            Lane(receiver, clock, self._note, time_limit_ms=time_limit_ms, most_waiting=most_waiting, pauses_ms=pauses_ms)
+            Lane(receiver, clock, self._note, time_limit_ms=time_limit_ms, most_waiting=most_waiting, pauses_ms=pauses_ms, start=start)
             for receiver in receivers
         ]
         for receiver in receivers:

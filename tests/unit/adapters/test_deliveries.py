@@ -13,7 +13,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.clock import ManualClock
-from userstream.adapters.deliveries import LIFE_MS, MOST_IN_ONE, MOST_STUCK, MOST_WAITING, PAUSES_MS, Outcome, ThreadedNotifier
+from userstream.adapters.deliveries import (
+    LIFE_MS,
+    MOST_IN_ONE,
+    MOST_STUCK,
+    MOST_WAITING,
+    PAUSES_MS,
+    Outcome,
+    StartThread,
+    ThreadedNotifier,
+    start_thread,
+)
 from userstream.adapters.metrics import PrometheusMetrics
 from userstream.domain.alert_words import Notification
 from userstream.domain.alerts import Severity
@@ -52,11 +62,12 @@ class Chat:
 class Post:
     """A notifier with its clock, and what it told of each delivery."""
 
-    def __init__(self, *chats: Chat, most_waiting: int = 100, hears: bool = True) -> None:
+    def __init__(self, *chats: Chat, most_waiting: int = 100, hears: bool = True, start: StartThread = start_thread) -> None:
         self.clock, self.metrics = ManualClock(), PrometheusMetrics(strict=True)
         self.outcomes: list[tuple[str, str, Outcome]] = []
+        heard = self.note if hears else None
         self.notifier = ThreadedNotifier(
-            chats, self.clock, self.metrics, time_limit_ms=LIMIT_MS, most_waiting=most_waiting, on_outcome=self.note if hears else None
+            chats, self.clock, self.metrics, time_limit_ms=LIMIT_MS, most_waiting=most_waiting, on_outcome=heard, start=start
         )
 
     def note(self, receiver: str, sent: Notification, outcome: Outcome) -> None:
@@ -218,6 +229,26 @@ async def test_what_never_arrives_is_counted_and_told_without_what_the_receiver_
     assert 10 < chat.calls < 20 and post.counted(Outcome.FAILED) == "1.0"
     assert [entry["reason"] for entry in entries] == ["chat 1: failed"]
     assert "Token" not in repr(entries)
+    await post.notifier.close(limit_ms=1_000)
+
+
+async def test_a_machine_without_a_thread_to_spare_delays_an_alert_and_ends_no_lane() -> None:
+    refusals = [RuntimeError("can't start new thread")]
+
+    def start(work: Callable[[], None], name: str) -> None:
+        if refusals:
+            raise refusals.pop()
+        start_thread(work, name)
+
+    chat = Chat()
+    post = Post(chat, start=start)
+    post.notifier.notify(notification("a"))
+    await post.until(lambda: post.is_pausing)
+    assert chat.calls == 0 and post.notifier.waiting == 1
+    await post.clock.advance(PAUSES_MS[0])
+    await post.until(lambda: chat.taken == ["a"])
+    post.notifier.notify(notification("b"))
+    await post.until(lambda: chat.taken == ["a", "b"])
     await post.notifier.close(limit_ms=1_000)
 
 
