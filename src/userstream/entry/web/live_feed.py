@@ -144,11 +144,17 @@ class LiveFeed:
         except msgspec.MsgspecError:
             raise Ending(CloseReason.POLICY_VIOLATION, "the first message must be a hello") from None
         self._principal = principal = await self._recognize(self._hello)
-        for name in self._hello.accounts or ():
-            if name not in self._desk.names():
-                raise Ending(CloseReason.POLICY_VIOLATION, "the hello names an account that is not known")
+        self._choose(self._hello.accounts)
         await self._send(Welcome(name=principal.name, interval_ms=INTERVAL_MS))
         return principal
+
+    def _choose(self, names: tuple[str, ...] | None) -> None:
+        """A hello may name an account very often: it is watched once, and looked for once."""
+        if names is None:
+            return
+        self._hello = msgspec.structs.replace(self._hello, accounts=tuple(dict.fromkeys(names)))
+        if not set(names) <= set(self._desk.names()):
+            raise Ending(CloseReason.POLICY_VIOLATION, "the hello names an account that is not known")
 
     async def _recognize(self, hello: Hello) -> Principal:
         principal = None

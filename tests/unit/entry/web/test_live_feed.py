@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import aiohttp
 import msgspec
@@ -16,8 +16,9 @@ from tests.support.events import filled
 from tests.support.web import Site, add_token, note_of, open_site
 from userstream.domain.access import Role, token_id_of
 from userstream.entry.web.coalescer import MOST_EVENTS
+from userstream.entry.web.desk import WebDesk
 from userstream.entry.web.forms import state_form
-from userstream.entry.web.live_feed import LiveFeed
+from userstream.entry.web.live_feed import Ending, LiveFeed
 from userstream.entry.web.settings import HttpSection
 from userstream.kernel.secret import Secret
 
@@ -183,6 +184,33 @@ async def test_the_end_of_the_server_ends_every_feed(tmp_path: Path) -> None:
         assert await close_code(socket) == 1001
         await ending
         assert site.server.feeds.count == 0
+
+
+class Names:
+    """A desk's accounts, and how often somebody asked for them all."""
+
+    def __init__(self, web: WebDesk) -> None:
+        self._web, self.asked = web, 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._web, name)
+
+    def names(self) -> list[str]:
+        self.asked += 1
+        return self._web.names()
+
+
+async def test_a_hello_that_names_an_account_very_often_costs_no_more_than_one_that_names_it_once(tmp_path: Path) -> None:
+    async with open_site(tmp_path) as site:
+        desk = Names(site.web)
+        wire = SlowWire({"type": "hello", "token": site.texts[Role.VIEWER], "accounts": [NAME] * 12_000})
+        feed = LiveFeed(cast(WebDesk, desk), wire, "127.0.0.1")
+        await feed.greet()
+        assert desk.asked == 1
+        assert feed._hello.accounts == (NAME,)
+        wire = SlowWire({"type": "hello", "token": site.texts[Role.VIEWER], "accounts": [NAME] * 12_000 + ["nobody"]})
+        with pytest.raises(Ending, match="not known"):
+            await LiveFeed(cast(WebDesk, desk), wire, "127.0.0.1").greet()
 
 
 class SlowWire:
