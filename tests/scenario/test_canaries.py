@@ -141,6 +141,7 @@ async def until_proven(service: Service, client: aiohttp.ClientSession, url: str
             _, text = await fetch(service, client, f"{url}/health")
             if list(json.loads(text).get("unhealthy") or {"nobody"}) == ["dora"]:
                 return
+            await asyncio.sleep(0.25)  # an address may ask so often a minute, and no more
 
 
 async def read_everything(service: Service, client: aiohttp.ClientSession, url: str, token: str) -> None:
