@@ -63,7 +63,7 @@ class Desk:
 
     async def _switch(self, deed: str, name: str) -> None:
         manager = self._managed.manager
-        if deed == "disconnect" and name in self._managed.application.accounts:
+        if deed == "disconnect" and name in manager.wanted:
             await self._managed.drive(manager.disconnect(name))
         elif deed == "connect" and name in manager.wanted:
             await self._managed.drive(manager.connect(manager.wanted[name]))

@@ -99,7 +99,7 @@ class AccountManager:
 
     def expected(self) -> set[str]:
         """The names of those that are to be connected now."""
-        return (self.wanted.keys() - self._held) | self.refused.keys() if self.connects else set()
+        return (self.wanted.keys() | self.refused.keys()) - self._held if self.connects else set()
 
     # --- life ---
 
@@ -146,11 +146,12 @@ class AccountManager:
             return await self._begin(settings.name)
 
     async def disconnect(self, name: str) -> None:
-        """Stops an account until a person connects it again, or this process ends. Raises as `Application.remove`."""
+        """Stops an account, or keeps it from being started, until a person connects it again, or this process ends. Raises StoreError."""
         async with self._lock:
             self._held.add(name)
             self._connections.pop(name, None)
-            await self._application.remove(name)
+            if name in self._application.accounts:
+                await self._application.remove(name)
 
     def why_dark(self, name: str) -> str:
         """Why an account is not connected, for people; empty if nobody knows better."""
@@ -193,7 +194,7 @@ class AccountManager:
         found = {settings.name: settings for settings in (*self.configured, *self._registered.settings)}
         self.wanted.clear()
         self.wanted.update(found)
-        self._held &= found.keys()
+        self._held &= found.keys() | self.refused.keys()
 
     def _look(self) -> None:
         """How those that run have fared since the last look."""

@@ -110,10 +110,11 @@ class WebDesk:
             return self.form(name)
 
     async def disconnect(self, name: str, caller: Principal, origin: str) -> AccountForm:
-        """Stops an account; the others do not notice. It is dark from now on, and so not healthy. Raises ApiError."""
+        """Stops an account, or keeps it from being started; the others do not notice. It is dark from now on, and so not healthy. Raises
+        ApiError."""
         async with self._switching:
             self.require_name(name)
-            if name in self.application.accounts:
+            if self._manager is not None or name in self.application.accounts:
                 await self._note_deed("account.disconnect", name, caller, origin, self._stop(name))
             return self.form(name)
 

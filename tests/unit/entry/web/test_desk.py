@@ -8,16 +8,19 @@ import msgspec
 import pytest
 
 from tests.support.desk import NAME, VENUE
+from tests.support.managed import Managed, open_managed
 from tests.support.web import open_site, settings_of
+from userstream.adapters.memory_tokens import MemoryTokens
 from userstream.domain.access import Role
 from userstream.entry.bootstrap import AccountSettings
 from userstream.entry.configuration import ManagerSection
-from userstream.entry.manager import NO_CONNECTIONS, AccountManager
+from userstream.entry.manager import DISCONNECTED, NO_CONNECTIONS, AccountManager
 from userstream.entry.registered import RefusedAccount, RegisteredAccounts
 from userstream.entry.web.access import Access, Principal
 from userstream.entry.web.answers import ApiError
 from userstream.entry.web.desk import WebDesk
 from userstream.kernel.errors import StoreError
+from userstream.ports import HistoryPage, Selection
 from userstream.runtime.live import LiveAccount
 from userstream.wire.registration import SealedKey
 
@@ -32,6 +35,51 @@ async def test_an_account_that_hears_nothing_is_not_healthy(tmp_path: Path) -> N
         assert await site.get("/health", None) == (503, {"status": "failing"})
         status, told = await site.get("/health")
         assert (status, list(told["unhealthy"])) == (503, [NAME]) and told["unhealthy"][NAME]
+
+
+class NoHistory:
+    async def page(self, table: str, selection: Selection) -> HistoryPage:
+        raise StoreError("there is none")
+
+
+def desk_of(managed: Managed) -> WebDesk:
+    """What it answers here needs neither history nor tokens."""
+    access = Access(MemoryTokens(), managed.clock, requests_per_minute=60)
+    manager = managed.manager
+    return WebDesk(managed.application, manager.wanted, manager.connect, NoHistory(), managed.registry, access, manager)
+
+
+async def test_whoever_waits_for_its_turn_is_not_started_once_a_person_disconnected_it(tmp_path: Path) -> None:
+    async with open_managed(tmp_path) as managed:
+        await managed.add("alice")
+        await managed.begin()
+        await managed.pass_s(10)
+        managed.application.gates[0].refrain(100_000)
+        await managed.add("dora")
+        await managed.pass_s(5)
+        desk = desk_of(managed)
+        form = await managed.drive(desk.disconnect("dora", CALLER, "10.0.0.1"))
+        assert form.is_connected is False
+        assert managed.manager.why_dark("dora") == DISCONNECTED
+        assert (await managed.deeds())[-1] == ("account.disconnect", "dora")
+        await managed.pass_s(200)
+        assert managed.running == ["alice"] and managed.manager.expected() == {"alice"}
+        await managed.drive(desk.connect("dora", CALLER, "10.0.0.1"))
+        assert managed.running == ["alice", "dora"]
+
+
+async def test_an_account_that_cannot_be_opened_stays_dark_when_it_can_if_a_person_disconnected_it(tmp_path: Path) -> None:
+    async with open_managed(tmp_path) as managed:
+        await managed.add("alice", "bob")
+        alice, bob = await managed.registry.page()
+        await managed.registry.swap_records([(alice, alice.with_records(bob.records))])
+        await managed.begin()
+        await managed.drive(desk_of(managed).disconnect("alice", CALLER, "10.0.0.1"))
+        assert managed.manager.expected() == {"bob"}
+        await managed.registry.swap_records([((await managed.registry.page())[0], alice)])
+        await managed.pass_s(70)
+        assert managed.manager.refused == {}
+        assert managed.running == ["bob"]
 
 
 async def test_a_start_that_fails_is_noted_and_tells_no_reason(tmp_path: Path) -> None:
