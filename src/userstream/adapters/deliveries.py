@@ -9,6 +9,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Sequence
 from enum import StrEnum
+from functools import partial
 from typing import Final, Protocol
 
 import structlog
@@ -57,6 +58,7 @@ class Outcome(StrEnum):
 OnOutcome = Callable[[str, Notification, Outcome], None]
 
 
+OnEnd = Callable[[bool], None]
 StartThread = Callable[[Callable[[], None], str], None]
 
 
@@ -67,11 +69,11 @@ def start_thread(work: Callable[[], None], name: str) -> None:
 
 
 class Delivery:
-    """One notification for one receiver. doubts: how often it failed right after the receiver had taken another, so that it may be the text
-    that fails. due: before which it is not tried again (ms); nothing else waits for it."""
+    """One notification for one receiver. on_end: hears whether it was taken, once. doubts: how often it failed right after the receiver had
+    taken another, so that it may be the text that fails. due: before which it is not tried again (ms); nothing else waits for it."""
 
-    def __init__(self, notification: Notification, number: int) -> None:
-        self.notification, self.number, self.attempts = notification, number, 0
+    def __init__(self, notification: Notification, number: int, on_end: OnEnd) -> None:
+        self.notification, self.number, self.on_end, self.attempts = notification, number, on_end, 0
         self.doubts, self.due = 0, Millis(0)
         self.tried_since: Millis | None = None
 
@@ -86,6 +88,7 @@ class Delivery:
         return self.doubts >= DOUBTS
 
 
+OnFate = Callable[[Notification, bool], None]
 OnFailure = Callable[[str, Sequence[Delivery], Outcome], None]
 
 
@@ -122,10 +125,10 @@ class Lane:
     def waiting(self) -> int:
         return len(self._waiting) + len(self._current)
 
-    def put(self, notification: Notification) -> None:
-        """Queues it; drops the oldest of the least severe when there are too many."""
+    def put(self, notification: Notification, on_end: OnEnd) -> None:
+        """Queues it; `on_end` hears whether it was taken, once. Drops the oldest of the least severe when there are too many."""
         self._number += 1
-        self._waiting.append(Delivery(notification, self._number))
+        self._waiting.append(Delivery(notification, self._number, on_end))
         if len(self._waiting) > self._most:
             victim = min(self._waiting, key=lambda each: (each.notification.severity.rank, each.number))
             self._waiting.remove(victim)
@@ -248,6 +251,7 @@ class Lane:
 
     def _end(self, delivery: Delivery, outcome: Outcome) -> None:
         self._tell(self._receiver.name, delivery.notification, outcome)
+        delivery.on_end(outcome is Outcome.SENT)
 
 
 class _Attempt:
@@ -274,6 +278,23 @@ class _Attempt:
             return  # the loop has ended meanwhile
 
 
+def _ignore(notification: Notification, is_taken: bool) -> None:
+    pass
+
+
+class _Fate:
+    """What becomes of one notification over all receivers. Told once: when the first took it, or the last did not."""
+
+    def __init__(self, lanes: int, tell: Callable[[bool], None]) -> None:
+        self._left, self._tell, self._is_told = lanes, tell, False
+
+    def note(self, is_taken: bool) -> None:
+        self._left -= 1
+        if not self._is_told and (is_taken or not self._left):
+            self._is_told = True
+            self._tell(is_taken)
+
+
 class ThreadedNotifier:
     """Tells every receiver of its own. What becomes of each delivery is counted; what was not taken is logged, unless
     somebody hears of it."""
@@ -294,6 +315,7 @@ class ThreadedNotifier:
         attempt (none: there is one alone). `on_outcome`: hears what became of each delivery, with the receiver's name.
         `start`: begins the thread of an attempt."""
         self._metrics, self._on_outcome = metrics, on_outcome
+        self._hear: OnFate = _ignore
         self._lanes = [
             Lane(
                 receiver,
@@ -313,8 +335,14 @@ class ThreadedNotifier:
 
     def notify(self, notification: Notification) -> None:
         """Hands it over to every receiver; never waits, never raises."""
+        fate = _Fate(len(self._lanes), partial(self._hear, notification))
         for lane in self._lanes:
-            lane.put(notification)
+            lane.put(notification, fate.note)
+
+    def listen(self, hear: OnFate) -> None:
+        """`hear` is told of every notification once, on the event loop, whether a receiver took it; that none did is known once none will
+        be asked again."""
+        self._hear = hear
 
     @property
     def waiting(self) -> int:

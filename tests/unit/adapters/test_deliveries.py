@@ -219,6 +219,22 @@ async def test_what_is_refused_is_tried_again_and_something_new_does_not_wait_fo
     assert "Token" not in repr(entries)
 
 
+async def test_of_each_notification_it_is_told_once_whether_anybody_took_it() -> None:
+    well, broken = Chat("well 1"), Chat("broken 2")
+    post, heard = Post(well, broken), list[tuple[str, bool]]()
+    post.notifier.listen(lambda sent, is_taken: heard.append((sent.title, is_taken)))
+    broken.answers = [False] * 100
+    post.notifier.notify(notification("a"))
+    await post.until(lambda: heard == [("a", True)])
+    await post.until(lambda: post.is_pausing)
+    well.answers = [False] * 100
+    post.notifier.notify(notification("b"))
+    await post.until(lambda: well.calls == 2 and post.is_pausing)
+    assert heard == [("a", True)], "it may still be taken"
+    await post.notifier.close(limit_ms=1_000)
+    assert heard == [("a", True), ("b", False)]
+
+
 class Picky(Chat):
     """Takes all but what holds a word; `log` has every text that it was given, with the time (s)."""
 
