@@ -78,7 +78,8 @@ class AlertRules(msgspec.Struct, frozen=True, kw_only=True):
 
     dark_after_ms: no socket delivers. stale_after_ms: not proven complete. trouble_after_ms: of disk and database. settle_ms: how long
     it must be gone. calm_ms: a margin call that is not repeated for so long, while the account is heard, is over. quiet_ms: an unknown word
-    that does not come for so long is over. gather_ms: between two messages that are not critical.
+    that does not come for so long is over. gather_ms: between two messages that are not critical. tell_again_ms: after a note that nobody
+    took.
     """
 
     dark_after_ms: int = 30_000
@@ -88,6 +89,7 @@ class AlertRules(msgspec.Struct, frozen=True, kw_only=True):
     calm_ms: int = 900_000
     quiet_ms: int = 3_600_000
     gather_ms: int = 60_000
+    tell_again_ms: int = 300_000
 
     def opens_after_ms(self, kind: AlertKind) -> int:
         match kind:
@@ -167,7 +169,7 @@ class Watch(msgspec.Struct):
 
 
 class KeptIncident(msgspec.Struct, frozen=True, kw_only=True):
-    """An incident that was told and whose end was not, as it outlives the process. since: our wall clock (ms)."""
+    """An incident that somebody was told and whose end was not, as it outlives the process. since: our wall clock (ms)."""
 
     kind: AlertKind
     account: AccountId
@@ -179,12 +181,16 @@ class KeptIncident(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AlertBook:
-    """All incidents of a service. Each is told once when it begins and once when it is over, however often it is found."""
+    """All incidents of a service. Each is told once when it begins and once when it is over, however often it is found.
+
+    What it hands out counts as told once `note_outcome` says that somebody took it; what nobody took is handed out again.
+    """
 
     def __init__(self, rules: AlertRules | None = None) -> None:
         self.rules = rules or AlertRules()
         self._watches: dict[Key, Watch] = {}
         self._told: dict[Key, Watch] = {}
+        self._untold: dict[Key, tuple[Note, Millis]] = {}
         self._urgent: list[Note] = []
         self._waiting: list[Note] = []
         self._looked: Millis | None = None
@@ -245,6 +251,7 @@ class AlertBook:
                 self._end(key, watch, now, "the account is not run any more")
             elif key not in found and not watch.calls:
                 self._miss(key, watch, now)
+        self._tell_again(now)
         self._looked = now
 
     def take_messages(self, now: Millis, *, all_of_them: bool = False) -> list[Message]:
@@ -255,16 +262,35 @@ class AlertBook:
             messages.append(Message(severity=max((note.severity for note in self._waiting), key=_rank_of), notes=tuple(self._waiting)))
             self._waiting.clear()
             self._next_message = Millis(now + self.rules.gather_ms)
-        for note in (note for message in messages for note in message.notes):
-            self._note_told(note)
         return messages
 
-    def _note_told(self, note: Note) -> None:
+    def note_outcome(self, notes: Iterable[Note], now: Millis, *, is_taken: bool) -> None:
+        """What became of notes that were handed out: somebody was told, or nobody will be."""
+        for note in notes:
+            if is_taken:
+                self._note_told(note, now)
+            else:
+                self._untold[note.key] = (note, Millis(now + self.rules.tell_again_ms))
+
+    def _note_told(self, note: Note, now: Millis) -> None:
         watch = self._watches.get(note.key)
-        if watch is not None and watch.is_open:
-            self._told[note.key] = watch
-        elif note.is_over:
+        if not note.is_over:
+            # it may be over meanwhile: then its end is still to be told, by the next process if need be
+            ended = Watch(since=Millis(now - note.lasted_ms), words=note.words, times=note.times)
+            self._told[note.key] = watch if watch is not None and watch.is_open else ended
+        elif watch is None or self._told.get(note.key) is not watch:
             self._told.pop(note.key, None)
+
+    def _tell_again(self, now: Millis) -> None:
+        due = [(key, note) for key, (note, at) in self._untold.items() if now >= at]
+        for key, note in due:
+            del self._untold[key]
+            watch = self._watches.get(key)
+            is_open = watch is not None and watch.is_open
+            if watch is not None and is_open and key not in self._told:
+                self._tell(msgspec.structs.replace(note, is_over=False, words=watch.words, lasted_ms=now - watch.since, times=watch.times))
+            elif note.is_over and not is_open and key in self._told:  # of a beginning that nobody heard of nobody need hear the end
+                self._tell(note)
 
     def open_incidents(self) -> list[Key]:
         """Those that were told and are not over."""

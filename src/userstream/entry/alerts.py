@@ -10,13 +10,13 @@ from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequen
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 
 import structlog
 
 from userstream.domain.alert_findings import AccountSight, DriftWatch, findings_of
 from userstream.domain.alert_words import Notification, notification_of
-from userstream.domain.alerts import AlertBook, AlertKind, AlertRules, Finding, KeptIncident, Leg
+from userstream.domain.alerts import AlertBook, AlertKind, AlertRules, Finding, KeptIncident, Leg, Note
 from userstream.domain.events import MarginCalled
 from userstream.domain.words import StreamState
 from userstream.kernel.errors import AuthenticationError, StoreError
@@ -36,6 +36,13 @@ ACCOUNTS_OF_A_TURN: Final = 50
 STOP_LIMIT_MS: Final = 1_500
 KEEP_LIMIT_MS: Final = 500
 _log = structlog.stdlib.get_logger("userstream.alerts")
+
+
+@runtime_checkable
+class Reporter(Protocol):
+    """A notifier that tells what became of a notification: somebody took it, or nobody will."""
+
+    def listen(self, hear: Callable[[Notification, bool], None]) -> None: ...
 
 
 def _no_breaker(account: AccountId) -> str:
@@ -62,7 +69,8 @@ class AlertService:
         keeper: IncidentKeeper | None = None,
     ) -> None:
         """`wanted`: the names of all accounts that are to run. `breaker_of`: why an account's circuit breaker is open, empty if it is
-        not. `keeper`: what a restart must not forget (None: a restart tells what goes on anew)."""
+        not. `keeper`: what a restart must not forget (None: a restart tells what goes on anew). A notifier that is no `Reporter` is
+        believed to have told whatever it is given."""
         self._application, self._notifier, self._metrics = application, notifier, metrics
         self._wanted, self._breaker_of = wanted, breaker_of
         self._clock: Clock = application.clock
@@ -71,6 +79,10 @@ class AlertService:
         self._watched: dict[str, LiveAccount] = {}
         self._keeper, self._is_changed = keeper, False
         self._saving: asyncio.Task[None] | None = None
+        self._handed: dict[int, tuple[Notification, Sequence[Note]]] = {}
+        self._is_reported = isinstance(notifier, Reporter)
+        if isinstance(notifier, Reporter):
+            notifier.listen(self._hear)
         self._looks = 0
         self._task: asyncio.Task[None] | None = None
 
@@ -88,8 +100,9 @@ class AlertService:
             await asyncio.wait([self._task])
             self._task = None
         self._send(all_of_them=True)
-        await self._finish_keeping()
+        # only then is it known what the next process need not tell again
         await self._notifier.close(limit_ms=STOP_LIMIT_MS)
+        await self._finish_keeping()
 
     def watch(self, account: LiveAccount) -> None:
         """Its margin calls are told from now on. May be called twice."""
@@ -181,9 +194,16 @@ class AlertService:
     def _send(self, *, all_of_them: bool = False) -> None:
         for message in self._book.take_messages(self._clock.now(), all_of_them=all_of_them):
             notification = cleaned(notification_of(message, self._clock.wall()))
-            self._notifier.notify(notification)
+            self._handed[id(notification)] = notification, message.notes
             _log.warning(notification.title, action="alert", kind=notification.severity.value, events=len(message.notes))
-            self._is_changed = True
+            self._notifier.notify(notification)
+            if not self._is_reported:
+                self._hear(notification, True)
+
+    def _hear(self, notification: Notification, is_taken: bool) -> None:
+        _, notes = self._handed.pop(id(notification))
+        self._book.note_outcome(notes, self._clock.now(), is_taken=is_taken)
+        self._is_changed = True
 
     def _keep(self) -> None:
         """In a task of its own: a disk that stands still must not keep anybody from being told so."""

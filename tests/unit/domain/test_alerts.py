@@ -54,6 +54,7 @@ class Watcher:
         self.messages: list[Message] = []
         self.heard: dict[AccountId, set[Leg]] = {}
         self.known: frozenset[AccountId] = EVERYBODY
+        self.is_taken: bool | None = True
 
     def look(self, *findings: Finding, after_ms: int = 1_000) -> None:
         self.now = Millis(self.now + after_ms)
@@ -65,7 +66,10 @@ class Watcher:
         self.take()
 
     def take(self, *, all_of_them: bool = False) -> None:
-        self.messages += self.book.take_messages(self.now, all_of_them=all_of_them)
+        for message in self.book.take_messages(self.now, all_of_them=all_of_them):
+            self.messages.append(message)
+            if self.is_taken is not None:
+                self.book.note_outcome(message.notes, self.now, is_taken=self.is_taken)
 
     @property
     def told(self) -> list[tuple[AlertKind, str, bool]]:
@@ -210,7 +214,58 @@ def open_of(told: Iterable[Note]) -> set[Key]:
     return believed
 
 
+@given(stories)
+def test_what_nobody_took_is_not_kept_as_told(story: list[tuple[object, ...]]) -> None:
+    for is_taken in (None, False):
+        watcher = Watcher()
+        watcher.is_taken = is_taken
+        play(watcher, story)
+        assert watcher.book.keep(watcher.now, watcher.now) == []
+
+
 # --- cases ---
+
+
+def test_a_beginning_that_nobody_took_is_told_again_while_it_goes_on() -> None:
+    watcher = Watcher()
+    watcher.is_taken = False
+    watcher.call()
+    watcher.look(after_ms=RULES.tell_again_ms - 1)
+    assert len(watcher.messages) == 1
+    watcher.is_taken = True
+    watcher.look(after_ms=1)
+    assert watcher.told == [(AlertKind.MARGIN_CALL, "alice", False)] * 2 and watcher.messages[1].severity is Severity.CRITICAL
+    assert watcher.messages[1].notes[0].lasted_ms == RULES.tell_again_ms
+    watcher.look(after_ms=2 * RULES.tell_again_ms)
+    assert len(watcher.messages) == 2
+    assert [each.kind for each in watcher.book.keep(watcher.now, watcher.now)] == [AlertKind.MARGIN_CALL]
+
+
+def test_an_end_that_nobody_took_is_told_again_to_those_who_heard_of_the_beginning() -> None:
+    watcher = Watcher()
+    watcher.heard = {ALICE: set()}
+    watcher.call()
+    watcher.look()
+    watcher.is_taken = False
+    watcher.look(after_ms=RULES.settle_ms)
+    assert len(watcher.messages) == 2 and watcher.book.keep(watcher.now, watcher.now) != []
+    watcher.is_taken = True
+    watcher.look(after_ms=RULES.tell_again_ms)
+    assert watcher.told[1:] == [(AlertKind.MARGIN_CALL, "alice", True)] * 2
+    assert watcher.book.keep(watcher.now, watcher.now) == []
+
+
+def test_a_beginning_that_is_taken_after_its_end_leaves_the_end_to_be_told() -> None:
+    watcher = Watcher()
+    watcher.is_taken, watcher.heard = None, {ALICE: set()}
+    watcher.call()
+    watcher.look()
+    watcher.look(after_ms=RULES.settle_ms)
+    begun, over = (message.notes for message in watcher.messages)
+    watcher.book.note_outcome(begun, watcher.now, is_taken=True)
+    assert [each.kind for each in watcher.book.keep(watcher.now, watcher.now)] == [AlertKind.MARGIN_CALL]
+    watcher.book.note_outcome(over, watcher.now, is_taken=True)
+    assert watcher.book.keep(watcher.now, watcher.now) == []
 
 
 def test_an_unknown_word_is_over_when_it_did_not_come_for_long() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -53,11 +53,34 @@ class Pager:
         return [notification.title for notification in self.told]
 
 
+class SlowPager(Pager):
+    """Tells what became of a notification when a test says so; at its end it has dropped what is left."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fates: list[Notification] = []
+
+    def listen(self, hear: Callable[[Notification, bool], None]) -> None:
+        self.hear = hear
+
+    def notify(self, notification: Notification) -> None:
+        super().notify(notification)
+        self.fates.append(notification)
+
+    def end(self, *, is_taken: bool) -> None:
+        for notification in self.fates:
+            self.hear(notification, is_taken)
+        self.fates.clear()
+
+    async def close(self, *, limit_ms: int) -> None:
+        self.end(is_taken=False)
+
+
 class Watch:
     """One account in a shell, the application around it, and its alerts."""
 
-    def __init__(self, keeper: IncidentKeeper | None = None) -> None:
-        self.shell, self.pager = Shell(), Pager()
+    def __init__(self, keeper: IncidentKeeper | None = None, pager: Pager | None = None) -> None:
+        self.shell, self.pager = Shell(), pager or Pager()
         port: Notifier = self.pager
         self.metrics = PrometheusMetrics(strict=True)
         self.application = Application(self.shell.clock, self.shell.transport, self.shell.http, self.shell.journal, self.metrics)
@@ -272,6 +295,32 @@ async def test_a_margin_call_that_goes_on_over_a_restart_is_not_told_again_and_i
     assert await second.after(RULES.settle_ms + 3 * LOOK_MS) == ["[RECOVERED] alice: margin call is over"]
     await finish(second)
     assert drawer.kept == []
+
+
+async def test_a_margin_call_that_nobody_took_before_a_restart_is_told_by_the_next_process() -> None:
+    drawer = Drawer()
+    first = Watch(drawer, SlowPager())
+    await first.begin()
+    await first.deliver_call()
+    await first.after(2 * LOOK_MS)
+    assert len(first.pager.told) == 1
+    await finish(first)
+    assert drawer.kept == []
+    second = Watch(drawer)
+    await second.begin()
+    await second.deliver_call()
+    assert second.pager.titles == ["[CRITICAL] alice: margin call"]
+    await finish(second)
+
+
+async def test_what_a_receiver_took_is_kept_as_told() -> None:
+    drawer, pager = Drawer(), SlowPager()
+    watch = Watch(drawer, pager)
+    await watch.begin()
+    await watch.deliver_call()
+    pager.end(is_taken=True)
+    await finish(watch)
+    assert [each.kind for each in drawer.kept] == [AlertKind.MARGIN_CALL]
 
 
 async def test_a_disk_that_keeps_nothing_costs_the_memory_of_a_restart_and_no_alert() -> None:
