@@ -18,6 +18,7 @@ import pytest
 
 from tests.support.canaries import find_leaks
 from tests.support.postgres import PostgresServer, execute, find_programs, running_server
+from userstream.adapters.clock import SystemClock
 from userstream.sim.server import PaperExchangeServer
 from userstream.sim.settings import AccountSpec, SimulatorSettings
 from userstream.sim.venue import Call
@@ -141,7 +142,7 @@ async def until_proven(service: Service, client: aiohttp.ClientSession, url: str
             _, text = await fetch(service, client, f"{url}/health")
             if list(json.loads(text).get("unhealthy") or {"nobody"}) == ["dora"]:
                 return
-            await asyncio.sleep(0.25)  # an address may ask so often a minute, and no more
+            await SystemClock().sleep(250)  # an address may ask so often a minute, and no more
 
 
 async def read_everything(service: Service, client: aiohttp.ClientSession, url: str, token: str) -> None:

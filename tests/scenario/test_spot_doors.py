@@ -118,7 +118,7 @@ async def test_run_state_and_tail(tmp_path: Path) -> None:
         assert key["api_key"] not in run.err and key["api_secret"] not in run.err
         (tmp_path / "userstream.toml").write_text(text + 'rest_url = "https://a.example"\n')
         half = await call("run", "--seconds", "1", environment=environment, cwd=tmp_path)
-        assert half.code == 2 and "is only a part" in half.err and "give ws_api_url" in half.err
+        assert half.code == 2 and "alone would leave" in half.err and "give ws_api_url" in half.err
     state = (await call("state", "userstream.db", "--json", cwd=tmp_path)).lines[0]
     assert {balance["asset"] for balance in state["balances"]} >= {"USDT"} and state["positions"] == []
     told = (await call("tail", "userstream.db", "--kind", "filled", "--json", "--last", "2", cwd=tmp_path)).lines

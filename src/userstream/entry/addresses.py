@@ -41,12 +41,11 @@ def check_addresses(settings: AccountSettings, spec: VenueSpec, environment: Map
     endpoints = endpoints_of(settings, spec, environment)
     given: dict[str, str] = {}
     for name in ADDRESSES:
-        shown = _check_form(name, getattr(endpoints, name))
         variable = variable_of(spec, name)
-        if getattr(settings, name):
+        label = variable if environment.get(variable) and not getattr(settings, name) else name
+        shown = _check_form(name, label, getattr(endpoints, name))
+        if getattr(settings, name) or environment.get(variable):
             given[name] = shown
-        elif environment.get(variable):
-            given[name] = f"{variable} gives {shown}"
     socket = "ws_url" if spec.real.ws_url else "ws_api_url"
     # Without the one half the state cannot be proven, without the other nothing is heard.
     halves = (("rest_url", "rest_url" in given), (socket, socket in given or "ws_url" in given))
@@ -54,7 +53,7 @@ def check_addresses(settings: AccountSettings, spec: VenueSpec, environment: Map
     if missing:
         part = next(iter(given.values()))
         ways = " and ".join(f"{name} (or set {variable_of(spec, name)})" for name in missing)
-        raise SettingsError(f"{part} is only a part: the rest would speak with the real venue; give {ways} as well, or none")
+        raise SettingsError(f"{part} alone would leave the other half with the real venue; give {ways} as well, or none")
     _check_both_are_real_or_none(settings, spec, endpoints, given)
 
 
@@ -69,8 +68,8 @@ def _check_both_are_real_or_none(settings: AccountSettings, spec: VenueSpec, end
         raise SettingsError(f"{told}: one half would speak with the real venue and the other not; give both in one place")
 
 
-def _check_form(name: str, address: str) -> str:
-    """The address without its path, with its name."""
+def _check_form(name: str, label: str, address: str) -> str:
+    """The address without its path, with what people call it."""
     from userstream.adapters.network import check_address
 
     if not address:
@@ -81,5 +80,5 @@ def _check_form(name: str, address: str) -> str:
         if "?" in address:
             raise SettingsError("a base address must not hold a query")
     except SettingsError as error:
-        raise SettingsError(f"{name}: {error}") from None
-    return f"{name} = '{place.scheme}://{place}'"
+        raise SettingsError(f"{label}: {error}") from None
+    return f"{label} = '{place.scheme}://{place}'"

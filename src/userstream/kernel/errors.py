@@ -9,6 +9,7 @@ from __future__ import annotations
 import builtins
 import difflib
 from collections.abc import Iterable
+from typing import Final
 
 
 class UserStreamError(Exception):
@@ -75,8 +76,11 @@ class PaperExchangeError(UserStreamError):
     """The paper exchange cannot start or refuses a control action."""
 
 
+DID_YOU_MEAN: Final = "did you mean"
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """The sentence that helps after an unknown word: its nearest known neighbour, or the list of all."""
     names = sorted(known)
     close = difflib.get_close_matches(word, names, n=1, cutoff=0.5)
-    return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(names)}"
+    return f"{DID_YOU_MEAN} {close[0]!r}?" if close else f"known: {', '.join(names)}"

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from userstream.kernel.errors import SettingsError, nearest
+from userstream.kernel.errors import DID_YOU_MEAN, SettingsError, nearest
 from userstream.kernel.ids import VenueName
 from userstream.venues import binance
 from userstream.wire.venue import VenueSpec
@@ -41,4 +41,6 @@ def find_venue(name: str) -> VenueSpec:
         )
     if name in PLANNED:
         raise SettingsError(f"venue {name!r} is not built yet; this version can connect: {', '.join(sorted(REGISTRY))}")
-    raise SettingsError(f"venue {name!r} is not known; {nearest(name, {*REGISTRY, *PLANNED})}")
+    close = nearest(name, {*REGISTRY, *PLANNED, *UNSUPPORTED})
+    hint = close if close.startswith(DID_YOU_MEAN) else f"known: {', '.join(sorted(REGISTRY))}"
+    raise SettingsError(f"venue {name!r} is not known; {hint}")

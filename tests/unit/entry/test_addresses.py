@@ -37,7 +37,7 @@ def test_both_halves_or_none_wherever_they_come_from(own_rest: bool, own_socket:
     if (own_rest or found_rest) == (own_socket or found_socket):
         check_addresses(account, SPEC, found)
         return
-    with pytest.raises(SettingsError, match="is only a part"):
+    with pytest.raises(SettingsError, match="alone would leave"):
         check_addresses(account, SPEC, found)
 
 

@@ -170,7 +170,7 @@ async def test_a_mistake_at_the_beginning_leaves_nothing_running(wrong: dict[str
 )
 async def test_half_an_address_is_refused_before_anything_is_made(given: dict[str, str], missing: str, tmp_path: Path) -> None:
     [(name, address)] = given.items()
-    told = re.escape(f"account 'main': {name} = '{address}' is only a part") + f".* give {missing} .or set USERSTREAM_BINANCE_USDM_"
+    told = re.escape(f"account 'main': {name} = '{address}' alone would leave") + f".* give {missing} .or set USERSTREAM_BINANCE_USDM_"
     with pytest.raises(SettingsError, match=told):
         async with connect("binance-usdm", api_key="k", store=tmp_path / "a.db", **given):  # type: ignore[arg-type]
             pass
@@ -183,7 +183,7 @@ async def test_half_an_address_is_refused_before_anything_is_made(given: dict[st
 
 async def test_half_an_address_in_the_environment_is_refused_with_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("USERSTREAM_BINANCE_USDM_WS_URL", "ws://127.0.0.1:9/canary")
-    told = "USERSTREAM_BINANCE_USDM_WS_URL gives ws_url = 'ws://127.0.0.1:9' is only a part"
+    told = "USERSTREAM_BINANCE_USDM_WS_URL = 'ws://127.0.0.1:9' alone would leave"
     with pytest.raises(SettingsError, match=told) as caught:
         async with connect("binance-usdm", api_key="k"):
             pass

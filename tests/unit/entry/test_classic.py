@@ -182,7 +182,7 @@ def test_a_key_that_is_not_there_is_named() -> None:
 async def test_half_an_address_is_refused_at_the_start_and_leaves_nothing_running(config: dict[str, str]) -> None:
     before = asyncio.all_tasks()
     stream = UserDataStreamAPI("key", print, config)
-    with pytest.raises(SettingsError, match="is only a part"):
+    with pytest.raises(SettingsError, match="alone would leave"):
         await stream.start()
     assert asyncio.all_tasks() == before
     assert stream.account is None

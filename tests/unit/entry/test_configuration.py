@@ -80,11 +80,14 @@ def test_websocket_switch_of_the_environment(tmp_path: Path) -> None:
         ("account = 3\n", "no account"),
         ("[account]\nname = 'alice'\n", r"write \[\[account\]\] instead of \[account\]"),
         ("[[account]]\nname = 'alice'\napi_key_env = 'KEY'\n", r"\[account 1\] venue is missing; docs/reference/configuration.md"),
-        (ACCOUNT + 'rest_url = "http://127.0.0.1:9"\n', r"account 'alice' rest_url = 'http://127.0.0.1:9' is only a part.* give ws_url"),
-        (ACCOUNT + 'ws_url = "ws://127.0.0.1:9"\n', r"ws_url = 'ws://127.0.0.1:9' is only a part.* give rest_url"),
-        (SPOT + 'ws_api_url = "ws://127.0.0.1:9"\n', r"ws_api_url = 'ws://127.0.0.1:9' is only a part.* give rest_url"),
-        (SPOT + 'ws_url = "ws://127.0.0.1:9"\n', r"ws_url = 'ws://127.0.0.1:9' is only a part.* give rest_url"),
-        (SPOT + 'rest_url = "http://127.0.0.1:9"\n', r"rest_url = 'http://127.0.0.1:9' is only a part.* give ws_api_url"),
+        (
+            ACCOUNT + 'rest_url = "http://127.0.0.1:9"\n',
+            r"account 'alice' rest_url = 'http://127.0.0.1:9' alone would leave.* give ws_url",
+        ),
+        (ACCOUNT + 'ws_url = "ws://127.0.0.1:9"\n', r"ws_url = 'ws://127.0.0.1:9' alone would leave.* give rest_url"),
+        (SPOT + 'ws_api_url = "ws://127.0.0.1:9"\n', r"ws_api_url = 'ws://127.0.0.1:9' alone would leave.* give rest_url"),
+        (SPOT + 'ws_url = "ws://127.0.0.1:9"\n', r"ws_url = 'ws://127.0.0.1:9' alone would leave.* give rest_url"),
+        (SPOT + 'rest_url = "http://127.0.0.1:9"\n', r"rest_url = 'http://127.0.0.1:9' alone would leave.* give ws_api_url"),
         (SPOT + 'symbols = ["BTCUSDT", " "]\n', "symbols"),
         (SPOT + 'isolated_symbol = "BTCUSDT"\n', "isolated_symbol = 'BTCUSDT' has no meaning at binance-spot"),
         (ACCOUNT + "microseconds = true\n", "account 'alice' microseconds = true has no meaning at binance-usdm"),
@@ -112,7 +115,7 @@ def test_the_environment_may_give_the_other_address(tmp_path: Path) -> None:
 
 def test_half_an_address_in_the_environment_is_refused(tmp_path: Path) -> None:
     environment = ENVIRONMENT | {"USERSTREAM_BINANCE_USDM_REST_URL": "http://127.0.0.1:9"}
-    with pytest.raises(SettingsError, match=r"USERSTREAM_BINANCE_USDM_REST_URL gives rest_url .* is only a part"):
+    with pytest.raises(SettingsError, match=r"USERSTREAM_BINANCE_USDM_REST_URL = .* alone would leave"):
         read(tmp_path, ACCOUNT, environment=environment)
 
 

@@ -14,7 +14,7 @@ from userstream.domain.certificate import Certificate, Interval, IntervalState, 
 from userstream.domain.events import Mismatch
 from userstream.entry.cli.output import say, show_count, show_time
 from userstream.entry.cli.stores import require_store
-from userstream.kernel.errors import SettingsError, nearest
+from userstream.kernel.errors import SettingsError, StoreError, nearest
 from userstream.kernel.ids import AccountId, Millis
 
 STORE: Final = Path("userstream.db")
@@ -86,6 +86,8 @@ async def _check_account(store: Path, account: str) -> None:
     reader = open_reader(store)
     try:
         known = await reader.accounts()
+    except StoreError as error:
+        raise SettingsError(str(error)) from None  # exit code 1 would say that there is a hole
     finally:
         await reader.close()
     if account not in known:

@@ -12,7 +12,7 @@ from cyclopts import App, Parameter
 
 from userstream.entry.cli.accounts import DEFAULT_CONFIG, Config, Json
 from userstream.entry.cli.desks import run_at_desk
-from userstream.entry.cli.output import complain, say
+from userstream.entry.cli.output import complain, say, show_count
 from userstream.kernel.errors import SettingsError, UserStreamError
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ async def _rotate(desk: AccountDesk) -> tuple[RotationReport, list[str]]:
 
 
 def _tell(report: RotationReport, unused: list[str]) -> None:
-    say(f"newest key {report.newest}: {report.rewrapped} accounts moved, {report.left} left")
+    say(f"newest key {report.newest}: {show_count(report.rewrapped, 'account')} moved, {report.left} left")
     for name, reason in list(report.failed.items())[:MOST_TOLD]:
         complain(f"{name}: {reason}")
     if len(report.failed) > MOST_TOLD:
