@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -65,6 +65,7 @@ class RegisteredAccounts:
         self.refused: dict[str, RefusedAccount] = {}
         self._parted: list[ListenKeys] = []
         self._head = NOTHING_READ
+        self._ring: tuple[str, ...] = ()
         self._watcher: asyncio.Task[None] | None = None
         self._configuration: Configuration | None = None
         self._owners = KeyOwners()
@@ -101,7 +102,8 @@ class RegisteredAccounts:
         return self.desk is not None and (await self.desk.registry.audit_head()).sequence != self._head
 
     async def refresh(self) -> None:
-        """Takes up what the registry says now: of rows that changed, and of those alone, the keys are opened. Raises StoreError."""
+        """Takes up what the registry says now: of rows that changed, and of those alone, the keys are opened. Raises StoreError: then all
+        is as it was."""
         if self.desk is None:
             return
         parted, self._parted = self._parted, []
@@ -109,61 +111,66 @@ class RegisteredAccounts:
             await keys.flush()
         head = (await self.desk.registry.audit_head()).sequence
         rows = {str(account.account): account async for account in self.desk.accounts(active_only=True)}
-        for name, opened in list(self._opened.items()):
-            if name not in rows or _revision(rows[name]) != opened.revision:
-                self._part_with(name)
+        found = await self._open_keys(self.desk, rows)
+        ring = self.desk.vault.keys
+        await _note_opened(self.desk, found)
+        # nothing is awaited from here on: whoever looks sees all of it, or nothing
+        for name in self._changed(rows):
+            self._part_with(name)
         self.refused = {name: refused for name, refused in self.refused.items() if name in rows}
-        fresh = [await self._open(self.desk, row) for name, row in rows.items() if self._is_fresh(name, row)]
-        if any(fresh):
-            await self.desk.registry.write_note(self.desk.note("vault.open", f"{sum(fresh)} accounts"))
-        self._head = head
+        for name, key in found.items():
+            self._settle(self.desk, rows[name], key)
+        self._head, self._ring = head, ring
 
-    def _is_fresh(self, name: str, row: RegisteredAccount) -> bool:
-        refused = self.refused.get(name)
-        return name not in self._opened and (refused is None or refused.form != _form(row))
+    async def _open_keys(self, desk: AccountDesk, rows: Mapping[str, RegisteredAccount]) -> dict[str, Credentials | VaultError]:
+        """By name. Where a key of the vault is not known, it may have come a moment ago: it is asked for once, not for each account."""
+        found = {name: _open_key(desk, rows[name]) for name in self._fresh(desk, rows)}
+        if any(isinstance(key, VaultError) for key in found.values()):
+            await self.renew_keys()
+            shut = [name for name in self._fresh(desk, rows) if not isinstance(found.get(name), Credentials)]
+            found |= {name: _open_key(desk, rows[name]) for name in shut}
+        return found
+
+    def _changed(self, rows: Mapping[str, RegisteredAccount]) -> set[str]:
+        """Those that were opened and are not to run any more as they were."""
+        return {name for name, opened in self._opened.items() if name not in rows or _revision(rows[name]) != opened.revision}
+
+    def _fresh(self, desk: AccountDesk, rows: Mapping[str, RegisteredAccount]) -> list[str]:
+        """Those whose key is to be opened. One that was refused is looked at again when its row changed, when another ring may open it, or
+        when somebody left free what it may have been refused for."""
+        changed = self._changed(rows)
+        tries_again = bool(changed) or desk.vault.keys != self._ring
+        closed = [name for name in rows if name not in self._opened or name in changed]
+        return [name for name in closed if tries_again or name not in self.refused or self.refused[name].form != _form(rows[name])]
 
     def _part_with(self, name: str) -> None:
-        """What it leaves free may be what another one was refused for."""
         opened = self._opened.pop(name)
         self._owners.release(name)
-        self.refused.clear()
         if opened.listen_keys is not None:
             self._parted.append(opened.listen_keys)
 
-    async def _open(self, desk: AccountDesk, account: RegisteredAccount) -> bool:
+    def _settle(self, desk: AccountDesk, account: RegisteredAccount, key: Credentials | VaultError) -> None:
         """Whether the account is to run. One that is not is told once, and looked at again when its row changes."""
         assert self._configuration is not None
         configuration, name = self._configuration, str(account.account)
-        try:
-            credentials = await self._open_key(desk, account)
-        except VaultError as error:
-            self.refused[name] = RefusedAccount(account.venue, str(error), _form(account))
-            _log.error("an account is not run: its key does not open", action="key_refused", account=name, reason=str(error))
-            await desk.registry.write_note(desk.note("vault.open", name, "refused", str(error)))
-            return False
-        settings = settings_of(account, credentials, configuration.recovery, configuration.stream)
+        if isinstance(key, VaultError):
+            self.refused[name] = RefusedAccount(account.venue, str(key), _form(account))
+            _log.error("an account is not run: its key does not open", action="key_refused", account=name, reason=str(key))
+            return
+        settings = settings_of(account, key, configuration.recovery, configuration.stream)
         try:
             self._check_name(name)
             self._owners.claim(settings, os.environ)
         except SettingsError as error:
             self.refused[name] = RefusedAccount(account.venue, str(error), _form(account))
             _log.error("an account is not run", action="account_refused", account=name, reason=str(error))
-            return False
+            return
         keys = None
         if configuration.registry.registry.listen_keys:
             keys = ListenKeys(account, desk.registry, desk.vault, self._clock)
             keys.recall()
         self._opened[name] = _Opened(settings, _revision(account), keys)
         self.refused.pop(name, None)
-        return True
-
-    async def _open_key(self, desk: AccountDesk, account: RegisteredAccount) -> Credentials:
-        """Where the key of the vault is not known, it may have come a moment ago."""
-        try:
-            return desk.open_key(account)
-        except VaultError:
-            await self.renew_keys()
-            return desk.open_key(account)
 
     def _check_name(self, name: str) -> None:
         if self._configuration is not None and any(account.name == name for account in self._configuration.accounts):
@@ -213,10 +220,7 @@ class RegisteredAccounts:
         if self.desk is None:
             return
         try:
-            before = self.desk.vault.keys
             await asyncio.to_thread(self.desk.vault.renew)
-            if self.desk.vault.keys != before:
-                self.refused.clear()
         except UserStreamError as error:
             _log.warning("the vault's keys cannot be read again", action="keys_not_renewed", reason=str(error))
 
@@ -233,6 +237,22 @@ class RegisteredAccounts:
             if looked.widened or looked.verdict.refusals:
                 words = looked.refusals or f"the key may do more than before: {', '.join(looked.widened)}"
                 _log.error("a key may do what it should not", action="key_widened", account=settings.name, reason=words)
+
+
+def _open_key(desk: AccountDesk, account: RegisteredAccount) -> Credentials | VaultError:
+    try:
+        return desk.open_key(account)
+    except VaultError as error:
+        return error
+
+
+async def _note_opened(desk: AccountDesk, found: Mapping[str, Credentials | VaultError]) -> None:
+    """Raises StoreError."""
+    shut = {name: str(key) for name, key in found.items() if isinstance(key, VaultError)}
+    for name, reason in shut.items():
+        await desk.registry.write_note(desk.note("vault.open", name, "refused", reason))
+    if opened := len(found) - len(shut):
+        await desk.registry.write_note(desk.note("vault.open", f"{opened} accounts"))
 
 
 def _revision(account: RegisteredAccount) -> str:

@@ -278,6 +278,21 @@ async def test_trouble_of_the_registry_is_told_once_and_what_runs_is_looked_afte
         assert managed.running == ["alice", "bob"]
 
 
+async def test_a_rotated_key_is_used_although_the_store_was_busy_when_it_was_found(tmp_path: Path) -> None:
+    """What was found is taken up whole or not at all, also where all accounts are looked after at that very moment."""
+    async with open_managed(tmp_path, settings=ManagerSection(health_s=60)) as managed:
+        await begun(managed, "alice")
+        # the look after this one is due together with the next question for changes
+        await managed.clock.advance(managed.manager._due - managed.clock.now() - 500)
+        await managed.rotate("alice")
+        managed.registry.note_troubles.append(StoreError("database is locked"))
+        with capture_logs() as logs:
+            await managed.pass_s(10)
+        assert "registry_trouble" in [entry["action"] for entry in logs]
+        assert [socket.is_open for socket in managed.sockets("alice")] == [False]
+        assert [socket.is_open for socket in managed.sockets("alice", 2)] == [True]
+
+
 async def test_a_fault_of_our_own_while_the_registry_is_in_trouble_does_not_end_the_looking(tmp_path: Path) -> None:
     class OutOfThreads(Managed):
         faults = 0
