@@ -359,6 +359,10 @@ def check_account(settings: AccountSettings, environment: Mapping[str, str]) -> 
         raise SettingsError(f"account name {name!r} is empty: every account needs a name of its own")
     if not (isinstance(name, str) and name.isprintable() and len(name) <= LONGEST_NAME):
         raise SettingsError(f"account name {name!r} must be one short line of text")
+    if "/" in name or name in (".", ".."):
+        raise SettingsError(
+            f"account name {name!r} cannot be part of an address of the HTTP API: leave out '/', and do not call it '.' or '..'"
+        )
     try:
         _check_types(settings)
         spec = find_venue(settings.venue)
