@@ -18,6 +18,7 @@ import structlog
 from userstream.entry.bootstrap import AccountSettings, Way
 from userstream.entry.desk import open_desk
 from userstream.entry.key_owners import KeyOwners
+from userstream.entry.key_rights import RightsCalendar, RightsDesk
 from userstream.entry.listen_keys import KeepingHttp, ListenKeys
 from userstream.entry.registry import AccountDesk, settings_of
 from userstream.entry.vault_settings import RegistrySection
@@ -35,7 +36,9 @@ if TYPE_CHECKING:
 FIRST_LOOK_MS: Final = 15_000
 LOOK_MS: Final = 60_000
 NOTHING_READ: Final = -1
-RIGHTS_EVERY_MS: Final = 24 * 3600 * 1000
+FIRST_RIGHTS_MS: Final = 3600 * 1000
+"""A service that is started anew each day asks as well, one that is started anew every minute does not."""
+
 _log = structlog.stdlib.get_logger("userstream.registry")
 
 
@@ -69,6 +72,7 @@ class RegisteredAccounts:
         self._watcher: asyncio.Task[None] | None = None
         self._configuration: Configuration | None = None
         self._owners = KeyOwners()
+        self._calendar = RightsCalendar()
 
     @property
     def settings(self) -> list[AccountSettings]:
@@ -181,29 +185,34 @@ class RegisteredAccounts:
         keys = self._opened[name].listen_keys if name in self._opened else None
         return None if keys is None else partial(KeepingHttp, keys=keys, clock=self._clock)
 
-    def watch(self, application: Application) -> None:
-        """From now on notes when each account was proven last, and once a day asks what its key may do."""
+    def watch(self, application: Application, *, asks_rights: bool = True) -> None:
+        """From now on notes when each account was proven last, and once a day asks what its key may do, through the gates of the
+        application, as whoever adds an account does from now on. `asks_rights`: False where a venue is asked nothing of itself."""
         if self.desk is not None:
-            self._watcher = self._clock.spawn(self._watch(application), "registered accounts")
+            self.desk.ask_with(RightsDesk(application.http, self._clock, os.environ, application.take_gate).ask)
+            self._watcher = self._clock.spawn(self._watch(application, asks_rights=asks_rights), "registered accounts")
 
-    async def close(self) -> None:
-        """Saves what is still to be saved."""
+    async def stop_watching(self) -> None:
+        """Before the application ends. May be called twice."""
         if self._watcher is not None:
             self._watcher.cancel()
             await asyncio.wait([self._watcher])
+
+    async def close(self) -> None:
+        """Saves what is still to be saved."""
+        await self.stop_watching()
         for keys in (*self._parted, *(opened.listen_keys for opened in self._opened.values())):
             if keys is not None:
                 await keys.flush()
 
-    async def _watch(self, application: Application) -> None:
-        asked_at = self._clock.now()
+    async def _watch(self, application: Application, *, asks_rights: bool) -> None:
+        began = self._clock.now()
         await self._clock.sleep(FIRST_LOOK_MS)
         while True:
             await self.note_proven(name for name, account in application.accounts.items() if account.health.is_healthy)
             await self._clock.sleep(LOOK_MS)
             await self.renew_keys()
-            if self._clock.now() - asked_at >= RIGHTS_EVERY_MS:
-                asked_at = self._clock.now()
+            if asks_rights and self._clock.now() - began >= FIRST_RIGHTS_MS:
                 await self.check_rights()
 
     async def note_proven(self, names: Iterable[str]) -> None:
@@ -225,18 +234,30 @@ class RegisteredAccounts:
             _log.warning("the vault's keys cannot be read again", action="keys_not_renewed", reason=str(error))
 
     async def check_rights(self) -> None:
-        """Asks what each key may do; a key that may do more than before, or than it should, is told."""
+        """Asks what those keys may do whose turn it is; a key that may do more than before, or than it should, is told. Ends where the
+        venue gives no answer: the rest is asked later."""
+        for name in self._calendar.due(list(self._opened), self._clock.now()):
+            wait_ms = await self._check_rights_of(name)
+            if wait_ms is not None:
+                self._calendar.note_silence(name, self._clock.now(), wait_ms)
+                return
+            self._calendar.note_asked(name, self._clock.now())
+
+    async def _check_rights_of(self, name: str) -> int | None:
+        """As `Looked.wait_ms`."""
         if self.desk is None:
-            return
-        for settings in self.settings:
-            try:
-                looked = await self.desk.check(AccountId(settings.name))
-            except UserStreamError as error:
-                _log.warning("a key was not looked at", action="key_unchecked", account=settings.name, reason=str(error))
-                continue
-            if looked.widened or looked.verdict.refusals:
-                words = looked.refusals or f"the key may do more than before: {', '.join(looked.widened)}"
-                _log.error("a key may do what it should not", action="key_widened", account=settings.name, reason=words)
+            return None
+        try:
+            looked = await self.desk.check(AccountId(name))
+        except UserStreamError as error:
+            _log.warning("a key was not looked at", action="key_unchecked", account=name, reason=str(error))
+            return None
+        if looked.rights is None:
+            _log.warning("what a key may do is not known", action="key_unchecked", account=name, reason=looked.trouble)
+        elif looked.widened or looked.verdict.refusals:
+            words = looked.refusals or f"the key may do more than before: {', '.join(looked.widened)}"
+            _log.error("a key may do what it should not", action="key_widened", account=name, reason=words)
+        return looked.wait_ms
 
 
 def _open_key(desk: AccountDesk, account: RegisteredAccount) -> Credentials | VaultError:

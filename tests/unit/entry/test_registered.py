@@ -9,7 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from tests.support.clock import ManualClock
-from tests.support.transport import PipeTransport
+from tests.support.transport import PipeTransport, RecordingHttp
 from tests.support.vaults import FIRST_KEY, SECOND_KEY, THIRD_KEY, make_account, make_vault, note
 from userstream.adapters.key_ring import KeyRing
 from userstream.adapters.memory import MemoryJournal
@@ -18,9 +18,10 @@ from userstream.adapters.vault import AesVault
 from userstream.domain.audit import AuditNote
 from userstream.entry.bootstrap import AccountSettings, Application, credentials_of
 from userstream.entry.configuration import Configuration, read_configuration
-from userstream.entry.registered import RegisteredAccounts, open_registered
+from userstream.entry.key_rights import AGAIN_MS, EVERY_MS
+from userstream.entry.registered import FIRST_RIGHTS_MS, LOOK_MS, RegisteredAccounts, open_registered
 from userstream.entry.registry import AccountDesk, Caller, NewAccount
-from userstream.kernel.errors import RetryLater, SettingsError, StoreError, UserStreamError
+from userstream.kernel.errors import AuthenticationError, RequestRefused, RetryLater, SettingsError, StoreError, UserStreamError
 from userstream.kernel.ids import AccountId, VenueName
 from userstream.kernel.secret import Secret
 from userstream.wire.registration import SealedKey
@@ -34,8 +35,10 @@ ACCOUNT = '[[account]]\nname = "carol"\nvenue = "binance-usdm"\napi_key_env = "K
 class Venue:
     def __init__(self) -> None:
         self.says: KeyRights | UserStreamError = SAFE
+        self.asked: list[str] = []
 
     async def ask(self, settings: AccountSettings) -> KeyRights:
+        self.asked.append(settings.name)
         if isinstance(self.says, UserStreamError):
             raise self.says
         return self.says
@@ -67,6 +70,7 @@ class Ground:
         for name in ("alice", "bob", "carol"):
             wish = NewAccount(account=AccountId(name), user="desk", venue=VenueName("binance-usdm"))
             await self.desk.add(wish, credentials_of(f"KEY-OF-{name}", f"SECRET-OF-{name}"))
+        self.venue.asked.clear()
         await self.desk.set_active(AccountId("carol"), False)
 
     async def last_note(self) -> tuple[str, str, str]:
@@ -252,16 +256,74 @@ async def test_what_keys_may_do_is_looked_at_again(tmp_path: Path) -> None:
     with capture_logs() as logs:
         await ground.registered.check_rights()
         assert logs == []
-        for says in (msgspec.structs.replace(SAFE, ip_restricted=False), msgspec.structs.replace(SAFE, withdraw=True), RetryLater("x")):
+        for says in (msgspec.structs.replace(SAFE, ip_restricted=False), msgspec.structs.replace(SAFE, withdraw=True)):
             ground.venue.says = says
+            await ground.clock.advance(EVERY_MS)
             await ground.registered.check_rights()
         await ground.desk.remove(AccountId("alice"))
+        await ground.clock.advance(EVERY_MS)
         await ground.registered.check_rights()
-    reasons = [(entry["account"], str(entry["reason"])) for entry in logs]
-    assert reasons[0] == ("alice", "the key may do more than before: any address")
-    assert reasons[2] == ("alice", "the key may withdraw")
-    assert reasons[4] == ("alice", "what the key may do is not known (x)")
-    assert "no account 'alice'" in reasons[6][1]
+    told = [(entry["action"], entry["account"], str(entry["reason"])) for entry in logs]
+    assert told[0] == ("key_widened", "alice", "the key may do more than before: any address")
+    assert told[2] == ("key_widened", "alice", "the key may withdraw")
+    assert told[4][:2] == ("key_unchecked", "alice") and "no account 'alice'" in told[4][2]
+
+
+@pytest.mark.parametrize("trouble", [RequestRefused("a test network"), AuthenticationError("no such key")])
+async def test_rights_that_cannot_be_read_are_no_wider_ones(tmp_path: Path, trouble: UserStreamError) -> None:
+    ground = Ground()
+    await ground.fill()
+    await ground.registered.read(configured(tmp_path))
+    ground.venue.says = trouble
+    with capture_logs() as logs:
+        await ground.registered.check_rights()
+        await ground.clock.advance(EVERY_MS - 1)
+        await ground.registered.check_rights()
+    assert [(entry["log_level"], entry["action"], entry["account"], entry["reason"]) for entry in logs] == [
+        ("warning", "key_unchecked", "alice", str(trouble)),
+        ("warning", "key_unchecked", "bob", str(trouble)),
+    ]
+
+
+async def test_where_the_venue_wants_silence_the_looks_end_and_go_on_later(tmp_path: Path) -> None:
+    ground = Ground()
+    await ground.fill()
+    await ground.registered.read(configured(tmp_path))
+    ground.venue.says = RetryLater("the venue wants silence", 600_000)
+    with capture_logs() as logs:
+        for _ in range(10):
+            await ground.registered.check_rights()
+            await ground.clock.advance(59_000)
+    assert [(entry["action"], entry["account"]) for entry in logs] == [("key_unchecked", "alice")]
+    assert ground.venue.asked == ["alice"]
+    ground.venue.says = SAFE
+    await ground.clock.advance(60_000)
+    await ground.registered.check_rights()
+    await ground.clock.advance(AGAIN_MS)
+    await ground.registered.check_rights()
+    assert ground.venue.asked == ["alice", "bob", "alice"]
+
+
+async def test_a_service_that_is_started_anew_each_day_asks_too_and_one_without_connections_never(tmp_path: Path) -> None:
+    class WithoutThreads(RegisteredAccounts):
+        async def renew_keys(self) -> None:
+            return
+
+    for asks_rights in (True, False):
+        ground = Ground()
+        ground.registered = WithoutThreads(ground.desk, ground.clock)
+        await ground.fill()
+        await ground.registered.read(configured(tmp_path))
+        http = RecordingHttp()
+        application = Application(ground.clock, PipeTransport(), http, MemoryJournal())
+        ground.registered.watch(application, asks_rights=asks_rights)
+        await ground.clock.advance(FIRST_RIGHTS_MS - 1)
+        assert http.requests == []
+        await ground.clock.advance(2 * LOOK_MS)
+        assert bool(http.requests) is asks_rights
+        await ground.registered.close()
+        await application.stop()
+        assert ground.clock.failures == []
 
 
 async def test_accounts_of_the_registry_are_noted_as_proven(tmp_path: Path) -> None:
