@@ -116,11 +116,11 @@ class Managed:
     async def rotate(self, name: str, version: int = 2) -> None:
         await self.desk.rotate(AccountId(name), credentials_of(key_of(name, version), f"NEW-SECRET-OF-{name}"))
 
-    async def begin(self) -> None:
+    async def begin(self, stopped: asyncio.Event | None = None) -> None:
         """As `userstream run` does."""
         await self.registered.read(self._configuration)
         self.manager = self._make_manager()
-        await self.drive(self.manager.begin())
+        await self.drive(self.manager.begin(stopped))
 
     async def drive(self, work: Coroutine[object, object, ResultT]) -> ResultT:
         """Turns the clock as far as the work needs it."""

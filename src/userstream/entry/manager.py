@@ -81,6 +81,7 @@ class AccountManager:
         self._lock = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
         self._in_trouble = False
+        self._stopped = asyncio.Event()
         self._take_wanted()
 
     @property
@@ -104,9 +105,10 @@ class AccountManager:
 
     # --- life ---
 
-    async def begin(self) -> None:
-        """Starts all that the budgets allow now; the rest follows. Raises what the start of an account of the file raises, whose writer is
-        here to hear of a slip, and StoreError."""
+    async def begin(self, stopped: asyncio.Event | None = None) -> None:
+        """Starts all that the budgets allow now; the rest follows. `stopped`: once it is set, no further one is started. Raises what the
+        start of an account of the file raises, whose writer is here to hear of a slip, and StoreError."""
+        self._stopped = stopped or self._stopped
         if not self.connects:
             _log.warning(NO_CONNECTIONS, action="disabled")
         elif not self.wanted:
@@ -250,7 +252,7 @@ class AccountManager:
         # all that ends has ended before anything begins: two accounts may have exchanged a key
         await asyncio.gather(*(self._end(action) for action in actions if not isinstance(action, Start | Wait)))
         for action in actions:
-            if not isinstance(action, Stop | Wait):
+            if not (isinstance(action, Stop | Wait) or self._stopped.is_set()):
                 await self._open(action.account, by_name[action.account], is_beginning=is_beginning)
 
     def _wish(self, settings: AccountSettings) -> Wanted:

@@ -107,8 +107,8 @@ async def _serve_all(configuration: Configuration, registered: RegisteredAccount
         stack.push_async_callback(registered.stop_watching)
         door = await _open_door(stack, application, configuration, manager)
         _warn_stream_only(configuration)
-        await manager.begin()
-        if door is not None:
+        await manager.begin(stopped)
+        if door is not None and not stopped.is_set():
             door.tell_ready()
         return await _watch(application, stopped, seconds, ends_with_accounts=not configuration.registry.is_run)
 
