@@ -15,7 +15,7 @@ from tests.support.transport import PipeSocket, PipeTransport, RecordingHttp, js
 from tests.support.vaults import make_vault
 from userstream.adapters.memory import MemoryJournal
 from userstream.adapters.memory_registry import MemoryRegistry
-from userstream.domain.audit import AuditHead
+from userstream.domain.audit import AuditHead, AuditNote
 from userstream.entry.bootstrap import AccountSettings, Application, credentials_of
 from userstream.entry.configuration import Configuration, ManagerSection, read_configuration
 from userstream.entry.manager import AccountManager
@@ -46,11 +46,17 @@ def listen_key(api_key: str) -> str:
 
 
 class FailingRegistry(MemoryRegistry):
-    """Fails while it has a `trouble`."""
+    """Fails while it has a `trouble`; `note_troubles`: with what the next notes fail."""
 
     def __init__(self) -> None:
         super().__init__()
         self.trouble: StoreError | None = None
+        self.note_troubles: list[StoreError] = []
+
+    async def write_note(self, note: AuditNote) -> None:
+        if self.note_troubles:
+            raise self.note_troubles.pop()
+        await super().write_note(note)
 
     async def audit_head(self) -> AuditHead:
         if self.trouble is not None:
@@ -110,11 +116,11 @@ class Managed:
     async def rotate(self, name: str, version: int = 2) -> None:
         await self.desk.rotate(AccountId(name), credentials_of(key_of(name, version), f"NEW-SECRET-OF-{name}"))
 
-    async def begin(self) -> None:
+    async def begin(self, stopped: asyncio.Event | None = None) -> None:
         """As `userstream run` does."""
         await self.registered.read(self._configuration)
         self.manager = self._make_manager()
-        await self.drive(self.manager.begin())
+        await self.drive(self.manager.begin(stopped))
 
     async def drive(self, work: Coroutine[object, object, ResultT]) -> ResultT:
         """Turns the clock as far as the work needs it."""

@@ -117,8 +117,8 @@ class Application:
         place = place_of(settings, spec)
         guard_secrets(place.credentials)
         machine = Machine(spec, place, policy_of(settings, place.jitter_seed), now=self.clock.now(), wall=self.clock.wall())
-        gate = self._take_gate(spec, place)
-        host = gate if spec.host_of is None else self._take_gate(find_venue(spec.host_of), place)
+        gate = self.take_gate(spec, place.endpoints.rest_url)
+        host = gate if spec.host_of is None else self.take_gate(find_venue(spec.host_of), place.endpoints.rest_url)
         runner = AccountRunner(
             machine,
             clock=self.clock,
@@ -150,8 +150,11 @@ class Application:
         for tell in self.on_started:
             tell(account)
 
-    def _take_gate(self, spec: VenueSpec, place: AccountPlace) -> Gate:
-        gate = GATES.take(self, spec, place.endpoints.rest_url, self.http, self.clock, self.weight_limit, reserve=self.risk_reserve)
+    def take_gate(self, spec: VenueSpec, rest_url: str) -> Gate:
+        """Of the product's request budget at that address. Raises UserStreamError once all was stopped."""
+        if self._stopped:
+            raise UserStreamError(f"{spec.name} is asked nothing more: all was stopped")
+        gate = GATES.take(self, spec, rest_url, self.http, self.clock, self.weight_limit, reserve=self.risk_reserve)
         self._gates[gate.name] = gate
         return gate
 
@@ -359,6 +362,10 @@ def check_account(settings: AccountSettings, environment: Mapping[str, str]) -> 
         raise SettingsError(f"account name {name!r} is empty: every account needs a name of its own")
     if not (isinstance(name, str) and name.isprintable() and len(name) <= LONGEST_NAME):
         raise SettingsError(f"account name {name!r} must be one short line of text")
+    if "/" in name or name in (".", ".."):
+        raise SettingsError(
+            f"account name {name!r} cannot be part of an address of the HTTP API: leave out '/', and do not call it '.' or '..'"
+        )
     try:
         _check_types(settings)
         spec = find_venue(settings.venue)

@@ -2,51 +2,102 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from userstream.entry.addresses import endpoints_of
 from userstream.entry.bootstrap import AccountSettings, place_of
+from userstream.entry.gates import AddressedHttp
 from userstream.kernel.errors import RequestRefused, RetryLater
 from userstream.kernel.ids import Millis, VenueName
 from userstream.ports import Clock, HttpClient
+from userstream.runtime.gate import Gate
 from userstream.venues import REGISTRY, find_venue
 from userstream.venues.binance.rights import BinanceRights
 from userstream.wire.question import AskClock
+from userstream.wire.request import HttpRequest, HttpResponse
 from userstream.wire.rights import KeyRights, RightsDialect
 from userstream.wire.venue import VenueSpec
 
 CALL_LIMIT_MS: Final = 10_000
 DIALECTS: Final[Mapping[VenueName, RightsDialect]] = {name: BinanceRights() for name in REGISTRY if name.startswith("binance-")}
 
+COUNTED_WITH: Final = VenueName("binance-margin")
+"""The real venue counts the question for rights in the budget of this product (Binance margin, 1: all below /sapi)."""
+
+EVERY_MS: Final = 24 * 3600 * 1000
+AGAIN_MS: Final = 3600 * 1000
+"""After how long a venue that gave no answer is asked again about the same key."""
+
+MOST_AT_ONCE: Final = 50
+TakeGate = Callable[[VenueSpec, str], Gate]
+
+
+class RightsCalendar:
+    """When each account's key is looked at next. All times are our own steady ones, in ms."""
+
+    def __init__(self) -> None:
+        self._due: dict[str, Millis] = {}
+        self._closed_until = Millis(0)
+
+    def due(self, names: Iterable[str], now: Millis) -> list[str]:
+        """Some of those whose turn it is, longest due first; none while the venue wants silence. Accounts of the first call are due at
+        once, later ones a day after they came: whoever adds a key looks at it."""
+        first = Millis(now + EVERY_MS) if self._due else now
+        self._due = {name: self._due.get(name, first) for name in names}
+        found = sorted((due, name) for name, due in self._due.items() if due <= now)
+        return [] if now < self._closed_until else [name for _, name in found[:MOST_AT_ONCE]]
+
+    def note_asked(self, name: str, now: Millis) -> None:
+        """The venue said what there is to say of the key today."""
+        self._due[name] = Millis(now + EVERY_MS)
+
+    def note_silence(self, name: str, now: Millis, wait_ms: int) -> None:
+        """The venue gave no answer. `wait_ms`: how long it wants silence, as far as it said."""
+        self._due[name] = Millis(now + max(wait_ms, AGAIN_MS))
+        self._closed_until = Millis(now + wait_ms)
+
 
 class RightsDesk:
     """Asks for keys' rights over one HTTP client, which stays its owner's."""
 
-    def __init__(self, http: HttpClient, clock: Clock, environment: Mapping[str, str]) -> None:
-        self._http, self._clock, self._environment = http, clock, environment
+    def __init__(self, http: HttpClient, clock: Clock, environment: Mapping[str, str], take_gate: TakeGate | None = None) -> None:
+        """`take_gate`: of a product's request budget at an address, where calls share it with whoever else asks the venue from here."""
+        self._http, self._clock, self._environment, self._take_gate = http, clock, environment, take_gate
 
     async def ask(self, settings: AccountSettings) -> KeyRights:
-        """What the account's key may do. Costs two calls of weight 1. Raises SettingsError where the key cannot sign, and the error that
-        says how to react where the venue does not tell; a test network does not."""
+        """What the account's key may do. Costs two calls of weight 1. Raises SettingsError where the key cannot sign, RetryLater without a
+        call while the venue wants silence, and the error that says how to react where the venue does not tell; a test network does not."""
         spec = find_venue(settings.venue)
         dialect = DIALECTS.get(spec.name)
         if dialect is None:
             raise RequestRefused(f"{spec.name} is not asked for the rights of a key by this version")
         rest_url = endpoints_of(settings, spec, self._environment).rest_url
         ahead_ms = await self._measure_clock(spec, settings, rest_url)
-        url = dialect.real_url if rest_url == spec.real.rest_url else rest_url
+        is_real = rest_url == spec.real.rest_url
         venue_now = Millis(self._clock.wall() + ahead_ms)
         request = dialect.request(settings.credentials, venue_now)
-        response = await self._http.send(url, request, time_limit_ms=CALL_LIMIT_MS)
+        asked = (find_venue(COUNTED_WITH), dialect.real_url) if is_real else (spec, rest_url)
+        response = await self._send(*asked, request)
         return dialect.answer(settings.credentials, response, venue_now)
 
     async def _measure_clock(self, spec: VenueSpec, settings: AccountSettings, rest_url: str) -> int:
         """By how much (ms) the venue's clock is ahead of ours."""
         books, question, before = spec.make_dialect(place_of(settings, spec)), AskClock(), self._clock.wall()
-        response = await self._http.send(rest_url, books.request(question, before), time_limit_ms=CALL_LIMIT_MS)
+        response = await self._send(spec, rest_url, books.request(question, before))
         after = self._clock.wall()
         told = books.answer(question, response, after, after).venue_time
         if told is None:
             raise RetryLater("the venue does not tell its time")
         return int(told) - (before + after) // 2
+
+    async def _send(self, spec: VenueSpec, url: str, request: HttpRequest) -> HttpResponse:
+        """`spec`: of the product in whose budget it is counted."""
+        if self._take_gate is None:
+            return await self._http.send(url, request, time_limit_ms=CALL_LIMIT_MS)
+        gate = self._take_gate(spec, url)
+        host = gate if spec.host_of is None else self._take_gate(find_venue(spec.host_of), url)
+        if pause_ms := max(gate.pause_ms, host.pause_ms):
+            raise RetryLater(f"the venue wants no calls from this address for {-(-pause_ms // 1_000)} s", pause_ms)
+        await gate.grant(request.weight, urgent=False)
+        return await gate.send(request, time_limit_ms=CALL_LIMIT_MS, http=AddressedHttp(url, self._http, host))

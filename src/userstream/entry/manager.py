@@ -70,6 +70,7 @@ class AccountManager:
         self._health_ms = int(settings.health_s * 1_000)
         self._policy = PlanPolicy(dark_limit_ms=int(settings.dark_limit_s * 1_000), first_retry_ms=int(settings.retry_s * 1_000))
         self.wanted: dict[str, AccountSettings] = {}
+        self._revisions: dict[str, str] = {}
         self._connections: dict[str, Connection] = {}
         self._places: dict[str, Place] = {}
         self._held: set[str] = set()
@@ -80,6 +81,7 @@ class AccountManager:
         self._lock = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
         self._in_trouble = False
+        self._stopped = asyncio.Event()
         self._take_wanted()
 
     @property
@@ -103,9 +105,10 @@ class AccountManager:
 
     # --- life ---
 
-    async def begin(self) -> None:
-        """Starts all that the budgets allow now; the rest follows. Raises what the start of an account of the file raises, whose writer is
-        here to hear of a slip, and StoreError."""
+    async def begin(self, stopped: asyncio.Event | None = None) -> None:
+        """Starts all that the budgets allow now; the rest follows. `stopped`: once it is set, no further one is started. Raises what the
+        start of an account of the file raises, whose writer is here to hear of a slip, and StoreError."""
+        self._stopped = stopped or self._stopped
         if not self.connects:
             _log.warning(NO_CONNECTIONS, action="disabled")
         elif not self.wanted:
@@ -190,10 +193,11 @@ class AccountManager:
                 await self._carry_out()
 
     def _take_wanted(self) -> None:
-        """In place: whoever was given `wanted` sees it change."""
+        """In place: whoever was given `wanted` sees it change. The revisions are those of these very settings."""
         found = {settings.name: settings for settings in (*self.configured, *self._registered.settings)}
         self.wanted.clear()
         self.wanted.update(found)
+        self._revisions = {name: self._registered.revision_of(name) for name in found}
         self._held &= found.keys() | self.refused.keys()
 
     def _look(self) -> None:
@@ -248,7 +252,7 @@ class AccountManager:
         # all that ends has ended before anything begins: two accounts may have exchanged a key
         await asyncio.gather(*(self._end(action) for action in actions if not isinstance(action, Start | Wait)))
         for action in actions:
-            if not isinstance(action, Stop | Wait):
+            if not (isinstance(action, Stop | Wait) or self._stopped.is_set()):
                 await self._open(action.account, by_name[action.account], is_beginning=is_beginning)
 
     def _wish(self, settings: AccountSettings) -> Wanted:
@@ -257,7 +261,7 @@ class AccountManager:
         self._places[place] = self._place(place, spec)
         return Wanted(
             account=AccountId(settings.name),
-            revision=self._registered.revision_of(settings.name),
+            revision=self._revisions[settings.name],
             place=place,
             weight=opening_weight(spec),
             is_exposed=self._is_exposed(settings.name),
@@ -282,7 +286,7 @@ class AccountManager:
         live, connection = self._application.accounts.get(name), self._connections.get(name)
         if live is None or connection is None:
             return name in self._exposed_before
-        is_untouched = connection.dark_since is None and connection.revision == self._registered.revision_of(name)
+        is_untouched = connection.dark_since is None and connection.revision == self._revisions[name]
         return not is_untouched and self._application.runner(name).account.is_exposed
 
     def _make_room(self) -> None:
@@ -319,12 +323,12 @@ class AccountManager:
         try:
             await self._begin(name)
         except UserStreamError as error:
-            if is_beginning and (not self._registered.revision_of(name) or not isinstance(error, SettingsError)):
+            if is_beginning and (not self._revisions[name] or not isinstance(error, SettingsError)):
                 raise
             self._connections[name] = self._given_up(self._connections[name], str(error), "account_refused")
 
     async def _begin(self, name: str) -> LiveAccount:
-        revision, now = self._registered.revision_of(name), self._clock.now()
+        revision, now = self._revisions[name], self._clock.now()
         former = self._connections.get(name)
         same = former if former is not None and former.revision == revision else None
         was_dark = same is not None and same.failed_at is None and same.dark_since is not None

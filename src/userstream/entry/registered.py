@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -18,6 +18,7 @@ import structlog
 from userstream.entry.bootstrap import AccountSettings, Way
 from userstream.entry.desk import open_desk
 from userstream.entry.key_owners import KeyOwners
+from userstream.entry.key_rights import RightsCalendar, RightsDesk
 from userstream.entry.listen_keys import KeepingHttp, ListenKeys
 from userstream.entry.registry import AccountDesk, settings_of
 from userstream.entry.vault_settings import RegistrySection
@@ -35,7 +36,9 @@ if TYPE_CHECKING:
 FIRST_LOOK_MS: Final = 15_000
 LOOK_MS: Final = 60_000
 NOTHING_READ: Final = -1
-RIGHTS_EVERY_MS: Final = 24 * 3600 * 1000
+FIRST_RIGHTS_MS: Final = 3600 * 1000
+"""A service that is started anew each day asks as well, one that is started anew every minute does not."""
+
 _log = structlog.stdlib.get_logger("userstream.registry")
 
 
@@ -65,9 +68,11 @@ class RegisteredAccounts:
         self.refused: dict[str, RefusedAccount] = {}
         self._parted: list[ListenKeys] = []
         self._head = NOTHING_READ
+        self._ring: tuple[str, ...] = ()
         self._watcher: asyncio.Task[None] | None = None
         self._configuration: Configuration | None = None
         self._owners = KeyOwners()
+        self._calendar = RightsCalendar()
 
     @property
     def settings(self) -> list[AccountSettings]:
@@ -101,7 +106,8 @@ class RegisteredAccounts:
         return self.desk is not None and (await self.desk.registry.audit_head()).sequence != self._head
 
     async def refresh(self) -> None:
-        """Takes up what the registry says now: of rows that changed, and of those alone, the keys are opened. Raises StoreError."""
+        """Takes up what the registry says now: of rows that changed, and of those alone, the keys are opened. Raises StoreError: then all
+        is as it was."""
         if self.desk is None:
             return
         parted, self._parted = self._parted, []
@@ -109,61 +115,66 @@ class RegisteredAccounts:
             await keys.flush()
         head = (await self.desk.registry.audit_head()).sequence
         rows = {str(account.account): account async for account in self.desk.accounts(active_only=True)}
-        for name, opened in list(self._opened.items()):
-            if name not in rows or _revision(rows[name]) != opened.revision:
-                self._part_with(name)
+        found = await self._open_keys(self.desk, rows)
+        ring = self.desk.vault.keys
+        await _note_opened(self.desk, found)
+        # nothing is awaited from here on: whoever looks sees all of it, or nothing
+        for name in self._changed(rows):
+            self._part_with(name)
         self.refused = {name: refused for name, refused in self.refused.items() if name in rows}
-        fresh = [await self._open(self.desk, row) for name, row in rows.items() if self._is_fresh(name, row)]
-        if any(fresh):
-            await self.desk.registry.write_note(self.desk.note("vault.open", f"{sum(fresh)} accounts"))
-        self._head = head
+        for name, key in found.items():
+            self._settle(self.desk, rows[name], key)
+        self._head, self._ring = head, ring
 
-    def _is_fresh(self, name: str, row: RegisteredAccount) -> bool:
-        refused = self.refused.get(name)
-        return name not in self._opened and (refused is None or refused.form != _form(row))
+    async def _open_keys(self, desk: AccountDesk, rows: Mapping[str, RegisteredAccount]) -> dict[str, Credentials | VaultError]:
+        """By name. Where a key of the vault is not known, it may have come a moment ago: it is asked for once, not for each account."""
+        found = {name: _open_key(desk, rows[name]) for name in self._fresh(desk, rows)}
+        if any(isinstance(key, VaultError) for key in found.values()):
+            await self.renew_keys()
+            shut = [name for name in self._fresh(desk, rows) if not isinstance(found.get(name), Credentials)]
+            found |= {name: _open_key(desk, rows[name]) for name in shut}
+        return found
+
+    def _changed(self, rows: Mapping[str, RegisteredAccount]) -> set[str]:
+        """Those that were opened and are not to run any more as they were."""
+        return {name for name, opened in self._opened.items() if name not in rows or _revision(rows[name]) != opened.revision}
+
+    def _fresh(self, desk: AccountDesk, rows: Mapping[str, RegisteredAccount]) -> list[str]:
+        """Those whose key is to be opened. One that was refused is looked at again when its row changed, when another ring may open it, or
+        when somebody left free what it may have been refused for."""
+        changed = self._changed(rows)
+        tries_again = bool(changed) or desk.vault.keys != self._ring
+        closed = [name for name in rows if name not in self._opened or name in changed]
+        return [name for name in closed if tries_again or name not in self.refused or self.refused[name].form != _form(rows[name])]
 
     def _part_with(self, name: str) -> None:
-        """What it leaves free may be what another one was refused for."""
         opened = self._opened.pop(name)
         self._owners.release(name)
-        self.refused.clear()
         if opened.listen_keys is not None:
             self._parted.append(opened.listen_keys)
 
-    async def _open(self, desk: AccountDesk, account: RegisteredAccount) -> bool:
+    def _settle(self, desk: AccountDesk, account: RegisteredAccount, key: Credentials | VaultError) -> None:
         """Whether the account is to run. One that is not is told once, and looked at again when its row changes."""
         assert self._configuration is not None
         configuration, name = self._configuration, str(account.account)
-        try:
-            credentials = await self._open_key(desk, account)
-        except VaultError as error:
-            self.refused[name] = RefusedAccount(account.venue, str(error), _form(account))
-            _log.error("an account is not run: its key does not open", action="key_refused", account=name, reason=str(error))
-            await desk.registry.write_note(desk.note("vault.open", name, "refused", str(error)))
-            return False
-        settings = settings_of(account, credentials, configuration.recovery, configuration.stream)
+        if isinstance(key, VaultError):
+            self.refused[name] = RefusedAccount(account.venue, str(key), _form(account))
+            _log.error("an account is not run: its key does not open", action="key_refused", account=name, reason=str(key))
+            return
+        settings = settings_of(account, key, configuration.recovery, configuration.stream)
         try:
             self._check_name(name)
             self._owners.claim(settings, os.environ)
         except SettingsError as error:
             self.refused[name] = RefusedAccount(account.venue, str(error), _form(account))
             _log.error("an account is not run", action="account_refused", account=name, reason=str(error))
-            return False
+            return
         keys = None
         if configuration.registry.registry.listen_keys:
             keys = ListenKeys(account, desk.registry, desk.vault, self._clock)
             keys.recall()
         self._opened[name] = _Opened(settings, _revision(account), keys)
         self.refused.pop(name, None)
-        return True
-
-    async def _open_key(self, desk: AccountDesk, account: RegisteredAccount) -> Credentials:
-        """Where the key of the vault is not known, it may have come a moment ago."""
-        try:
-            return desk.open_key(account)
-        except VaultError:
-            await self.renew_keys()
-            return desk.open_key(account)
 
     def _check_name(self, name: str) -> None:
         if self._configuration is not None and any(account.name == name for account in self._configuration.accounts):
@@ -174,29 +185,34 @@ class RegisteredAccounts:
         keys = self._opened[name].listen_keys if name in self._opened else None
         return None if keys is None else partial(KeepingHttp, keys=keys, clock=self._clock)
 
-    def watch(self, application: Application) -> None:
-        """From now on notes when each account was proven last, and once a day asks what its key may do."""
+    def watch(self, application: Application, *, asks_rights: bool = True) -> None:
+        """From now on notes when each account was proven last, and once a day asks what its key may do, through the gates of the
+        application, as whoever adds an account does from now on. `asks_rights`: False where a venue is asked nothing of itself."""
         if self.desk is not None:
-            self._watcher = self._clock.spawn(self._watch(application), "registered accounts")
+            self.desk.ask_with(RightsDesk(application.http, self._clock, os.environ, application.take_gate).ask)
+            self._watcher = self._clock.spawn(self._watch(application, asks_rights=asks_rights), "registered accounts")
 
-    async def close(self) -> None:
-        """Saves what is still to be saved."""
+    async def stop_watching(self) -> None:
+        """Before the application ends. May be called twice."""
         if self._watcher is not None:
             self._watcher.cancel()
             await asyncio.wait([self._watcher])
+
+    async def close(self) -> None:
+        """Saves what is still to be saved."""
+        await self.stop_watching()
         for keys in (*self._parted, *(opened.listen_keys for opened in self._opened.values())):
             if keys is not None:
                 await keys.flush()
 
-    async def _watch(self, application: Application) -> None:
-        asked_at = self._clock.now()
+    async def _watch(self, application: Application, *, asks_rights: bool) -> None:
+        began = self._clock.now()
         await self._clock.sleep(FIRST_LOOK_MS)
         while True:
             await self.note_proven(name for name, account in application.accounts.items() if account.health.is_healthy)
             await self._clock.sleep(LOOK_MS)
             await self.renew_keys()
-            if self._clock.now() - asked_at >= RIGHTS_EVERY_MS:
-                asked_at = self._clock.now()
+            if asks_rights and self._clock.now() - began >= FIRST_RIGHTS_MS:
                 await self.check_rights()
 
     async def note_proven(self, names: Iterable[str]) -> None:
@@ -213,26 +229,51 @@ class RegisteredAccounts:
         if self.desk is None:
             return
         try:
-            before = self.desk.vault.keys
             await asyncio.to_thread(self.desk.vault.renew)
-            if self.desk.vault.keys != before:
-                self.refused.clear()
         except UserStreamError as error:
             _log.warning("the vault's keys cannot be read again", action="keys_not_renewed", reason=str(error))
 
     async def check_rights(self) -> None:
-        """Asks what each key may do; a key that may do more than before, or than it should, is told."""
+        """Asks what those keys may do whose turn it is; a key that may do more than before, or than it should, is told. Ends where the
+        venue gives no answer: the rest is asked later."""
+        for name in self._calendar.due(list(self._opened), self._clock.now()):
+            wait_ms = await self._check_rights_of(name)
+            if wait_ms is not None:
+                self._calendar.note_silence(name, self._clock.now(), wait_ms)
+                return
+            self._calendar.note_asked(name, self._clock.now())
+
+    async def _check_rights_of(self, name: str) -> int | None:
+        """As `Looked.wait_ms`."""
         if self.desk is None:
-            return
-        for settings in self.settings:
-            try:
-                looked = await self.desk.check(AccountId(settings.name))
-            except UserStreamError as error:
-                _log.warning("a key was not looked at", action="key_unchecked", account=settings.name, reason=str(error))
-                continue
-            if looked.widened or looked.verdict.refusals:
-                words = looked.refusals or f"the key may do more than before: {', '.join(looked.widened)}"
-                _log.error("a key may do what it should not", action="key_widened", account=settings.name, reason=words)
+            return None
+        try:
+            looked = await self.desk.check(AccountId(name))
+        except UserStreamError as error:
+            _log.warning("a key was not looked at", action="key_unchecked", account=name, reason=str(error))
+            return None
+        if looked.rights is None:
+            _log.warning("what a key may do is not known", action="key_unchecked", account=name, reason=looked.trouble)
+        elif looked.widened or looked.verdict.refusals:
+            words = looked.refusals or f"the key may do more than before: {', '.join(looked.widened)}"
+            _log.error("a key may do what it should not", action="key_widened", account=name, reason=words)
+        return looked.wait_ms
+
+
+def _open_key(desk: AccountDesk, account: RegisteredAccount) -> Credentials | VaultError:
+    try:
+        return desk.open_key(account)
+    except VaultError as error:
+        return error
+
+
+async def _note_opened(desk: AccountDesk, found: Mapping[str, Credentials | VaultError]) -> None:
+    """Raises StoreError."""
+    shut = {name: str(key) for name, key in found.items() if isinstance(key, VaultError)}
+    for name, reason in shut.items():
+        await desk.registry.write_note(desk.note("vault.open", name, "refused", reason))
+    if opened := len(found) - len(shut):
+        await desk.registry.write_note(desk.note("vault.open", f"{opened} accounts"))
 
 
 def _revision(account: RegisteredAccount) -> str:

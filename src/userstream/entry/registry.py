@@ -16,7 +16,7 @@ from userstream.domain.audit import AuditNote, verify_chain
 from userstream.entry.advice import next_step
 from userstream.entry.bootstrap import AccountSettings, check_account
 from userstream.entry.key_owners import KeyOwners
-from userstream.kernel.errors import SettingsError, UserStreamError
+from userstream.kernel.errors import ConnectionError, RetryLater, SettingsError, UserStreamError
 from userstream.kernel.ids import AccountId, VenueName
 from userstream.kernel.sealed import SealPlace, VaultError
 from userstream.kernel.secret import Secret
@@ -54,13 +54,15 @@ class NewAccount(msgspec.Struct, frozen=True, kw_only=True):
 
 class Looked(msgspec.Struct, frozen=True, kw_only=True):
     """What came of looking at a key. `trouble`: why its rights are not known; `next_step`: what a person does where it is refused;
-    `widened`: rights that it did not have when last asked."""
+    `widened`: rights that it did not have when last asked; `wait_ms`: where it may be known later, how long the venue wants silence, 0 if
+    it did not say; None where asking again does not help."""
 
     rights: KeyRights | None
     verdict: RightsVerdict
     trouble: str = ""
     next_step: str = ""
     widened: tuple[str, ...] = ()
+    wait_ms: int | None = None
 
     @property
     def refusals(self) -> str:
@@ -146,6 +148,10 @@ class AccountDesk(AccountBook):
         """The same desk for somebody else, whose deeds are noted as theirs."""
         return AccountDesk(self.registry, self.vault, self._clock, caller, self._ask, self._environment)
 
+    def ask_with(self, ask: AskRights) -> None:
+        """From now on venues are asked for the rights of a key in this way."""
+        self._ask = ask
+
     async def add(
         self, wish: NewAccount, credentials: Credentials, *, allow_unsafe: bool = False, beside: Sequence[AccountSettings] = ()
     ) -> Looked:
@@ -214,7 +220,7 @@ class AccountDesk(AccountBook):
         except UserStreamError as error:
             trouble = error
         verdict, told = judge_rights(rights, monitor_only=wish.options.monitor_only), "" if trouble is None else str(trouble)
-        return Looked(rights=rights, verdict=verdict, trouble=told, next_step=next_step(rights, trouble))
+        return Looked(rights=rights, verdict=verdict, trouble=told, next_step=next_step(rights, trouble), wait_ms=_wait_ms(trouble))
 
     async def _check_owner(self, action: str, settings: AccountSettings, beside: Sequence[AccountSettings]) -> None:
         """Raises SettingsError where another account has this key; what does not open cannot be compared."""
@@ -291,6 +297,16 @@ def _settings(wish: NewAccount, credentials: Credentials) -> AccountSettings:
         session_logon=options.session_logon,
         isolated_symbol=options.isolated_symbol,
     )
+
+
+def _wait_ms(trouble: UserStreamError | None) -> int | None:
+    match trouble:
+        case RetryLater(after_ms=after_ms):
+            return after_ms or 0
+        case ConnectionError():
+            return 0
+        case _:
+            return None
 
 
 def _widened(before: KeyRights | None, now: KeyRights | None) -> tuple[str, ...]:

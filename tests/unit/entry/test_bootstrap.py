@@ -130,6 +130,13 @@ async def test_an_account_that_cannot_be_is_not_there_afterwards(fields: dict[st
         await application.stop()
 
 
+@pytest.mark.parametrize("name", ["desk/alice", "/", ".", ".."])
+def test_a_name_that_no_route_would_reach_is_refused(name: str) -> None:
+    with pytest.raises(SettingsError, match="cannot be part of an address"):
+        check_account(settings(name=name), {})
+    check_account(settings(name=f"alice.{name.replace('/', '-')} of the desk"), {})
+
+
 async def test_a_start_that_fails_leaves_nobody_who_tries_on() -> None:
     class FullJournal(MemoryJournal):
         is_full = True

@@ -7,15 +7,19 @@ import json
 import pytest
 
 from tests.support.clock import ManualClock
+from tests.support.transport import PipeTransport, RecordingHttp, json_answer
 from userstream.adapters.clock import SystemClock
 from userstream.adapters.http import AiohttpClient
-from userstream.entry.bootstrap import AccountSettings, credentials_of
-from userstream.entry.key_rights import DIALECTS, RightsDesk
-from userstream.kernel.errors import AuthenticationError, RequestRefused, RetryLater, SettingsError
-from userstream.kernel.ids import VenueName
+from userstream.adapters.memory import MemoryJournal
+from userstream.entry.bootstrap import AccountSettings, Application, credentials_of
+from userstream.entry.gates import budget_name
+from userstream.entry.key_rights import AGAIN_MS, COUNTED_WITH, DIALECTS, EVERY_MS, MOST_AT_ONCE, RightsCalendar, RightsDesk
+from userstream.kernel.errors import AuthenticationError, RequestRefused, RetryLater, SettingsError, UserStreamError
+from userstream.kernel.ids import Millis, VenueName
+from userstream.runtime.gate import Gate
 from userstream.sim.server import PaperExchangeServer
 from userstream.sim.settings import AccountSpec, SimulatorSettings
-from userstream.venues import REGISTRY
+from userstream.venues import REGISTRY, find_venue
 from userstream.wire.request import HttpRequest, HttpResponse
 from userstream.wire.rights import KeyRights
 
@@ -85,3 +89,91 @@ async def test_a_key_without_a_secret_cannot_ask() -> None:
 def test_every_venue_that_can_be_connected_can_be_asked() -> None:
     assert set(DIALECTS) == set(REGISTRY)
     assert VenueName("binance-usdm") in DIALECTS
+
+
+RIGHTS = {
+    "enableReading": True,
+    "ipRestrict": True,
+    "enableWithdrawals": False,
+    "enableInternalTransfer": False,
+    "permitsUniversalTransfer": False,
+}
+BANNED = HttpResponse(status=418, body=b'{"code":-1003,"msg":"Way too many requests."}', headers={"retry-after": "600"})
+
+
+class Place:
+    """An application whose gates the questions pass."""
+
+    def __init__(self) -> None:
+        self.clock, self.http = ManualClock(), RecordingHttp()
+        self.http.plan("GET /fapi/v1/time", lambda request: json_answer({"serverTime": self.clock.wall()}))
+        self.http.plan("GET /sapi/v1/account/apiRestrictions", json_answer(RIGHTS))
+        self.application = Application(self.clock, PipeTransport(), self.http, MemoryJournal())
+        self.desk = RightsDesk(self.http, self.clock, {}, self.application.take_gate)
+
+    def gate(self, name: str) -> Gate:
+        return next(gate for gate in self.application.gates if gate.name == name)
+
+
+async def test_questions_are_counted_in_the_budgets_of_the_application() -> None:
+    place = Place()
+    assert (await place.desk.ask(settings())).read
+    product, counted = find_venue("binance-usdm"), find_venue(COUNTED_WITH)
+    for spec in (product, counted):
+        gate = place.gate(budget_name(spec, spec.real.rest_url))
+        assert (gate.requests, gate.used_weight) == (1, 1)
+    await place.application.stop()
+    with pytest.raises(UserStreamError, match="all was stopped"):
+        await place.desk.ask(settings())
+
+
+async def test_a_ban_is_learned_from_an_answer_and_obeyed() -> None:
+    place = Place()
+    place.http.plan("GET /sapi/v1/account/apiRestrictions", BANNED)
+    with pytest.raises(RetryLater) as caught:
+        await place.desk.ask(settings())
+    assert caught.value.after_ms == 600_000
+    asked = len(place.http.requests)
+    for venue in ("binance-margin", "binance-usdm"):
+        with pytest.raises(RetryLater, match="wants no calls from this address for 600 s") as caught:
+            await place.desk.ask(settings(venue))
+        assert caught.value.after_ms == 600_000
+    assert [request.label for request in place.http.requests[asked:]] == ["GET /fapi/v1/time"]
+    spec = find_venue("binance-usdm")
+    place.gate(budget_name(spec, spec.real.rest_url)).refrain(900_000)
+    with pytest.raises(RetryLater, match="900 s"):
+        await place.desk.ask(settings())
+    assert len(place.http.requests) == asked + 1
+    await place.application.stop()
+
+
+async def test_where_the_host_wants_silence_the_key_is_not_asked_about_either() -> None:
+    place = Place()
+    spot = find_venue("binance-spot")
+    place.application.take_gate(spot, spot.real.rest_url).refrain(5_000)
+    with pytest.raises(RetryLater, match="5 s"):
+        await place.desk.ask(settings("binance-margin"))
+    assert place.http.requests == []
+    await place.application.stop()
+
+
+def test_each_key_has_its_turn_once_a_day() -> None:
+    calendar, now = RightsCalendar(), Millis(1_000)
+    names = [f"account-{number:03}" for number in range(MOST_AT_ONCE + 1)]
+    assert calendar.due(names, now) == names[:-1]
+    for name in names:
+        calendar.note_asked(name, now)
+    assert calendar.due([*names, "young"], Millis(now + EVERY_MS - 1)) == []
+    assert calendar.due([names[0]], Millis(now + EVERY_MS)) == [names[0]]
+    assert calendar.due(["young"], Millis(now + EVERY_MS)) == []
+
+
+def test_silence_holds_for_all_and_a_key_without_an_answer_waits_longer() -> None:
+    calendar, now = RightsCalendar(), Millis(1_000)
+    assert calendar.due(["alice", "bob"], now) == ["alice", "bob"]
+    calendar.note_silence("alice", now, 60_000)
+    assert calendar.due(["alice", "bob"], Millis(now + 59_999)) == []
+    assert calendar.due(["alice", "bob"], Millis(now + 60_000)) == ["bob"]
+    assert calendar.due(["alice", "bob"], Millis(now + AGAIN_MS)) == ["bob", "alice"]
+    calendar.note_silence("bob", now, 0)
+    assert calendar.due(["alice"], Millis(now + AGAIN_MS)) == ["alice"]

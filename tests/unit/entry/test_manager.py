@@ -278,6 +278,39 @@ async def test_trouble_of_the_registry_is_told_once_and_what_runs_is_looked_afte
         assert managed.running == ["alice", "bob"]
 
 
+async def test_a_rotated_key_is_used_although_the_store_was_busy_when_it_was_found(tmp_path: Path) -> None:
+    """What was found is taken up whole or not at all, also where all accounts are looked after at that very moment."""
+    async with open_managed(tmp_path, settings=ManagerSection(health_s=60)) as managed:
+        await begun(managed, "alice")
+        # the look after this one is due together with the next question for changes
+        await managed.clock.advance(managed.manager._due - managed.clock.now() - 500)
+        await managed.rotate("alice")
+        managed.registry.note_troubles.append(StoreError("database is locked"))
+        with capture_logs() as logs:
+            await managed.pass_s(10)
+        assert "registry_trouble" in [entry["action"] for entry in logs]
+        assert [socket.is_open for socket in managed.sockets("alice")] == [False]
+        assert [socket.is_open for socket in managed.sockets("alice", 2)] == [True]
+
+
+async def test_whoever_is_told_to_stop_while_it_begins_starts_no_further_account(tmp_path: Path) -> None:
+    stopped = asyncio.Event()
+
+    class Impatient(Managed):
+        async def start(self, settings: AccountSettings) -> LiveAccount:
+            account = await super().start(settings)
+            if len(self.started) == 3:
+                stopped.set()
+            return account
+
+    async with open_managed(tmp_path, make=Impatient) as managed:
+        await managed.add(*(f"account-{number}" for number in range(9)))
+        await managed.begin(stopped)
+        await managed.pass_s(100)
+        assert managed.running == ["account-0", "account-1", "account-2"]
+        assert len(managed.started) == 3
+
+
 async def test_a_fault_of_our_own_while_the_registry_is_in_trouble_does_not_end_the_looking(tmp_path: Path) -> None:
     class OutOfThreads(Managed):
         faults = 0

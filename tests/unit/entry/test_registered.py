@@ -9,17 +9,19 @@ import pytest
 from structlog.testing import capture_logs
 
 from tests.support.clock import ManualClock
-from tests.support.transport import PipeTransport
-from tests.support.vaults import FIRST_KEY, make_account, make_vault, note
+from tests.support.transport import PipeTransport, RecordingHttp
+from tests.support.vaults import FIRST_KEY, SECOND_KEY, THIRD_KEY, make_account, make_vault, note
 from userstream.adapters.key_ring import KeyRing
 from userstream.adapters.memory import MemoryJournal
 from userstream.adapters.memory_registry import MemoryRegistry
 from userstream.adapters.vault import AesVault
+from userstream.domain.audit import AuditNote
 from userstream.entry.bootstrap import AccountSettings, Application, credentials_of
 from userstream.entry.configuration import Configuration, read_configuration
-from userstream.entry.registered import RegisteredAccounts, open_registered
+from userstream.entry.key_rights import AGAIN_MS, EVERY_MS
+from userstream.entry.registered import FIRST_RIGHTS_MS, LOOK_MS, RegisteredAccounts, open_registered
 from userstream.entry.registry import AccountDesk, Caller, NewAccount
-from userstream.kernel.errors import RetryLater, SettingsError, UserStreamError
+from userstream.kernel.errors import AuthenticationError, RequestRefused, RetryLater, SettingsError, StoreError, UserStreamError
 from userstream.kernel.ids import AccountId, VenueName
 from userstream.kernel.secret import Secret
 from userstream.wire.registration import SealedKey
@@ -33,8 +35,10 @@ ACCOUNT = '[[account]]\nname = "carol"\nvenue = "binance-usdm"\napi_key_env = "K
 class Venue:
     def __init__(self) -> None:
         self.says: KeyRights | UserStreamError = SAFE
+        self.asked: list[str] = []
 
     async def ask(self, settings: AccountSettings) -> KeyRights:
+        self.asked.append(settings.name)
         if isinstance(self.says, UserStreamError):
             raise self.says
         return self.says
@@ -66,6 +70,7 @@ class Ground:
         for name in ("alice", "bob", "carol"):
             wish = NewAccount(account=AccountId(name), user="desk", venue=VenueName("binance-usdm"))
             await self.desk.add(wish, credentials_of(f"KEY-OF-{name}", f"SECRET-OF-{name}"))
+        self.venue.asked.clear()
         await self.desk.set_active(AccountId("carol"), False)
 
     async def last_note(self) -> tuple[str, str, str]:
@@ -101,6 +106,108 @@ async def test_a_key_that_does_not_open_keeps_its_account_out_and_no_other(tmp_p
         await ground.registered.read(configured(tmp_path))
     assert [settings.name for settings in ground.registered.settings] == ["bob"]
     assert [(entry["action"], entry["account"]) for entry in logs] == [("key_refused", "alice")]
+
+
+class Ring:
+    """A ring that keys join when it is read again."""
+
+    def __init__(self, *later: bytes) -> None:
+        self.later, self.reads = later, 0
+
+    def read(self) -> KeyRing:
+        self.reads += 1
+        return KeyRing([FIRST_KEY, *self.later])
+
+
+async def with_lost_keys(*names: str, later: tuple[bytes, ...] = ()) -> tuple[Ground, Ring]:
+    """The accounts of these names were sealed with a key that the ring lacks."""
+    ground, ring = Ground(), Ring(*later)
+    await ground.fill()
+    elsewhere = AesVault(KeyRing([THIRD_KEY]))
+    for name in names:
+        lost = make_account(name)
+        records = elsewhere.seal(lost.place, {"api_key": Secret(f"KEY-OF-{name}"), "api_secret": Secret("SECRET")})
+        await ground.registry.add(msgspec.structs.replace(lost, key=SealedKey(**records)), note("account.add", name))
+    ground.desk.vault = AesVault(KeyRing([FIRST_KEY]), reread=ring.read)
+    return ground, ring
+
+
+async def test_who_cannot_be_opened_stays_refused_until_it_can_be(tmp_path: Path) -> None:
+    ground, ring = await with_lost_keys("zoe", later=(SECOND_KEY,))
+    await ground.registered.read(configured(tmp_path))
+    ring.later = (SECOND_KEY, bytes(32))
+    await ground.registered.renew_keys()
+    assert list(ground.registered.refused) == ["zoe"], "another key in the ring is not yet its key"
+    await ground.registered.refresh()
+    assert list(ground.registered.refused) == ["zoe"]
+    await ground.desk.remove(AccountId("bob"))
+    await ground.registered.refresh()
+    assert list(ground.registered.refused) == ["zoe"]
+    ring.later = (SECOND_KEY, THIRD_KEY)
+    await ground.registered.renew_keys()
+    assert list(ground.registered.refused) == ["zoe"]
+    await ground.registered.refresh()
+    assert ground.registered.refused == {}
+    assert [settings.name for settings in ground.registered.settings] == ["alice", "zoe"]
+
+
+async def test_a_refused_account_is_never_out_of_sight_while_another_one_is_taken_up(tmp_path: Path) -> None:
+    seen: list[list[str]] = []
+
+    class Watched(MemoryRegistry):
+        async def write_note(self, note: AuditNote) -> None:
+            seen.append(list(ground.registered.refused))
+            await super().write_note(note)
+
+    ground, _ = await with_lost_keys("zoe")
+    ground.desk.registry = Watched()
+    for account in await ground.registry.page():
+        await ground.desk.registry.add(account, note("account.add", account.account))
+    await ground.registered.read(configured(tmp_path))
+    seen.clear()
+    await ground.desk.rotate(AccountId("alice"), credentials_of("NEW-KEY-OF-alice", "SECRET"))
+    await ground.registered.refresh()
+    assert seen and all(names == ["zoe"] for names in seen)
+
+
+async def test_the_ring_is_read_again_once_for_all_that_lack_a_key(tmp_path: Path) -> None:
+    ground, ring = await with_lost_keys(*(f"lost-{number}" for number in range(20)))
+    await ground.registered.read(configured(tmp_path))
+    assert (len(ground.registered.refused), ring.reads) == (20, 1)
+
+
+async def test_a_key_that_came_a_moment_ago_opens_all_that_lack_it(tmp_path: Path) -> None:
+    ground, ring = await with_lost_keys("yan", "zoe", later=(THIRD_KEY,))
+    await ground.registered.read(configured(tmp_path))
+    assert (ground.registered.refused, ring.reads) == ({}, 1)
+    assert [settings.name for settings in ground.registered.settings] == ["alice", "bob", "yan", "zoe"]
+
+
+async def test_what_cannot_be_noted_changes_nothing(tmp_path: Path) -> None:
+    class Locked(MemoryRegistry):
+        is_locked = False
+
+        async def write_note(self, note: AuditNote) -> None:
+            if self.is_locked:
+                raise StoreError("database is locked")
+            await super().write_note(note)
+
+    ground, registry = Ground(), Locked()
+    ground.registry = ground.desk.registry = registry
+    await ground.fill()
+    await ground.registered.read(configured(tmp_path))
+    before = ground.registered.settings, ground.registered.revision_of("alice")
+    await ground.desk.rotate(AccountId("alice"), credentials_of("NEW-KEY-OF-alice", "SECRET"))
+    await ground.desk.remove(AccountId("bob"))
+    registry.is_locked = True
+    with pytest.raises(StoreError):
+        await ground.registered.refresh()
+    assert (ground.registered.settings, ground.registered.revision_of("alice")) == before
+    assert await ground.registered.has_changed()
+    registry.is_locked = False
+    await ground.registered.refresh()
+    assert [settings.name for settings in ground.registered.settings] == ["alice"]
+    assert ground.registered.revision_of("alice") != before[1]
 
 
 async def test_a_name_of_the_file_and_of_the_registry_is_refused(tmp_path: Path) -> None:
@@ -149,16 +256,74 @@ async def test_what_keys_may_do_is_looked_at_again(tmp_path: Path) -> None:
     with capture_logs() as logs:
         await ground.registered.check_rights()
         assert logs == []
-        for says in (msgspec.structs.replace(SAFE, ip_restricted=False), msgspec.structs.replace(SAFE, withdraw=True), RetryLater("x")):
+        for says in (msgspec.structs.replace(SAFE, ip_restricted=False), msgspec.structs.replace(SAFE, withdraw=True)):
             ground.venue.says = says
+            await ground.clock.advance(EVERY_MS)
             await ground.registered.check_rights()
         await ground.desk.remove(AccountId("alice"))
+        await ground.clock.advance(EVERY_MS)
         await ground.registered.check_rights()
-    reasons = [(entry["account"], str(entry["reason"])) for entry in logs]
-    assert reasons[0] == ("alice", "the key may do more than before: any address")
-    assert reasons[2] == ("alice", "the key may withdraw")
-    assert reasons[4] == ("alice", "what the key may do is not known (x)")
-    assert "no account 'alice'" in reasons[6][1]
+    told = [(entry["action"], entry["account"], str(entry["reason"])) for entry in logs]
+    assert told[0] == ("key_widened", "alice", "the key may do more than before: any address")
+    assert told[2] == ("key_widened", "alice", "the key may withdraw")
+    assert told[4][:2] == ("key_unchecked", "alice") and "no account 'alice'" in told[4][2]
+
+
+@pytest.mark.parametrize("trouble", [RequestRefused("a test network"), AuthenticationError("no such key")])
+async def test_rights_that_cannot_be_read_are_no_wider_ones(tmp_path: Path, trouble: UserStreamError) -> None:
+    ground = Ground()
+    await ground.fill()
+    await ground.registered.read(configured(tmp_path))
+    ground.venue.says = trouble
+    with capture_logs() as logs:
+        await ground.registered.check_rights()
+        await ground.clock.advance(EVERY_MS - 1)
+        await ground.registered.check_rights()
+    assert [(entry["log_level"], entry["action"], entry["account"], entry["reason"]) for entry in logs] == [
+        ("warning", "key_unchecked", "alice", str(trouble)),
+        ("warning", "key_unchecked", "bob", str(trouble)),
+    ]
+
+
+async def test_where_the_venue_wants_silence_the_looks_end_and_go_on_later(tmp_path: Path) -> None:
+    ground = Ground()
+    await ground.fill()
+    await ground.registered.read(configured(tmp_path))
+    ground.venue.says = RetryLater("the venue wants silence", 600_000)
+    with capture_logs() as logs:
+        for _ in range(10):
+            await ground.registered.check_rights()
+            await ground.clock.advance(59_000)
+    assert [(entry["action"], entry["account"]) for entry in logs] == [("key_unchecked", "alice")]
+    assert ground.venue.asked == ["alice"]
+    ground.venue.says = SAFE
+    await ground.clock.advance(60_000)
+    await ground.registered.check_rights()
+    await ground.clock.advance(AGAIN_MS)
+    await ground.registered.check_rights()
+    assert ground.venue.asked == ["alice", "bob", "alice"]
+
+
+async def test_a_service_that_is_started_anew_each_day_asks_too_and_one_without_connections_never(tmp_path: Path) -> None:
+    class WithoutThreads(RegisteredAccounts):
+        async def renew_keys(self) -> None:
+            return
+
+    for asks_rights in (True, False):
+        ground = Ground()
+        ground.registered = WithoutThreads(ground.desk, ground.clock)
+        await ground.fill()
+        await ground.registered.read(configured(tmp_path))
+        http = RecordingHttp()
+        application = Application(ground.clock, PipeTransport(), http, MemoryJournal())
+        ground.registered.watch(application, asks_rights=asks_rights)
+        await ground.clock.advance(FIRST_RIGHTS_MS - 1)
+        assert http.requests == []
+        await ground.clock.advance(2 * LOOK_MS)
+        assert bool(http.requests) is asks_rights
+        await ground.registered.close()
+        await application.stop()
+        assert ground.clock.failures == []
 
 
 async def test_accounts_of_the_registry_are_noted_as_proven(tmp_path: Path) -> None:

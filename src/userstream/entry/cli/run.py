@@ -103,11 +103,12 @@ async def _serve_all(configuration: Configuration, registered: RegisteredAccount
         await stack.enter_async_context(open_metrics(configuration.metrics, application))
         store = Path(configuration.store.path)
         await stack.enter_async_context(open_alerts(configuration.alerts, application, manager.expected, store))
+        registered.watch(application, asks_rights=configuration.websocket_enabled)
+        stack.push_async_callback(registered.stop_watching)
         door = await _open_door(stack, application, configuration, manager)
         _warn_stream_only(configuration)
-        registered.watch(application)
-        await manager.begin()
-        if door is not None:
+        await manager.begin(stopped)
+        if door is not None and not stopped.is_set():
             door.tell_ready()
         return await _watch(application, stopped, seconds, ends_with_accounts=not configuration.registry.is_run)
 
