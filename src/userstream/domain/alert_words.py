@@ -36,7 +36,7 @@ TITLES: Final[Mapping[AlertKind, tuple[str, str]]] = MappingProxyType(
 
 
 class Notification(msgspec.Struct, frozen=True, kw_only=True):
-    """What is sent to people. is_good_news: it tells of ends alone."""
+    """What is sent to people. is_good_news: it tells of good ends alone."""
 
     severity: Severity
     title: str
@@ -105,7 +105,7 @@ def line_of(note: Note) -> str:
 def headline_of(note: Note) -> str:
     """What it is and where."""
     where = " ".join(filter(None, (note.key.account, note.key.subject)))
-    words = TITLES[note.key.kind][note.is_over]
+    words = f"{TITLES[note.key.kind][0]}, and not watched any more" if note.is_unwatched else TITLES[note.key.kind][note.is_over]
     return f"{where}: {words}" if where else words
 
 

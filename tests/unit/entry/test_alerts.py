@@ -147,7 +147,7 @@ async def test_an_account_that_is_to_run_and_does_not_is_dark_and_one_that_is_re
     assert await watch.after(RULES.dark_after_ms + 2 * LOOK_MS) == ["[ERROR] bob: account is dark"]
     assert "it is to run, and is not connected" in watch.pager.told[0].body
     watch.wanted.discard("bob")
-    assert await watch.after(RULES.gather_ms + LOOK_MS) == ["[RECOVERED] bob: account is heard again"]
+    assert await watch.after(RULES.gather_ms + LOOK_MS) == ["[INFO] bob: account is dark, and not watched any more"]
 
 
 async def test_a_key_that_is_refused_is_told_as_such() -> None:
