@@ -29,6 +29,8 @@ TITLES: Final[Mapping[AlertKind, tuple[str, str]]] = MappingProxyType(
         AlertKind.MISMATCH: ("mismatch with the venue", "mismatch is resolved"),
         AlertKind.STORE_TROUBLE: ("the store keeps nothing", "the store keeps everything again"),
         AlertKind.DATABASE_TROUBLE: ("a database does not follow", "the database follows again"),
+        AlertKind.KEY_REFUSED: ("the key may do what no key should", "the key may do no more than it should"),
+        AlertKind.KEY_WIDENED: ("the key may do more than before", "the wider key is known"),
         AlertKind.UNRECOGNIZED: ("unknown words from the venue", "no unknown words any more"),
     }
 )

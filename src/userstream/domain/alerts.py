@@ -1,7 +1,8 @@
 """Incidents: what is wrong, since when, and what a person is told of it. Nothing in this file sends, waits or reads a clock.
 
-What is found wrong comes in as often as somebody looks; out come notes: one when an incident begins, one when it is over. A margin call
-is told at once, whatever else goes on. All other notes of a while are told together, so that an outage of a venue is one message.
+What is found wrong comes in as often as somebody looks; out come notes: one when an incident begins, one when it is over. What is critical,
+as a margin call is, is told at once, whatever else goes on. All other notes of a while are told together, so that an outage of a venue is
+one message.
 """
 
 from __future__ import annotations
@@ -38,7 +39,8 @@ _RANKS: Final = MappingProxyType({severity: rank for rank, severity in enumerate
 
 
 class AlertKind(StrEnum):
-    """What can be wrong. unrecognized: the venue sent what its documents do not know."""
+    """What can be wrong. unrecognized: the venue sent what its documents do not know. key_refused: the key may do what no key of an
+    account should, and would not be added today. key_widened: it may do more than when it was added."""
 
     MARGIN_CALL = "margin_call"
     BREAKER_TRIPPED = "breaker_tripped"
@@ -50,6 +52,8 @@ class AlertKind(StrEnum):
     STORE_TROUBLE = "store_trouble"
     DATABASE_TROUBLE = "database_trouble"
     UNRECOGNIZED = "unrecognized"
+    KEY_REFUSED = "key_refused"
+    KEY_WIDENED = "key_widened"
 
 
 SEVERITIES: Final[Mapping[AlertKind, Severity]] = MappingProxyType(
@@ -64,8 +68,13 @@ SEVERITIES: Final[Mapping[AlertKind, Severity]] = MappingProxyType(
         AlertKind.STORE_TROUBLE: Severity.ERROR,
         AlertKind.DATABASE_TROUBLE: Severity.WARNING,
         AlertKind.UNRECOGNIZED: Severity.WARNING,
+        AlertKind.KEY_REFUSED: Severity.CRITICAL,
+        AlertKind.KEY_WIDENED: Severity.WARNING,
     }
 )
+KEY_KINDS: Final = frozenset({AlertKind.KEY_REFUSED, AlertKind.KEY_WIDENED})
+WITHOUT_END: Final = frozenset({AlertKind.KEY_WIDENED})
+"""What happened and cannot be over: a right that was there at the next look as well is no good news."""
 FAILED: Final = frozenset({AlertKind.AUTH_FAILED, AlertKind.ACCOUNT_FAILED})
 SAID_BY: Final[Mapping[AlertKind, frozenset[AlertKind]]] = MappingProxyType(
     {AlertKind.ACCOUNT_DARK: FAILED, AlertKind.ACCOUNT_STALE: FAILED | {AlertKind.ACCOUNT_DARK}}
@@ -360,7 +369,9 @@ class AlertBook:
 
     def _end(self, key: Key, watch: Watch, until: Millis, *, is_unwatched: bool = False) -> None:
         del self._watches[key]
-        if watch.is_open:
+        if key.kind in WITHOUT_END:
+            self._told.pop(key, None)
+        elif watch.is_open:
             lasted_ms = until - watch.since
             self._tell(Note(key=key, is_over=True, words=watch.words, lasted_ms=lasted_ms, times=watch.times, is_unwatched=is_unwatched))
 

@@ -15,6 +15,7 @@ from tests.support.events import margin_called
 from userstream.domain.alerts import (
     SERVICE,
     SEVERITIES,
+    WITHOUT_END,
     AlertBook,
     AlertKind,
     AlertRules,
@@ -104,7 +105,7 @@ def unknown(word: str) -> Finding:
 
 findings = st.builds(
     Finding,
-    kind=st.sampled_from([kind for kind in AlertKind if kind is not AlertKind.MARGIN_CALL]),
+    kind=st.sampled_from([kind for kind in AlertKind if kind is not AlertKind.MARGIN_CALL and kind not in WITHOUT_END]),
     account=st.sampled_from([SERVICE, ALICE, BOB]),
     subject=st.sampled_from(["", "BTCUSDT"]),
 )
@@ -183,7 +184,7 @@ def test_messages_that_are_not_critical_come_no_oftener_than_they_may(story: lis
     for step in story:
         before = len(watcher.messages)
         play(watcher, [step])
-        times += [watcher.now for message in watcher.messages[before:] if not is_of_call(message)]
+        times += [watcher.now for message in watcher.messages[before:] if SEVERITIES[message.notes[0].key.kind] is not Severity.CRITICAL]
     assert all(later - earlier >= RULES.gather_ms for earlier, later in pairwise(times))
 
 
@@ -449,9 +450,25 @@ def test_of_an_account_that_is_removed_nothing_is_watched_any_more_and_that_is_n
     assert watcher.messages[-1].severity is Severity.CRITICAL, "watched again, it is told again"
 
 
-def test_every_kind_has_its_severity_and_only_margin_calls_are_critical() -> None:
+@pytest.mark.parametrize("known", [EVERYBODY, frozenset({BOB})], ids=["next look", "removed"])
+def test_what_cannot_be_over_is_told_once_and_has_no_end(known: frozenset[AccountId]) -> None:
+    watcher = Watcher()
+    widened = Finding(kind=AlertKind.KEY_WIDENED, account=ALICE, words="it may trade futures now")
+    watcher.look(widened)
+    watcher.look(widened, after_ms=RULES.gather_ms)
+    assert watcher.told == [(AlertKind.KEY_WIDENED, "alice", False)] and watcher.book.open_incidents() != []
+    watcher.known = known
+    watcher.look()
+    watcher.look(after_ms=RULES.settle_ms)
+    watcher.take(all_of_them=True)
+    assert len(watcher.told) == 1 and watcher.book.open_incidents() == []
+    assert watcher.book.keep(watcher.now, watcher.now) == []
+
+
+def test_every_kind_has_its_severity_and_only_what_may_cost_all_is_critical() -> None:
     assert set(SEVERITIES) == set(AlertKind)
-    assert [kind for kind, severity in SEVERITIES.items() if severity is Severity.CRITICAL] == [AlertKind.MARGIN_CALL]
+    critical = {kind for kind, severity in SEVERITIES.items() if severity is Severity.CRITICAL}
+    assert critical == {AlertKind.MARGIN_CALL, AlertKind.KEY_REFUSED}
     assert [severity.rank for severity in Severity] == [0, 1, 2, 3]
 
 
