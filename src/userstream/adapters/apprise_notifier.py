@@ -27,6 +27,8 @@ SHORTEST_TOKEN: Final = 8
 TYPES: Final = MappingProxyType(
     {Severity.INFO: "info", Severity.WARNING: "warning", Severity.ERROR: "failure", Severity.CRITICAL: "failure"}
 )
+_SIGNS: Final = re.compile(r"[/?&=@:#]+")
+_PLACE: Final = re.compile(r"([a-z0-9-]+\.)+([a-z]{2,24}|xn--[a-z0-9-]+)\.?(:\d+)?|\d{1,3}(\.\d{1,3}){3}(:\d+)?")
 _SCHEME: Final = re.compile(r"[a-z][a-z0-9+.-]{0,30}(?=://)", re.IGNORECASE)
 
 
@@ -87,17 +89,30 @@ def hide_address(url: Secret) -> None:
     """No log shows its parts from now on that may be passwords or tokens. The rest of it may be shown: logs hide what begins as a secret
     does, and would lose every line with `https://` or this machine's own address."""
     _, _, rest = url.reveal().partition("://")
-    user, _, place = rest.rpartition("@")
+    before, _, query = rest.partition("?")
+    if "@" not in before:  # a password with a question mark in it; if it is none, too much is hidden, which hurts nobody
+        _hide_password(rest)
+    _hide_password(before)
+    user, _, place = before.rpartition("@")
     host, _, path = place.partition("/")
-    password = unquote(user.partition(":")[2])
-    if len(password) >= SHORTEST_PASSWORD:
-        register_secret(password)
     # many services are addressed by a token where others have a host
-    parts = [user, path, *([] if "." in host or "[" in host else [host]), host.partition("?")[2]]
-    for part in (part for text in parts for part in re.split(r"[/?&=@:#]+", text)):
+    texts = [user, path, *([] if _is_place(host) else [host])]
+    parts = [part for text in texts for part in _SIGNS.split(text)]
+    for part in parts + [part for part in _SIGNS.split(query) if not _is_place(part)]:
         # a word of small letters alone is a setting or a name: hiding it would blind every log
         if len(part) >= SHORTEST_TOKEN and not (part.isalpha() and part.islower()):
             register_secret(unquote(part))
+
+
+def _hide_password(text: str) -> None:
+    password = unquote(text.rpartition("@")[0].partition(":")[2])
+    if len(password) >= SHORTEST_PASSWORD:
+        register_secret(password)
+
+
+def _is_place(host: str) -> bool:
+    """Whether it is a name of a machine as people write them, or a number of one: a token may have dots, too."""
+    return "[" in host or _PLACE.fullmatch(host) is not None
 
 
 def silence_library() -> None:

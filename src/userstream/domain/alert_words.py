@@ -29,6 +29,8 @@ TITLES: Final[Mapping[AlertKind, tuple[str, str]]] = MappingProxyType(
         AlertKind.MISMATCH: ("mismatch with the venue", "mismatch is resolved"),
         AlertKind.STORE_TROUBLE: ("the store keeps nothing", "the store keeps everything again"),
         AlertKind.DATABASE_TROUBLE: ("a database does not follow", "the database follows again"),
+        AlertKind.KEY_REFUSED: ("the key may do what no key should", "the key may do no more than it should"),
+        AlertKind.KEY_WIDENED: ("the key may do more than before", "the wider key is known"),
         AlertKind.UNRECOGNIZED: ("unknown words from the venue", "no unknown words any more"),
     }
 )
@@ -36,7 +38,7 @@ TITLES: Final[Mapping[AlertKind, tuple[str, str]]] = MappingProxyType(
 
 
 class Notification(msgspec.Struct, frozen=True, kw_only=True):
-    """What is sent to people. is_good_news: it tells of ends alone."""
+    """What is sent to people. is_good_news: it tells of good ends alone."""
 
     severity: Severity
     title: str
@@ -105,7 +107,7 @@ def line_of(note: Note) -> str:
 def headline_of(note: Note) -> str:
     """What it is and where."""
     where = " ".join(filter(None, (note.key.account, note.key.subject)))
-    words = TITLES[note.key.kind][note.is_over]
+    words = f"{TITLES[note.key.kind][0]}, and not watched any more" if note.is_unwatched else TITLES[note.key.kind][note.is_over]
     return f"{where}: {words}" if where else words
 
 

@@ -1,7 +1,8 @@
 """Incidents: what is wrong, since when, and what a person is told of it. Nothing in this file sends, waits or reads a clock.
 
-What is found wrong comes in as often as somebody looks; out come notes: one when an incident begins, one when it is over. A margin call
-is told at once, whatever else goes on. All other notes of a while are told together, so that an outage of a venue is one message.
+What is found wrong comes in as often as somebody looks; out come notes: one when an incident begins, one when it is over. What is critical,
+as a margin call is, is told at once, whatever else goes on. All other notes of a while are told together, so that an outage of a venue is
+one message.
 """
 
 from __future__ import annotations
@@ -38,7 +39,8 @@ _RANKS: Final = MappingProxyType({severity: rank for rank, severity in enumerate
 
 
 class AlertKind(StrEnum):
-    """What can be wrong. unrecognized: the venue sent what its documents do not know."""
+    """What can be wrong. unrecognized: the venue sent what its documents do not know. key_refused: the key may do what no key of an
+    account should, and would not be added today. key_widened: it may do more than when it was added."""
 
     MARGIN_CALL = "margin_call"
     BREAKER_TRIPPED = "breaker_tripped"
@@ -50,6 +52,8 @@ class AlertKind(StrEnum):
     STORE_TROUBLE = "store_trouble"
     DATABASE_TROUBLE = "database_trouble"
     UNRECOGNIZED = "unrecognized"
+    KEY_REFUSED = "key_refused"
+    KEY_WIDENED = "key_widened"
 
 
 SEVERITIES: Final[Mapping[AlertKind, Severity]] = MappingProxyType(
@@ -64,8 +68,13 @@ SEVERITIES: Final[Mapping[AlertKind, Severity]] = MappingProxyType(
         AlertKind.STORE_TROUBLE: Severity.ERROR,
         AlertKind.DATABASE_TROUBLE: Severity.WARNING,
         AlertKind.UNRECOGNIZED: Severity.WARNING,
+        AlertKind.KEY_REFUSED: Severity.CRITICAL,
+        AlertKind.KEY_WIDENED: Severity.WARNING,
     }
 )
+KEY_KINDS: Final = frozenset({AlertKind.KEY_REFUSED, AlertKind.KEY_WIDENED})
+WITHOUT_END: Final = frozenset({AlertKind.KEY_WIDENED})
+"""What happened and cannot be over: a right that was there at the next look as well is no good news."""
 FAILED: Final = frozenset({AlertKind.AUTH_FAILED, AlertKind.ACCOUNT_FAILED})
 SAID_BY: Final[Mapping[AlertKind, frozenset[AlertKind]]] = MappingProxyType(
     {AlertKind.ACCOUNT_DARK: FAILED, AlertKind.ACCOUNT_STALE: FAILED | {AlertKind.ACCOUNT_DARK}}
@@ -128,17 +137,26 @@ class Key(NamedTuple):
 
 
 class Note(msgspec.Struct, frozen=True, kw_only=True):
-    """The beginning of an incident, or its end. lasted_ms: from when it was found first. times: how often it was found so far."""
+    """The beginning of an incident, or its end. lasted_ms: from when it was found first. times: how often it was found so far.
+    is_unwatched: it ends because nobody looks any more; it may well go on."""
 
     key: Key
     is_over: bool
     words: str
     lasted_ms: int
     times: int
+    is_unwatched: bool = False
 
     @property
     def severity(self) -> Severity:
-        return SEVERITIES[self.key.kind]
+        severity = SEVERITIES[self.key.kind]
+        if not self.is_unwatched:
+            return severity
+        return Severity.WARNING if severity is Severity.CRITICAL else Severity.INFO
+
+    @property
+    def is_good_news(self) -> bool:
+        return self.is_over and not self.is_unwatched
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True):
@@ -149,8 +167,8 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_good_news(self) -> bool:
-        """Whether it tells of ends alone."""
-        return all(note.is_over for note in self.notes)
+        """Whether it tells of good ends alone."""
+        return all(note.is_good_news for note in self.notes)
 
 
 Leg: TypeAlias = tuple[Symbol, PositionSide]
@@ -239,7 +257,7 @@ class AlertBook:
             self._open(key, watch, now)
 
     def look(self, findings: Iterable[Finding], now: Millis, *, known: Set[AccountId], heard: Mapping[AccountId, Set[Leg]]) -> None:
-        """All that is wrong now. known: the accounts that are to run; what is said of others is over. heard: the legs that are held, for
+        """All that is wrong now. known: the accounts that are to run; others are not watched any more. heard: the legs that are held, for
         each account whose picture can be trusted now."""
         found = {finding.key: finding for finding in findings}
         # failures first, then what they say already
@@ -248,7 +266,7 @@ class AlertBook:
         self._calm_calls(now, heard)
         for key, watch in list(self._watches.items()):
             if key.account != SERVICE and key.account not in known:
-                self._end(key, watch, now, "the account is not run any more")
+                self._end(key, watch, now, is_unwatched=True)
             elif key not in found and not watch.calls:
                 self._miss(key, watch, now)
         self._tell_again(now)
@@ -288,7 +306,11 @@ class AlertBook:
             watch = self._watches.get(key)
             is_open = watch is not None and watch.is_open
             if watch is not None and is_open and key not in self._told:
-                self._tell(msgspec.structs.replace(note, is_over=False, words=watch.words, lasted_ms=now - watch.since, times=watch.times))
+                self._tell(
+                    msgspec.structs.replace(
+                        note, is_over=False, is_unwatched=False, words=watch.words, lasted_ms=now - watch.since, times=watch.times
+                    )
+                )
             elif note.is_over and not is_open and key in self._told:  # of a beginning that nobody heard of nobody need hear the end
                 self._tell(note)
 
@@ -324,7 +346,7 @@ class AlertBook:
         elif watch.gone_since is None:
             watch.gone_since = now
         elif now - watch.gone_since >= self.rules.settles_after_ms(key.kind):
-            self._end(key, watch, watch.gone_since, watch.words)
+            self._end(key, watch, watch.gone_since)
 
     def _calm_calls(self, now: Millis, heard: Mapping[AccountId, Set[Leg]]) -> None:
         passed_ms = 0 if self._looked is None else now - self._looked
@@ -345,13 +367,17 @@ class AlertBook:
         watch.is_open = True
         self._tell(Note(key=key, is_over=False, words=watch.words, lasted_ms=now - watch.since, times=watch.times))
 
-    def _end(self, key: Key, watch: Watch, until: Millis, words: str) -> None:
+    def _end(self, key: Key, watch: Watch, until: Millis, *, is_unwatched: bool = False) -> None:
         del self._watches[key]
-        if watch.is_open:
-            self._tell(Note(key=key, is_over=True, words=words, lasted_ms=until - watch.since, times=watch.times))
+        if key.kind in WITHOUT_END:
+            self._told.pop(key, None)
+        elif watch.is_open:
+            lasted_ms = until - watch.since
+            self._tell(Note(key=key, is_over=True, words=watch.words, lasted_ms=lasted_ms, times=watch.times, is_unwatched=is_unwatched))
 
     def _tell(self, note: Note) -> None:
-        (self._urgent if note.severity is Severity.CRITICAL else self._waiting).append(note)
+        # by its kind, not by its own severity: no end may be overtaken by the next beginning
+        (self._urgent if SEVERITIES[note.key.kind] is Severity.CRITICAL else self._waiting).append(note)
 
 
 def _rank_of(severity: Severity) -> int:

@@ -16,7 +16,7 @@ import structlog
 
 from userstream.domain.alert_findings import AccountSight, DriftWatch, findings_of
 from userstream.domain.alert_words import Notification, notification_of
-from userstream.domain.alerts import AlertBook, AlertKind, AlertRules, Finding, KeptIncident, Leg, Note
+from userstream.domain.alerts import KEY_KINDS, AlertBook, AlertKind, AlertRules, Finding, KeptIncident, Leg, Note
 from userstream.domain.events import MarginCalled
 from userstream.domain.words import StreamState
 from userstream.kernel.errors import AuthenticationError, StoreError
@@ -76,6 +76,7 @@ class AlertService:
         self._clock: Clock = application.clock
         self._book = AlertBook(rules)
         self._words = DriftWatch()
+        self._keys: dict[AccountId, Finding] = {}
         self._watched: dict[str, LiveAccount] = {}
         self._keeper, self._is_changed = keeper, False
         self._saving: asyncio.Task[None] | None = None
@@ -110,12 +111,22 @@ class AlertService:
             self._watched[account.id] = account
             account.on(MarginCalled, handler=self._take_call)
 
+    def note_key(self, account: AccountId, *, refusals: str = "", widened: str = "") -> None:
+        """What a look at an account's key found; to be called after every look that the venue answered, and told within a second. It stands
+        until the next call, and over a restart: keys are looked at once a day. `refusals`: why the key would not be added today.
+        `widened`: what it may do more than was known. Both empty: all is well. Lines for people, without secrets."""
+        if refusals or widened:
+            kind = AlertKind.KEY_REFUSED if refusals else AlertKind.KEY_WIDENED
+            self._keys[account] = Finding(kind=kind, account=account, words=refusals or widened)
+        else:
+            self._keys.pop(account, None)
+
     async def look(self) -> None:
         """One look at everything."""
         running = dict(self._application.accounts)
         self._watched = {name: account for name, account in self._watched.items() if running.get(name) is account}
         known = {AccountId(name) for name in {*self._wanted(), *running}}
-        found = self._service_findings()
+        found = self._service_findings() + [finding for name, finding in self._keys.items() if name in known]
         for number, name in enumerate(sorted(known), 1):
             account = running.get(name)
             if account is not None:
@@ -231,7 +242,10 @@ class AlertService:
         if self._keeper is None:
             return
         try:
-            self._book.restore(await asyncio.to_thread(self._keeper.read), self._clock.now(), self._clock.wall())
+            kept = await asyncio.to_thread(self._keeper.read)
+            self._book.restore(kept, self._clock.now(), self._clock.wall())
+            told = [Finding(kind=each.kind, account=each.account, words=each.words) for each in kept if each.kind in KEY_KINDS]
+            self._keys = {finding.account: finding for finding in told} | self._keys
         except StoreError as error:
             _log.warning("what was told before is not known", action="incidents_unknown", reason=str(error))
 

@@ -6,7 +6,7 @@ Only the kinds of events have to be counted as they come.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
 
@@ -25,7 +25,7 @@ from userstream.domain.events import (
     SnapshotTaken,
 )
 from userstream.domain.words import Source, StreamState
-from userstream.kernel.ids import AccountId, Millis
+from userstream.kernel.ids import AccountId, Millis, VenueName
 from userstream.ports import Clock, Committed, Journal, Metrics, Record
 from userstream.runtime.gate import Gate
 from userstream.runtime.live import LiveAccount
@@ -54,10 +54,17 @@ POLLING: Final = "polling"
 """Why a snapshot was taken, when that is because no socket delivers."""
 
 
+def _nobody() -> Mapping[AccountId, VenueName]:
+    return {}
+
+
 class Meter:
     """Counts what accounts tell and what the journal makes durable, from its making on; `report` tells the port all there is to tell.
 
     Counters of the port only grow: a number is reported as what it grew by since the last report.
+
+    expected: the accounts that are to run, with their venues. One of them that does not run has no open socket, and that is told: a number
+    that is not there would raise no alarm.
     """
 
     def __init__(self, metrics: Metrics, clock: Clock, journal: Journal) -> None:
@@ -68,6 +75,8 @@ class Meter:
         self._records = 0
         self._told: dict[tuple[str, ...], int] = {}
         self._venues: set[str] = set()
+        self.expected: Callable[[], Mapping[AccountId, VenueName]] = _nobody
+        self._missing: dict[AccountId, VenueName] = {}
         journal.watch_commits(self._take)
 
     def count(self, record: Record) -> None:
@@ -96,6 +105,7 @@ class Meter:
     def report(self, accounts: Iterable[LiveAccount], gates: Iterable[Gate], *, sink_lags: Mapping[str, int]) -> None:
         """Tells the port everything as it is now. `sink_lags`: records that each sink has not taken yet. Call it on the event loop."""
         running = list(accounts)
+        self._report_missing(running)
         for account in running:
             self._report_account(account)
         self._report_common(running, gates, sink_lags)
@@ -103,6 +113,7 @@ class Meter:
     async def report_in_turns(self, accounts: Mapping[str, LiveAccount], gates: Iterable[Gate], *, sink_lags: Mapping[str, int]) -> None:
         """As `report`, but messages may pass after every few accounts. `accounts`: those that run, by name; it may change meanwhile."""
         names = list(accounts)
+        self._report_missing(list(accounts.values()))
         for begin in range(0, len(names), ACCOUNTS_OF_A_TURN):
             for name in names[begin : begin + ACCOUNTS_OF_A_TURN]:
                 if (account := accounts.get(name)) is not None:  # else its numbers were forgotten, for good
@@ -140,6 +151,17 @@ class Meter:
             self._told[key] = total
 
     # --- reporting ---
+
+    def _report_missing(self, running: Sequence[LiveAccount]) -> None:
+        venues = {account.id: account.venue for account in running}
+        missing = {name: venue for name, venue in self.expected().items() if name not in venues}
+        still = venues | missing
+        for name, venue in self._missing.items():
+            if still.get(name) != venue:  # not to run any more, or elsewhere: its 0 would stay for ever
+                self.forget_account(name)
+        for name, venue in missing.items():
+            self._metrics.gauge("active_connections", 0, {"venue": str(venue), "account": str(name)})
+        self._missing = missing
 
     def _report_account(self, account: LiveAccount) -> None:
         runner, health = account.parts[0], account.health

@@ -107,12 +107,23 @@ async def test_neither_names_nor_logs_nor_the_library_show_an_address(caplog: py
         (f"json://127.0.0.1?token={CANARY}", f"GET /?token={CANARY}"),
         (f"https://hooks.slack.com/services/TokenAAA1/TokenBBB2/{CANARY}", f"POST /services/TokenAAA1/TokenBBB2/{CANARY}"),
         (f"{CANARY.lower()}://{CANARY}", f"no such host: {CANARY}"),
+        (f"mailtos://user:x{CANARY}@example.com?to=night@example.com", f"login with x{CANARY} at example.com refused"),
+        (f"mailtos://user:a?{CANARY}@example.com?to=night@example.com", f"login with a?{CANARY} refused"),
+        (f"pbul://o.{CANARY}", f"GET /v2/pushes with o.{CANARY}"),
+        (f"pbul://o.{CANARY.lower()}/#channel", f"token o.{CANARY.lower()} refused"),
     ],
 )
 def test_no_part_of_an_address_that_may_be_a_token_is_logged(url: str, shown: str) -> None:
     hide_address(Secret(url))
-    assert CANARY not in REDACTOR.clean(shown) and CANARY not in REDACTOR.clean(url)
+    assert CANARY.lower() not in REDACTOR.clean(shown).lower() and CANARY.lower() not in REDACTOR.clean(url).lower().partition("://")[2]
     assert "TokenAAA1" not in REDACTOR.clean(shown)
+
+
+def test_a_short_password_of_the_documents_own_example_is_hidden_and_its_places_are_not() -> None:
+    words = "login with hunter2 at example.com refused"
+    assert REDACTOR.clean(words) == words
+    hide_address(Secret("mailtos://user:hunter2@example.com?to=night@example.com"))
+    assert REDACTOR.clean(words) == "login with *** at example.com refused"
 
 
 def test_common_words_of_an_address_do_not_blind_the_logs() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from userstream.domain.alert_words import (
@@ -37,6 +38,14 @@ def test_a_single_note_is_its_own_title() -> None:
     over = message(note(AlertKind.MARGIN_CALL, over=True, words="BTCUSDT long 1.327", lasted_ms=125_000))
     assert title_of(over) == "[RECOVERED] alice: margin call is over"
     assert body_of(over) == "alice: margin call is over, after 2 min 5 s: BTCUSDT long 1.327"
+
+
+def test_what_is_not_watched_any_more_does_not_read_as_recovered() -> None:
+    called = note(AlertKind.MARGIN_CALL, over=True, words="BTCUSDT long 1.327", lasted_ms=125_000)
+    left = message(msgspec.structs.replace(called, is_unwatched=True))
+    assert title_of(left) == "[WARNING] alice: margin call, and not watched any more"
+    assert body_of(left) == "alice: margin call, and not watched any more, after 2 min 5 s: BTCUSDT long 1.327"
+    assert not notification_of(left, A_TIME).is_good_news
 
 
 def test_a_notification_is_a_message_in_words() -> None:

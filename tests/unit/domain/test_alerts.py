@@ -15,6 +15,7 @@ from tests.support.events import margin_called
 from userstream.domain.alerts import (
     SERVICE,
     SEVERITIES,
+    WITHOUT_END,
     AlertBook,
     AlertKind,
     AlertRules,
@@ -80,6 +81,10 @@ def dark(account: str = "alice") -> Finding:
     return Finding(kind=AlertKind.ACCOUNT_DARK, account=AccountId(account), words="no socket delivers")
 
 
+def is_of_call(message: Message) -> bool:
+    return message.notes[0].key.kind is AlertKind.MARGIN_CALL
+
+
 def stale(account: str = "alice") -> Finding:
     return Finding(kind=AlertKind.ACCOUNT_STALE, account=AccountId(account), words="syncing")
 
@@ -100,7 +105,7 @@ def unknown(word: str) -> Finding:
 
 findings = st.builds(
     Finding,
-    kind=st.sampled_from([kind for kind in AlertKind if kind is not AlertKind.MARGIN_CALL]),
+    kind=st.sampled_from([kind for kind in AlertKind if kind is not AlertKind.MARGIN_CALL and kind not in WITHOUT_END]),
     account=st.sampled_from([SERVICE, ALICE, BOB]),
     subject=st.sampled_from(["", "BTCUSDT"]),
 )
@@ -167,7 +172,7 @@ def test_a_margin_call_is_told_alone_and_at_once_whatever_else_is_told(story: li
             noisy.known = quiet.known = third
             noisy.look(*first, after_ms=second)
             quiet.look(after_ms=second)
-    critical = [message for message in noisy.messages if message.severity is Severity.CRITICAL]
+    critical = [message for message in noisy.messages if is_of_call(message)]
     assert critical == quiet.messages
     assert all(len(message.notes) == 1 for message in critical)
 
@@ -179,7 +184,7 @@ def test_messages_that_are_not_critical_come_no_oftener_than_they_may(story: lis
     for step in story:
         before = len(watcher.messages)
         play(watcher, [step])
-        times += [watcher.now for message in watcher.messages[before:] if message.severity is not Severity.CRITICAL]
+        times += [watcher.now for message in watcher.messages[before:] if SEVERITIES[message.notes[0].key.kind] is not Severity.CRITICAL]
     assert all(later - earlier >= RULES.gather_ms for earlier, later in pairwise(times))
 
 
@@ -428,21 +433,42 @@ def test_the_first_message_goes_at_once_and_the_next_waits_for_others() -> None:
     assert [len(message.notes) for message in watcher.messages] == [1, 2, 1]
 
 
-def test_of_an_account_that_is_removed_all_is_over() -> None:
+def test_of_an_account_that_is_removed_nothing_is_watched_any_more_and_that_is_no_good_news() -> None:
     watcher = Watcher()
     watcher.call()
     watcher.look(refused(), dark("bob"))
     watcher.known = frozenset({BOB})
     watcher.look(dark("bob"))
     watcher.take(all_of_them=True)
-    over = [note for message in watcher.messages for note in message.notes if note.is_over]
-    assert {note.key.kind for note in over} == {AlertKind.MARGIN_CALL, AlertKind.AUTH_FAILED}
-    assert {note.words for note in over} == {"the account is not run any more"}
+    over = {note.key.kind: note for message in watcher.messages for note in message.notes if note.is_over}
+    assert set(over) == {AlertKind.MARGIN_CALL, AlertKind.AUTH_FAILED} and all(note.is_unwatched for note in over.values())
+    assert over[AlertKind.MARGIN_CALL].severity is Severity.WARNING and over[AlertKind.AUTH_FAILED].severity is Severity.INFO
+    assert over[AlertKind.MARGIN_CALL].words.startswith("BTCUSDT"), "what it was about"
+    assert not any(message.is_good_news for message in watcher.messages)
+    watcher.known = EVERYBODY
+    watcher.call()
+    assert watcher.messages[-1].severity is Severity.CRITICAL, "watched again, it is told again"
 
 
-def test_every_kind_has_its_severity_and_only_margin_calls_are_critical() -> None:
+@pytest.mark.parametrize("known", [EVERYBODY, frozenset({BOB})], ids=["next look", "removed"])
+def test_what_cannot_be_over_is_told_once_and_has_no_end(known: frozenset[AccountId]) -> None:
+    watcher = Watcher()
+    widened = Finding(kind=AlertKind.KEY_WIDENED, account=ALICE, words="it may trade futures now")
+    watcher.look(widened)
+    watcher.look(widened, after_ms=RULES.gather_ms)
+    assert watcher.told == [(AlertKind.KEY_WIDENED, "alice", False)] and watcher.book.open_incidents() != []
+    watcher.known = known
+    watcher.look()
+    watcher.look(after_ms=RULES.settle_ms)
+    watcher.take(all_of_them=True)
+    assert len(watcher.told) == 1 and watcher.book.open_incidents() == []
+    assert watcher.book.keep(watcher.now, watcher.now) == []
+
+
+def test_every_kind_has_its_severity_and_only_what_may_cost_all_is_critical() -> None:
     assert set(SEVERITIES) == set(AlertKind)
-    assert [kind for kind, severity in SEVERITIES.items() if severity is Severity.CRITICAL] == [AlertKind.MARGIN_CALL]
+    critical = {kind for kind, severity in SEVERITIES.items() if severity is Severity.CRITICAL}
+    assert critical == {AlertKind.MARGIN_CALL, AlertKind.KEY_REFUSED}
     assert [severity.rank for severity in Severity] == [0, 1, 2, 3]
 
 

@@ -147,7 +147,7 @@ async def test_an_account_that_is_to_run_and_does_not_is_dark_and_one_that_is_re
     assert await watch.after(RULES.dark_after_ms + 2 * LOOK_MS) == ["[ERROR] bob: account is dark"]
     assert "it is to run, and is not connected" in watch.pager.told[0].body
     watch.wanted.discard("bob")
-    assert await watch.after(RULES.gather_ms + LOOK_MS) == ["[RECOVERED] bob: account is heard again"]
+    assert await watch.after(RULES.gather_ms + LOOK_MS) == ["[INFO] bob: account is dark, and not watched any more"]
 
 
 async def test_a_key_that_is_refused_is_told_as_such() -> None:
@@ -212,6 +212,36 @@ async def test_a_breaker_that_trips_is_told_and_that_it_closed(watch: Watch) -> 
     assert await watch.after(2 * LOOK_MS) == ["[ERROR] alice: circuit breaker tripped"]
     watch.breakers.clear()
     assert await watch.after(RULES.settle_ms + 4 * LOOK_MS) == ["[RECOVERED] alice: circuit breaker closed again"]
+
+
+async def test_a_key_that_may_do_more_is_told_once_and_that_it_is_well_again(watch: Watch) -> None:
+    await watch.begin()
+    alice = AccountId("alice")
+    watch.service.note_key(alice, widened="it may trade futures now")
+    assert await watch.after(2 * LOOK_MS) == ["[WARNING] alice: the key may do more than before"]
+    assert "it may trade futures now" in watch.pager.told[-1].body
+    watch.service.note_key(alice, refusals="it may withdraw", widened="it may withdraw")
+    assert await watch.after(2 * LOOK_MS) == ["[CRITICAL] alice: the key may do what no key should"]
+    assert await watch.after(30 * MINUTE_MS) == [], "once, though it goes on; and that it was widened is not over"
+    watch.service.note_key(alice)
+    assert await watch.after(RULES.settle_ms + 4 * LOOK_MS) == ["[RECOVERED] alice: the key may do no more than it should"]
+    watch.service.note_key(AccountId("stranger"), refusals="it may withdraw")
+    assert await watch.after(MINUTE_MS) == [], "no account of ours"
+
+
+async def test_a_key_that_may_withdraw_is_not_well_because_of_a_restart() -> None:
+    drawer, alice = Drawer(), AccountId("alice")
+    first = Watch(drawer)
+    await first.begin()
+    first.service.note_key(alice, refusals="it may withdraw")
+    assert await first.after(2 * LOOK_MS) == ["[CRITICAL] alice: the key may do what no key should"]
+    await finish(first)
+    second = Watch(drawer)
+    await second.begin()
+    assert await second.after(30 * MINUTE_MS) == [], "nobody looked at it since"
+    second.service.note_key(alice)
+    assert await second.after(RULES.settle_ms + 4 * LOOK_MS) == ["[RECOVERED] alice: the key may do no more than it should"]
+    await finish(second)
 
 
 async def test_what_is_told_holds_no_secret_and_the_rest_goes_out_at_the_end(watch: Watch) -> None:

@@ -78,6 +78,24 @@ async def test_every_kind_of_event_is_counted_as_often_as_it_was_told(gauges: Ga
     assert gauges.value("mismatches_total") == sum(isinstance(event, Mismatch) and not event.resolved for event in shell.events) > 0
 
 
+async def test_an_account_that_is_to_run_and_does_not_has_no_open_socket(gauges: Gauges) -> None:
+    alice, bob, venue = AccountId("alice"), AccountId("bob"), gauges.shell.account.venue
+    gauges.meter.expected = lambda: {alice: venue, bob: venue}
+    gauges.running = False
+    bobs = 'account="bob",venue="binance-usdm"'
+    assert gauges.value("active_connections") == gauges.value("active_connections", bobs) == 0
+    await live(gauges.shell)
+    gauges.running = True
+    await gauges.shell.trade(2)
+    assert gauges.value("active_connections") == 1, "the same curve goes on"
+    assert gauges.value("fills_total") == 2
+    await gauges.meter.report_in_turns({"alice": gauges.shell.account}, [], sink_lags={})
+    assert gauges.value("active_connections", bobs) == 0
+    gauges.meter.expected = lambda: {alice: venue}
+    text = gauges.text()
+    assert "bob" not in text and "alice" in text, "whoever is not to run raises no alarm"
+
+
 async def test_totals_do_not_grow_by_being_read(gauges: Gauges) -> None:
     await live(gauges.shell)
     await gauges.shell.trade(2)
