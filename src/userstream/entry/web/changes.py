@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import asyncio
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -17,9 +18,12 @@ from userstream.wire.registration import AccountOptions
 
 if TYPE_CHECKING:
     from userstream.entry.manager import AccountManager
-    from userstream.entry.registry import AccountDesk
+    from userstream.entry.registry import AccountDesk, Looked
+    from userstream.wire.venue import Credentials
 
 LONGEST_WORDS = 200
+ADD_LIMIT_S: Final = 8.0
+"""The venue may take twice as long to tell what a key may do: the caller hears of it while the request lasts."""
 
 
 class NewAccountForm(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -65,16 +69,16 @@ class SwitchedForm(msgspec.Struct, frozen=True, kw_only=True):
 class AccountChanges:
     """What one caller changes. Raises ApiError for what cannot be, StoreError where the store cannot be used."""
 
-    def __init__(self, desk: AccountDesk, manager: AccountManager) -> None:
-        """`desk`: notes its deeds as the caller's."""
-        self._desk, self._manager = desk, manager
+    def __init__(self, desk: AccountDesk, manager: AccountManager, *, limit_s: float = ADD_LIMIT_S) -> None:
+        """`desk`: notes its deeds as the caller's. `limit_s`: how long the key of a new account may be looked at."""
+        self._desk, self._manager, self._limit_s = desk, manager, limit_s
 
     async def add(self, form: NewAccountForm) -> AddedForm:
         """Adds an account and starts it. Nothing of the key is in any answer."""
         try:
             credentials = credentials_of(form.api_key, form.api_secret, form.passphrase)
             wish = wish_of(form, self._manager.user)
-            looked = await self._desk.add(wish, credentials, allow_unsafe=form.allow_unsafe_key, beside=self._manager.configured)
+            looked = await self._register(wish, credentials, allow_unsafe=form.allow_unsafe_key)
         except KeyRefused as error:
             raise ApiError(422, "key_refused", for_programs(f"{error.reason}. {error.next_step}")) from None
         except SettingsError as error:
@@ -83,6 +87,22 @@ class AccountChanges:
             raise ApiError(503, "vault_trouble", "the vault cannot seal the key; the log of the service says why") from None
         await self._take_up()
         return AddedForm(account=form.account, venue=form.venue, warnings=[*looked.verdict.refusals, *looked.verdict.warnings])
+
+    async def _register(self, wish: NewAccount, credentials: Credentials, *, allow_unsafe: bool) -> Looked:
+        try:
+            async with asyncio.timeout(self._limit_s):
+                return await self._desk.add(wish, credentials, allow_unsafe=allow_unsafe, beside=self._manager.configured)
+        except TimeoutError:
+            await self._note_given_up(wish.account)
+            raise ApiError(503, "too_slow", "the venue did not say in time what the key may do; try again later") from None
+        except asyncio.CancelledError:
+            await self._note_given_up(wish.account)
+            raise
+
+    async def _note_given_up(self, name: AccountId) -> None:
+        """What was kept has a note already."""
+        if await self._desk.registry.get(name) is None:
+            await self._desk.registry.write_note(self._desk.note("account.add", name, "refused", "it took too long and was given up"))
 
     async def set_active(self, name: str, active: bool) -> SwitchedForm:
         """Whether the service runs it."""

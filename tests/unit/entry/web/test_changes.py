@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -10,9 +11,12 @@ import pytest
 from structlog.testing import capture_logs
 
 from tests.support.managed import CONFIGURATION, SAFE, Managed, key_of, open_managed
-from userstream.entry.registry import Caller
+from tests.support.vaults import make_vault
+from userstream.entry.bootstrap import AccountSettings
+from userstream.entry.registry import AccountDesk, Caller
 from userstream.entry.web.answers import ApiError
-from userstream.entry.web.changes import AccountChanges, NewAccountForm
+from userstream.entry.web.changes import ADD_LIMIT_S, AccountChanges, NewAccountForm
+from userstream.entry.web.gatekeeper import REQUEST_LIMIT_S
 from userstream.kernel.errors import AuthenticationError, RetryLater, StoreError, UserStreamError
 from userstream.wire.rights import KeyRights
 
@@ -104,6 +108,65 @@ async def test_a_key_that_should_not_be_used_is_refused_unless_that_is_said(
         added = await office.managed.drive(office.changes.add(form(allow_unsafe_key=True)))
         assert added.warnings
         office.managed.says = SAFE
+
+
+class SilentVenue:
+    """Never tells what a key may do."""
+
+    def __init__(self) -> None:
+        self.is_asked = asyncio.Event()
+
+    async def ask(self, settings: AccountSettings) -> KeyRights:
+        self.is_asked.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+
+def silent_changes(managed: Managed, venue: SilentVenue, limit_s: float) -> AccountChanges:
+    desk = AccountDesk(managed.registry, make_vault(), managed.clock, Caller("token desk", "10.0.0.7"), venue.ask, {})
+    return AccountChanges(desk, managed.manager, limit_s=limit_s)
+
+
+async def last_note(managed: Managed) -> tuple[str, str, str, str]:
+    note = (await managed.registry.audit_entries())[-1].note
+    return note.action, note.subject, note.result, note.actor
+
+
+def test_a_venue_that_is_silent_is_given_up_before_the_request_is() -> None:
+    assert ADD_LIMIT_S + 1 < REQUEST_LIMIT_S
+
+
+async def test_a_venue_that_does_not_tell_in_time_is_given_up_and_noted(tmp_path: Path) -> None:
+    async with open_office(tmp_path) as office:
+        with pytest.raises(ApiError) as caught:
+            await asyncio.wait_for(silent_changes(office.managed, SilentVenue(), 0.001).add(form()), 10)
+        assert (caught.value.refusal.status, caught.value.refusal.code) == (503, "too_slow")
+        assert await last_note(office.managed) == ("account.add", "alice", "refused", "token desk")
+        added = await office.managed.drive(office.changes.add(form()))
+        assert (added.account, office.managed.running) == ("alice", ["alice"])
+
+
+async def test_an_attempt_that_is_cancelled_is_noted(tmp_path: Path) -> None:
+    async with open_office(tmp_path) as office:
+        venue = SilentVenue()
+        adding = asyncio.ensure_future(silent_changes(office.managed, venue, 60).add(form()))
+        await asyncio.wait_for(venue.is_asked.wait(), 10)
+        adding.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await adding
+        assert await last_note(office.managed) == ("account.add", "alice", "refused", "token desk")
+
+
+async def test_what_was_kept_is_not_noted_as_given_up(tmp_path: Path) -> None:
+    async with open_office(tmp_path) as office:
+        venue = SilentVenue()
+        adding = asyncio.ensure_future(silent_changes(office.managed, venue, 60).add(form()))
+        await asyncio.wait_for(venue.is_asked.wait(), 10)
+        await office.managed.drive(office.changes.add(form()))
+        adding.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await adding
+        assert (await last_note(office.managed))[2] == "done"
 
 
 async def test_who_is_not_there_cannot_be_switched(tmp_path: Path) -> None:
