@@ -7,15 +7,18 @@ import asyncio
 import msgspec
 
 from tests.support.clock import ManualClock
-from tests.support.transport import RecordingHttp, json_answer
+from tests.support.transport import PipeTransport, RecordingEvents, RecordingHttp, json_answer
 from userstream.entry.gates import AddressedHttp, GateBook
-from userstream.kernel.ids import VenueName
+from userstream.kernel.ids import AccountId, VenueName
 from userstream.kernel.secret import Secret
 from userstream.runtime.gate import Gate
+from userstream.runtime.shared_sockets import SharedSockets
 from userstream.venues import find_venue
+from userstream.venues.binance.switchboard import SPOT_SHARING
 from userstream.wire.pacing import RISK_RESERVE
 from userstream.wire.request import HttpRequest
-from userstream.wire.venue import VenueSpec
+from userstream.wire.switchboard import DialPace
+from userstream.wire.venue import AccountPlace, Credentials, VenueSpec
 
 SPEC = find_venue("binance-usdm")
 CALL = HttpRequest(method="GET", target=Secret("/fapi/v1/time"), label="GET /fapi/v1/time")
@@ -121,6 +124,36 @@ async def test_each_sends_over_its_own_connections() -> None:
     await gate.send(CALL, time_limit_ms=1_000, http=yours)
     await gate.send(CALL, time_limit_ms=1_000)
     assert (len(mine.requests), len(yours.requests)) == (1, 1)
+
+
+async def test_dials_of_several_applications_are_counted_together() -> None:
+    book, spec, clock, pipes = GateBook(), find_venue("binance-spot"), ManualClock(), PipeTransport()
+    assert spec.sharing is not None
+
+    async def dial(user: int) -> None:
+        gate = book.take(user, spec, spec.real.rest_url, RecordingHttp(default=json_answer({})), clock, None)
+        shared = SharedSockets(pipes, clock, gate, SPOT_SHARING, book.pace_of(gate, SPOT_SHARING, clock))
+        account, credentials = AccountId(f"a-{user}"), Credentials(api_key=Secret(f"k-{user}"))
+        place = AccountPlace(account=account, venue=spec.name, credentials=credentials, endpoints=spec.real)
+        await shared.own_transport(place).connect(Secret("wss://venue/ws"), RecordingEvents(), time_limit_ms=60_000)
+
+    dials = [asyncio.ensure_future(dial(user)) for user in range(2 * DialPace.BURST)]
+    await clock.advance(1_000)
+    assert len(pipes.sockets) == DialPace.BURST
+    await clock.advance(60_000)
+    await asyncio.gather(*dials)
+    for user in range(2 * DialPace.BURST):
+        await book.leave(user)
+
+
+async def test_what_was_dialed_counts_at_its_place_after_its_users_have_left() -> None:
+    book, clock = GateBook(), ManualClock()
+    first = take(book, "a")
+    pace = book.pace_of(first, SPOT_SHARING, clock)
+    await book.leave("a")
+    assert book.pace_of(take(book, "b"), SPOT_SHARING, clock) is pace
+    assert book.pace_of(take(book, "b", "https://elsewhere"), SPOT_SHARING, clock) is not pace
+    await book.leave("b")
 
 
 def test_another_event_loop_has_its_own() -> None:
