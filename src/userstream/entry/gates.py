@@ -112,8 +112,14 @@ def budget_name(spec: VenueSpec, rest_url: str) -> str:
 
 
 def _place_of(spec: VenueSpec, rest_url: str) -> str:
-    """Where venues count together: the real one has an address for each product, others are told apart by their host."""
-    return REAL if rest_url == spec.real.rest_url else host_of(rest_url)
+    """Where venues count together: the real one has addresses for each product, others are told apart by their host."""
+    host = _named_host(rest_url)
+    return REAL if host in (_named_host(spec.real.rest_url), *spec.other_real_hosts) else host
+
+
+def _named_host(rest_url: str) -> str:
+    """In the one spelling of all that mean the same host: its letters' case does not count, nor does the port that need not be said."""
+    return host_of(rest_url).lower().removesuffix(":443")
 
 
 GATES = GateBook()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import msgspec
+import pytest
 
 from tests.support.clock import ManualClock
 from tests.support.transport import PipeTransport, RecordingEvents, RecordingHttp, json_answer
@@ -44,6 +45,28 @@ async def test_products_with_one_budget_share_a_gate_behind_their_addresses() ->
     assert {book.take("d", spec, test, http, clock, None) for spec in (SPEC, COINM)}.isdisjoint({usdm})
     for user in "abcd":
         await book.leave(user)
+
+
+SPOT, MARGIN, RISK = map(find_venue, ("binance-spot", "binance-margin", "binance-margin-risk"))
+OTHER_REAL = ("https://api1.binance.com", "https://api4.binance.com", "https://api-gcp.binance.com/", "https://API3.Binance.com:443")
+SPELLINGS = ("https://api.binance.com/", "https://API.binance.com", "https://api.binance.com:443", *OTHER_REAL)
+
+
+@pytest.mark.parametrize("spec", [SPOT, MARGIN, RISK], ids=lambda spec: spec.name)
+@pytest.mark.parametrize("address", SPELLINGS)
+async def test_the_real_venue_has_one_budget_behind_whichever_of_its_addresses(spec: VenueSpec, address: str) -> None:
+    book = GateBook()
+    real = take_real(book, "a", spec)
+    assert book.take("b", spec, address, RecordingHttp(default=json_answer({})), ManualClock(), None) is real
+    for user in "ab":
+        await book.leave(user)
+
+
+@pytest.mark.parametrize("address", ["https://api5.binance.com", "https://api.binance.com.example", "https://api.binance.com:8443"])
+async def test_another_host_or_port_is_another_place(address: str) -> None:
+    book = GateBook()
+    assert book.take("a", SPOT, address, RecordingHttp(default=json_answer({})), ManualClock(), None).name != "binance-spot"
+    await book.leave("a")
 
 
 async def test_what_is_asked_of_the_host_counts_in_its_budget_and_its_answer_is_learned_there() -> None:
