@@ -163,7 +163,8 @@ class Application:
         if spec.sharing is None:
             return self.transport
         if gate.name not in self._shared:
-            self._shared[gate.name] = SharedSockets(self.transport, self.clock, gate, spec.sharing)
+            pace = GATES.pace_of(gate, spec.sharing, self.clock)
+            self._shared[gate.name] = SharedSockets(self.transport, self.clock, gate, spec.sharing, pace)
         shared = self._shared[gate.name]
         return shared.line_transport(place) if spec.sharing.may_share(place) else shared.own_transport(place)
 

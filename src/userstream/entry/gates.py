@@ -14,7 +14,8 @@ from userstream.ports import Clock, HttpClient
 from userstream.runtime.gate import Gate, host_of
 from userstream.wire.pacing import MINUTE_EDGE_MS, RISK_RESERVE, WeightBudget
 from userstream.wire.request import HttpRequest, HttpResponse
-from userstream.wire.venue import VenueSpec
+from userstream.wire.switchboard import DialPace
+from userstream.wire.venue import Sharing, VenueSpec
 
 REAL: Final = "real"
 
@@ -43,10 +44,12 @@ class AddressedHttp:
 
 
 class GateBook:
-    """The gates in use, by budget and place, for each event loop: a gate wakes those who wait on its own loop only."""
+    """The gates in use, by budget and place, for each event loop: a gate wakes those who wait on its own loop only. Beside them the pace of
+    dials, which the venue counts for this address as it does the weight."""
 
     def __init__(self) -> None:
         self._gates: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[str, str], tuple[Gate, set[object]]]] = WeakKeyDictionary()
+        self._paces: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, DialPace]] = WeakKeyDictionary()
 
     def take(
         self,
@@ -85,6 +88,14 @@ class GateBook:
         users.add(user)
         return gate
 
+    def pace_of(self, gate: Gate, sharing: Sharing, clock: Clock) -> DialPace:
+        """The pace of all dials that are made under that gate's budget and place, whoever makes them. What was dialed still counts when
+        the last user has left. Needs a running event loop."""
+        paces = self._paces.setdefault(asyncio.get_running_loop(), {})
+        if gate.name not in paces:
+            paces[gate.name] = DialPace(sharing.dials_per_5_minutes, clock.now())
+        return paces[gate.name]
+
     async def leave(self, user: object) -> None:
         """`user` asks nothing more. A gate that nobody uses any more ends."""
         gates = self._gates.get(asyncio.get_running_loop(), {})
@@ -102,8 +113,14 @@ def budget_name(spec: VenueSpec, rest_url: str) -> str:
 
 
 def _place_of(spec: VenueSpec, rest_url: str) -> str:
-    """Where venues count together: the real one has an address for each product, others are told apart by their host."""
-    return REAL if rest_url == spec.real.rest_url else host_of(rest_url)
+    """Where venues count together: the real one has addresses for each product, others are told apart by their host."""
+    host = _named_host(rest_url)
+    return REAL if host in (_named_host(spec.real.rest_url), *spec.other_real_hosts) else host
+
+
+def _named_host(rest_url: str) -> str:
+    """In the one spelling of all that mean the same host: its letters' case does not count, nor does the port that need not be said."""
+    return host_of(rest_url).lower().removesuffix(":443")
 
 
 GATES = GateBook()

@@ -41,13 +41,14 @@ class Caller:
 
 
 class SharedSockets:
-    """The shared sockets of one request budget; `line_transport` gives an account its own `Transport`. Owned by whoever closes it."""
+    """The shared sockets of one request budget; `line_transport` gives an account its own `Transport`. Owned by whoever closes it.
+    `pace`: of all dials to the venue from here, whoever else makes some; without it nobody does."""
 
-    def __init__(self, transport: Transport, clock: Clock, gate: Gate, sharing: Sharing) -> None:
+    def __init__(self, transport: Transport, clock: Clock, gate: Gate, sharing: Sharing, pace: DialPace | None = None) -> None:
         self.clock = clock
         self._transport, self._gate, self._sharing = transport, gate, sharing
         self._exchanges: dict[Secret, SocketExchange] = {}
-        self._pace = DialPace(sharing.dials_per_5_minutes, clock.now())
+        self._pace = pace or DialPace(sharing.dials_per_5_minutes, clock.now())
 
     def line_transport(self, place: AccountPlace) -> LineTransport:
         """The sockets of one account: lines on sockets it shares. The place is one of `wire.venue.shared_place`: its session asks for a

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 LOOK_S: Final = 0.5
+STILL_LOOKS: Final = 6
+"""A loop that stood still at so many looks in a row, which is 3 s, has ended; whoever drives one in several calls rests for less."""
+
 ENDED: Final = "the event loop of the account has ended"
 
 
@@ -28,8 +31,8 @@ class SyncAccount:
     """A running account for another thread than the event loop's: the same reads (`orders`, `positions`, `balances`, `fills`, `health`),
     blocking iteration, blocking waits. Made by `account.sync()` on the event loop, or by `with` instead of `async with`.
 
-    What waits raises ConnectionError once the event loop has ended, and UserStreamError on the event loop itself, which would wait for
-    itself for ever.
+    What waits raises ConnectionError once the event loop has ended: closed, or not running for 3 s; a shorter rest between two of its runs
+    is waited for. It raises UserStreamError on the event loop itself, which would wait for itself for ever.
     """
 
     def __init__(self, account: LiveAccount, loop: asyncio.AbstractEventLoop) -> None:
@@ -109,15 +112,14 @@ class SyncAccount:
 
 def wait_there(loop: asyncio.AbstractEventLoop, begin: Callable[[], Awaitable[Result]], *, look_s: float = LOOK_S) -> Result:
     """Lets the account's event loop do something, and waits for it in another thread. Raises what that raises, ConnectionError once the
-    loop has ended, and UserStreamError on the loop itself."""
+    loop is closed or was seen at rest at each of 6 looks in a row (3 s, unless `look_s`, in seconds, says otherwise), and UserStreamError
+    on the loop itself."""
 
     async def outcome() -> Result:
         return await begin()
 
     if _is_running_here(loop):
         raise UserStreamError("this waits for the event loop: call it from another thread, or use the account itself")
-    if not loop.is_running():
-        raise ConnectionError(ENDED)
     work = outcome()
     try:
         waiting = asyncio.run_coroutine_threadsafe(work, loop)
@@ -135,13 +137,15 @@ def wait_there(loop: asyncio.AbstractEventLoop, begin: Callable[[], Awaitable[Re
 
 
 def _result_of(waiting: concurrent.futures.Future[Result], loop: asyncio.AbstractEventLoop, look_s: float) -> Result:
-    """A loop that ends while it is asked never answers, closed or not: that is looked for now and then."""
-    while True:
+    """A loop that ends while it is asked never answers, closed or not: that is looked for now and then. One that is driven by several
+    calls rests between them, and goes on."""
+    still = 0
+    while not waiting.done():
         concurrent.futures.wait([waiting], timeout=look_s)
-        if waiting.done():
-            return waiting.result()
-        if (loop.is_closed() or not loop.is_running()) and not waiting.done():
+        still = 0 if loop.is_running() else still + 1
+        if (loop.is_closed() or still == STILL_LOOKS) and not waiting.done():
             raise concurrent.futures.CancelledError
+    return waiting.result()
 
 
 def _never_began(work: Coroutine[object, object, object], loop: asyncio.AbstractEventLoop) -> bool:

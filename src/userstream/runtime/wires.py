@@ -212,9 +212,8 @@ class Wire:
     # --- what the socket tells ---
 
     def on_frame(self, frame: bytes) -> None:
-        number = self._line_of(frame)
-        if number != NOBODY:
-            line = self.lines[number]
+        line = self.lines.get(self._line_of(frame))
+        if line is not None:
             try:
                 line.take(frame)
             except Exception as error:

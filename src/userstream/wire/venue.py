@@ -86,6 +86,8 @@ class VenueSpec(msgspec.Struct, frozen=True, kw_only=True):
     title: str
     real: Endpoints
     test: Endpoints | None
+    other_real_hosts: tuple[str, ...] = ()
+    """Further hosts, in lower case, behind which the real venue answers and counts as behind that of `real.rest_url`."""
     weight_limit_per_minute: int
     budget: str = ""
     """Products with the same word share one request budget; without one the product has a budget of its own."""

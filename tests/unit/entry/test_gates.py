@@ -5,17 +5,21 @@ from __future__ import annotations
 import asyncio
 
 import msgspec
+import pytest
 
 from tests.support.clock import ManualClock
-from tests.support.transport import RecordingHttp, json_answer
+from tests.support.transport import PipeTransport, RecordingEvents, RecordingHttp, json_answer
 from userstream.entry.gates import AddressedHttp, GateBook
-from userstream.kernel.ids import VenueName
+from userstream.kernel.ids import AccountId, VenueName
 from userstream.kernel.secret import Secret
 from userstream.runtime.gate import Gate
+from userstream.runtime.shared_sockets import SharedSockets
 from userstream.venues import find_venue
+from userstream.venues.binance.switchboard import SPOT_SHARING
 from userstream.wire.pacing import RISK_RESERVE
 from userstream.wire.request import HttpRequest
-from userstream.wire.venue import VenueSpec
+from userstream.wire.switchboard import DialPace
+from userstream.wire.venue import AccountPlace, Credentials, VenueSpec
 
 SPEC = find_venue("binance-usdm")
 CALL = HttpRequest(method="GET", target=Secret("/fapi/v1/time"), label="GET /fapi/v1/time")
@@ -41,6 +45,28 @@ async def test_products_with_one_budget_share_a_gate_behind_their_addresses() ->
     assert {book.take("d", spec, test, http, clock, None) for spec in (SPEC, COINM)}.isdisjoint({usdm})
     for user in "abcd":
         await book.leave(user)
+
+
+SPOT, MARGIN, RISK = map(find_venue, ("binance-spot", "binance-margin", "binance-margin-risk"))
+OTHER_REAL = ("https://api1.binance.com", "https://api4.binance.com", "https://api-gcp.binance.com/", "https://API3.Binance.com:443")
+SPELLINGS = ("https://api.binance.com/", "https://API.binance.com", "https://api.binance.com:443", *OTHER_REAL)
+
+
+@pytest.mark.parametrize("spec", [SPOT, MARGIN, RISK], ids=lambda spec: spec.name)
+@pytest.mark.parametrize("address", SPELLINGS)
+async def test_the_real_venue_has_one_budget_behind_whichever_of_its_addresses(spec: VenueSpec, address: str) -> None:
+    book = GateBook()
+    real = take_real(book, "a", spec)
+    assert book.take("b", spec, address, RecordingHttp(default=json_answer({})), ManualClock(), None) is real
+    for user in "ab":
+        await book.leave(user)
+
+
+@pytest.mark.parametrize("address", ["https://api5.binance.com", "https://api.binance.com.example", "https://api.binance.com:8443"])
+async def test_another_host_or_port_is_another_place(address: str) -> None:
+    book = GateBook()
+    assert book.take("a", SPOT, address, RecordingHttp(default=json_answer({})), ManualClock(), None).name != "binance-spot"
+    await book.leave("a")
 
 
 async def test_what_is_asked_of_the_host_counts_in_its_budget_and_its_answer_is_learned_there() -> None:
@@ -139,6 +165,36 @@ async def test_each_sends_over_its_own_connections() -> None:
     await gate.send(CALL, time_limit_ms=1_000, http=yours)
     await gate.send(CALL, time_limit_ms=1_000)
     assert (len(mine.requests), len(yours.requests)) == (1, 1)
+
+
+async def test_dials_of_several_applications_are_counted_together() -> None:
+    book, spec, clock, pipes = GateBook(), find_venue("binance-spot"), ManualClock(), PipeTransport()
+    assert spec.sharing is not None
+
+    async def dial(user: int) -> None:
+        gate = book.take(user, spec, spec.real.rest_url, RecordingHttp(default=json_answer({})), clock, None)
+        shared = SharedSockets(pipes, clock, gate, SPOT_SHARING, book.pace_of(gate, SPOT_SHARING, clock))
+        account, credentials = AccountId(f"a-{user}"), Credentials(api_key=Secret(f"k-{user}"))
+        place = AccountPlace(account=account, venue=spec.name, credentials=credentials, endpoints=spec.real)
+        await shared.own_transport(place).connect(Secret("wss://venue/ws"), RecordingEvents(), time_limit_ms=60_000)
+
+    dials = [asyncio.ensure_future(dial(user)) for user in range(2 * DialPace.BURST)]
+    await clock.advance(1_000)
+    assert len(pipes.sockets) == DialPace.BURST
+    await clock.advance(60_000)
+    await asyncio.gather(*dials)
+    for user in range(2 * DialPace.BURST):
+        await book.leave(user)
+
+
+async def test_what_was_dialed_counts_at_its_place_after_its_users_have_left() -> None:
+    book, clock = GateBook(), ManualClock()
+    first = take(book, "a")
+    pace = book.pace_of(first, SPOT_SHARING, clock)
+    await book.leave("a")
+    assert book.pace_of(take(book, "b"), SPOT_SHARING, clock) is pace
+    assert book.pace_of(take(book, "b", "https://elsewhere"), SPOT_SHARING, clock) is not pace
+    await book.leave("b")
 
 
 def test_another_event_loop_has_its_own() -> None:

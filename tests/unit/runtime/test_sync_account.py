@@ -13,7 +13,7 @@ from tests.unit.runtime.kit import Shell
 from userstream.domain.events import Event, Filled
 from userstream.domain.words import StreamState
 from userstream.kernel.errors import ConnectionError, UserStreamError
-from userstream.runtime.sync_account import SyncAccount, wait_there
+from userstream.runtime.sync_account import STILL_LOOKS, SyncAccount, wait_there
 
 
 async def in_thread(shell: Shell, work: Callable[[SyncAccount], object]) -> object:
@@ -121,6 +121,62 @@ def test_a_loop_that_stops_unclosed_while_it_works_leaves_nobody_waiting() -> No
         thread.join()
         loop.run_until_complete(asyncio.sleep(0))  # what was cancelled ends
         loop.close()
+
+
+def test_a_loop_that_rests_between_two_runs_is_waited_for() -> None:
+    loop, asked, answers = asyncio.new_event_loop(), threading.Event(), list[object]()
+
+    async def answer() -> str:
+        asked.set()
+        for _ in range(3):
+            await asyncio.sleep(0)
+        return "answer"
+
+    def ask() -> None:
+        try:
+            answers.append(wait_there(loop, answer, look_s=10))
+        except BaseException as error:
+            answers.append(error)
+
+    thread = threading.Thread(target=ask)
+    thread.start()  # the loop does not run yet
+    while not asked.is_set():
+        loop.run_until_complete(asyncio.sleep(0))
+    while thread.is_alive():
+        loop.run_until_complete(asyncio.sleep(0))
+    thread.join()
+    loop.close()
+    assert answers == ["answer"]
+
+
+class RestingLoop(asyncio.AbstractEventLoop):
+    """Never answers, and says whether it runs as the script has it, then that it does not."""
+
+    def __init__(self, script: list[bool]) -> None:
+        self.script = script
+
+    def is_running(self) -> bool:
+        return self.script.pop(0) if self.script else False
+
+    def is_closed(self) -> bool:
+        return False
+
+    def call_soon_threadsafe(self, *asked: object, **more: object) -> asyncio.Handle:
+        return asyncio.Handle(lambda: None, (), self)
+
+    def get_debug(self) -> bool:
+        return False
+
+
+def test_only_rests_without_a_run_between_them_are_an_end() -> None:
+    async def never() -> None:
+        await asyncio.get_running_loop().create_future()
+
+    script = [*[False] * (STILL_LOOKS - 1), True] * 3
+    loop = RestingLoop(script + [False] * STILL_LOOKS)  # type: ignore[abstract]
+    with pytest.raises(ConnectionError, match="has ended"):
+        wait_there(loop, never, look_s=0.0001)
+    assert loop.script == []
 
 
 class DeafLoop(asyncio.AbstractEventLoop):

@@ -221,7 +221,7 @@ async def test_what_was_not_paid_ahead_waits_for_the_budget() -> None:
     line, _ = await building.open("alice")  # 2 for the socket, 3 for the line, of which 2 are used
     [socket] = building.sockets
     for number in range(9):
-        line.send(json.dumps({"id": f"more-{number}", "method": "userDataStream.subscribe"}))
+        line.send(json.dumps({"id": f"more-{number}", "method": "session.status"}))
     await building.clock.settle()
     assert len(socket.sent) == 1 + 7
     await building.clock.advance(70_000)
@@ -239,3 +239,28 @@ async def test_a_line_that_closes_while_it_hears_a_message_hears_no_other() -> N
     socket.deliver(event(1, 9))
     await building.clock.settle()
     assert (numbers_of(alice), alice.closed, numbers_of(bob)) == ([0], ["closed by us"], [9])
+
+
+async def test_a_line_that_was_renewed_under_another_subscription_is_no_danger_to_the_others() -> None:
+    building = Building()
+    (line, alice), (_, bob) = await building.open_all(["alice", "bob"])
+    [socket] = building.sockets
+    line.send(json.dumps({"id": "alice-2", "method": "userDataStream.subscribe.listenToken"}))
+    await building.clock.settle()
+    socket.deliver(event(2, 1))
+    line.close()
+    for number in (0, 2, 1):
+        socket.deliver(event(number, 9))
+    await building.clock.settle()
+    ended = [json.loads(text)["params"]["subscriptionId"] for text in socket.sent if "unsubscribe" in text]
+    assert (set(ended), numbers_of(alice), numbers_of(bob), bob.closed) == ({0, 2}, [1], [9], [])
+
+
+async def test_a_message_behind_the_end_of_its_socket_is_dropped() -> None:
+    building = Building()
+    _, alice = await building.open("alice")
+    [wire] = building.shared.wires
+    wire.close()
+    wire.on_frame(event(0, 1))
+    await building.clock.settle()
+    assert (numbers_of(alice), alice.closed) == ([], ["closed by us"])

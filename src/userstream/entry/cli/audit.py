@@ -16,6 +16,7 @@ from userstream.entry.cli.output import say, show_count, show_time
 from userstream.entry.cli.stores import require_store
 from userstream.kernel.errors import SettingsError, StoreError, nearest
 from userstream.kernel.ids import AccountId, Millis
+from userstream.kernel.text import printable
 
 STORE: Final = Path("userstream.db")
 WIDE: Final = 160
@@ -103,7 +104,7 @@ def _show(certificate: Certificate) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    console = Console(highlight=False, markup=False)
+    console = Console(highlight=False, markup=False, emoji=False)
     if not console.is_terminal:
         console.width = WIDE  # a pipe has no edge: nothing is cut off there
     console.print(f"{certificate.account} on {certificate.venue or 'an unknown venue'}, venue time in UTC")
@@ -129,7 +130,7 @@ def _fills(interval: Interval) -> str:
 def _sentence(mismatch: Mismatch) -> str:
     cause = f", found by {mismatch.cause}" if mismatch.cause else ""
     since = f", since {show_time(mismatch.since)}" if mismatch.since else ""
-    return f"{mismatch.subject} {mismatch.key}: ours {mismatch.ours}, theirs {mismatch.theirs}{since}{cause}"
+    return printable(f"{mismatch.subject} {mismatch.key}: ours {mismatch.ours}, theirs {mismatch.theirs}{since}{cause}")
 
 
 def _verdict(certificate: Certificate) -> str:

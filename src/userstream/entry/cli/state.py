@@ -14,6 +14,7 @@ from userstream.entry.cli.output import say, show_time
 from userstream.entry.cli.stores import check_account, require_store
 from userstream.kernel.errors import SettingsError
 from userstream.kernel.ids import AccountId
+from userstream.kernel.text import printable
 
 if TYPE_CHECKING:
     from userstream.adapters.sqlite_reader import SqliteReader
@@ -101,7 +102,7 @@ def _show(tables: dict[str, Rows]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    console = Console()
+    console = Console(markup=False, emoji=False)  # what the venue wrote is no command
     if not console.is_terminal:
         console.width = WIDE  # a pipe has no edge: nothing is cut off there
     for name, columns in SHOWN.items():
@@ -123,4 +124,4 @@ def _show(tables: dict[str, Rows]) -> None:
 def _text(column: str, value: object) -> str:
     if isinstance(value, int) and (column.endswith("_time") or column in ("since", "until")):
         return show_time(value)
-    return "" if value is None else str(value)
+    return "" if value is None else printable(str(value))

@@ -13,6 +13,7 @@ from userstream.domain.events import Event, Filled, GapOpened, GapRepaired, Stre
 from userstream.domain.figures import Position
 from userstream.domain.words import StreamState
 from userstream.kernel.amount import format_amount
+from userstream.kernel.text import printable
 
 if TYPE_CHECKING:
     from userstream.entry.show import Show
@@ -85,12 +86,12 @@ class LiveTable:
                 pass
 
     def _tell(self, event: Event, words: str) -> None:
-        self._news.append(f"{event.account:8} {words}")
+        self._news.append(printable(f"{event.account:8} {words}"))
 
 
 def list_legs(held: list[Position], room: int) -> str:
     """As many legs as there is room for, and how many others are held."""
-    words = [f"{leg.symbol.removesuffix('USDT')} {format_amount(leg.amount)}" for leg in held]
+    words = [printable(f"{leg.symbol.removesuffix('USDT')} {format_amount(leg.amount)}") for leg in held]
     for shown in range(len(words), 0, -1):
         rest = f", {len(words) - shown} more" if len(words) > shown else ""
         if len(text := ", ".join(words[:shown]) + rest) <= room:

@@ -15,6 +15,7 @@ from userstream.entry.cli.output import complain, say, show_time
 from userstream.entry.cli.stores import check_account, find_only_account, require_store
 from userstream.kernel.errors import SettingsError, nearest
 from userstream.kernel.ids import AccountId
+from userstream.kernel.text import printable
 
 if TYPE_CHECKING:
     from userstream.adapters.sqlite_reader import SqliteReader
@@ -118,4 +119,5 @@ def _line(event: Event, *, json: bool) -> str:
         return plain_json(event).decode()
     form = plain_form(event)
     shown = " ".join(f"{name}={form[name]}" for name in PLAIN_FIELDS if form.get(name) not in (None, ""))
-    return f"{event.sequence:>10} {show_time(event.event_time or event.received_time)} {event.account:12} {form['kind']:16} {shown}"
+    when = show_time(event.event_time or event.received_time)
+    return printable(f"{event.sequence:>10} {when} {event.account:12} {form['kind']:16} {shown}")

@@ -31,6 +31,8 @@ SPOT_NAME: Final = VenueName("binance-spot")
 MARGIN_NAME: Final = VenueName("binance-margin")
 RISK_NAME: Final = VenueName("binance-margin-risk")
 MARGIN_BUDGET: Final = "binance-sapi"
+SPOT_HOSTS: Final = (*(f"api{number}.binance.com" for number in range(1, 5)), "api-gcp.binance.com")
+"""Beside api.binance.com; the weight of an address is counted over all (Binance Spot, 1)."""
 
 
 def _decoder_of(product: FuturesProduct) -> Callable[[AccountId], Decoder]:
@@ -112,6 +114,7 @@ SPOT: Final = VenueSpec(
     name=SPOT_NAME,
     title="Binance Spot",
     real=Endpoints(rest_url="https://api.binance.com", ws_url="", ws_api_url="wss://ws-api.binance.com:443/ws-api/v3"),
+    other_real_hosts=SPOT_HOSTS,
     test=Endpoints(
         rest_url="https://testnet.binance.vision",
         ws_url="",
@@ -134,6 +137,7 @@ MARGIN: Final = VenueSpec(
     name=MARGIN_NAME,
     title="Binance margin",
     real=Endpoints(rest_url="https://api.binance.com", ws_url="", ws_api_url="wss://ws-api.binance.com:443/ws-api/v3"),
+    other_real_hosts=SPOT_HOSTS,
     test=None,
     weight_limit_per_minute=12_000,
     budget=MARGIN_BUDGET,
@@ -155,6 +159,7 @@ RISK: Final = VenueSpec(
     name=RISK_NAME,
     title="Binance margin, warnings of the cross account",
     real=Endpoints(rest_url="https://api.binance.com", ws_url="wss://margin-stream.binance.com"),
+    other_real_hosts=SPOT_HOSTS,
     test=None,
     weight_limit_per_minute=12_000,
     budget=MARGIN_BUDGET,

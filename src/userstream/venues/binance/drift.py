@@ -7,6 +7,7 @@ from typing import Final, TypeVar
 
 from userstream.domain.events import Unrecognized
 from userstream.kernel.ids import AccountId, Millis, VenueName
+from userstream.kernel.text import printable
 
 Word = TypeVar("Word")
 
@@ -22,11 +23,6 @@ _NAMED_SECRET: Final = re.compile(r'("(?:listenKey|stream|apiKey|signature)"\s*:
 # Order ids end at 36 characters, listen keys and signatures begin at 60.
 _LONG_RUN: Final = re.compile(r"[A-Za-z0-9+/=]{40,}")
 _CUT_RUN: Final = re.compile(r"[A-Za-z0-9+/=]+\Z")
-
-
-def printable(text: str) -> str:
-    """The text with everything a terminal or a log could obey replaced."""
-    return text if text.isprintable() else "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
 
 
 def without_secrets(text: str) -> str:

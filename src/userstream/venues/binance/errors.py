@@ -22,7 +22,8 @@ from userstream.kernel.errors import (
 )
 from userstream.kernel.ids import Millis
 from userstream.kernel.secret import Secret
-from userstream.venues.binance.drift import printable, without_secrets
+from userstream.kernel.text import printable
+from userstream.venues.binance.drift import without_secrets
 from userstream.wire.request import HttpResponse
 
 TEXT_LENGTH: Final = 200

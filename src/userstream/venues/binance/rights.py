@@ -10,7 +10,7 @@ import msgspec
 from userstream.kernel.errors import DecodeError, SettingsError
 from userstream.kernel.ids import Millis
 from userstream.kernel.secret import Secret
-from userstream.venues.binance.drift import printable
+from userstream.kernel.text import printable
 from userstream.venues.binance.errors import error_of, is_success
 from userstream.venues.binance.signing import key_header, make_signer, signed_query
 from userstream.wire.request import HttpRequest, HttpResponse

@@ -8,7 +8,7 @@ from typing import Final
 
 from userstream.kernel.errors import AuthenticationError, RetryLater, UserStreamError
 from userstream.kernel.ids import Millis
-from userstream.venues.binance.drift import printable
+from userstream.kernel.text import printable
 from userstream.wire.pacing import Backoff, life_ms
 from userstream.wire.request import HttpResponse
 from userstream.wire.session import Effect, GiveUp, Ping, Reset, Troubled

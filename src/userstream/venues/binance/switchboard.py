@@ -282,12 +282,21 @@ class SpotSwitchboard:
             self._barred.add(asked.owner)
         self._is_retired = self._is_retired or code == TOO_MANY
         subscription = _subscription_of(asked, reply)
-        if subscription is not None:
-            if self._line_by_subscription.get(subscription, asked.line) != asked.line:
-                return [End("the venue gave one subscription to two accounts")]
-            self._line_by_subscription[subscription] = asked.line
-            line.subscription = subscription
-        return [Deliver((asked.line,))]
+        if subscription is None:
+            return [Deliver((asked.line,))]
+        if self._line_by_subscription.get(subscription, asked.line) != asked.line:
+            return [End("the venue gave one subscription to two accounts")]
+        return [Deliver((asked.line,)), *self._subscribe(asked.line, subscription)]
+
+    def _subscribe(self, number: int, subscription: int) -> list[SwitchEffect]:
+        """A renewal may be answered with another subscription: it tells all from here on, so the former one is ended."""
+        line = self._lines[number]
+        former, line.subscription = line.subscription, subscription
+        self._line_by_subscription[subscription] = number
+        if former in (None, subscription):
+            return []
+        del self._line_by_subscription[former]
+        return self._unsubscribe(former, line.owner)
 
     def _sort_nameless(self, reply: Reply) -> list[SwitchEffect]:
         """Without an id a refusal is about the session or about a request that could not be read. Told to all, one account's fault would

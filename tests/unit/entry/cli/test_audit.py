@@ -168,3 +168,11 @@ def test_help_shows_an_example(capsys: Capture) -> None:
     told = capsys.readouterr().out
     assert "Example: userstream audit alice" in " ".join(told.replace("`", "").split())
     assert all(option in told for option in ("--store", "--from", "--until", "--json"))
+
+
+def test_what_the_venue_wrote_commands_no_terminal(make: Make, capsys: Capture) -> None:
+    store = make(BEGUN, PROOF, mismatch(key="X\x1b[2J:bomb:"))
+    assert run_command(["audit", "alice", "--store", str(store)]) == 1
+    printed = capsys.readouterr().out
+    assert "\x1b" not in printed
+    assert "X\ufffd[2J:bomb:" in printed

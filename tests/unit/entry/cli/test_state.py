@@ -110,3 +110,11 @@ def test_the_newest_fills_are_the_newest_of_all_accounts_by_the_venues_time(tmp_
     assert [row["trade_id"] for row in asked(capsys, store, "--fills", "3")["fills"]] == ["50", "45", "40"]
     assert [row["trade_id"] for row in asked(capsys, store, "--fills", "9")["fills"]] == ["50", "45", "40", "30", "20", "10"]
     assert [row["trade_id"] for row in asked(capsys, store, "--fills", "1", "--account", "alice")["fills"]] == ["45"]
+
+
+def test_what_the_venue_wrote_commands_no_terminal(tmp_path: Path, capsys: Capture) -> None:
+    store = make_store(tmp_path / "a.db", record(balance_set(asset="X\x1b[2J[/red]:bomb:"), sequence=1))
+    assert run_command(["state", str(store)]) == 0
+    printed = capsys.readouterr().out
+    assert "\x1b" not in printed
+    assert "X\ufffd[2J[/red]:bomb:" in printed

@@ -67,6 +67,15 @@ def test_lines_for_people_leave_out_what_is_not_known(store: Path, capsys: Captu
     assert "trade_id" not in line
 
 
+def test_what_the_venue_wrote_commands_no_terminal_and_makes_no_line_of_its_own(tmp_path: Path, capsys: Capture) -> None:
+    store = make_store(tmp_path / "a.db", record(order_changed(client_order_id="x\x1b[2J\r\n\x9b31mfake"), sequence=1))
+    assert run_command(["tail", str(store)]) == 0
+    [line] = capsys.readouterr().out.removesuffix("\n").split("\n")
+    assert "client_order_id=x\ufffd[2J\ufffd\ufffd\ufffd31mfake" in line
+    assert run_command(["tail", str(store), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["client_order_id"] == "x\x1b[2J\r\n\x9b31mfake"
+
+
 def test_small_amounts_are_printed_as_the_venue_sent_them(tmp_path: Path, capsys: Capture) -> None:
     store = make_store(tmp_path / "a.db", record(filled(fee="-0.00000050", realized_pnl="0.00000000"), sequence=1))
     assert run_command(["tail", str(store)]) == 0

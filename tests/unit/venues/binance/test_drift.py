@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from tests.unit.venues.binance.kit import ALICE, LISTEN_KEY, USDM
 from userstream.domain.words import Side
-from userstream.venues.binance.drift import MOST_NAMES, NAME_LENGTH, OVERFLOW, Drift, printable, sample_of, short, without_secrets
+from userstream.kernel.text import printable
+from userstream.venues.binance.drift import MOST_NAMES, NAME_LENGTH, OVERFLOW, Drift, sample_of, short, without_secrets
 
 
 def drift() -> Drift:

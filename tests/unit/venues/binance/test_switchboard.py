@@ -34,7 +34,7 @@ from userstream.venues.binance import MARGIN, RISK, SPOT
 from userstream.venues.binance.errors import PAUSE_AFTER_BAN_MS, PAUSE_AFTER_LIMIT_MS
 from userstream.venues.binance.switchboard import MARGIN_SHARING, MOST_ACTIVE, SPOT_SHARING, SpotSwitchboard
 from userstream.wire.session import Refrain
-from userstream.wire.switchboard import Cut, Deliver, End, SwitchEffect, Transmit, Used, Warn
+from userstream.wire.switchboard import NOBODY, Cut, Deliver, End, SwitchEffect, Transmit, Used, Warn
 from userstream.wire.venue import AccountPlace, Credentials, Sharing, shared_place
 
 
@@ -161,6 +161,31 @@ def test_a_renewed_token_keeps_its_line_and_its_subscription(board: SpotSwitchbo
     assert isinstance(renewal, Transmit) and renewal.weight == 2
     assert heard(board, opened("token-2", 2)) == [3]
     assert [heard(board, event(number)) for number in (0, 1, 2)] == [[1], [2], [3]]
+
+
+def renew(board: SpotSwitchboard, line: int, subscription: int) -> list[SwitchEffect]:
+    board.send(line, asking("renewal", "userDataStream.subscribe.listenToken"))
+    return route(board, opened("renewal", subscription))
+
+
+def test_a_renewal_that_is_answered_with_another_subscription_ends_the_former(board: SpotSwitchboard) -> None:
+    effects = renew(board, 1, 2)
+    assert effects[0] == Deliver((1,))
+    [closing] = sent(effects)
+    assert (closing["method"], closing["params"]) == (UNSUBSCRIBE, {"subscriptionId": 0})
+    assert route(board, event(0)) == []
+    assert [heard(board, event(number)) for number in (2, 1)] == [[1], [2]]
+    assert route(board, event(0, "eventStreamTerminated")) == []
+    assert heard(board, event(2)) == [1]
+    assert board.strays == 0
+
+
+def test_a_line_that_was_renewed_leaves_no_subscription_behind(board: SpotSwitchboard) -> None:
+    renew(board, 1, 2)
+    [closing] = sent(board.hang_up(1))
+    assert closing["params"] == {"subscriptionId": 2}
+    assert [route(board, event(number)) for number in (0, 2)] == [[], []]
+    assert heard(board, event(1)) == [2]
 
 
 def test_a_limit_that_no_line_hears_of_silences_all_calls_too(board: SpotSwitchboard) -> None:
@@ -301,6 +326,7 @@ class World:
         self.inward: deque[tuple[bytes, int | None]] = deque()
         self.asked_by: dict[str, int] = {}
         self.active: dict[int, int] = {}
+        self.made_for: dict[int, int] = {}
         self.subscribed: set[int] = set()
         self.ended: set[int] = set()
         self.lines = self.numbers = self.ids = self.times = 0
@@ -321,9 +347,14 @@ class World:
         self.owners[self.lines] = self.owner_of[self.lines] = owner
 
     def ask(self, pick: int) -> None:
-        fresh = [line for line in self.owners if line not in self.subscribed]
-        if fresh:
-            line = fresh[pick % len(fresh)]
+        self._ask_for([line for line in self.owners if line not in self.subscribed], pick)
+
+    def renew(self, pick: int) -> None:
+        self._ask_for([line for line in self.owners if line in self.active.values()], pick)
+
+    def _ask_for(self, lines: list[int], pick: int) -> None:
+        if lines:
+            line = lines[pick % len(lines)]
             self.subscribed.add(line)
             self.ids += 1
             self.asked_by[f"id-{self.ids}"] = line
@@ -345,8 +376,11 @@ class World:
         number = str(request["id"])
         if request["method"] == SUBSCRIBE:
             line = self.asked_by[number]
-            assert self.owner_of[line] not in {self.owner_of[other] for other in self.active.values()}, "the venue would refuse this"
-            self.active[self.numbers] = line
+            others = {self.made_for[other] for other in self.active} - {line}
+            assert self.owner_of[line] not in {self.owner_of[other] for other in others}, "the venue would refuse this"
+            self.active = {former: NOBODY if holder == line else holder for former, holder in self.active.items()}
+            self.active[self.numbers] = self.made_for[self.numbers] = line
+            self.ended.discard(line)
             self.inward.append((opened(number, self.numbers), line))
             self.numbers += 1
             return
@@ -396,7 +430,8 @@ class World:
                 self.outward.append(json.loads(effect.text.reveal()))
 
 
-STEPS: Final = ("come", "come", "join", "ask", "hang_up", "hang_up", "answer", "answer", "happen", "happen", "terminate", *["arrive"] * 3)
+COMINGS: Final = ("come", "come", "join", "ask", "renew", "hang_up", "hang_up")
+STEPS: Final = (*COMINGS, "answer", "answer", "happen", "happen", "terminate", *["arrive"] * 3)
 steps = st.lists(st.tuples(st.sampled_from(STEPS), st.integers(0, 9)), min_size=20, max_size=120)
 
 
@@ -408,7 +443,8 @@ def test_each_hears_its_own_once_and_in_order_whatever_happens(script: list[tupl
         getattr(world, step)(pick)
     world.settle()
     if not world.is_over:
-        assert set(world.active.values()) == (world.subscribed & world.owners.keys()) - world.ended, "a subscription that nobody hears"
+        heard_of = (world.subscribed & world.owners.keys()) - world.ended
+        assert sorted(world.active.values()) == sorted(heard_of), "a subscription that nobody hears"
         assert world.board.strays == 0
 
 
