@@ -61,7 +61,7 @@ TABLE: Final[Mapping[str, Line]] = MappingProxyType(
             Line("sink_errors_total", "counter", "Batches that a sink refused.", ("sink",)),
             Line("risk_actions_total", "counter", "Actions of the risk engine; dry runs too.", ("account", "action", "outcome")),
             Line("breaker_state", "gauge", "Circuit breaker: 0 closed, 1 half-open, 2 open.", ("account",)),
-            Line("alerts_total", "counter", "Deliveries of alerts.", ("receiver", "outcome")),
+            Line("alerts_total", "counter", "Tries to deliver alerts, by how they ended.", ("receiver", "outcome")),
             Line("open_incidents", "gauge", "Incidents that were told and are not over.", ("kind",)),
             Line("task_failures_total", "counter", "Tasks that ended with an exception."),
             Line("loop_stall_seconds", "gauge", "The longest stall of the event loop in the last minute or two."),

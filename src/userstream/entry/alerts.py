@@ -111,7 +111,7 @@ class AlertService:
             self._watched[account.id] = account
             account.on(MarginCalled, handler=self._take_call)
 
-    def note_key(self, account: AccountId, *, refusals: str = "", widened: str = "") -> None:
+    def note_key(self, account: AccountId, refusals: str = "", widened: str = "") -> None:
         """What a look at an account's key found; to be called after every look that the venue answered, and told within a second. It stands
         until the next call, and over a restart: keys are looked at once a day. `refusals`: why the key would not be added today.
         `widened`: what it may do more than was known. Both empty: all is well. Lines for people, without secrets."""

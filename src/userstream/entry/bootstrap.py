@@ -21,7 +21,7 @@ from userstream.entry.followers import PROJECTOR, open_journal, prepare_postgres
 from userstream.entry.gates import GATES, AddressedHttp
 from userstream.entry.key_owners import KeyOwners
 from userstream.kernel.errors import SettingsError, UserStreamError
-from userstream.kernel.ids import AccountId, Symbol
+from userstream.kernel.ids import AccountId, Symbol, VenueName
 from userstream.kernel.secret import Secret
 from userstream.kernel.settings import SHORTEST_LIFE_S, RecoverySettings, StreamSettings, check
 from userstream.ports import Clock, EvidenceReader, HttpClient, Journal, Record, Transport
@@ -195,6 +195,10 @@ class Application:
             return f"the tables do not follow the journal: {trouble}"
         beside = None if self.postgres is None or self.postgres.pump is None else self.postgres.pump.trouble
         return "" if beside is None else f"PostgreSQL does not follow the journal: {beside}"
+
+    def expect(self, accounts: Callable[[], Mapping[AccountId, VenueName]]) -> None:
+        """Who is to run: the metrics tell of those that do not."""
+        self._meter.expected = accounts
 
     def metrics(self) -> str:
         """All numbers of this process as they are now, in the text form that Prometheus reads. Call it on the event loop."""

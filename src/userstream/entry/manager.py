@@ -21,7 +21,7 @@ from userstream.entry.descriptors import make_room, need_of, told_about
 from userstream.entry.exposure import read_exposed
 from userstream.entry.gates import budget_name
 from userstream.kernel.errors import SettingsError, UserStreamError
-from userstream.kernel.ids import AccountId, Millis
+from userstream.kernel.ids import AccountId, Millis, VenueName
 from userstream.runtime.live import LiveAccount
 from userstream.runtime.runner import AccountRunner
 from userstream.venues import find_venue
@@ -102,6 +102,11 @@ class AccountManager:
     def expected(self) -> set[str]:
         """The names of those that are to be connected now."""
         return (self.wanted.keys() | self.refused.keys()) - self._held if self.connects else set()
+
+    def expected_venues(self) -> dict[AccountId, VenueName]:
+        """The same with their venues."""
+        found: Mapping[str, AccountSettings | RefusedAccount] = {**self.refused, **self.wanted}
+        return {AccountId(name): VenueName(found[name].venue) for name in self.expected()}
 
     # --- life ---
 

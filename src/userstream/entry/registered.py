@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -59,13 +59,15 @@ class _Opened(NamedTuple):
 
 
 class RegisteredAccounts:
-    """Those that are to run. `settings`: as if they stood in the configuration file; `refused`: those that cannot run as they are."""
+    """Those that are to run. `settings`: as if they stood in the configuration file; `refused`: those that cannot run as they are.
+    `tell_rights`: hears what each look at a key found: why it would not be added today, and what it may do more than before."""
 
     def __init__(self, desk: AccountDesk | None, clock: Clock) -> None:
         """`desk`: None where the registry is not used."""
         self.desk, self._clock = desk, clock
         self._opened: dict[str, _Opened] = {}
         self.refused: dict[str, RefusedAccount] = {}
+        self.tell_rights: Callable[[AccountId, str, str], None] | None = None
         self._parted: list[ListenKeys] = []
         self._head = NOTHING_READ
         self._ring: tuple[str, ...] = ()
@@ -254,9 +256,12 @@ class RegisteredAccounts:
             return None
         if looked.rights is None:
             _log.warning("what a key may do is not known", action="key_unchecked", account=name, reason=looked.trouble)
-        elif looked.widened or looked.verdict.refusals:
-            words = looked.refusals or f"the key may do more than before: {', '.join(looked.widened)}"
+            return looked.wait_ms
+        widened = f"the key may do more than before: {', '.join(looked.widened)}" if looked.widened else ""
+        if words := looked.refusals or widened:
             _log.error("a key may do what it should not", action="key_widened", account=name, reason=words)
+        if self.tell_rights is not None:
+            self.tell_rights(AccountId(name), looked.refusals, widened)
         return looked.wait_ms
 
 

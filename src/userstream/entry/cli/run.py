@@ -100,9 +100,12 @@ async def _serve_all(configuration: Configuration, registered: RegisteredAccount
             application, registered, configuration.accounts, start, manager_settings, connects=configuration.websocket_enabled
         )
         stack.push_async_callback(manager.close)
+        application.expect(manager.expected_venues)
         await stack.enter_async_context(open_metrics(configuration.metrics, application))
         store = Path(configuration.store.path)
-        await stack.enter_async_context(open_alerts(configuration.alerts, application, manager.expected, store))
+        alerts = await stack.enter_async_context(open_alerts(configuration.alerts, application, manager.expected, store))
+        if alerts is not None:
+            registered.tell_rights = alerts.note_key
         registered.watch(application, asks_rights=configuration.websocket_enabled)
         stack.push_async_callback(registered.stop_watching)
         door = await _open_door(stack, application, configuration, manager)
