@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address
 from pathlib import Path
+from typing import cast
 
 import aiohttp
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from structlog.testing import capture_logs
 
+from tests.support.clock import ManualClock
 from tests.support.web import Site, open_site
 from userstream.domain.access import Role
 from userstream.entry.web.answers import SECURITY_HEADERS
-from userstream.entry.web.connections import HEAD_BYTES, ServerLimits
+from userstream.entry.web.connections import ACCEPT_PAUSE_MS, HEAD_BYTES, Listener, ServerLimits
 from userstream.entry.web.settings import HttpSection
 
 LONG_S = 20.0
@@ -243,6 +247,33 @@ async def test_the_end_of_the_server_does_not_wait_for_a_handshake(tmp_path: Pat
             await asyncio.wait_for(site.server.stop(), LONG_S)
             assert await caller.read_end() == b""
         assert site.server.open_connections == 0
+
+
+class Greeter(asyncio.Protocol):
+    """Says one word to whoever comes."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        cast(asyncio.Transport, transport).write(b"welcome")
+
+
+async def test_callers_are_accepted_again_once_the_machine_can() -> None:
+    clock = ManualClock()
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.setblocking(False)
+        listener = Listener(listening, Greeter, set(), ServerLimits(), clock, None)
+        with capture_logs() as logs:
+            # to accept where nothing listens fails, as it does without descriptors
+            listener.start()
+            await clock.advance(2 * ACCEPT_PAUSE_MS)
+        assert {entry["action"] for entry in logs} == {"http_accept_failed"} and 1 <= len(logs) <= 3
+        listening.listen()
+        reader, writer = await asyncio.open_connection(*listening.getsockname())
+        await clock.advance(ACCEPT_PAUSE_MS)
+        assert await asyncio.wait_for(reader.readexactly(7), LONG_S) == b"welcome"
+        writer.close()
+        await listener.close()
+    assert clock.failures == []
 
 
 async def test_a_live_feed_outlives_the_limits_of_a_request(tmp_path: Path) -> None:
