@@ -6,11 +6,15 @@ The gatekeeper sees a request once its head is whole, and no more of it once its
 from __future__ import annotations
 
 import asyncio
+import socket
+import ssl
+from collections.abc import Callable, Set
 from functools import partial
 from http import HTTPStatus
 from typing import Any, Final, cast
 
 import msgspec
+import structlog
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from userstream.entry.web.answers import error_body, refusal_headers, secured
@@ -23,12 +27,19 @@ HEAD_BYTES: Final = 16 * 1024
 
 NO_HTTP: Final = Refusal(status=400, code="bad_request", message="this is no HTTP request")
 HEAD_TOO_LARGE: Final = Refusal(status=431, code="headers_too_large", message="the headers are larger than 8 KiB")
+ACCEPT_PAUSE_MS: Final = 1_000
+"""After an accept that the machine refused, for want of descriptors or memory."""
+
 TOO_MANY: Final = Refusal(status=503, code="too_many_connections", message="too many connections are open", retry_after_ms=1_000)
 
 
+_log = structlog.stdlib.get_logger("userstream.http")
+
+
 class ServerLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """head_ms: until the head of a request is whole, counted from the beginning or from the answer before. request_ms: from the head to
-    the end of its answer. taking_ms: how much longer a caller may take to take it. connections: open ones, live feeds included."""
+    """head_ms: until the head of a request is whole, counted from the beginning or from the answer before; as long for a TLS handshake.
+    request_ms: from the head to the end of its answer. taking_ms: how much longer a caller may take to take it. connections: open ones,
+    live feeds and TLS handshakes included."""
 
     head_ms: int = 10_000
     request_ms: int = 10_000
@@ -108,3 +119,78 @@ class PatientProtocol(H11Protocol):
 def protocol_of(limits: ServerLimits, clock: Clock, *, has_tls: bool) -> type[asyncio.Protocol]:
     """What the server makes for each connection."""
     return cast(type[asyncio.Protocol], partial(PatientProtocol, limits=limits, clock=clock, has_tls=has_tls))
+
+
+class Listener:
+    """Takes callers from a listening socket, and counts each from its first moment: a protocol never hears of a TLS handshake that does
+    not come."""
+
+    def __init__(
+        self,
+        listening: socket.socket,
+        make_protocol: Callable[[], asyncio.Protocol],
+        opened: Set[object],
+        limits: ServerLimits,
+        clock: Clock,
+        tls: ssl.SSLContext | None,
+    ) -> None:
+        """`opened`: the protocols that are connected; they come and go by themselves."""
+        self._listening, self._make_protocol, self._opened = listening, make_protocol, opened
+        self._limits, self._clock, self._tls = limits, clock, tls
+        self._waiting: dict[asyncio.Protocol, asyncio.Task[None]] = {}
+        self._accepting: asyncio.Task[None] | None = None
+
+    @property
+    def count(self) -> int:
+        """How many callers are connected or about to be."""
+        return len(self._opened | self._waiting.keys())
+
+    def start(self) -> None:
+        """Takes callers from now on."""
+        self._accepting = self._clock.spawn(self._accept_all(), "http: accept")
+
+    async def close(self) -> None:
+        """Takes nobody any more, and cuts off whose handshake is not done. The listening socket stays its owner's."""
+        tasks = [*self._waiting.values(), *([] if self._accepting is None else [self._accepting])]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _accept_all(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                connection, _ = await loop.sock_accept(self._listening)
+            except ConnectionError:
+                continue
+            except OSError as error:
+                _log.error("callers cannot be accepted now", action="http_accept_failed", reason=error.strerror)
+                await self._clock.sleep(ACCEPT_PAUSE_MS)
+                continue
+            self._admit(connection)
+            # callers that come in a row do not keep the others waiting
+            await self._clock.sleep(0)
+
+    def _admit(self, connection: socket.socket) -> None:
+        if self._tls is not None and self.count >= self._limits.connections:
+            # a refusal in words would need the handshake
+            connection.close()
+            return
+        protocol = self._make_protocol()
+        task = self._waiting[protocol] = self._clock.spawn(self._open(connection, protocol), "http: open")
+        task.add_done_callback(partial(self._part_with, protocol, connection))
+
+    async def _open(self, connection: socket.socket, protocol: asyncio.Protocol) -> None:
+        limit_s = None if self._tls is None else self._limits.head_ms / 1_000
+        try:
+            await asyncio.get_running_loop().connect_accepted_socket(
+                lambda: protocol, connection, ssl=self._tls, ssl_handshake_timeout=limit_s
+            )
+        except OSError:
+            # no handshake, a wrong one, or none in time
+            connection.close()
+
+    def _part_with(self, protocol: asyncio.Protocol, connection: socket.socket, task: asyncio.Task[None]) -> None:
+        del self._waiting[protocol]
+        if task.cancelled() or task.exception() is not None:
+            connection.close()

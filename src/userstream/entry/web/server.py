@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 import structlog
 import uvicorn
@@ -21,7 +21,7 @@ from litestar.types import ASGIApp, ControllerRouterHandler
 
 from userstream.entry.web.account_routes import ACCOUNT_ROUTES, VIEWER
 from userstream.entry.web.checks import MOST_BODY_BYTES, Checks
-from userstream.entry.web.connections import HEAD_BYTES, ServerLimits, protocol_of
+from userstream.entry.web.connections import HEAD_BYTES, Listener, ServerLimits, protocol_of
 from userstream.entry.web.desk import WebDesk
 from userstream.entry.web.document import complete_document
 from userstream.entry.web.gatekeeper import Gatekeeper
@@ -32,9 +32,11 @@ from userstream.entry.web.settings import HttpSection
 from userstream.entry.web.sockets import OpenFeeds
 from userstream.entry.web.system_routes import SYSTEM_ROUTES
 from userstream.kernel.errors import SettingsError
+from userstream.ports import Clock
 
 DEFAULT_LIMITS: Final = ServerLimits()
 STOP_LIMIT_S: Final = 3
+BACKLOG: Final = 2_048
 PARTING_MS: Final = 1_000
 LOOK_MS: Final = 10
 API_VERSION: Final = "1"
@@ -121,8 +123,8 @@ class WebServer:
 
     @property
     def open_connections(self) -> int:
-        """How many callers are connected, live feeds included."""
-        return 0 if self._server is None else len(self._server.server_state.connections)
+        """How many callers are connected, live feeds and TLS handshakes included."""
+        return 0 if self._server is None else self._server.listener.count
 
     def make_gatekeeper(self) -> Gatekeeper:
         """All that stands behind the socket."""
@@ -140,8 +142,8 @@ class WebServer:
             listening.close()
             raise
         self.address = listening.getsockname()[:2]
-        self._server = server = _Server(config)
-        self._task = self._desk.clock.spawn(server.serve([listening]), "http")
+        self._server = server = _Server(config, listening, self._limits, self._desk.clock)
+        self._task = self._desk.clock.spawn(server.serve(), "http")
         while not server.started and not self._task.done():
             await self._desk.clock.sleep(1)
         mode = "https" if self._settings.has_tls else "http"
@@ -186,11 +188,28 @@ class WebServer:
 
 
 class _Server(uvicorn.Server):
-    """Leaves the signals to the command."""
+    """Leaves the signals to the command, and takes its callers from a listener that counts them. `config` is loaded."""
+
+    def __init__(self, config: uvicorn.Config, listening: socket.socket, limits: ServerLimits, clock: Clock) -> None:
+        super().__init__(config)
+        self._listening = listening
+        self.listener = Listener(listening, self._make_protocol, self.server_state.connections, limits, clock, config.ssl)
+
+    def _make_protocol(self) -> asyncio.Protocol:
+        make = cast(Callable[..., asyncio.Protocol], self.config.http_protocol_class)
+        return make(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets=[])
+        self.listener.start()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await self.listener.close()
+        await super().shutdown([self._listening])
 
 
 def _load(config: uvicorn.Config) -> None:
@@ -209,6 +228,7 @@ def _listen(settings: HttpSection) -> socket.socket:
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(place)
+        listening.listen(BACKLOG)
         listening.setblocking(False)
     except OSError as error:
         listening.close()

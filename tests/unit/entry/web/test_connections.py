@@ -4,16 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
+import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from ipaddress import IPv4Address
 from pathlib import Path
+from typing import cast
 
 import aiohttp
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from structlog.testing import capture_logs
 
+from tests.support.clock import ManualClock
 from tests.support.web import Site, open_site
 from userstream.domain.access import Role
 from userstream.entry.web.answers import SECURITY_HEADERS
-from userstream.entry.web.connections import HEAD_BYTES, ServerLimits
+from userstream.entry.web.connections import ACCEPT_PAUSE_MS, HEAD_BYTES, Listener, ServerLimits
+from userstream.entry.web.settings import HttpSection
 
 LONG_S = 20.0
 SHORT = ServerLimits(head_ms=60, request_ms=60, taking_ms=40)
@@ -164,6 +176,104 @@ async def test_more_connections_than_there_may_be_are_told_so(tmp_path: Path) ->
                 break
             await site.desk.application.clock.sleep(5)
         assert (await site.get("/ready", None))[0] == 200
+
+
+def write_certificate(folder: Path) -> HttpSection:
+    """Settings of a server of this machine that speaks TLS."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "userstream test")])
+    began = datetime.now(UTC) - timedelta(days=1)
+    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+    builder = builder.serial_number(1).not_valid_before(began).not_valid_after(began + timedelta(days=2))
+    alternative = x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))])
+    signed = builder.add_extension(alternative, critical=False).sign(key, hashes.SHA256())
+    (folder / "a.pem").write_bytes(signed.public_bytes(serialization.Encoding.PEM))
+    plain = serialization.NoEncryption()
+    (folder / "b.pem").write_bytes(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain))
+    (folder / "b.pem").chmod(0o600)
+    return HttpSection(port=0, requests_per_minute=100_000, certificate_file="a.pem", key_file="b.pem")
+
+
+async def ask_over_tls(site: Site, folder: Path) -> int:
+    trust = ssl.create_default_context(cafile=str(folder / "a.pem"))
+    async with site.client.get(f"{site.server.url}/ready", ssl=trust) as answer:
+        return answer.status
+
+
+async def until_nobody_is_connected(site: Site) -> None:
+    await site.client.close()
+    for _ in range(int(LONG_S * 100)):
+        if not site.server.open_connections:
+            return
+        await site.desk.application.clock.sleep(10)
+    raise AssertionError(site.server.open_connections)
+
+
+async def test_a_handshake_that_does_not_come_is_not_waited_for(tmp_path: Path) -> None:
+    async with open_site(tmp_path, write_certificate(tmp_path), limits=ServerLimits(head_ms=100)) as site:
+        for begun in (b"", b"\x16\x03\x01\x02\x00", HEAD):
+            async with call(site) as caller:
+                caller.send(begun)
+                assert b"HTTP" not in await caller.read_end(), begun
+        await until_nobody_is_connected(site)
+
+
+async def test_callers_without_a_handshake_are_counted(tmp_path: Path) -> None:
+    async with open_site(tmp_path, write_certificate(tmp_path), limits=ServerLimits(connections=3)) as site:
+        async with call(site), call(site), call(site), call(site) as fourth:
+            assert await fourth.read_end() == b""
+            assert site.server.open_connections == 3
+        await until_nobody_is_connected(site)
+
+
+async def test_after_silent_callers_others_are_served_over_tls(tmp_path: Path) -> None:
+    limits = ServerLimits(connections=3, head_ms=2_000)
+    async with open_site(tmp_path, write_certificate(tmp_path), limits=limits) as site:
+        async with call(site) as silent, call(site):
+            assert await ask_over_tls(site, tmp_path) == 200
+            assert site.server.open_connections == 3
+            async with call(site) as fourth:
+                assert await fourth.read_end() == b""
+            assert await silent.read_end() == b""
+        assert await ask_over_tls(site, tmp_path) == 200
+        await until_nobody_is_connected(site)
+
+
+async def test_the_end_of_the_server_does_not_wait_for_a_handshake(tmp_path: Path) -> None:
+    async with open_site(tmp_path, write_certificate(tmp_path), limits=ServerLimits(head_ms=60_000)) as site:
+        async with call(site) as caller:
+            assert await ask_over_tls(site, tmp_path) == 200
+            await site.client.close()
+            await asyncio.wait_for(site.server.stop(), LONG_S)
+            assert await caller.read_end() == b""
+        assert site.server.open_connections == 0
+
+
+class Greeter(asyncio.Protocol):
+    """Says one word to whoever comes."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        cast(asyncio.Transport, transport).write(b"welcome")
+
+
+async def test_callers_are_accepted_again_once_the_machine_can() -> None:
+    clock = ManualClock()
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.setblocking(False)
+        listener = Listener(listening, Greeter, set(), ServerLimits(), clock, None)
+        with capture_logs() as logs:
+            # to accept where nothing listens fails, as it does without descriptors
+            listener.start()
+            await clock.advance(2 * ACCEPT_PAUSE_MS)
+        assert {entry["action"] for entry in logs} == {"http_accept_failed"} and 1 <= len(logs) <= 3
+        listening.listen()
+        reader, writer = await asyncio.open_connection(*listening.getsockname())
+        await clock.advance(ACCEPT_PAUSE_MS)
+        assert await asyncio.wait_for(reader.readexactly(7), LONG_S) == b"welcome"
+        writer.close()
+        await listener.close()
+    assert clock.failures == []
 
 
 async def test_a_live_feed_outlives_the_limits_of_a_request(tmp_path: Path) -> None:
