@@ -210,6 +210,7 @@ async def test_an_account_that_cannot_be_opened_is_told_of_as_long_as_it_is_so(t
         await managed.registry.swap_records([(alice, alice.with_records(bob.records))])
         await managed.begin()
         assert managed.running == ["bob"] and managed.manager.expected() == {"alice", "bob"}
+        assert managed.manager.expected_venues() == dict.fromkeys(("alice", "bob"), "binance-usdm")
         refused = managed.manager.refused["alice"]
         assert refused.venue == "binance-usdm" and "belongs to another account" in refused.reason
         spoiled = (await managed.registry.page())[0]

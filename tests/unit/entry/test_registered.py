@@ -253,9 +253,12 @@ async def test_what_keys_may_do_is_looked_at_again(tmp_path: Path) -> None:
     ground = Ground()
     await ground.fill()
     await ground.registered.read(configured(tmp_path))
+    looks: list[tuple[AccountId, str, str]] = []
+    ground.registered.tell_rights = lambda *found: looks.append(found)
     with capture_logs() as logs:
         await ground.registered.check_rights()
         assert logs == []
+        assert looks == [("alice", "", ""), ("bob", "", "")], "that all is well is told too: it ends an alarm"
         for says in (msgspec.structs.replace(SAFE, ip_restricted=False), msgspec.structs.replace(SAFE, withdraw=True)):
             ground.venue.says = says
             await ground.clock.advance(EVERY_MS)
@@ -266,6 +269,8 @@ async def test_what_keys_may_do_is_looked_at_again(tmp_path: Path) -> None:
     told = [(entry["action"], entry["account"], str(entry["reason"])) for entry in logs]
     assert told[0] == ("key_widened", "alice", "the key may do more than before: any address")
     assert told[2] == ("key_widened", "alice", "the key may withdraw")
+    assert looks[2][1:] == ("", "the key may do more than before: any address")
+    assert looks[4][1] == "the key may withdraw"
     assert told[4][:2] == ("key_unchecked", "alice") and "no account 'alice'" in told[4][2]
 
 
