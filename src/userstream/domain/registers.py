@@ -313,6 +313,27 @@ def apply_liability(account: Account, event: LiabilityChanged, connection: int) 
     return None if was == (event.principal, event.interest) else _note_reading(account, event, key)
 
 
+def debts_read(account: Account) -> list[LiabilityChanged]:
+    """What is owed as the readings told it last: of each asset with a debt."""
+    told = [last.told[-1] for (kind, key), last in account.seen_last.items() if kind == "LiabilityChanged" and key.endswith(" read")]
+    return [debt for debt in told if isinstance(debt, LiabilityChanged) and (debt.principal or debt.interest)]
+
+
+def paid_debt(known: LiabilityChanged, as_of: Millis, received_time: Millis) -> LiabilityChanged:
+    """What a complete list of debts says of an asset that is not in it."""
+    return msgspec.structs.replace(
+        known,
+        sequence=0,
+        event_time=as_of,
+        source=Source.SNAPSHOT,
+        as_of=as_of,
+        received_time=received_time,
+        principal=ZERO,
+        interest=ZERO,
+        transaction_time=as_of,
+    )
+
+
 def _last_told(account: Account, event: Event, key: str) -> Event | None:
     """What a reading is compared with: itself, where it may be too early to know of what was told last."""
     known = account.seen_last.get((type(event).__name__, key))

@@ -39,7 +39,7 @@ from userstream.wire.inquiry import Inquiries, Inquiry
 from userstream.wire.pacing import Backoff, VenueClock
 from userstream.wire.proof import Proof, name_of
 from userstream.wire.question import Answer, AskClock, AskOrder, Question, RestDialect
-from userstream.wire.recovery import Policy, Round, absent_keys, forgettable, orders_in_turn, questions_of, symbols_in_care
+from userstream.wire.recovery import Policy, Round, absent_debts, absent_keys, forgettable, orders_in_turn, questions_of, symbols_in_care
 from userstream.wire.request import HttpRequest, HttpResponse
 
 CLOCK_MS: Final = 600_000
@@ -348,7 +348,7 @@ class Books:
         return self._applied([gap])
 
     def _absent(self, inquiry: Inquiry, answer: Answer, now: Millis, wall: Millis) -> list[Event]:
-        events: list[Event] = []
+        events = absent_debts(self._account, answer, inquiry.question, inquiry.as_of, wall)
         for known in absent_keys(self._account, answer, inquiry.question):
             if isinstance(known, PositionSet):
                 events.append(flat_position(known, inquiry.as_of, self._policy.lag_ms, wall, self._clock.at(now)))

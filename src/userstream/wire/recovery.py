@@ -14,10 +14,11 @@ from typing import Final
 import msgspec
 
 from userstream.domain.account import Account, Doubt, PositionKey
-from userstream.domain.events import NO_TIME, BalanceSet, Event, Filled, OrderChanged, OrderListChanged, PositionSet
+from userstream.domain.events import NO_TIME, BalanceSet, Event, Filled, LiabilityChanged, OrderChanged, OrderListChanged, PositionSet
 from userstream.domain.fold import newest_time
 from userstream.domain.order_lists import unsettled_lists
 from userstream.domain.orders import is_short
+from userstream.domain.registers import debts_read, paid_debt
 from userstream.domain.words import STREAM
 from userstream.kernel.amount import ZERO
 from userstream.kernel.ids import Millis, OrderId, Symbol
@@ -385,6 +386,14 @@ def absent_keys(account: Account, answer: Answer, question: Question) -> list[Po
         balances, doubtful = account.balances.items(), _doubtful(account)
         return [balance for asset, balance in balances if asset not in assets and (balance.total or (Symbol(""), asset) in doubtful)]
     return []
+
+
+def absent_debts(account: Account, answer: Answer, question: Question, as_of: Millis, received_time: Millis) -> list[Event]:
+    """What was owed at an earlier reading, also that of an earlier process, and is not listed any more: it is paid."""
+    if not isinstance(question, AskBalances):
+        return []
+    told = {event.asset for event in answer.events if isinstance(event, LiabilityChanged)}
+    return [paid_debt(debt, as_of, received_time) for debt in debts_read(account) if debt.asset not in told]
 
 
 def _doubtful(account: Account) -> set[tuple[Symbol, str]]:

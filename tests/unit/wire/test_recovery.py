@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.events import balance_set, filled, order_changed, position_set
+from tests.support.events import balance_set, filled, liability_changed, order_changed, position_set
 from tests.support.truth import BTC, ETH
 from userstream.domain.account import Account, Doubt
-from userstream.domain.events import Event
-from userstream.domain.fold import apply
+from userstream.domain.events import Event, LiabilityChanged
+from userstream.domain.fold import apply, checkpoint_of
+from userstream.kernel.amount import ZERO
 from userstream.kernel.ids import AccountId, Millis, OrderId, Symbol, VenueName
 from userstream.wire.holdings import Holdings
 from userstream.wire.question import (
@@ -24,7 +25,7 @@ from userstream.wire.question import (
     Question,
     Traits,
 )
-from userstream.wire.recovery import EDGE_MS, Round, absent_keys, questions_of, symbols_in_care
+from userstream.wire.recovery import EDGE_MS, Round, absent_debts, absent_keys, questions_of, symbols_in_care
 
 STARTED = Millis(1_760_000_100_000)
 SINCE = Millis(STARTED - 60_000)
@@ -334,3 +335,19 @@ def test_a_wallet_that_a_complete_list_leaves_out_is_absent_if_it_held_something
 
 def test_other_answers_say_nothing_of_what_they_leave_out() -> None:
     assert absent_keys(account_of(position_set(), balance_set()), Answer(), AskClock()) == []
+
+
+def test_a_debt_that_is_listed_no_more_is_paid_also_after_a_restart() -> None:
+    before = Account(AccountId("alice"), VenueName("binance-margin-risk"))
+    for at, asset in enumerate(("BTC", "ETH")):
+        apply(before, liability_changed(asset=asset, principal="1", interest="0.5", source="snapshot", as_of=Millis(1_000 + at)))
+    account = Account(AccountId("alice"), VenueName("binance-margin-risk"))
+    for event in checkpoint_of(before):
+        apply(account, event)
+    listed = Answer(events=(liability_changed(asset="ETH", principal="1", source="snapshot", as_of=Millis(90_000)),))
+    [paid] = absent_debts(account, listed, AskBalances(), Millis(90_000), Millis(90_001))
+    assert isinstance(paid, LiabilityChanged)
+    assert (paid.asset, paid.principal, paid.interest, paid.as_of) == ("BTC", ZERO, ZERO, Millis(90_000))
+    assert apply(account, paid) is not None
+    assert absent_debts(account, listed, AskBalances(), Millis(99_000), Millis(99_001)) == []
+    assert absent_debts(account, Answer(), AskPositions(), Millis(99_000), Millis(99_001)) == []
