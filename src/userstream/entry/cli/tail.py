@@ -24,7 +24,22 @@ BATCH = 1_000
 LOOK_S = 0.2
 PLAIN_FIELDS = (
     *("symbol", "asset", "order_id", "client_order_id", "trade_id", "side", "status", "order_type", "price", "quantity"),
-    *("filled_quantity", "amount", "total", "delta", "fee", "fee_asset", "state", "since", "until", "fills", "reason", "name"),
+    *(
+        "filled_quantity",
+        "amount",
+        "total",
+        "delta",
+        "principal",
+        "interest",
+        "fee",
+        "fee_asset",
+        "state",
+        "since",
+        "until",
+        "fills",
+        "reason",
+        "name",
+    ),
 )
 
 
