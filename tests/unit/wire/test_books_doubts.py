@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import msgspec
 
+from tests.support.events import liability_changed
 from tests.support.machine import BRISK, Driver, Instead
 from tests.support.scripted import REFUSED, Script, frame_of
 from tests.support.truth import BTC, USDT
 from tests.unit.wire.kit import LAG_MS, QUIET, Late, SilentAbout, asked, books, facts_of, live, mismatches, trade_unheard
 from userstream.domain.account import Doubt
-from userstream.domain.events import Filled, GapOpened, GapRepaired, Mismatch, SnapshotTaken
+from userstream.domain.events import Filled, GapOpened, GapRepaired, LiabilityChanged, Mismatch, SnapshotTaken
+from userstream.domain.fold import apply
 from userstream.domain.words import PositionSide, Side, Source, StreamState
+from userstream.kernel.amount import ZERO
 from userstream.kernel.ids import Millis, OrderId, Symbol
 from userstream.wire.books import NOT_FOUND_TRIES
 from userstream.wire.doubts import DISPUTED_AFTER
@@ -281,3 +284,12 @@ def test_a_question_of_a_doubt_that_is_refused_again_and_again_is_given_up_alone
     assert mismatches(driver, "question") == []
     assert len(facts_of(driver, Filled)) == 1
     driver.laws.hold_at_rest(driver.venue_now)
+
+
+def test_a_debt_that_an_earlier_process_read_and_the_books_list_no_more_is_told_as_paid() -> None:
+    driver = live(policy=BRISK)
+    known = liability_changed(asset="BTC", source="snapshot", as_of=Millis(1_000), account=driver.account.id, venue=driver.account.venue)
+    assert apply(driver.account, known) is not None
+    driver.run_for(120_000)
+    paid = [(fact.asset, fact.principal, fact.interest) for fact in facts_of(driver, LiabilityChanged)]
+    assert paid == [("BTC", ZERO, ZERO)]
