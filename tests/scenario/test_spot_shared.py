@@ -13,9 +13,8 @@ from typing import Any, Final
 import pytest
 
 from tests.support.desk import LONG_S, SHORT_PINGS, WIDE, Desk
+from tests.support.equality import compare_in_the_end
 from userstream import Filled, Fleet, GapOpened, OrderChanged, RecoverySettings, SettingsError, StreamSettings, StreamState
-from userstream.adapters.sqlite import open_reader
-from userstream.entry.comparison import compare_account
 from userstream.sim.limits import LimitSettings
 from userstream.sim.server import PaperExchangeServer
 from userstream.sim.settings import AccountListing, AccountSpec, SimulatorSettings
@@ -96,16 +95,9 @@ class House:
             own = {str(fill["trade_id"]) for fill in member.truth()["fills"]}
             foreign = {event.trade_id for event in member.events if isinstance(event, Filled)} - own
             assert not foreign, f"{member.account.id} heard of the fills {foreign} of others"
-        await self.fleet.application.journal.flush()
-        assert self.fleet.application.pump is not None
-        await self.fleet.application.pump.drain()
-        reader = open_reader(self.store)
-        try:
-            for name, member in self.members.items():
-                comparison = await compare_account(reader, name, member.truth())
-                assert comparison.is_equal, str(comparison)
-        finally:
-            await reader.close()
+        for name, member in self.members.items():
+            comparison = await compare_in_the_end(self.fleet.application, self.store, name, member.truth)
+            assert comparison.is_equal, str(comparison)
 
 
 @asynccontextmanager

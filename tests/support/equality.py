@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from decimal import Decimal
 from pathlib import Path
@@ -15,6 +15,7 @@ import pytest
 from tests.support.desk import NAME, Desk, open_desk
 from userstream import BalanceMoved, FillCompleted, Filled, OrderChanged, StreamState
 from userstream.adapters.sqlite import open_reader
+from userstream.entry.bootstrap import Application
 from userstream.entry.comparison import Comparison, compare_account
 
 Row: TypeAlias = Mapping[str, Any]
@@ -26,6 +27,7 @@ both_ways: Final = pytest.mark.parametrize("cut", [False, True], ids=["socket up
 UNTRIGGERED_ENDS: Final = ("canceled", "expired", "rejected")
 PATIENCE: Final = 800
 """So many looks, 5 ms apart, until a difference that stays is a failure."""
+LOOKS: Final = 20
 COMPLETED: Final = ("fee", "fee_asset", "maker", "realized_pnl", "position_side")
 
 
@@ -57,12 +59,28 @@ async def stored_desk(*, rate: int = 0, **options: Any) -> AsyncIterator[Desk]:
 
 async def compare_store(desk: Desk, path: Path) -> Comparison:
     """The store's tables beside the books, once all that was told is in them."""
-    await desk.application.journal.flush()
-    assert desk.application.pump is not None
-    await desk.application.pump.drain()
+    return await compare_in_the_end(desk.application, path, NAME, desk.truth)
+
+
+async def compare_in_the_end(application: Application, path: Path, name: str, truth: Callable[[], Any]) -> Comparison:
+    """An account's tables beside the books. Prices move and orders that rest are filled while nobody trades any more: what is on its way
+    is waited for a while, and what is lost stays so."""
+    comparison = await _compare_now(application, path, name, truth)
+    for _ in range(LOOKS):
+        if comparison.is_equal:
+            break
+        await application.clock.sleep(50)
+        comparison = await _compare_now(application, path, name, truth)
+    return comparison
+
+
+async def _compare_now(application: Application, path: Path, name: str, truth: Callable[[], Any]) -> Comparison:
+    assert application.pump is not None
+    await application.journal.flush()
+    await application.pump.drain()
     reader = open_reader(path)
     try:
-        return await compare_account(reader, NAME, desk.truth())
+        return await compare_account(reader, name, truth())
     finally:
         await reader.close()
 
