@@ -5,7 +5,6 @@ The names of the two messages are documented in two spellings; both are known he
 
 from __future__ import annotations
 
-from collections.abc import Set
 from decimal import Decimal
 from typing import Final, TypeAlias
 
@@ -95,14 +94,11 @@ def level_facts(drift: Drift, message: MarginLevelStatusChange, received_time: M
     )
 
 
-def risk_facts(reading: Reading, row: CrossAccountRow, owed: Set[str] = frozenset()) -> tuple[Event, ...]:
-    """The level as it is, and all that is owed, in each asset: the warnings and changes themselves have no history. `owed`: the assets that
-    were owed before; nothing is owed any more of one that the account does not list."""
+def risk_facts(reading: Reading, row: CrossAccountRow) -> tuple[Event, ...]:
+    """The level as it is, and all that is owed, in each asset: the warnings and changes themselves have no history."""
     check_amounts((row.margin_level or ZERO, *(amount for wallet in row.wallets for amount in (wallet.borrowed, wallet.interest))))
     level = () if row.margin_level is None else (_level_read(reading, row.margin_level),)
-    debts = tuple(_debt_read(reading, wallet.asset, wallet.borrowed, wallet.interest) for wallet in row.wallets)
-    paid = sorted(owed - {wallet.asset for wallet in row.wallets})
-    return (*level, *debts, *(_debt_read(reading, asset, ZERO, ZERO) for asset in paid))
+    return (*level, *(_debt_read(reading, wallet.asset, wallet.borrowed, wallet.interest) for wallet in row.wallets))
 
 
 def _debt_read(reading: Reading, asset: str, principal: Decimal, interest: Decimal) -> LiabilityChanged:

@@ -25,7 +25,6 @@ class RiskDialect:
         """Raises SettingsError where the key cannot sign."""
         self._books = SpotDialect(msgspec.structs.replace(place, symbols=(), close_listen_key_on_stop=False, events=()), CROSS_BOOKS)
         self._drift = Drift(place.account, place.venue)
-        self._owed: set[str] = set()
 
     def traits(self) -> Traits:
         """No books of its own."""
@@ -40,14 +39,12 @@ class RiskDialect:
         return self._books.request(question, venue_now)
 
     def answer(self, question: Question, response: HttpResponse, as_of: Millis, received_time: Millis) -> Answer:
-        """The venue's time; the level and the debts, those too that were owed at an earlier reading and are no longer listed; of all else
-        only whether it was answered. Raises the error that says how to react."""
+        """The venue's time; the level and the debts that are listed; of all else only whether it was answered. Raises the error that says
+        how to react."""
         told = self._books.answer(question, response, as_of, received_time)
         if isinstance(question, AskBalances):
             row = read_row(response.body, CrossAccountRow, CROSS_BOOKS.account.path)
-            facts = risk_facts(Reading(self._drift, CROSS_BOOKS.account.path, as_of, received_time), row, self._owed)
-            self._owed |= {wallet.asset for wallet in row.wallets if wallet.borrowed or wallet.interest}
-            return Answer(events=facts)
+            return Answer(events=risk_facts(Reading(self._drift, CROSS_BOOKS.account.path, as_of, received_time), row))
         return told if isinstance(question, AskClock) else Answer()
 
     def history_depth_ms(self) -> int:

@@ -3,6 +3,7 @@ react (Binance USD-M, 3.3, 3.4 and 6.1; Binance Spot, 6.2)."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import Final
 
@@ -37,7 +38,7 @@ class Call(msgspec.Struct, frozen=True):
         return f"GET {self.path}"
 
 
-class SignedBooks:
+class SignedBooks(ABC):
     """What the `RestDialect`s of the family have in common. Owned by one account; holds the signer and the counts of unknown words."""
 
     def __init__(self, place: AccountPlace, unsaid: str) -> None:
@@ -80,13 +81,13 @@ class SignedBooks:
 
     # --- what each product says for itself ---
 
+    @abstractmethod
     def _call(self, question: Question) -> Call:
         """The call that asks it. Raises RequestRefused for what the product has not."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _read(self, question: Question, body: bytes, label: str, as_of: Millis, received_time: Millis) -> Answer:
         """What a good answer says. Raises as `answer`."""
-        raise NotImplementedError
 
     def _refused(self, question: Question, response: HttpResponse, error: UserStreamError, as_of: Millis, received_time: Millis) -> Answer:
         """What a refusal says, where it is an answer after all. Raises the error."""

@@ -14,7 +14,7 @@ from userstream.kernel.errors import RequestRefused, RetryLater, SettingsError
 from userstream.kernel.ids import Millis, OrderId, Symbol
 from userstream.kernel.secret import Secret
 from userstream.venues.binance import COINM, MARGIN, SPOT, USDM
-from userstream.venues.binance.signed_books import PUBLIC, Call, SignedBooks
+from userstream.venues.binance.signed_books import PUBLIC
 from userstream.wire.question import (
     AskBalances,
     AskClock,
@@ -126,19 +126,3 @@ def test_a_refusal_says_how_to_react_and_hides_the_key(spec: VenueSpec) -> None:
         dialect(spec).answer(AskBalances(), refusal(-1003, f"too many of {API_KEY}", 429, retry_after="7"), NOW, RECEIVED)
     assert caught.value.after_ms == 7_000
     assert API_KEY not in str(caught.value)
-
-
-def test_each_product_must_say_its_calls_and_read_its_answers() -> None:
-    class Unsaid(SignedBooks):
-        """Says nothing."""
-
-    class Half(SignedBooks):
-        """Says its calls only."""
-
-        def _call(self, question: Question) -> Call:
-            return Call("/path", 1)
-
-    with pytest.raises(NotImplementedError):
-        Unsaid(place(), "nothing").weight(AskClock())
-    with pytest.raises(NotImplementedError):
-        Half(place(), "nothing").answer(AskClock(), answer({}), NOW, RECEIVED)
