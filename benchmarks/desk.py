@@ -10,18 +10,17 @@ from __future__ import annotations
 import argparse
 import asyncio
 import gc
-import json
 import logging
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final, Self
+from typing import Final
 
-from benchmarks.feed import ROOT, show
+from benchmarks.feed import show
 from benchmarks.footprint import resident_mb
 from benchmarks.postgres import database
+from benchmarks.venue import VenueProcess
 from userstream.domain.events import Event, OrderChanged
 from userstream.entry.bootstrap import AccountSettings, Application, credentials_of, start_application
 from userstream.entry.storage import PostgresTarget
@@ -39,36 +38,15 @@ PAUSE_S: Final = 0.5
 A_DAY_S: Final = 86_400.0
 
 
-class Venue:
-    """The venue's process, from here. Owned by its `async with`."""
+class Venue(VenueProcess):
+    """The venue of so many accounts."""
 
     def __init__(self, accounts: int) -> None:
-        self._accounts = accounts
-
-    async def __aenter__(self) -> Self:
-        self._process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "benchmarks.desk_venue", str(self._accounts)),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            cwd=ROOT,
-        )
-        self.places = await self._read()
-        return self
+        super().__init__("benchmarks.desk_venue", str(accounts))
 
     async def go(self, rate: int, seconds: int) -> int:
         """Returns how many frames were written, when all are."""
-        assert self._process.stdin is not None
-        self._process.stdin.write(f"go {rate} {seconds}\n".encode())
-        return int((await self._read())["written"])
-
-    async def _read(self) -> dict[str, str]:
-        assert self._process.stdout is not None
-        answer: dict[str, str] = json.loads(await self._process.stdout.readline())
-        return answer
-
-    async def __aexit__(self, *_: object) -> None:
-        self._process.kill()
-        await self._process.wait()
+        return int((await self.obey(f"go {rate} {seconds}"))["written"])
 
 
 class Ages:

@@ -22,6 +22,7 @@ from picows import WSFrame, WSListener, WSMsgType, WSTransport, WSUpgradeRequest
 
 from benchmarks.feeder import frame_header
 from benchmarks.frames import build_frames
+from benchmarks.venue import open_rest
 
 LIFE: Final = 20
 """Frames of one order's life, and of those around it, after which the account is as it was."""
@@ -105,19 +106,14 @@ def books(path: str) -> object:
             return []
 
 
-async def open_rest() -> int:
+async def answer_calls() -> int:
     async def answer(request: web.Request) -> web.Response:
         if request.path.endswith("/listenKey"):
             number = int(request.headers["X-MBX-APIKEY"].rsplit("-", 1)[1])
             return web.json_response({"listenKey": f"{number:064}"})
         return web.json_response(books(request.path))
 
-    app = web.Application()
-    app.router.add_route("*", "/{path:.*}", answer)
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    return int(runner.addresses[0][1])
+    return await open_rest(answer)
 
 
 async def send(traffic: Traffic, lines: dict[int, WSTransport], rate: int, seconds: int) -> int:
@@ -144,7 +140,7 @@ def _round(lines: dict[int, WSTransport]) -> Iterator[int]:
 async def be_venue(accounts: int) -> None:
     lines: dict[int, WSTransport] = {}
     traffic = Traffic(accounts)
-    rest_port = await open_rest()
+    rest_port = await answer_calls()
 
     def listen(request: WSUpgradeRequest) -> Line:
         key = KEY.search(request.path)

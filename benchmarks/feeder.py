@@ -23,6 +23,7 @@ from aiohttp import web
 from picows import WSFrame, WSListener, WSMsgType, WSTransport, WSUpgradeRequest, ws_create_server
 
 from benchmarks.frames import SYMBOLS, build_frames
+from benchmarks.venue import open_rest
 
 CHUNK = 64
 HIGH_WATER = 1 << 20
@@ -86,7 +87,7 @@ def rules() -> dict[str, object]:
     return {"timezone": "UTC", "serverTime": 0, "rateLimits": [], "assets": [], "symbols": symbols}
 
 
-async def open_rest() -> int:
+async def answer_calls() -> int:
     """The few answers a client asks for before it opens its socket; returns the port."""
     listed = rules()
 
@@ -95,16 +96,11 @@ async def open_rest() -> int:
             return web.json_response({"listenKey": "k" * 64})
         return web.json_response(listed if request.path.endswith("/exchangeInfo") else [])
 
-    app = web.Application()
-    app.router.add_route("*", "/{path:.*}", answer)
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    return int(runner.addresses[0][1])
+    return await open_rest(answer)
 
 
 async def _serve(framed: list[bytes], times: memoryview, path: Path) -> None:
-    rest_port = await open_rest()
+    rest_port = await answer_calls()
 
     def listen(_: WSUpgradeRequest) -> Ear:
         return Ear()

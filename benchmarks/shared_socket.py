@@ -21,9 +21,10 @@ from typing import Any, Final
 from aiohttp import web
 from picows import WSFrame, WSListener, WSMsgType, WSTransport, WSUpgradeRequest, ws_create_server
 
-from benchmarks.feed import ROOT, reached, show
+from benchmarks.feed import reached, show
 from benchmarks.feeder import CHUNK, HIGH_WATER, frame_header
 from benchmarks.footprint import resident_mb
+from benchmarks.venue import VenueProcess, open_rest
 
 VENUE: Final = "binance-spot"
 START_MS: Final = 1_790_000_000_000
@@ -96,7 +97,7 @@ def _wallet(moment: int, turn: int) -> dict[str, object]:
     return {"e": "outboundAccountPosition", "E": moment, "u": moment, "B": wallets}
 
 
-async def open_rest() -> int:
+async def answer_calls() -> int:
     """An account with one wallet and empty books; returns the port."""
     books: dict[str, object] = {
         "/api/v3/account": {"canTrade": True, "updateTime": START_MS - 1, "balances": [{"asset": "USDT", "free": "1", "locked": "0"}]},
@@ -108,18 +109,13 @@ async def open_rest() -> int:
             return web.json_response({"serverTime": int(time.time() * 1000)})
         return web.json_response(books.get(request.path, []))
 
-    app = web.Application()
-    app.router.add_route("*", "/{path:.*}", answer)
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    return int(runner.addresses[0][1])
+    return await open_rest(answer)
 
 
 async def be_venue(accounts: int, events: int) -> None:
     """Obeys lines on stdin: `count` tells dials and weight, `cut` ends the socket, `go` writes all frames as fast as they are read."""
     framed = [frame_header(len(frame)) + frame for frame in build_frames(accounts, events)]
-    rest_port = await open_rest()
+    rest_port = await answer_calls()
 
     def listen(_: WSUpgradeRequest) -> Desk:
         return Desk()
@@ -153,35 +149,8 @@ async def _room_in(wire: asyncio.Transport) -> None:
 # ---------------------------------------------------------------- our process
 
 
-class Venue:
-    """The venue's process, from here. Owned by its `async with`."""
-
-    def __init__(self, accounts: int, events: int) -> None:
-        self._arguments = ("--venue", f"--accounts={accounts}", f"--events={events}")
-
-    async def __aenter__(self) -> Venue:
-        self._process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "benchmarks.shared_socket", *self._arguments),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            cwd=ROOT,
-        )
-        self.places = await self._read()
-        return self
-
-    async def obey(self, word: str) -> dict[str, Any]:
-        assert self._process.stdin is not None
-        self._process.stdin.write(f"{word}\n".encode())
-        return await self._read()
-
-    async def _read(self) -> dict[str, Any]:
-        assert self._process.stdout is not None
-        answer: dict[str, Any] = json.loads(await self._process.stdout.readline())
-        return answer
-
-    async def __aexit__(self, *_: object) -> None:
-        self._process.kill()
-        await self._process.wait()
+def venue_process(accounts: int, events: int) -> VenueProcess:
+    return VenueProcess("benchmarks.shared_socket", "--venue", f"--accounts={accounts}", f"--events={events}")
 
 
 class Stalls:
@@ -203,7 +172,10 @@ async def run(accounts: int, events: int) -> dict[str, float]:
 
     tune_interpreter()
     with tempfile.TemporaryDirectory() as folder:
-        async with Venue(accounts, events) as venue, userstream.Fleet(store=Path(folder) / "shared.db", weight_limit=NO_LIMIT) as fleet:
+        async with (
+            venue_process(accounts, events) as venue,
+            userstream.Fleet(store=Path(folder) / "shared.db", weight_limit=NO_LIMIT) as fleet,
+        ):
             stalls = Stalls()
             watching = asyncio.create_task(stalls.watch())
             figures = await _measure(fleet, venue, accounts, events, stalls)
@@ -211,7 +183,7 @@ async def run(accounts: int, events: int) -> dict[str, float]:
             return figures
 
 
-async def _measure(fleet: Any, venue: Venue, accounts: int, events: int, stalls: Stalls) -> dict[str, float]:
+async def _measure(fleet: Any, venue: VenueProcess, accounts: int, events: int, stalls: Stalls) -> dict[str, float]:
     handled = [0]
     await _add(fleet, venue, range(1), handled)
     one_mb = await _at_rest()
@@ -223,7 +195,7 @@ async def _measure(fleet: Any, venue: Venue, accounts: int, events: int, stalls:
     return figures | {"sockets": float(len(shared.wires))}
 
 
-async def _add(fleet: Any, venue: Venue, numbers: range, handled: list[int]) -> None:
+async def _add(fleet: Any, venue: VenueProcess, numbers: range, handled: list[int]) -> None:
     from userstream import RecoverySettings
     from userstream.entry.bootstrap import AccountSettings, credentials_of
 
@@ -240,7 +212,7 @@ async def _add(fleet: Any, venue: Venue, numbers: range, handled: list[int]) -> 
         await account.wait_proven(300)
 
 
-async def _cut_off(fleet: Any, venue: Venue, accounts: int, stalls: Stalls) -> dict[str, float]:
+async def _cut_off(fleet: Any, venue: VenueProcess, accounts: int, stalls: Stalls) -> dict[str, float]:
     """From the cut to the last account's acknowledged subscription, within the venue's request budget, and what it took of that."""
     [gate] = fleet.application.gates
     gate.budget.lower(VENUE_LIMIT)
@@ -257,7 +229,7 @@ async def _cut_off(fleet: Any, venue: Venue, accounts: int, stalls: Stalls) -> d
     return figures | {"dials": after["dials"] - before["dials"], "weight": after["weight"] - before["weight"]}
 
 
-async def _hear(venue: Venue, events: int, handled: list[int]) -> dict[str, float]:
+async def _hear(venue: VenueProcess, events: int, handled: list[int]) -> dict[str, float]:
     begun, before, worked = time.perf_counter(), handled[0], time.thread_time()
     telling = asyncio.create_task(venue.obey("go"))
     if not await reached(lambda: handled[0] - before, events):
