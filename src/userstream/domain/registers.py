@@ -22,6 +22,7 @@ from userstream.kernel.ids import Millis, Symbol
 
 Register = TypeVar("Register", PositionSet, BalanceSet)
 Setting = TypeVar("Setting", int, MarginType)
+Listed = TypeVar("Listed", PositionSet, BalanceSet, LiabilityChanged)
 RegisterKey: TypeAlias = PositionKey | str
 
 ABSENT_POSITION: Final = "absent from the venue's positions"
@@ -321,13 +322,10 @@ def debts_read(account: Account) -> list[LiabilityChanged]:
 
 def paid_debt(known: LiabilityChanged, as_of: Millis, received_time: Millis) -> LiabilityChanged:
     """What a complete list of debts says of an asset that is not in it."""
-    return msgspec.structs.replace(
+    return _unlisted(
         known,
-        sequence=0,
-        event_time=as_of,
-        source=Source.SNAPSHOT,
-        as_of=as_of,
-        received_time=received_time,
+        as_of,
+        received_time,
         principal=ZERO,
         interest=ZERO,
         transaction_time=as_of,
@@ -384,13 +382,11 @@ def _content(event: Event) -> tuple[object, ...]:
 def flat_position(known: PositionSet, as_of: Millis, lag_ms: int, received_time: Millis, answered: Millis | None = None) -> PositionSet:
     """What a complete list of positions says of a leg that is not in it: flat at the latest instant that the answer must include
     (`transaction_time`), or a little later, but not after it was `answered` (venue time)."""
-    return msgspec.structs.replace(
+    return _unlisted(
         known,
-        sequence=0,
+        as_of,
+        received_time,
         event_time=as_of if answered is None else answered,
-        source=Source.SNAPSHOT,
-        as_of=as_of,
-        received_time=received_time,
         amount=ZERO,
         entry_price=ZERO,
         unrealized_pnl=ZERO,
@@ -401,16 +397,19 @@ def flat_position(known: PositionSet, as_of: Millis, lag_ms: int, received_time:
 
 def empty_balance(known: BalanceSet, as_of: Millis, lag_ms: int, received_time: Millis) -> BalanceSet:
     """What a complete list of wallets says of an asset that is not in it."""
-    return msgspec.structs.replace(
+    return _unlisted(
         known,
-        sequence=0,
-        event_time=as_of,
-        source=Source.SNAPSHOT,
-        as_of=as_of,
-        received_time=received_time,
+        as_of,
+        received_time,
         total=ZERO,
         cross_total=ZERO,
         available=ZERO,
         reason=ABSENT_BALANCE,
         transaction_time=Millis(as_of - lag_ms),
     )
+
+
+def _unlisted(known: Listed, as_of: Millis, received_time: Millis, **changes: object) -> Listed:
+    """What a complete list says of something that is not in it: the fact that was known, as read now."""
+    told = {"sequence": 0, "event_time": as_of, "source": Source.SNAPSHOT, "as_of": as_of, "received_time": received_time}
+    return msgspec.structs.replace(known, **(told | changes))
