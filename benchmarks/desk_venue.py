@@ -1,9 +1,9 @@
 """A venue of many USD-M accounts, in a process of its own that costs little: a socket for each account, frames made from templates.
 
-Started by `benchmarks.desk`. Prints one line of JSON with its addresses, then obeys lines on stdin, each answered by one line: `go RATE
-SECONDS` writes so many frames a second in all, the accounts in turn; `count` tells how many were written. The books are empty but for one
-wallet: what the stream tells is not asked again while it is measured. An order's client id holds the moment its frame was written
-(monotonic ns), so that whoever sees the order anywhere knows how old it is.
+Started by `benchmarks.desk`. Prints one line of JSON with its addresses, then obeys lines on stdin: `go RATE SECONDS` writes so many frames
+a second in all, the accounts in turn, and is answered with how many were written. The last account stays quiet: it may come and go. The
+books are empty but for one wallet: what the stream tells is not asked again while it is measured. An order's client id holds the moment
+its frame was written (monotonic ns), so that whoever sees the order anywhere knows how old it is.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import logging
 import re
 import sys
 import time
-from collections.abc import Iterator
+from itertools import cycle
 from typing import Final
 
 from aiohttp import web
@@ -24,8 +24,11 @@ from benchmarks.feeder import frame_header
 from benchmarks.frames import build_frames
 from benchmarks.venue import open_rest
 
-LIFE: Final = 20
-"""Frames of one order's life, and of those around it, after which the account is as it was."""
+LIFE: Final = 160
+"""Frames of eight orders that are filled, and of those around them, after which the account is as it was: flat."""
+
+ORDERS, TRADES = 40, 24
+"""Of one life."""
 
 TICK_S: Final = 0.001
 FIRST_ORDER: Final = 3_300_000_000
@@ -53,7 +56,7 @@ class Line(WSListener):
 
 
 def templates() -> list[str]:
-    """The frames of one life with places for what makes each one new."""
+    """The frames of one life with places for what makes each new."""
     return [_template(frame.decode()) for frame in build_frames(LIFE)]
 
 
@@ -61,33 +64,36 @@ def _template(frame: str) -> str:
     """Ids and times become places that `str.format` fills."""
     frame = STAMP.sub('"c":"bench-@stamp"', frame).replace("{", "{{").replace("}", "}}").replace("@stamp", "{stamp}")
     frame = re.sub(r'"i":(\d+)', lambda found: f'"i":{{order[{_order_place(int(found[1]))}]}}', frame)
-    frame = re.sub(r'"t":(\d{4,})', lambda found: f'"t":{{trade[{(int(found[1]) - FIRST_TRADE - 1) % 3}]}}', frame)
+    frame = re.sub(r'"t":(\d{4,})', lambda found: f'"t":{{trade[{int(found[1]) - FIRST_TRADE - 1}]}}', frame)
     return re.sub(r'"([TE])":\d+', r'"\1":{time}', frame)
 
 
 def _order_place(order_id: int) -> int:
-    """Which of a life's five orders it is."""
-    beside = order_id - FIRST_ORDER
-    return 0 if beside < 50_000_000 else 1 + (beside - 50_000_000) // 10_000_000
+    """Which of a life's orders it is: the eight that are filled first, then those that are cancelled."""
+    kind, number = divmod(order_id - FIRST_ORDER - 1, 10_000_000)
+    return number + 8 * max(0, kind - 4)
 
 
 class Traffic:
-    """The frames of all accounts, each account one step further at each turn."""
+    """The frames of all accounts, each account one step further at each turn. They begin one after the other, so that at any time there is
+    something of everything."""
 
     def __init__(self, accounts: int) -> None:
+        self.accounts = accounts
         self._templates = templates()
-        self._turns = [number % LIFE for number in range(accounts)]
-        self._lives = [0] * accounts
+        self._turns = [-(number % LIFE) for number in range(accounts)]
 
     def next_frame(self, account: int) -> bytes:
+        """Empty as long as the account has not begun."""
         turn = self._turns[account]
-        life = self._lives[account]
-        self._turns[account] = (turn + 1) % LIFE
-        self._lives[account] += turn + 1 == LIFE
-        orders = [FIRST_ORDER + life * 5 + number for number in range(5)]
-        trades = [FIRST_TRADE + life * 3 + number for number in range(3)]
-        frame = self._templates[turn].format(stamp=time.monotonic_ns(), order=orders, trade=trades, time=int(time.time() * 1000)).encode()
-        return frame_header(len(frame)) + frame
+        self._turns[account] = turn + 1
+        if turn < 0:
+            return b""
+        life, step = divmod(turn, LIFE)
+        orders = range(FIRST_ORDER + life * ORDERS, FIRST_ORDER + (life + 1) * ORDERS)
+        trades = range(FIRST_TRADE + life * TRADES, FIRST_TRADE + (life + 1) * TRADES)
+        told = self._templates[step].format(stamp=time.monotonic_ns(), order=orders, trade=trades, time=int(time.time() * 1000))
+        return frame_header(len(told)) + told.encode()
 
 
 def books(path: str) -> object:
@@ -117,24 +123,20 @@ async def answer_calls() -> int:
 
 
 async def send(traffic: Traffic, lines: dict[int, WSTransport], rate: int, seconds: int) -> int:
-    """Writes frames at a rate (per second, all accounts together); who has no socket is passed over. Returns how many."""
+    """Writes frames at a rate (per second, all accounts together) to all but the quiet one; who has no socket is passed over. Returns how
+    many."""
     begun, due_sent, written = time.monotonic(), 0, 0
-    turn = _round(lines)
+    turn = cycle(range(traffic.accounts - 1))
     while (passed := time.monotonic() - begun) < seconds:
         due = int(passed * rate)
         for _ in range(due - due_sent):
             account = next(turn)
-            if (line := lines.get(account)) is not None:
-                line.underlying_transport.write(traffic.next_frame(account))
+            if (line := lines.get(account)) is not None and (frame := traffic.next_frame(account)):
+                line.underlying_transport.write(frame)
                 written += 1
         due_sent = due
         await asyncio.sleep(TICK_S)
     return written
-
-
-def _round(lines: dict[int, WSTransport]) -> Iterator[int]:
-    while True:
-        yield from sorted(lines)
 
 
 async def be_venue(accounts: int) -> None:
