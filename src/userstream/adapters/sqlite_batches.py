@@ -124,12 +124,8 @@ class OpenBatch:
         self._kept: list[Record] | None = [] if keeps_records else None
         self._size = self.count = 0
 
-    @property
-    def is_full(self) -> bool:
-        return self.count >= MOST_RECORDS or self._size >= MOST_BYTES
-
-    def add(self, record: Record) -> None:
-        """Raises what the encoder raises for a value that no journal can hold; the batch is then as before."""
+    def add(self, record: Record) -> bool:
+        """Whether it is full then. Raises what the encoder raises for a value that no journal can hold; the batch is then as before."""
         row = self._rows.get(record.account)
         if row is None:
             row = self._rows[record.account] = _OpenRow(record)
@@ -145,6 +141,7 @@ class OpenBatch:
         self._size += len(record.frame)
         if self._kept is not None:
             self._kept.append(record)
+        return self.count >= MOST_RECORDS or self._size >= MOST_BYTES
 
     def _take_back(self, account: AccountId, row: _OpenRow, end: int) -> None:
         del row.data[end:]

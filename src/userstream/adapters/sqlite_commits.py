@@ -111,11 +111,11 @@ class Commits:
         if batch is None:
             batch = self._open = OpenBatch(keeps_records=self.watchers.want_records)
         try:
-            batch.add(record)
+            is_full = batch.add(record)
         except Exception as error:
             self.on_trouble(store_error(error, self._path), final=True)
             return
-        if batch.is_full:
+        if is_full:
             self._full.append(batch)
             self._open = None
         if self._is_writing:

@@ -24,7 +24,7 @@ from userstream.domain.events import (
     PositionSet,
     SnapshotTaken,
 )
-from userstream.domain.words import Source, StreamState
+from userstream.domain.words import STREAM, StreamState
 from userstream.kernel.ids import AccountId, Millis, VenueName
 from userstream.ports import Clock, Committed, Journal, Metrics, Record
 from userstream.runtime.gate import Gate
@@ -91,7 +91,7 @@ class Meter:
             if kind in RARE:
                 self._count_rare(record.account, event)
         newest = events[-1]
-        if record.connection and newest.source is Source.STREAM:
+        if record.connection and newest.source is STREAM:
             self._newest[record.account] = (record.received_time, newest.event_time)
 
     def forget_account(self, account: AccountId) -> None:

@@ -55,6 +55,7 @@ class Books:
     def __init__(self, dialect: RestDialect, account: Account, clock: VenueClock, policy: Policy, *, seed: int) -> None:
         self._dialect, self._account, self._clock, self._policy = dialect, account, clock, policy
         self._inquiries = Inquiries(dialect, Backoff(max_delay_ms=policy.longest_retry_ms, seed=seed))
+        self.wishes = self._inquiries.wishes
         self._round: Round | None = None
         self._epoch = 0
         self._agenda = Agenda(policy, seed)
@@ -144,13 +145,9 @@ class Books:
         self._agenda.read_again(reason)
 
     def take_wishes(self) -> list[Wish]:
-        wishes: list[Wish] = list(self._inquiries.wishes)
-        self._inquiries.wishes.clear()
+        wishes: list[Wish] = list(self.wishes)
+        self.wishes.clear()
         return wishes
-
-    @property
-    def has_wishes(self) -> bool:
-        return bool(self._inquiries.wishes)
 
     def prepare(self, ask: int, now: Millis) -> HttpRequest | None:
         return self._inquiries.prepare(ask, now, self._clock.at(now))

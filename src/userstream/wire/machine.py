@@ -34,7 +34,7 @@ from userstream.kernel.errors import UserStreamError
 from userstream.kernel.ids import Millis
 from userstream.kernel.secret import Secret
 from userstream.wire.books import Books
-from userstream.wire.feed import KEY_DIED, NEVER, STARTING, Fail, Feed, FeedPolicy, Wish
+from userstream.wire.feed import KEY_DIED, NEVER, STARTING, Ask, Fail, Feed, FeedPolicy, Wish
 from userstream.wire.pacing import VenueClock
 from userstream.wire.recovery import Policy, forgettable
 from userstream.wire.request import HttpRequest, HttpResponse
@@ -110,6 +110,7 @@ class Machine:
         self.error: UserStreamError | None = None
         self._facts: list[Event] = []
         self._lines = self.feed.lines
+        self._asks: list[Ask] = [] if self.books is None else self.books.wishes
         self._was_lit = False
         self._opened_before = 0
         self._told_reason = ""
@@ -318,7 +319,7 @@ class Machine:
 
     @property
     def has_wishes(self) -> bool:
-        return bool(self.feed.wishes) or (self.books is not None and self.books.has_wishes)
+        return bool(self.feed.wishes or self._asks)
 
     # --- inside ---
 
