@@ -12,7 +12,8 @@ import msgspec
 from cyclopts import Parameter
 
 from userstream.domain.words import StreamState
-from userstream.entry.cli.findings import Finding, Verdict, check_alerts, check_database, check_disk, check_http, check_room, check_store
+from userstream.entry.cli.findings import Finding, Verdict, check_alerts, check_database, check_disk, check_room, check_store
+from userstream.entry.cli.http_findings import check_http
 from userstream.entry.cli.output import say
 from userstream.entry.cli.registry_findings import check_registry
 from userstream.kernel.errors import AuthenticationError, SettingsError, UserStreamError
