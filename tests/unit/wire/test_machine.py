@@ -325,6 +325,7 @@ def test_a_deleted_key_fails_the_account_once() -> None:
     assert states(driver)[-1] is StreamState.FAILED
     [gap] = facts_of(driver, GapOpened)
     assert gap.since < driver.venue_now
+    assert gap.reason == str(driver.error), "the refusal is why nothing is heard, not that the sockets were stopped for it"
     assert_over(driver)
     driver.stop()
     assert states(driver)[-1] is StreamState.FAILED
@@ -335,6 +336,7 @@ def test_a_key_that_rest_refuses_fails_the_account_once() -> None:
     driver.run_for(5_000)
     assert isinstance(driver.machine.error, AuthenticationError)
     assert (states(driver)[-1], driver.wished["Fail"]) == (StreamState.FAILED, 1)
+    assert {gap.reason for gap in facts_of(driver, GapOpened)} == {str(driver.machine.error)}
     assert_over(driver)
 
 

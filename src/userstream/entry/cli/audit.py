@@ -14,8 +14,9 @@ from cyclopts import Parameter
 
 from userstream.domain.certificate import Certificate, Interval, IntervalState, certify, public_certificate
 from userstream.domain.events import Mismatch
-from userstream.entry.cli.output import say, show_count, show_time
+from userstream.entry.cli.output import say, show_count
 from userstream.entry.cli.stores import require_store
+from userstream.entry.times import show_time
 from userstream.kernel.errors import SettingsError, StoreError, nearest
 from userstream.kernel.ids import AccountId, Millis
 from userstream.kernel.text import printable

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 from cyclopts import Parameter
 
-from userstream.entry.cli.output import complain, leave_at_once, say, show_count, show_time
+from userstream.entry.cli.output import complain, leave_at_once, say, show_count
 from userstream.entry.cli.stores import check_store_is_new
+from userstream.entry.times import show_time
 from userstream.kernel.errors import SettingsError
 
 if TYPE_CHECKING:

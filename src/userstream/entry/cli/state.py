@@ -15,8 +15,9 @@ from userstream.domain.account import Account
 from userstream.domain.events import GONE, Event, LiabilityChanged
 from userstream.domain.fold import apply
 from userstream.domain.registers import debts_read
-from userstream.entry.cli.output import say, show_count, show_time
+from userstream.entry.cli.output import say, show_count
 from userstream.entry.cli.stores import check_account, require_store
+from userstream.entry.times import show_time
 from userstream.kernel.amount import plain_amount
 from userstream.kernel.errors import SettingsError
 from userstream.kernel.ids import AccountId, VenueName
