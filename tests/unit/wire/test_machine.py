@@ -7,7 +7,7 @@ import pytest
 
 from tests.support.machine import BRISK, START, Driver, Fate, Instead, Reply
 from tests.support.scripted import KEY_REFUSED, NO_ANSWER, PLACE, REFUSE, frame_of
-from tests.unit.wire.kit import Late, facts_of
+from tests.unit.wire.kit import QUIET, Late, asked, facts_of, live
 from userstream.domain.events import Filled, GapOpened, GapRepaired, Mismatch, SnapshotTaken, StreamChanged, Unrecognized
 from userstream.domain.words import OrderStatus, Source, StreamState
 from userstream.kernel.errors import AuthenticationError
@@ -267,6 +267,19 @@ def test_an_odd_frame_is_an_unreadable_one_if_its_socket_is_known(connection: in
     assert isinstance(gap, GapOpened)
     assert isinstance(syncing, StreamChanged)
     assert (gap.raw(), syncing.raw()) == (None, None)
+
+
+def test_messages_that_are_lost_while_the_books_are_read_cost_one_reading_more_and_not_two() -> None:
+    driver = live()
+    driver.run_for(20_000)
+    driver.asked.clear()
+    for _ in range(3):
+        driver.send(1, frame_of((Unrecognized(name="bytes", reason="no text"),)))
+        driver.run_for(5)
+    driver.run_for(10_000)
+    begun = asked(driver, AskBalances)
+    assert len(begun) == 2 and begun[1] - begun[0] > QUIET.books.lag_ms
+    assert driver.account.gap_since is None
 
 
 def test_frames_of_a_socket_that_is_gone_are_passed_over() -> None:

@@ -1,4 +1,4 @@
-"""What the doctor finds of the HTTP API: a free port, another program on it, a service of this kind on it."""
+"""What the doctor finds of the ports of `run`: a free one, another program on it, a service of this kind on it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.web import open_site
-from userstream.entry.cli.http_findings import check_http
+from userstream.entry.cli.port_findings import check_http, check_metrics
 from userstream.entry.configuration import Configuration, read_configuration
 
 
@@ -68,3 +68,27 @@ async def test_healthy_or_not_it_is_a_service(tmp_path: Path, told: dict[str, st
     body = json.dumps(told).encode()
     verdict, is_refused = await check_beside(tmp_path, b"HTTP/1.1 503 No\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
     assert (verdict, is_refused) == ("warning", False)
+
+
+async def test_the_port_of_the_metrics_is_tried_as_well(tmp_path: Path) -> None:
+    assert await check_metrics(wanting(tmp_path)) is None
+    verdicts, listen = [], ""
+    for answer in (
+        b"",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nup 1\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 15\r\n\r\nuserstream_x 1\n",
+    ):
+
+        async def reply(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, said: bytes = answer) -> None:
+            await reader.read(1)
+            writer.write(said)
+            writer.close()
+
+        async with await asyncio.start_server(reply, "127.0.0.1", 0) as server:
+            listen = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+            found = await check_metrics(wanting(tmp_path, "[metrics]", f'listen = "{listen}"'))
+        assert found is not None and listen in found.words
+        verdicts.append((found.verdict, "choose another port" in found.words, "of this kind" in found.words))
+    assert verdicts == [("problem", True, False), ("problem", True, False), ("ok", False, True)]
+    free = await check_metrics(wanting(tmp_path, "[metrics]", f'listen = "{listen}"'))
+    assert free is not None and (free.verdict, free.words) == ("ok", f"http://{listen}/metrics")
