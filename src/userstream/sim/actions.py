@@ -260,8 +260,8 @@ class Resume(Action, frozen=True, kw_only=True):
 class Delay(Action, frozen=True, kw_only=True):
     """Deliver frames late, in order. 0 and 0 ends it."""
 
-    ms: Annotated[int, Meta(ge=0)]
-    jitter_ms: Annotated[int, Meta(ge=0)] = 0
+    ms: Annotated[int, Meta(ge=0, description="0 or more")]
+    jitter_ms: Annotated[int, Meta(ge=0, description="0 or more")] = 0
     account: str = EVERYBODY
 
 
@@ -351,7 +351,7 @@ class Answer(Action, frozen=True, kw_only=True):
 
     path: Annotated[str, Meta(description="path prefix, for instance /fapi/v1/order")] = "/"
     method: Annotated[str, Meta(description="GET, POST, ... or *")] = EVERYBODY
-    status: Annotated[int, Meta(ge=200, le=599)] = 503
+    status: Annotated[int, Meta(ge=200, le=599, description="200 to 599")] = 503
     body: Annotated[str, Meta(description="sent as it is")] = ""
     headers: dict[str, str] = {}
     count: Annotated[int, Meta(ge=1)] = 1
