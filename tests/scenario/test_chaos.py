@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+from itertools import product
 from typing import Any
 
 VENUES = ("binance-usdm", "binance-spot", "binance-coinm")
@@ -23,7 +24,12 @@ async def test_our_own_client_has_zeros_in_every_column() -> None:
     scripts = ("cut", "same-fill", "late-report")
     code, out, err = await call("--against", "userstream", *(word for name in scripts for word in ("--script", name)), "--json")
     report: Any = json.loads(out)
-    assert (code, err) == (0, b""), report
+    assert code == 0, report
+    told = err.decode().splitlines()
+    assert told[0].startswith("9 runs, ") and told[1] == "starting 9 programs (userstream), at most 192 s"
+    for venue, name in product(VENUES, scripts):
+        begun, ended = (line for line in told if f"userstream lives through {name} at {venue}: " in line)
+        assert ": at most " in begun and ": played in " in ended
     assert report["not_installed"] == []
     assert {(run["venue"], run["script"]) for run in report["runs"]} == {(venue, name) for venue in VENUES for name in scripts}
     for run in report["runs"]:

@@ -196,7 +196,7 @@ async def test_long_running_commands_end_at_once_where_they_cannot_begin(tmp_pat
             call("demo", "--store", "other.db", "--headless", cwd=tmp_path),
             call("demo", "--port", port, "--headless", cwd=tmp_path),
         )
-    assert [outcome.code for outcome in (run, store, taken)] == [1, 1, 1]
+    assert [outcome.code for outcome in (run, store, taken)] == [1, 1, 2]
     assert "another program" in run.err
     assert "another program" in store.err
     assert f"port {port}" in taken.err
@@ -213,7 +213,9 @@ async def test_a_run_of_nobody_says_so(tmp_path: Path) -> None:
 
 
 async def test_a_demo_in_a_pipe_speaks_while_it_runs_and_ends_with_a_line_break(tmp_path: Path) -> None:
-    process = await start("demo", "--seconds", "6", "--accounts", "2", "--rate", "30", cwd=tmp_path)
+    venues = ("binance-usdm", "binance-spot")
+    words = [word for venue in venues for word in ("--venue", venue)]
+    process = await start("demo", "--seconds", "6", "--accounts", "2", "--rate", "30", *words, cwd=tmp_path)
     assert process.stdout is not None
     first = await asyncio.wait_for(process.stdout.readline(), 30)
     assert first.decode().split()[:3] == ["0", "s", "alice"], "how far it is by then depends on the machine"
@@ -221,7 +223,8 @@ async def test_a_demo_in_a_pipe_speaks_while_it_runs_and_ends_with_a_line_break(
     rest = (await asyncio.wait_for(process.communicate(b""), 50))[0].decode()
     assert rest.endswith("\n")
     *_, alice, bob, fills, faults, next_step = rest.splitlines()
-    for verdict in (alice, bob):
+    for name, venue, verdict in zip(("alice", "bob"), venues, (alice, bob), strict=True):
+        assert verdict.startswith(f"{name} at {venue}: ")
         assert "in the store, equal; proven by the exchange's history up to 20" in verdict
     assert fills.startswith("fills at the exchange ") and "missing 0" in fills
     assert faults.startswith("the faults: ") and faults.endswith("missed, then read by REST")

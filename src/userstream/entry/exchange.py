@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from userstream.entry.descriptors import OUT_OF_FILES
-from userstream.kernel.errors import PaperExchangeError, SettingsError
+from userstream.kernel.errors import SettingsError
 from userstream.sim.faults import Script, ScriptError, load_script
 from userstream.sim.server import PaperExchangeServer, PortInUse
 
@@ -25,16 +25,16 @@ def load_faults(script: Path | None) -> Script | None:
 
 @asynccontextmanager
 async def open_exchange(server: PaperExchangeServer) -> AsyncIterator[PaperExchangeServer]:
-    """Runs an exchange until the end of the block. Raises PaperExchangeError where its port cannot be opened."""
+    """Runs an exchange until the end of the block. Raises SettingsError where its port cannot be opened."""
     try:
         await server.start()
     except PortInUse as error:
-        raise PaperExchangeError(str(error)) from None
+        raise SettingsError(f"--{error}") from None
     except OSError as error:
         if error.errno in OUT_OF_FILES:
             raise
         why = os.strerror(error.errno or 0).lower()
-        raise PaperExchangeError(f"port {server.settings.port} cannot be opened: {why}; choose another one, or 0 for a free one") from None
+        raise SettingsError(f"--port {server.settings.port} cannot be opened: {why}; choose another one, or 0 for a free one") from None
     try:
         yield server
     finally:

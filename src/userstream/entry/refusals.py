@@ -81,7 +81,7 @@ def explain(action: str, fields: Mapping[str, object], error: str, rule: str, pr
     if rule:
         hint = HINTS.get(rule, Hint((), ""))
         return f"{action}: {_named(hint.fields, fields)}{error}" + (f"; {hint.advice}" if hint.advice else "")
-    if error == f"there is no account {account!r}":
+    if error.startswith(f"there is no account {account!r}"):
         return f"{action}: account = {account!r} is not known; this one is {premises.account!r}"
     rules = premises.actions.get(action, {})
     if missing := _MISSING_FIELD.match(error):
@@ -92,7 +92,7 @@ def explain(action: str, fields: Mapping[str, object], error: str, rule: str, pr
         return f"{action}: {name} = {fields.get(name)!r} {_must(rules[name])}"
     if unknown := _UNKNOWN_FIELD.match(error):
         return f"{action}: there is no field {unknown['field']!r}; {nearest(unknown['field'], rules)}"
-    return f"{action}: {error}"
+    return f"{action}: {error.removeprefix(f'action {action!r}: ')}"
 
 
 def _named(names: tuple[str, ...], fields: Mapping[str, object]) -> str:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final, Protocol
 
+import structlog
 from msgspec import structs
 
 from userstream.domain.events import Event
 from userstream.kernel.errors import UserStreamError
 from userstream.kernel.ids import Millis
-from userstream.ports import Clock, HttpClient
+from userstream.ports import Clock, HttpClient, Timer
 from userstream.runtime.gate import Gate
 from userstream.runtime.veil import Veil
 from userstream.wire.feed import NEVER, SessionCall
@@ -18,6 +21,12 @@ from userstream.wire.request import HttpResponse
 
 FAULT_PAUSE_MS: Final = 1_000
 LONGEST_FAULT_PAUSE_MS: Final = 60_000
+WORTH_TELLING_MS: Final = 5_000
+"""A wait that is longer than this is told in the log."""
+TOLD_FOR_MS: Final = 60_000
+"""So long nothing more is told of waiting: a desk that waits for minutes says so once a minute."""
+
+_log = structlog.get_logger("userstream.calls")
 
 
 class CallOwner(Protocol):
@@ -43,6 +52,8 @@ class Calls:
         self._owner, self._machine, self._veil = owner, machine, veil
         self._clock, self._gate, self._http, self._limit_ms = clock, gate, http, limit_ms
         self._waiting = 0
+        self._alarm: Timer | None = None
+        self._told_until = clock.now()
 
     @property
     def words_for_wait(self) -> str:
@@ -74,11 +85,10 @@ class Calls:
             return True
         began, dialing_since = self._clock.now(), line.dialing_since
         line.dialing_since = NEVER
-        self._waiting += 1
         try:
-            await self._gate.grant_vital(call.request.weight)
+            with self._waited():
+                await self._gate.grant_vital(call.request.weight)
         finally:
-            self._waiting -= 1
             line.dialing_since = Millis(dialing_since + self._clock.now() - began)
         self._owner.mind_deadlines()
         return self._machine.feed.lines.get(call.connection) is line
@@ -104,11 +114,29 @@ class Calls:
             await self._clock.sleep(min(FAULT_PAUSE_MS * 2**faults, LONGEST_FAULT_PAUSE_MS))
 
     async def _grant(self, weight: int, urgent: bool) -> None:
+        with self._waited():
+            await self._gate.grant(weight, urgent=urgent)
+
+    @contextmanager
+    def _waited(self) -> Iterator[None]:
+        """While the block lasts, a call of the account waits at the gate."""
+        if not self._waiting:
+            due = max(self._clock.now() + WORTH_TELLING_MS, self._told_until)
+            self._alarm = self._clock.call_at(Millis(due), self._tell_wait)
         self._waiting += 1
         try:
-            await self._gate.grant(weight, urgent=urgent)
+            yield
         finally:
             self._waiting -= 1
+            if not self._waiting and self._alarm is not None:
+                self._alarm.cancel()
+                self._alarm = None
+
+    def _tell_wait(self) -> None:
+        self._told_until = Millis(self._clock.now() + TOLD_FOR_MS)
+        self._alarm = self._clock.call_at(self._told_until, self._tell_wait)
+        if reason := self._gate.words_for_wait():
+            _log.warning(reason, action="budget_wait", account=self._machine.account.id, waiting=self._gate.waiting)
 
     async def _asked(self, number: int) -> HttpResponse | None:
         request = self._machine.prepare(number, self._clock.now())

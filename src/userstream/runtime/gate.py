@@ -92,7 +92,13 @@ class Gate:
         if self.pause_ms:
             return f"waiting {-(-self.pause_ms // 1_000)} s, as long as the venue wants no calls from this address"
         left_ms = self._open_at - self._clock.now()
-        return f"waiting {-(-left_ms // 1_000)} s for the venue's request budget" if left_ms > 0 else ""
+        return f"waiting {-(-left_ms // 1_000)} s for the venue's request budget{self._words_for_queue()}" if left_ms > 0 else ""
+
+    def _words_for_queue(self) -> str:
+        """That one minute of the budget is not enough for all who wait, where it is so."""
+        queued = [entry.weight for entry in self._waiting if not entry.granted.done()]
+        minutes = sum(queued) // max(1, self._budget.limit)
+        return f", as {len(queued)} questions do, the last of them for about {minutes + 1} min" if minutes else ""
 
     @property
     def used_weight(self) -> int:
@@ -174,7 +180,8 @@ class Gate:
         """0 and the weight is counted, or how long to wait before asking again."""
         urgent, vital = urgency <= Urgency.URGENT, urgency is Urgency.RISK
         wait_ms = self.pause_ms or self._budget.wait_ms(weight, urgent, self._venue_now(), vital=vital)
-        self._open_at = Millis(self._clock.now() + wait_ms)
+        if wait_ms or not self._waiting:  # what passes by those who wait says nothing of their time
+            self._open_at = Millis(self._clock.now() + wait_ms)
         return wait_ms
 
     def learn(self, response: HttpResponse) -> None:

@@ -15,6 +15,7 @@ from typing import Annotated, TypeAlias
 import msgspec
 
 from userstream.sim.books import ZERO, PositionSide, Side
+from userstream.sim.bounds import check_numbers
 
 EVERYBODY = "*"
 Meta = msgspec.Meta
@@ -259,8 +260,8 @@ class Resume(Action, frozen=True, kw_only=True):
 class Delay(Action, frozen=True, kw_only=True):
     """Deliver frames late, in order. 0 and 0 ends it."""
 
-    ms: int
-    jitter_ms: int = 0
+    ms: Annotated[int, Meta(ge=0, description="0 or more")]
+    jitter_ms: Annotated[int, Meta(ge=0, description="0 or more")] = 0
     account: str = EVERYBODY
 
 
@@ -275,9 +276,9 @@ class FrameRule(Action, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         if self.count is not None and self.count < 1:
-            raise ValueError("count must be 1 or more")
-        if self.probability is not None and not 0 <= self.probability <= 1:
-            raise ValueError("probability must be between 0 and 1")
+            raise ValueError(f"count {self.count} must be 1 or more")
+        if self.probability is not None and not (self.probability.is_finite() and 0 <= self.probability <= 1):
+            raise ValueError(f"probability {self.probability} must be between 0 and 1")
 
 
 class Drop(FrameRule, frozen=True, kw_only=True):
@@ -350,7 +351,7 @@ class Answer(Action, frozen=True, kw_only=True):
 
     path: Annotated[str, Meta(description="path prefix, for instance /fapi/v1/order")] = "/"
     method: Annotated[str, Meta(description="GET, POST, ... or *")] = EVERYBODY
-    status: int = 503
+    status: Annotated[int, Meta(ge=200, le=599, description="200 to 599")] = 503
     body: Annotated[str, Meta(description="sent as it is")] = ""
     headers: dict[str, str] = {}
     count: Annotated[int, Meta(ge=1)] = 1
@@ -388,12 +389,12 @@ class Rate(Action, frozen=True, kw_only=True):
     events_per_s: Decimal
 
     def __post_init__(self) -> None:
-        if self.events_per_s < 0:
-            raise ValueError("events_per_s must be 0 or more")
+        if not (self.events_per_s.is_finite() and self.events_per_s >= 0):
+            raise ValueError(f"events_per_s {self.events_per_s} must be 0 or more")
 
 
 class PauseTrading(Action, frozen=True, kw_only=True):
-    """The accounts stop trading; the market goes on."""
+    """The accounts stop trading; the market goes on, so that orders which rest at the exchange may still fill: `cancel` them for quiet."""
 
 
 class ResumeTrading(Action, frozen=True, kw_only=True):
@@ -473,9 +474,11 @@ def parse_action(name: str, fields: Mapping[str, object]) -> Action:
         if field not in kind.__struct_fields__:
             raise BadAction(_unknown_field(name, kind, field))
     try:
-        return msgspec.convert(dict(fields), kind)
-    except msgspec.ValidationError as wrong:
+        action = msgspec.convert(dict(fields), kind)
+        check_numbers(action)
+    except ValueError as wrong:  # one of the reader's is of this kind too
         raise BadAction(f"action {name!r}: {wrong}") from wrong
+    return action
 
 
 def _unknown_field(name: str, kind: type[Action], field: str) -> str:

@@ -62,6 +62,8 @@ class Control:
                 return self.state()
             case "GET", ["truth", account]:
                 return self.truth(account)
+            case "GET", ["truth"]:
+                raise UnknownAccount(f"GET {PREFIX}/truth/ACCOUNT needs the name of an account; {self._house.known_names}")
             case "POST", [name]:
                 return {"action": name, "result": self._perform(name, call.body)}
         raise BadAction(_advice(call.method, parts))

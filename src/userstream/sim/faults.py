@@ -29,6 +29,7 @@ from userstream.sim.actions import (
     parse_action,
 )
 from userstream.sim.books import Millis
+from userstream.sim.bounds import SHORTEST_STEP_S, check_numbers
 
 MOST_STEPS_AT_ONCE = 1000
 
@@ -214,10 +215,13 @@ class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     def __post_init__(self) -> None:
         if (self.at_s is None) == (self.every_s is None):
             raise ValueError("give exactly one of at_s and every_s")
-        if self.every_s is not None and self.every_s <= 0:
-            raise ValueError("every_s must be above 0")
+        check_numbers(self)
+        if self.every_s is not None and self.every_s < SHORTEST_STEP_S:
+            raise ValueError(f"every_s {self.every_s} must be {SHORTEST_STEP_S} or more")
         if self.at_s is not None and (self.from_s is not None or self.until_s is not None):
             raise ValueError("from_s and until_s belong to every_s")
+        if self.until_s is not None and self.until_s < (self.from_s or 0):
+            raise ValueError(f"until_s {self.until_s} must not lie before from_s {self.from_s}")
 
     def times(self, after_s: Decimal, now_s: Decimal) -> int:
         """How often this step is due in the time after `after_s` up to and with `now_s`."""
@@ -275,10 +279,10 @@ def _parse(raw: bytes) -> object:
         raise ScriptError("the script is not UTF-8 text") from wrong
     try:
         return json.loads(text, parse_float=Decimal)
-    except json.JSONDecodeError as not_json:
+    except ValueError as not_json:
         try:
             return tomllib.loads(text, parse_float=Decimal)
-        except tomllib.TOMLDecodeError as not_toml:
+        except ValueError as not_toml:
             raise ScriptError(f"the script is neither JSON ({not_json}) nor TOML ({not_toml})") from not_toml
 
 

@@ -23,6 +23,8 @@ from userstream.sim.room import Room
 from userstream.sim.settings import AccountListing, AccountSpec, SimulatorSettings, numbered_accounts
 from userstream.sim.venue import Dialect, Frame, Venue
 
+MOST_NAMES = 20
+
 
 class UnknownAccount(Exception):
     """No account has this name."""
@@ -92,8 +94,15 @@ class House:
         user, _, name = account.partition(".")
         hall = self._hall_of.get(user)
         if hall is None or not hall.venue.besides(hall.room.exchange, user, name):
-            raise UnknownAccount(f"there is no account {account!r}")
+            raise UnknownAccount(f"there is no account {account!r}; {self.known_names}")
         return hall
+
+    @property
+    def known_names(self) -> str:
+        """The names of the accounts, for people; of many the first ones."""
+        names = list(self._hall_of)
+        more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+        return f"there are {', '.join(names[:MOST_NAMES])}{more}" if names else "there are none"
 
     def knows(self, account: str) -> bool:
         """Whether there is such an account."""

@@ -156,7 +156,7 @@ class PaperExchangeServer:
         for number, (_, action) in enumerate(self.settings.script.steps if self.settings.script else (), start=1):
             account = getattr(action, "account", EVERYBODY)
             if account != EVERYBODY and not self.house.knows(account):
-                raise ScriptError(f"script entry {number}: there is no account {account!r}; there are {', '.join(self.house.accounts)}")
+                raise ScriptError(f"script entry {number}: there is no account {account!r}; {self.house.known_names}")
 
     def _follow_script(self, now: Millis) -> None:
         if self.settings.script is None:

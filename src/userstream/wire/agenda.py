@@ -48,7 +48,7 @@ class Agenda:
 
     def due(self, now: Millis, *, lit: bool, polls: bool) -> tuple[str, bool]:
         """Why the books are to be read now, and whether in full; no reason when they are not."""
-        if self._again and lit and self._again_from <= now:
+        if self._again and lit and self._wanted_from <= now:
             return self._again, True
         if self._confirm_at <= now:
             return CONFIRMING, True
@@ -66,8 +66,14 @@ class Agenda:
         if lit:
             due = min(due, self._next_audit, self._next_history)
             if self._again:
-                due = min(due, self._again_from)
+                due = min(due, self._wanted_from)
         return min(due, self._next_poll) if polls else due
+
+    @property
+    def _wanted_from(self) -> Millis:
+        """Since when the reading that is wanted may be made: what was lost while the last one ran is read when that is confirmed, if the
+        venue's lag is not longer than the wait. The budget is one, and the two readings would tell the same."""
+        return self._confirm_at if 0 <= self._confirm_at - self._again_from <= self._policy.lag_ms else self._again_from
 
     # --- what was done ---
 

@@ -375,6 +375,7 @@ class Machine:
             if isinstance(wish, Fail) and self.error is None:
                 self.error = wish.error
                 self.feed.stop(now)
+                self.feed.reason = str(wish.error)  # it is why nothing is heard any more
                 self._note_light(now)
                 self._tell(self._stream(StreamState.FAILED, str(wish.error)))
         return self.error is not None

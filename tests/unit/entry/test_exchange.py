@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from userstream.entry.exchange import load_faults, open_exchange
-from userstream.kernel.errors import PaperExchangeError, SettingsError
+from userstream.kernel.errors import SettingsError
 from userstream.sim.server import Listing, PaperExchangeServer
 from userstream.sim.settings import SimulatorSettings
 
@@ -27,7 +27,7 @@ class Refused(PaperExchangeServer):
 
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EADDRNOTAVAIL])
 async def test_a_port_that_this_user_may_not_open_is_named(number: int) -> None:
-    with pytest.raises(PaperExchangeError, match=r"port 80 cannot be opened: .*; choose another one, or 0 for a free one"):
+    with pytest.raises(SettingsError, match=r"port 80 cannot be opened: .*; choose another one, or 0 for a free one"):
         async with open_exchange(Refused(number)):
             pass
 
@@ -43,7 +43,7 @@ async def test_a_port_in_use_is_named_and_an_exchange_ends_with_its_block() -> N
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        with pytest.raises(PaperExchangeError, match=f"port {port} on 127.0.0.1 is in use"):
+        with pytest.raises(SettingsError, match=f"port {port} on 127.0.0.1 is in use"):
             async with open_exchange(PaperExchangeServer(SimulatorSettings(port=port))):
                 pass
     async with open_exchange(PaperExchangeServer(SimulatorSettings(port=port))) as server:

@@ -69,7 +69,7 @@ def test_a_symbol_that_is_not_traded_is_the_first_thing_told(rule: str) -> None:
 
 
 def test_another_account() -> None:
-    told = explain("cut", {"account": "bob"}, "there is no account 'bob'", "", PREMISES)
+    told = explain("cut", {"account": "bob"}, "there is no account 'bob'; there are paper", "", PREMISES)
     assert told == "cut: account = 'bob' is not known; this one is 'paper'"
 
 

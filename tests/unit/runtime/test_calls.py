@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, MutableMapping
+from typing import Any
 
 import pytest
 import structlog
@@ -88,6 +89,44 @@ async def test_waiting_for_the_venues_budget_is_said(shell: Shell) -> None:
     assert shell.account.health.reason == "waiting 40 s for the venue's request budget"
     await shell.clock.advance(MINUTE_MS)
     assert "budget" not in shell.account.health.reason
+
+
+async def test_a_long_wait_is_told_in_the_log_once_a_minute_and_a_short_one_never(shell: Shell) -> None:
+    shell.gate.budget.report(2_400, Millis(shell.clock.wall()))
+    with structlog.testing.capture_logs() as entries:
+        await shell.start()
+        await shell.clock.advance(4_900)
+        assert told_of_waiting(entries) == []
+        await shell.clock.advance(MINUTE_MS - 4_900)
+        assert told_of_waiting(entries) == ["waiting 35 s for the venue's request budget"]
+        await shell.clock.advance(10 * MINUTE_MS)
+        assert len(told_of_waiting(entries)) == 1, "nothing waits any more"
+
+
+async def test_who_waits_for_minutes_says_so_once_in_each(shell: Shell) -> None:
+    shell.http.plan("GET /pause", json_answer({"code": -1003, "msg": "banned"}, 418, retry_after="200"))
+    await shell.gate.send(PAUSE_CALL, time_limit_ms=1_000)
+    with structlog.testing.capture_logs() as entries:
+        await shell.start()
+        await shell.clock.advance(210_000)
+    words = ", as long as the venue wants no calls from this address"
+    assert told_of_waiting(entries) == [f"waiting {left_s} s{words}" for left_s in (195, 135, 75, 15)]
+
+
+async def test_an_account_that_is_stopped_while_it_waits_tells_nothing_more() -> None:
+    shell = Shell()
+    shell.gate.budget.report(2_400, Millis(shell.clock.wall()))
+    with structlog.testing.capture_logs() as entries:
+        await shell.start()
+        await shell.stop()
+        await shell.clock.advance(MINUTE_MS)
+    assert told_of_waiting(entries) == []
+
+
+def told_of_waiting(entries: list[MutableMapping[str, Any]]) -> list[str]:
+    told = [entry for entry in entries if entry.get("action") == "budget_wait"]
+    assert all((entry["account"], entry["log_level"]) == ("alice", "warning") for entry in told)
+    return [str(entry["event"]) for entry in told]
 
 
 async def test_waiting_for_the_end_of_a_ban_is_said(shell: Shell) -> None:

@@ -218,3 +218,28 @@ async def test_close_ends_all_waiting() -> None:
     assert door.granted == []
     assert all(task.cancelled() for task in door.tasks.values())
     assert door.clock.running == []
+
+
+async def test_what_passes_by_those_who_wait_does_not_hide_that_they_do() -> None:
+    door = Door()
+    door.ask("books", 80)
+    await door.clock.settle()
+    door.ask("more books", 60)
+    await door.clock.settle()
+    waiting = door.gate.words_for_wait()
+    assert waiting == "waiting 60 s for the venue's request budget"
+    door.ask("a key", 1, vital=True)
+    await door.clock.settle()
+    assert (door.granted, door.gate.words_for_wait()) == (["books", "a key"], waiting)
+    await door.clock.advance(MINUTE_MS)
+    assert (door.granted[-1], door.gate.words_for_wait()) == ("more books", "")
+
+
+async def test_a_queue_that_is_longer_than_a_minute_says_so() -> None:
+    door = Door()
+    for number in range(5):
+        door.ask(str(number), 60)
+    await door.clock.settle()
+    assert door.gate.words_for_wait() == (
+        "waiting 60 s for the venue's request budget, as 4 questions do, the last of them for about 3 min"
+    )

@@ -51,6 +51,11 @@ def test_an_action_answers_with_its_name_and_result_and_its_news_go_out() -> Non
         ("POST", "/control/margin_call", '{"account": "paper-1"}', 409, "position"),
         ("POST", "/control/move_price", '{"symbol": "NONE", "price": 1}', 409, "'NONE'"),
         ("GET", "/control/truth/nobody", "", 404, "'nobody'"),
+        ("GET", "/control/truth/nobody", "", 404, "there are paper-1"),
+        ("GET", "/control/truth/", "", 404, "needs the name of an account; there are paper-1"),
+        ("GET", "/control/truth", "", 404, "/control/truth/ACCOUNT"),
+        ("POST", "/control/move_price", '{"symbol": "BTCUSDT", "price": NaN}', 400, "price NaN must be a finite number"),
+        ("POST", "/control/silence", '{"for_s": -1}', 400, "for_s -1 must be between 0 and"),
         ("GET", "/control/stat", "", 400, "'state'"),
         ("GET", "/control/cut", "", 400, "POST"),
         ("POST", "/control", "", 400, "unknown"),
@@ -119,3 +124,8 @@ def test_the_state_shows_sockets_masked_keys_and_counters() -> None:
 def test_the_control_owns_its_paths_only() -> None:
     control = Control(open_house()[0])
     assert [control.serves(path) for path in ("/control", "/control/x", "/controls", "/")] == [True, True, False, False]
+
+
+def test_of_many_accounts_the_first_ones_are_named() -> None:
+    told = str(ask(open_desk(accounts=23), "GET", "/control/truth/nobody")["error"])
+    assert told.endswith("paper-20 and 3 more")

@@ -165,7 +165,21 @@ def test_scripts_are_json_or_toml_and_say_the_same(raw: str, tmp_path: Path) -> 
         (b'[{"ats": 5, "action": "cut"}]', ["entry 1", "'ats'", "'at_s'"]),
         (b'[{"action": "cut"}]', ["entry 1", "at_s", "every_s"]),
         (b'[{"at_s": 1, "every_s": 1, "action": "cut"}]', ["entry 1", "exactly one"]),
-        (b'[{"every_s": 0, "action": "cut"}]', ["entry 1", "above 0"]),
+        (b'[{"every_s": 0, "action": "cut"}]', ["entry 1", "every_s 0", "0.001 or more"]),
+        (b'[{"at_s": -1, "action": "cut"}]', ["entry 1", "at_s -1", "between 0 and"]),
+        (b'[{"at_s": NaN, "action": "cut"}]', ["entry 1", "at_s NaN", "finite"]),
+        (b'[{"at_s": 1e999999, "action": "cut"}]', ["entry 1", "at_s 1E+999999", "between 0 and"]),
+        (b'[{"at_s": 1, "at": 2, "action": "cut"}]', ["entry 1", "'at'", "'at_s'"]),
+        (b'steps = [{every_s = inf, action = "cut"}]', ["entry 1", "every_s Infinity", "finite"]),
+        (b'[{"every_s": 1e-40, "action": "cut"}]', ["entry 1", "every_s 1E-40", "0.001 or more"]),
+        (b'[{"every_s": 1, "from_s": -3, "action": "cut"}]', ["entry 1", "from_s -3", "between 0 and"]),
+        (b'[{"every_s": 1, "from_s": 5, "until_s": 4, "action": "cut"}]', ["entry 1", "until_s 4", "before from_s 5"]),
+        (b'[{"at_s": 1, "action": "silence", "for_s": -4}]', ["entry 1", "'silence'", "for_s -4", "between 0 and"]),
+        (b'[{"at_s": 1, "action": "drop", "probability": NaN}]', ["entry 1", "probability NaN", "between 0 and 1"]),
+        (b'[{"at_s": 1, "action": "rate", "events_per_s": Infinity}]', ["entry 1", "events_per_s Infinity", "0 or more"]),
+        (b'[{"at_s": 1, "action": "delay", "ms": -1}]', ["entry 1", "'delay'", "ms", ">= 0"]),
+        (b'[{"at_s": 1, "action": "answer", "status": 42}]', ["entry 1", "'answer'", "status", ">= 200"]),
+        (b'[{"at_s": ' + b"9" * 5_000 + b', "action": "cut"}]', ["JSON", "digits"]),
         (b'[{"at_s": 1, "until_s": 3, "action": "cut"}]', ["entry 1", "every_s"]),
         (b'[{"at_s": "soon", "action": "cut"}]', ["entry 1", "at_s"]),
         (b'[{"at_s": 1}]', ["entry 1", "action"]),
@@ -208,9 +222,9 @@ def test_steps_happen_once_at_their_time_and_repeated_ones_in_their_span() -> No
     st.lists(st.decimals("0.01", 7, places=2), min_size=1, max_size=20),
 )
 def test_however_time_is_cut_a_repeated_step_happens_the_same_number_of_times(
-    every: Decimal, first: Decimal, last: Decimal, waits: list[Decimal]
+    every: Decimal, first: Decimal, lasts: Decimal, waits: list[Decimal]
 ) -> None:
-    script = Script([(Step(every_s=every, from_s=first, until_s=last), Cut())])
+    script = Script([(Step(every_s=every, from_s=first, until_s=first + lasts), Cut())])
     moment, seen = Decimal(-1), 0
     for wait in waits:
         seen += len(script.due(moment, moment + wait))

@@ -77,11 +77,40 @@ def test_a_confirmation_comes_at_the_earliest_time_that_was_planned_until_it_is_
 def test_a_full_reading_is_what_was_wanted_and_an_audit_is_not() -> None:
     agenda = rested()
     agenda.read_again("something")
-    agenda.confirm_at(at(1_500))
+    agenda.confirm_at(at(2_001))
     agenda.begun(at(1_000), full=False)
     assert due(agenda, 1_000) == ("something", True)
     agenda.begun(at(1_000), full=True)
     assert due(agenda, 3_000) == NOTHING
+
+
+def test_what_was_lost_while_a_reading_ran_is_read_when_that_is_confirmed() -> None:
+    agenda = rested()
+    agenda.read_again("something")
+    agenda.confirm_at(at(1_250))
+    assert due(agenda, 1_249) == NOTHING
+    assert agenda.deadline(lit=True, polls=False) == at(1_250)
+    assert due(agenda, 1_250) == ("something", True)
+    agenda.begun(at(1_250), full=True)
+    assert due(agenda, 5_000) == NOTHING, "one reading did for both"
+
+
+def test_what_is_lost_later_waits_for_no_confirmation_that_was_put_off() -> None:
+    agenda = rested()
+    agenda.read_again("something")
+    agenda.confirm_at(at(1_250))
+    agenda.postpone_confirming()
+    assert due(agenda, 1_000) == ("something", True)
+
+
+@given(st.integers(0, 5_000), st.integers(0, 5_000))
+def test_nothing_that_is_wanted_waits_longer_than_the_lag_behind_its_pause(confirming: int, moment: int) -> None:
+    agenda = rested()
+    agenda.read_again("something")
+    agenda.confirm_at(at(confirming))
+    assert (due(agenda, moment) != NOTHING) == (agenda.deadline(lit=True, polls=False) <= at(moment))
+    if moment >= 2_000:
+        assert due(agenda, moment) == ("something", True)
 
 
 @pytest.mark.parametrize(("full", "expected"), [(True, HISTORY), (False, AUDIT)])

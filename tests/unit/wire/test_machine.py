@@ -7,7 +7,7 @@ import pytest
 
 from tests.support.machine import BRISK, START, Driver, Fate, Instead, Reply
 from tests.support.scripted import KEY_REFUSED, NO_ANSWER, PLACE, REFUSE, frame_of
-from tests.unit.wire.kit import Late, facts_of
+from tests.unit.wire.kit import QUIET, Late, asked, facts_of, live
 from userstream.domain.events import Filled, GapOpened, GapRepaired, Mismatch, SnapshotTaken, StreamChanged, Unrecognized
 from userstream.domain.words import OrderStatus, Source, StreamState
 from userstream.kernel.errors import AuthenticationError
@@ -269,6 +269,19 @@ def test_an_odd_frame_is_an_unreadable_one_if_its_socket_is_known(connection: in
     assert (gap.raw(), syncing.raw()) == (None, None)
 
 
+def test_messages_that_are_lost_while_the_books_are_read_cost_one_reading_more_and_not_two() -> None:
+    driver = live()
+    driver.run_for(20_000)
+    driver.asked.clear()
+    for _ in range(3):
+        driver.send(1, frame_of((Unrecognized(name="bytes", reason="no text"),)))
+        driver.run_for(5)
+    driver.run_for(10_000)
+    begun = asked(driver, AskBalances)
+    assert len(begun) == 2 and begun[1] - begun[0] > QUIET.books.lag_ms
+    assert driver.account.gap_since is None
+
+
 def test_frames_of_a_socket_that_is_gone_are_passed_over() -> None:
     driver = Driver().start().run_until_live()
     assert driver.machine.frame(9, b"[]", driver.now, driver.wall) == ()
@@ -325,6 +338,7 @@ def test_a_deleted_key_fails_the_account_once() -> None:
     assert states(driver)[-1] is StreamState.FAILED
     [gap] = facts_of(driver, GapOpened)
     assert gap.since < driver.venue_now
+    assert gap.reason == str(driver.error), "the refusal is why nothing is heard, not that the sockets were stopped for it"
     assert_over(driver)
     driver.stop()
     assert states(driver)[-1] is StreamState.FAILED
@@ -335,6 +349,7 @@ def test_a_key_that_rest_refuses_fails_the_account_once() -> None:
     driver.run_for(5_000)
     assert isinstance(driver.machine.error, AuthenticationError)
     assert (states(driver)[-1], driver.wished["Fail"]) == (StreamState.FAILED, 1)
+    assert {gap.reason for gap in facts_of(driver, GapOpened)} == {str(driver.machine.error)}
     assert_over(driver)
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, suppress
-from typing import Final
+from typing import Final, TypeAlias
 
 import msgspec
 
@@ -26,6 +26,11 @@ STEP_MS: Final = 20
 REST_MS: Final = 500
 STOP_S: Final = 3.0
 SIDE_BY_SIDE: Final = 20
+PREPARE_MS: Final = START_MS + REST_MS + PAUSE_MS + HELLO_MS + REST_MS
+"""So long a client may take to listen and to tell its user of a first fill."""
+
+Tell: TypeAlias = Callable[[str], None]
+"""Hears, in a line for people, what goes on."""
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,6 +44,23 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     def score(self) -> Score:
         """The empty score of this run."""
         return Score(client=self.found.client.name, script=self.script.name, venue=self.script.product.venue, seed=self.seed)
+
+    @property
+    def longest_ms(self) -> int:
+        """How long the script and the looks behind it take at most, once the client is up."""
+        last_sign = self.script.patience_ms if self.script.file.refused else PAUSE_MS + PROBE_MS
+        return self.script.length_for(self.seed) + self.script.patience_ms + last_sign + 2 * REST_MS
+
+    @property
+    def words(self) -> str:
+        """What is played, for people."""
+        seed = f", seed {self.seed}" if self.seed else ""
+        return f"{self.found.client.name} lives through {self.script.name} at {self.script.product.venue}{seed}"
+
+
+def longest_ms(plans: Sequence[Plan]) -> int:
+    """How long all of them take at most, wave after wave, the programs' beginnings and ends included."""
+    return sum(PREPARE_MS + max(plan.longest_ms for plan in wave) + int(STOP_S * 1_000) for wave in waves_of(plans))
 
 
 def make_plans(found: Sequence[Found], scripts: Sequence[ChaosScript], seeds: int) -> tuple[Plan, ...]:
@@ -61,25 +83,41 @@ def waves_of(plans: Sequence[Plan]) -> Iterator[Sequence[Plan]]:
         yield plans[first : first + SIDE_BY_SIDE]
 
 
-async def play_wave(plans: Sequence[Plan], clock: SystemClock) -> list[Score]:
+async def play_wave(plans: Sequence[Plan], clock: SystemClock, tell: Tell) -> list[Score]:
     """Plays runs side by side; they begin together when all are ready."""
     async with AsyncExitStack() as stack:
+        names = ", ".join(dict.fromkeys(plan.found.client.name for plan in plans))
+        tell(f"starting {len(plans)} program{'' if len(plans) == 1 else 's'} ({names}), at most {_seconds(PREPARE_MS)}")
         runs = [await stack.enter_async_context(Run(plan, clock)) for plan in plans]
         await asyncio.gather(*(run.prepare() for run in runs))
-        return list(await asyncio.gather(*(run.play() for run in runs)))
+        return list(await asyncio.gather(*(_play_told(run, clock, tell) for run in runs)))
+
+
+async def _play_told(run: Run, clock: SystemClock, tell: Tell) -> Score:
+    begun = clock.now()
+    tell(f"{run.plan.words}: at most {_seconds(run.plan.longest_ms)}" if run.is_up else f"{run.plan.words}: it did not begin")
+    score = await run.play()
+    if score.is_judged:
+        tell(f"{run.plan.words}: played in {_seconds(clock.now() - begun)}")
+    return score
+
+
+def _seconds(span_ms: int) -> str:
+    return f"{-(-span_ms // 1_000)} s"
 
 
 class Run:
-    """One client, one script, one seed. Owns the exchange and the process: use it as a context manager."""
+    """One client, one script, one seed. Owns the exchange and the process: use it as a context manager. `is_up`: whether the client listens
+    and told of a first fill."""
 
     def __init__(self, plan: Plan, clock: SystemClock) -> None:
-        self._plan, self._clock = plan, clock
+        self.plan, self._clock = plan, clock
         self._exchange = ChaosExchange(plan.script, plan.seed)
         self._sightings = Sightings()
         self._stack = AsyncExitStack()
         self._last_words = b""
         self._process: asyncio.subprocess.Process | None = None
-        self._is_up = False
+        self.is_up = False
 
     async def __aenter__(self) -> Run:
         try:
@@ -91,8 +129,8 @@ class Run:
 
     async def _start(self) -> None:
         exchange = await self._stack.enter_async_context(self._exchange)
-        file = self._plan.script.file
-        process = await start_program(self._plan.found, exchange.place, exchange.key, work_ms=file.work_ms, life_s=file.life_s)
+        file = self.plan.script.file
+        process = await start_program(self.plan.found, exchange.place, exchange.key, work_ms=file.work_ms, life_s=file.life_s)
         self._process = process
         self._stack.push_async_callback(self._stop)
         assert process.stdout is not None and process.stderr is not None
@@ -110,22 +148,22 @@ class Run:
             return
         await self._clock.sleep(REST_MS)
         key = await self._probe("hello")
-        self._is_up = await self._until(lambda: self._sightings.saw(key), HELLO_MS)
+        self.is_up = await self._until(lambda: self._sightings.saw(key), HELLO_MS)
         await self._clock.sleep(REST_MS)
 
     async def play(self) -> Score:
         """Plays the script, waits as long as the client may need, looks at what the user was told, and asks for a last sign of life."""
-        if not self._is_up:
-            return msgspec.structs.replace(self._plan.score, is_judged=False, recovered=False, note=self._excuse())
+        if not self.is_up:
+            return msgspec.structs.replace(self.plan.score, is_judged=False, recovered=False, note=self._excuse())
         known = len(self._sightings.troubles)
         await self._play_script()
-        await self._until(lambda: is_complete(self._exchange.books, self._sightings), self._plan.script.patience_ms)
+        await self._until(lambda: is_complete(self._exchange.books, self._sightings), self.plan.script.patience_ms)
         await self._clock.sleep(REST_MS)
         differences = find_differences(self._exchange.books, self._sightings)
-        recovered = await (self._was_told(known) if self._plan.script.file.refused else self._is_alive())
+        recovered = await (self._was_told(known) if self.plan.script.file.refused else self._is_alive())
         await self._clock.sleep(REST_MS)
         score = msgspec.structs.replace(
-            self._plan.score,
+            self.plan.score,
             wrong=len(differences),
             recovered=recovered,
             troubles=len(self._sightings.troubles),
@@ -144,11 +182,11 @@ class Run:
         def is_told() -> bool:
             return len(self._sightings.troubles) > known or bool(self._end_of_program())
 
-        await self._until(is_told, self._plan.script.patience_ms)
+        await self._until(is_told, self.plan.script.patience_ms)
         return is_told()
 
     async def _play_script(self) -> None:
-        script, seed, begun = self._plan.script, self._plan.seed, self._clock.now()
+        script, seed, begun = self.plan.script, self.plan.seed, self._clock.now()
         self._exchange.begin()
         after, end = -1, script.length_for(seed)
         while after < end:

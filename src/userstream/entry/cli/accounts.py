@@ -9,7 +9,8 @@ import msgspec
 from cyclopts import App, Parameter
 
 from userstream.entry.cli.desks import find_ask, read_secret, run_at_book, run_at_desk, warn_unless_run
-from userstream.entry.cli.output import complain, say, show_time
+from userstream.entry.cli.output import complain, say
+from userstream.entry.times import show_time
 from userstream.kernel.errors import SettingsError
 from userstream.kernel.ids import AccountId, VenueName
 

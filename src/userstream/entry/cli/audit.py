@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Final
 
 import msgspec
@@ -12,8 +14,9 @@ from cyclopts import Parameter
 
 from userstream.domain.certificate import Certificate, Interval, IntervalState, certify, public_certificate
 from userstream.domain.events import Mismatch
-from userstream.entry.cli.output import say, show_count, show_time
+from userstream.entry.cli.output import say, show_count
 from userstream.entry.cli.stores import require_store
+from userstream.entry.times import show_time
 from userstream.kernel.errors import SettingsError, StoreError, nearest
 from userstream.kernel.ids import AccountId, Millis
 from userstream.kernel.text import printable
@@ -24,6 +27,10 @@ _WILL_BE_READ: Final = "STREAM_ONLY at the end: the next reading of the venue's 
 _NOT_READ_AGAIN: Final = "STREAM_ONLY at the end: the account stopped before the venue's history was read again; the next start reads it"
 _NOT_REPAIRED: Final = "KNOWN_GAP at the end: the account stopped before it had read what it may have missed; the next start reads it"
 _NEVER_READ: Final = "STREAM_ONLY: the venue's history was never read to the end, which needs the account's secret"
+FEEDS_WITHOUT_FILLS: Final[Mapping[str, str]] = MappingProxyType(
+    {"binance-margin-risk": "it tells margin warnings and debts; the fills are told to the account at binance-margin: audit that one"}
+)
+"""Venues of whose accounts a certificate says nothing, and where to look instead."""
 NOT_MILLISECONDS: Final = range(10_000_000, 100_000_000_000)
 """As milliseconds these would be days of 1970 to 1973: meant are seconds, or a date without dashes."""
 
@@ -45,7 +52,8 @@ def audit(
     require_store(store)
     certificate = asyncio.run(_audit(store, account, since_ms, until_ms))
     if json:
-        say(msgspec.json.encode(public_certificate(certificate)).decode())
+        empty = {"nothing_to_prove": True} if certificate.venue in FEEDS_WITHOUT_FILLS else {}
+        say(msgspec.json.encode(public_certificate(certificate) | empty).decode())
     else:
         _show(certificate)
     return 0 if certificate.is_whole else 1
@@ -137,6 +145,8 @@ def _verdict(certificate: Certificate) -> str:
     if not certificate.is_whole:
         holes, mismatches = show_count(len(certificate.holes), "hole"), len(certificate.mismatches)
         return f"NOT WHOLE: {holes}, {show_count(mismatches, 'open mismatch', 'open mismatches')}"
+    if (elsewhere := FEEDS_WITHOUT_FILLS.get(certificate.venue)) is not None:
+        return f"nothing to prove: no fills are read at {certificate.venue}; {elsewhere}"
     if certificate.complete_since is None:
         return "no hole; nothing is proven yet, all is the stream's word"
     proven = f"every fill from {show_time(certificate.complete_since)} to {show_time(certificate.proven_until or 0)} is in"
@@ -152,7 +162,7 @@ def _why_unproven(certificate: Certificate) -> str:
     """Why the last interval is not proven, and what will change that; empty where it is, and where the account itself will tell."""
     if certificate.intervals[-1].state is IntervalState.KNOWN_GAP:
         return "" if certificate.is_growing or certificate.mismatches else _NOT_REPAIRED
-    if not _ends_unread(certificate):
+    if not _ends_unread(certificate) or certificate.venue in FEEDS_WITHOUT_FILLS:
         return ""
     if certificate.complete_since is None:
         return _NEVER_READ if certificate.is_whole else ""

@@ -6,6 +6,7 @@ import asyncio
 import signal
 import sys
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,7 +14,7 @@ import msgspec
 from cyclopts import Parameter
 
 from userstream.entry.cli import hear_interrupts
-from userstream.entry.cli.output import say
+from userstream.entry.cli.output import say, show_count
 from userstream.kernel.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -69,12 +70,12 @@ def chaos(
 
 
 async def _play(found: tuple[Found, ...], chosen: tuple[ChaosScript, ...], seeds: int) -> list[Score]:
-    """Plays wave after wave, with a bar on standard error while a person looks on."""
+    """Plays wave after wave; what goes on is told on standard error, with a bar while a person looks on."""
     from rich.console import Console
     from rich.progress import Progress
 
     from userstream.adapters.clock import SystemClock
-    from userstream.entry.chaos.runs import make_plans, play_wave, waves_of
+    from userstream.entry.chaos.runs import longest_ms, make_plans, play_wave, waves_of
 
     playing = asyncio.current_task()
     assert playing is not None
@@ -82,9 +83,11 @@ async def _play(found: tuple[Found, ...], chosen: tuple[ChaosScript, ...], seeds
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, playing.cancel)
     plans, scores = make_plans(found, chosen, seeds), list["Score"]()
     with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as progress:
+        tell = partial(progress.console.print, highlight=False, markup=False, emoji=False, soft_wrap=True)
         bar = progress.add_task("runs", total=len(plans))
+        tell(f"{show_count(len(plans), 'run')}, {-(-longest_ms(plans) // 60_000)} min at most; the scores follow on standard output")
         for wave in waves_of(plans):
-            scores += await play_wave(wave, SystemClock())
+            scores += await play_wave(wave, SystemClock(), tell)
             progress.update(bar, completed=len(scores))
     return scores
 

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 from cyclopts import Parameter
 
-from userstream.entry.cli.output import complain, leave_at_once, say, show_count, show_time
+from userstream.entry.cli.output import complain, leave_at_once, say, show_count
 from userstream.entry.cli.stores import check_store_is_new
+from userstream.entry.times import show_time
 from userstream.kernel.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -198,7 +199,8 @@ def _summarize(show: Show, comparisons: list[Comparison], json: bool) -> None:
         "frames_lost": frames.dropped + frames.omitted + frames.withheld,
     }
     if json:
-        say(msgspec.json.encode(totals | {"accounts": comparisons}).decode())
+        accounts = [msgspec.structs.asdict(each) | {"venue": show.fleet[each.account].venue} for each in comparisons]
+        say(msgspec.json.encode(totals | {"accounts": accounts}).decode())
         return
     for comparison in comparisons:
         say(_verdict(show, comparison))
@@ -217,7 +219,8 @@ def _verdict(show: Show, comparison: Comparison) -> str:
     words = "equal" if comparison.is_equal else "DIFFERENT: " + "; ".join(comparison.differences[:5])
     until = show.fleet[name].health.proven_until
     proven = f"proven by the exchange's history up to {show_time(until)} UTC" if until else "not proven yet"
-    return f"{name}: {comparison.fills_at_exchange} fills at the exchange, {comparison.fills_in_store} in the store, {words}; {proven}"
+    fills = f"{comparison.fills_at_exchange} fills at the exchange, {comparison.fills_in_store} in the store"
+    return f"{name} at {show.fleet[name].venue}: {fills}, {words}; {proven}"
 
 
 def _parting_words(store: Path | None, account: str) -> str:

@@ -12,8 +12,9 @@ import msgspec
 from cyclopts import Parameter
 
 from userstream.domain.words import StreamState
-from userstream.entry.cli.findings import Finding, Verdict, check_alerts, check_database, check_disk, check_http, check_room, check_store
+from userstream.entry.cli.findings import Finding, Verdict, check_alerts, check_database, check_disk, check_room, check_store
 from userstream.entry.cli.output import say
+from userstream.entry.cli.port_findings import check_http, check_metrics
 from userstream.entry.cli.registry_findings import check_registry
 from userstream.kernel.errors import AuthenticationError, SettingsError, UserStreamError
 
@@ -82,8 +83,9 @@ async def _check_all(config: Path, patience_s: float) -> AsyncIterator[Finding]:
     yield await check_store(configuration)
     if configuration.postgres is not None:
         yield await check_database(configuration.postgres)
-    if (http := await check_http(configuration)) is not None:
-        yield http
+    for check_port in (check_http, check_metrics):
+        if (port := await check_port(configuration)) is not None:
+            yield port
     yield check_alerts(configuration)
     wanted = list(configuration.accounts)
     async for finding in check_registry(configuration, wanted):

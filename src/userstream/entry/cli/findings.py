@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 
-from userstream.kernel.errors import SettingsError, StoreError, UserStreamError
+from userstream.kernel.errors import SettingsError, StoreError
 
 if TYPE_CHECKING:
     from userstream.adapters.postgres_migrations import Form
@@ -62,6 +63,8 @@ async def check_store(configuration: Configuration) -> Finding:
         return Finding("store", "ok", await asyncio.to_thread(_read_store, path))
     except StoreError as error:
         return Finding("store", "problem", str(error))
+    finally:
+        await asyncio.to_thread(clear_beside, path)
 
 
 def _read_store(path: Path) -> str:
@@ -118,35 +121,6 @@ def judge_form(form: Form, label: str, *, migrates: bool) -> Finding:
     return Finding("postgres", "ok", f"{label} can be reached; its tables have the form {form.number}")
 
 
-async def check_http(configuration: Configuration) -> Finding | None:
-    """Whether the HTTP API could open and be used; None where there is none."""
-    settings = configuration.http
-    if settings is None:
-        return None
-    place = f"{'https' if settings.has_tls else 'http'}://{settings.host}:{settings.port}"
-    try:
-        settings.files(configuration.folder)
-        count = await _count_tokens(Path(configuration.store.path))
-    except UserStreamError as error:
-        return Finding("http", "problem", str(error))
-    if count:
-        return Finding("http", "ok", f"{place}, {count} token{'' if count == 1 else 's'}")
-    words = f"{place}, and nobody has a token: make one with userstream tokens add NAME --role viewer"
-    return Finding("http", "problem" if settings.needs_token else "warning", words)
-
-
-async def _count_tokens(path: Path) -> int:
-    """Those that open something now. Brings no store into being, nor to another form."""
-    from userstream.adapters.clock import SystemClock
-    from userstream.adapters.sqlite_tokens import SqliteTokens
-
-    if not is_ready_store(path):
-        return 0
-    async with await SqliteTokens.open(path) as tokens:
-        now = SystemClock().wall()
-        return sum(token.is_live(now) for token in await tokens.all_tokens())
-
-
 def is_ready_store(path: Path) -> bool:
     """Whether there is a store of this version's form: opening it for writing changes nothing."""
     from userstream.adapters.sqlite_file import open_for_reading
@@ -155,4 +129,17 @@ def is_ready_store(path: Path) -> bool:
         open_for_reading(path).close()
     except StoreError:
         return False
+    finally:
+        clear_beside(path)
     return True
+
+
+def clear_beside(path: Path) -> None:
+    """Removes the empty log and its index, which looking at a store at rest has to leave beside it. A log that holds something is left to
+    whoever writes the store next, and SQLite itself keeps what another process has open."""
+    from userstream.adapters.sqlite_file import check_owner
+
+    # tidiness alone: who may not write here leaves them
+    with suppress(OSError, StoreError):
+        if not path.with_name(f"{path.name}-wal").stat().st_size:
+            check_owner(path)

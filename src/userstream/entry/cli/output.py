@@ -7,7 +7,6 @@ import errno
 import os
 import sys
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Final, NoReturn
 
 ROOM: Final = "make room on the disk, or write elsewhere"
@@ -44,15 +43,6 @@ def leave_at_once(why: str) -> NoReturn:
 def show_count(number: int, one: str, more: str = "") -> str:
     """As people write it: 1 hole, 2 holes, 2 mismatches."""
     return f"{number} {one if number == 1 else more or f'{one}s'}"
-
-
-def show_time(moment: int) -> str:
-    """A time in ms since 1970 as UTC, to the millisecond; a number that is no time of a calendar stays a number."""
-    try:
-        shown = datetime.fromtimestamp(moment / 1_000, UTC)
-    except (ValueError, OverflowError, OSError):
-        return f"{moment} ms"
-    return shown.isoformat(sep=" ", timespec="milliseconds").removesuffix("+00:00")
 
 
 def remedy_for(error: OSError) -> str:

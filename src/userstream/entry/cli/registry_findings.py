@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from userstream.entry.cli.findings import Finding, is_ready_store
-from userstream.entry.cli.output import show_time
+from userstream.entry.times import show_time
 from userstream.kernel.errors import SettingsError, StoreError, UserStreamError
 from userstream.kernel.ids import Millis
 from userstream.kernel.sealed import VaultError

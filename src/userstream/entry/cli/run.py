@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Annotated
 import structlog
 from cyclopts import Parameter
 
-from userstream.domain.events import Event, GapOpened, GapRepaired, MarginCalled, Mismatch, StreamChanged, public_form
+from userstream.domain.events import Event, GapOpened, GapRepaired, MarginCalled, Mismatch, StreamChanged, Unrecognized, public_form
 from userstream.domain.words import StreamState
-from userstream.entry.cli.output import complain, leave_at_once
+from userstream.entry.cli.output import complain, leave_at_once, show_count
 from userstream.entry.cli.stores import check_store_place
+from userstream.entry.oddities import Oddities
+from userstream.entry.times import show_time
 from userstream.kernel.errors import SettingsError
 from userstream.wire.feed import STARTING
 
@@ -160,6 +162,7 @@ def _warn_stream_only(configuration: Configuration) -> None:
 async def _start_account(application: Application, registered: RegisteredAccounts, settings: AccountSettings) -> LiveAccount:
     account = await application.add(settings, through=registered.way_of(settings.name))
     account.on(StreamChanged, GapOpened, GapRepaired, MarginCalled, Mismatch, handler=_report)
+    account.on(Unrecognized, handler=Oddities().note)
     log.info("started", action="account_started", account=settings.name, venue=settings.venue)
     return account
 
@@ -183,7 +186,19 @@ def _report(event: Event) -> None:
     form = public_form(event)
     level = {BAD: log.error, DOUBTFUL: log.warning}.get(_weight_of(event), log.info)
     fields = {name: form[name] for name in REPORTED if form.get(name) is not None}
-    level(str(form["kind"]).replace("_", " "), action=form["kind"], account=event.account, **fields)
+    level(_sentence(event), action=form["kind"], account=event.account, **fields)
+
+
+def _sentence(event: Event) -> str:
+    """What happened, with the times that people read; programs read the fields."""
+    match event:
+        case GapOpened():
+            return f"gap opened: events since {show_time(event.since)} UTC may be missing"
+        case GapRepaired():
+            found = show_count(event.fills, "fill")
+            return f"gap repaired: {show_time(event.since)} to {show_time(event.until)} UTC was read again, {found} found"
+        case _:
+            return str(public_form(event)["kind"]).replace("_", " ")
 
 
 async def _watch(application: Application, stopped: asyncio.Event, seconds: float | None, *, ends_with_accounts: bool) -> int:

@@ -11,8 +11,9 @@ from cyclopts import Parameter
 
 from userstream.domain.events import Event
 from userstream.entry.cli.forms import plain_form, plain_json
-from userstream.entry.cli.output import complain, say, show_time
+from userstream.entry.cli.output import complain, say
 from userstream.entry.cli.stores import check_account, find_only_account, require_store
+from userstream.entry.times import show_time
 from userstream.kernel.errors import SettingsError, nearest
 from userstream.kernel.ids import AccountId
 from userstream.kernel.text import printable

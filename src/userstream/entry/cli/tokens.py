@@ -9,7 +9,8 @@ import msgspec
 from cyclopts import App, Parameter
 
 from userstream.entry.cli.accounts import DEFAULT_CONFIG, Config, Json
-from userstream.entry.cli.output import complain, say, show_time
+from userstream.entry.cli.output import complain, say
+from userstream.entry.times import show_time
 from userstream.kernel.errors import SettingsError
 
 if TYPE_CHECKING:

@@ -14,6 +14,7 @@ from userstream.entry.bootstrap import AccountSettings, Application
 from userstream.entry.manager import NO_CONNECTIONS, AccountManager
 from userstream.entry.registered import RefusedAccount
 from userstream.entry.registry import Caller
+from userstream.entry.times import show_time
 from userstream.entry.web.access import Access, Principal
 from userstream.entry.web.answers import ApiError
 from userstream.entry.web.changes import AccountChanges
@@ -183,7 +184,8 @@ class WebDesk:
         if health.is_healthy:
             return ""
         if health.gap_since is not None:
-            return f"{health.state}: events since {health.gap_since} may be missing"
+            why = f"; {health.reason}" if health.reason else ""
+            return f"{health.state}: events since {show_time(health.gap_since)} UTC may be missing{why}"
         if health.mismatches:
             return f"{health.state}: {health.mismatches} mismatches"
         return health.store_trouble or health.reason or f"{health.state}: not proven"

@@ -27,6 +27,7 @@ from userstream.entry.web.document import complete_document
 from userstream.entry.web.gatekeeper import Gatekeeper
 from userstream.entry.web.guards import ROLE, QueryGuard, answer_error, plain_path, require_role
 from userstream.entry.web.history_routes import HISTORY_ROUTES
+from userstream.entry.web.place import listen_at
 from userstream.entry.web.queries import read_parameters
 from userstream.entry.web.settings import HttpSection
 from userstream.entry.web.sockets import OpenFeeds
@@ -36,7 +37,6 @@ from userstream.ports import Clock
 
 DEFAULT_LIMITS: Final = ServerLimits()
 STOP_LIMIT_S: Final = 3
-BACKLOG: Final = 2_048
 PARTING_MS: Final = 1_000
 LOOK_MS: Final = 10
 API_VERSION: Final = "1"
@@ -134,7 +134,7 @@ class WebServer:
 
     async def start(self) -> None:
         """Begins to listen. Raises SettingsError when the place is taken or is none, or a file of TLS cannot be used."""
-        listening = _listen(self._settings)
+        listening = listen_at(self._settings)
         try:
             config = self._config(self.make_gatekeeper())
             _load(config)
@@ -217,26 +217,3 @@ def _load(config: uvicorn.Config) -> None:
         config.load()
     except (OSError, ValueError) as error:
         raise SettingsError(f"[http] certificate_file, key_file: they cannot be used ({type(error).__name__})") from None
-
-
-def _listen(settings: HttpSection) -> socket.socket:
-    try:
-        family, kind, protocol, _, place = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0]
-        listening = socket.socket(family, kind, protocol)
-    except OSError as error:
-        raise SettingsError(f"[http] host = {settings.host!r}: {_why(error)}") from None
-    try:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind(place)
-        listening.listen(BACKLOG)
-        listening.setblocking(False)
-    except OSError as error:
-        listening.close()
-        raise SettingsError(
-            f"[http] {settings.host}:{settings.port} cannot be listened on: {_why(error)}; choose another port, or stop what listens there"
-        ) from None
-    return listening
-
-
-def _why(error: OSError) -> str:
-    return (error.strerror or "it is no place of this machine").lower()

@@ -9,7 +9,7 @@ import msgspec
 from userstream.adapters.clock import SystemClock
 from userstream.entry.chaos.clients import Client, Found
 from userstream.entry.chaos.products import PRODUCTS, USDM
-from userstream.entry.chaos.runs import SIDE_BY_SIDE, Plan, Run, make_plans, play_wave, waves_of
+from userstream.entry.chaos.runs import SIDE_BY_SIDE, Plan, Run, longest_ms, make_plans, play_wave, waves_of
 from userstream.entry.chaos.scripts import find_scripts, read_script
 
 SCRIPTS = find_scripts((), [USDM])
@@ -55,8 +55,21 @@ def test_waves_hold_all_runs_in_their_order() -> None:
 async def test_a_program_that_cannot_begin_is_told_and_not_judged() -> None:
     script = read_script("x", msgspec.json.encode({"tests": "t", "steps": []}))
     plan = Plan(found=found("a", program="no_such_program"), script=script, seed=4)
-    [score] = await play_wave([plan], SystemClock())
+    told: list[str] = []
+    [score] = await play_wave([plan], SystemClock(), told.append)
+    assert told == ["starting 1 program (a), at most 192 s", "a lives through x at binance-usdm, seed 4: it did not begin"]
     assert (score.client, score.script, score.seed) == ("a", "x", 4)
     assert (score.is_judged, score.recovered, score.is_flawless) == (False, False, False)
     assert "the program ended" in score.note
     assert "no_such_program" in score.note
+
+
+def test_how_long_it_takes_at_most_holds_the_script_its_stretch_and_all_that_is_waited_for() -> None:
+    script = read_script("x", msgspec.json.encode({"tests": "t", "steps": [{"at_s": 20, "action": "cut"}], "patience_s": 7}))
+    refused = read_script("y", msgspec.json.encode({"tests": "t", "steps": [], "refused": True, "patience_s": 50}))
+    plan, other = (Plan(found=found("a"), script=each, seed=0) for each in (script, refused))
+    assert (plan.longest_ms, other.longest_ms) == (20_000 + 7_000 + 4_300 + 1_000, 50_000 + 50_000 + 1_000)
+    assert msgspec.structs.replace(plan, seed=3).longest_ms == plan.longest_ms - 20_000 + script.length_for(3)
+    assert longest_ms([plan, other]) == longest_ms([other]) > other.longest_ms + 190_000
+    assert longest_ms([plan] * (SIDE_BY_SIDE + 1)) == 2 * longest_ms([plan])
+    assert longest_ms([]) == 0

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import msgspec
 import pytest
 
 from tests.support.clock import ManualClock
@@ -16,6 +17,7 @@ from tests.support.records import record
 from userstream.adapters.sqlite import SqliteStore
 from userstream.domain.events import Event
 from userstream.entry.cli import run_command
+from userstream.kernel.ids import VenueName
 from userstream.runtime.pump import Pump
 
 Capture = pytest.CaptureFixture[str]
@@ -69,6 +71,7 @@ def refused(capsys: Capture, *words: str) -> str:
 
 def test_a_whole_certificate_exits_with_0(make: Make, capsys: Capture) -> None:
     code, form = asked(capsys, make(BEGUN, *TRADE, PROOF, STOP))
+    assert "nothing_to_prove" not in form
     assert (code, form["is_whole"], form["is_growing"]) == (0, True, False)
     assert [(interval["state"], interval["fills"]) for interval in form["intervals"]] == [("PROVEN", {"stream": 1}), ("STREAM_ONLY", {})]
     assert (form["complete_since"], form["proven_until"]) == (A_TIME, A_TIME + MINUTE)
@@ -176,3 +179,22 @@ def test_what_the_venue_wrote_commands_no_terminal(make: Make, capsys: Capture) 
     printed = capsys.readouterr().out
     assert "\x1b" not in printed
     assert "X\ufffd[2J:bomb:" in printed
+
+
+@pytest.mark.parametrize("proof", [(), (msgspec.structs.replace(PROOF, venue=VenueName("binance-margin-risk")),)])
+def test_a_feed_without_fills_is_not_called_whole(make: Make, capsys: Capture, proof: tuple[Event, ...]) -> None:
+    begun = msgspec.structs.replace(BEGUN, venue=VenueName("binance-margin-risk"))
+    store = make(begun, *proof, msgspec.structs.replace(STOP, venue=VenueName("binance-margin-risk")))
+    assert run_command(["audit", "alice", "--store", str(store)]) == 0
+    told = capsys.readouterr().out
+    assert (
+        "WHOLE" not in told and "nothing to prove: no fills are read at binance-margin-risk" in told and "at binance-margin: audit" in told
+    )
+    assert "next reading" not in told and "next start" not in told
+    assert asked(capsys, store)[1]["nothing_to_prove"] is True
+
+
+def test_a_feed_without_fills_may_have_holes(make: Make, capsys: Capture) -> None:
+    store = make(msgspec.structs.replace(BEGUN, venue=VenueName("binance-margin-risk")), PROOF, GAP)
+    assert run_command(["audit", "alice", "--store", str(store)]) == 1
+    assert "NOT WHOLE: 1 hole" in capsys.readouterr().out

@@ -42,6 +42,24 @@ def test_a_store_of_ours_can_be_read(tmp_path: Path, capsys: Capture) -> None:
     assert (code, found["store"][1].endswith("can be read")) == (0, True)
 
 
+@pytest.mark.parametrize("more", ["", "[http]\nport = 0\n", "[registry]\n"])
+def test_nothing_is_left_beside_a_store_that_was_looked_at(tmp_path: Path, capsys: Capture, more: str) -> None:
+    path = tmp_path / "ours.db"
+    open_for_writing(path).close()
+    findings(capsys, tmp_path, f'[store]\npath = "{path}"\n{more}' + NOBODY)
+    assert sorted(found.name for found in tmp_path.iterdir()) == ["ours.db", "userstream.toml"]
+
+
+def test_the_log_of_a_process_that_writes_stays(tmp_path: Path, capsys: Capture) -> None:
+    path = tmp_path / "ours.db"
+    with closing(open_for_writing(path)) as writing:
+        writing.execute("CREATE TABLE more (one INTEGER)")
+        findings(capsys, tmp_path, f'[store]\npath = "{path}"\n' + NOBODY)
+        assert path.with_name("ours.db-wal").stat().st_size
+        writing.execute("INSERT INTO more VALUES (1)")
+        assert writing.execute("SELECT * FROM more").fetchall() == [(1,)]
+
+
 def test_folders_and_files_that_cannot_hold_a_store(tmp_path: Path, capsys: Capture) -> None:
     code, found = findings(capsys, tmp_path, f'[store]\npath = "{tmp_path}/no/folder.db"\n' + NOBODY)
     assert (code, found["disk"][0], "does not exist" in found["disk"][1]) == (1, "problem", True)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from userstream.entry.cli.output import REMEDIES, remedy_for, show_count, show_time
+from userstream.entry.cli.output import REMEDIES, remedy_for, show_count
 
 FULL = Path("/dev/full")
 FRAME = '{"e":"TRADE_LITE","E":1,"T":1,"s":"BTCUSDT","q":"1","p":"1","m":true,"c":"c","S":"BUY","L":"1","l":"1","t":1,"i":1}\n'
@@ -34,19 +34,6 @@ def test_a_full_disk_behind_the_output_is_one_line(words: list[str]) -> None:
         ended = subprocess.run(command, input=FRAME, stdout=full, stderr=subprocess.PIPE, text=True, check=False, timeout=50)
     assert ended.returncode == 1
     assert ended.stderr == "userstream: no space left on device: make room on the disk, or write elsewhere\n"
-
-
-@pytest.mark.parametrize(
-    ("moment", "shown"),
-    [
-        (0, "1970-01-01 00:00:00.000"),
-        (1_790_000_001_202, "2026-09-21 14:13:21.202"),
-        (1 << 62, f"{1 << 62} ms"),
-        (-1, "1969-12-31 23:59:59.999"),
-    ],
-)
-def test_times_are_shown_to_the_millisecond(moment: int, shown: str) -> None:
-    assert show_time(moment) == shown
 
 
 def test_numbers_are_told_as_people_write_them() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 import pytest
@@ -39,3 +40,14 @@ def test_a_script_that_says_nothing_sensible(tmp_path: Path, capsys: pytest.Capt
     told = capsys.readouterr().err
     assert "cutt" in told
     assert "faults.json: " in told
+
+
+@pytest.mark.parametrize("command", [["simulate"], ["demo", "--headless", "--seconds", "1"]])
+def test_a_port_in_use_is_a_mistake_of_the_words(capsys: pytest.CaptureFixture[str], command: list[str]) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert run_command([*command, "--port", str(port)]) == 2
+    captured = capsys.readouterr()
+    assert captured.err == f"userstream: --port {port} on 127.0.0.1 is in use; choose another one, or 0 for a free one\n"

@@ -10,11 +10,13 @@ from typing import Any
 import pytest
 
 from tests.support.clock import ManualClock
-from tests.support.events import balance_set, filled, gap_opened, gap_repaired, order_changed, position_set
+from tests.support.events import A_TIME, balance_set, filled, gap_opened, gap_repaired, liability_changed, order_changed, position_set
 from tests.support.records import record
 from userstream.adapters.sqlite import SqliteStore
+from userstream.domain.events import Event
 from userstream.entry.cli import run_command
 from userstream.entry.cli.state import MEANING
+from userstream.kernel.ids import AccountId
 from userstream.ports import Record
 from userstream.runtime.pump import Pump
 
@@ -71,7 +73,7 @@ def test_open_orders_held_positions_and_all_accounts(store: Path, capsys: Captur
     assert [row["order_id"] for row in tables["orders"]] == ["1"]
     assert [row["symbol"] for row in tables["positions"]] == ["BTCUSDT"]
     assert sorted(row["account"] for row in tables["balances"]) == ["alice", "bob"]
-    assert set(tables) == {"balances", "positions", "orders", "fills", "coverage"}
+    assert set(tables) == {"balances", "debts", "positions", "orders", "fills", "coverage"}
 
 
 def test_all_orders_some_fills_and_one_account(store: Path, capsys: Capture) -> None:
@@ -97,6 +99,9 @@ def test_mistakes_are_told(tmp_path: Path, store: Path, capsys: Capture) -> None
     assert "there is no store" in capsys.readouterr().err
     assert run_command(["state", str(store), "--orders", "some"]) == 2
     assert run_command(["state", str(store), "--fills", "-1"]) == 2
+    capsys.readouterr()
+    assert run_command(["state", str(store), "--limit", "-1"]) == 2
+    assert "--limit -1 must be 0 or above" in capsys.readouterr().err
     assert run_command(["state", str(store), "--account", "nobody"]) == 2
     assert "no account 'nobody'; the store has alice, bob" in capsys.readouterr().err
 
@@ -118,3 +123,66 @@ def test_what_the_venue_wrote_commands_no_terminal(tmp_path: Path, capsys: Captu
     printed = capsys.readouterr().out
     assert "\x1b" not in printed
     assert "X\ufffd[2J[/red]:bomb:" in printed
+
+
+def reading(asset: str, principal: str, at: int, **fields: object) -> Event:
+    told = {"asset": asset, "principal": principal, "interest": "0.00000100", "reason": "reading", **fields}
+    return liability_changed(**told, source="snapshot", transaction_time=at, as_of=at)
+
+
+def test_what_is_owed_is_shown_as_the_books_told_it_last(tmp_path: Path, capsys: Capture) -> None:
+    borrowed = liability_changed(asset="USDT", principal="7")
+    events = (reading("USDT", "100", A_TIME), borrowed, reading("BTC", "0.5", A_TIME), reading("ETH", "1", A_TIME))
+    paid = (reading("USDT", "107.10", A_TIME + 60_000), reading("ETH", "0", A_TIME + 60_000, interest="0"))
+    store = make_store(tmp_path / "a.db", record(*events, sequence=1), record(*paid, sequence=9))
+    debts = asked(capsys, store)["debts"]
+    assert [(row["asset"], row["principal"], row["interest"]) for row in debts] == [
+        ("BTC", "0.5", "0.00000100"),
+        ("USDT", "107.10", "0.00000100"),
+    ]
+    assert debts[1] | {"account": "alice", "transaction_time": A_TIME + 60_000} == debts[1]
+    assert run_command(["state", str(store), "--account", "alice"]) == 0
+    told = capsys.readouterr().out
+    assert "debts" in told and "principal" in told and "107.10" in told
+
+
+def test_a_debt_that_only_a_checkpoint_remembers_is_shown(tmp_path: Path, capsys: Capture) -> None:
+    store = make_store(tmp_path / "a.db", record(balance_set(), sequence=1))
+
+    async def save() -> None:
+        async with await SqliteStore.open(store, ManualClock()) as opened:
+            await opened.save_checkpoint(AccountId("alice"), 1, (reading("USDT", "100", A_TIME),))
+
+    asyncio.run(save())
+    assert [row["principal"] for row in asked(capsys, store)["debts"]] == ["100"]
+
+
+def test_an_account_without_debts_is_not_asked_to_think_of_them(store: Path, capsys: Capture) -> None:
+    assert run_command(["state", str(store)]) == 0
+    assert "debts" not in capsys.readouterr().out
+    assert asked(capsys, store)["debts"] == []
+
+
+def test_numbers_stand_right_and_words_left(store: Path, capsys: Capture) -> None:
+    assert run_command(["state", str(store)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    head = next(line for line in lines if "filled_quantity" in line)
+    row = lines[lines.index(head) + 2]
+    cells = dict(zip((cell.strip() for cell in head.split("┃")), row.split("│"), strict=True))
+    assert cells["filled_quantity"].endswith(f"{cells['filled_quantity'].strip()} ") and cells["filled_quantity"].startswith("  ")
+    assert cells["order_type"].startswith(f" {cells['order_type'].strip()}")
+
+
+def test_of_many_orders_the_newest_are_listed_and_the_others_counted(tmp_path: Path, capsys: Capture) -> None:
+    many = [order_changed(order_id=str(number), transaction_time=A_TIME + number) for number in range(60)]
+    store = make_store(tmp_path / "a.db", record(*many, sequence=1))
+    assert run_command(["state", str(store)]) == 0
+    told = capsys.readouterr().out
+    assert sum(" limit " in line for line in told.splitlines()) == 50
+    assert "10 older orders more: --limit 60 shows all" in told
+    assert len(asked(capsys, store)["orders"]) == 60 and "more_orders" not in asked(capsys, store)
+    few = asked(capsys, store, "--limit", "2")
+    assert ([row["order_id"] for row in few["orders"]], few["more_orders"]) == (["59", "58"], 58)
+    assert run_command(["state", str(store), "--limit", "0"]) == 0
+    told = capsys.readouterr().out
+    assert "orders: none" not in told and "60 older orders more" in told

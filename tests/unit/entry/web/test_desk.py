@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import msgspec
@@ -35,6 +36,22 @@ async def test_an_account_that_hears_nothing_is_not_healthy(tmp_path: Path) -> N
         assert await site.get("/health", None) == (503, {"status": "failing"})
         status, told = await site.get("/health")
         assert (status, list(told["unhealthy"])) == (503, [NAME]) and told["unhealthy"][NAME]
+
+
+async def test_health_says_since_when_events_may_be_missing_and_what_is_waited_for(tmp_path: Path) -> None:
+    async with open_site(tmp_path) as site:
+        [gate] = site.desk.application.gates
+        await site.desk.until(lambda: site.desk.account.health.is_healthy, "light")
+        gate.refrain(100_000)
+        site.desk.act("raw", account=NAME, hex="ff00")
+        await site.desk.until(lambda: site.desk.account.health.gap_since is not None, "a gap")
+        await site.desk.until(lambda: "waiting" in site.desk.account.health.reason, "a question at the gate")
+        told = (await site.get("/health"))[1]["unhealthy"][NAME]
+    assert re.fullmatch(
+        r"\w+: events since 20\d\d-\d\d-\d\d [\d:.]{12} UTC may be missing; "
+        r"waiting \d+ s, as long as the venue wants no calls from this address",
+        told,
+    ), told
 
 
 class NoHistory:

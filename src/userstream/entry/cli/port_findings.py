@@ -1,0 +1,113 @@
+"""What the doctor finds of the ports that `run` would open: are they free, and can the HTTP API be used."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from userstream.entry.cli.findings import Finding, is_ready_store
+from userstream.kernel.errors import SettingsError, UserStreamError
+
+if TYPE_CHECKING:
+    from userstream.entry.configuration import Configuration
+    from userstream.entry.web.settings import HttpSection
+
+ANSWER_LIMIT_S: Final = 3.0
+MOST_ANSWER_BYTES: Final = 4_096
+WORDS_OF_HEALTH: Final = ("ok", "failing")
+WORD_OF_METRICS: Final = b"userstream_"
+EVERY_ADDRESS: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+"""Where one asks who listens at all of them."""
+
+
+async def check_http(configuration: Configuration) -> Finding | None:
+    """Whether the HTTP API could open and be used; None where there is none."""
+    settings = configuration.http
+    if settings is None:
+        return None
+    place = f"{'https' if settings.has_tls else 'http'}://{settings.host}:{settings.port}"
+    try:
+        settings.files(configuration.folder)
+        beside = await _try_place(settings)
+        count = await _count_tokens(Path(configuration.store.path))
+    except UserStreamError as error:
+        return Finding("http", "problem", str(error))
+    if count:
+        return Finding("http", "ok", f"{place}, {count} token{'' if count == 1 else 's'}{beside}")
+    words = f"{place}, and nobody has a token: make one with userstream tokens add NAME --role viewer{beside}"
+    return Finding("http", "problem" if settings.needs_token else "warning", words)
+
+
+async def _try_place(settings: HttpSection) -> str:
+    """What is to be said of the port: nothing where it is free, that a service answers where one runs. Raises SettingsError where another
+    program listens, or nobody can."""
+    from userstream.entry.web.place import PlaceTaken, listen_at
+
+    try:
+        listen_at(settings).close()
+    except PlaceTaken:
+        if not await _is_service(settings):
+            raise
+        return "; a service of this kind listens there now"
+    return ""
+
+
+async def _is_service(settings: HttpSection) -> bool:
+    """Whether who listens there answers as `userstream run` does."""
+    host = EVERY_ADDRESS.get(settings.host, settings.host)
+    url = f"{'https' if settings.has_tls else 'http'}://{f'[{host}]' if ':' in host else host}:{settings.port}/health"
+    try:
+        told = msgspec.json.decode(await _ask(url), type=dict[str, object])
+    except ValueError:
+        return False
+    return told.get("status") in WORDS_OF_HEALTH
+
+
+async def check_metrics(configuration: Configuration) -> Finding | None:
+    """Whether the port of the metrics could open; None where there is none."""
+    from userstream.entry.metrics_port import MetricsPort
+
+    section = configuration.metrics
+    if section is None:
+        return None
+    url = f"http://{section.listen}/metrics"
+    port = MetricsPort(section, _render_nothing, "text/plain")
+    try:
+        await port.start()
+        await port.stop()
+    except SettingsError as error:
+        if WORD_OF_METRICS not in await _ask(url):
+            return Finding("metrics", "problem", str(error))
+        return Finding("metrics", "ok", f"{url}; a service of this kind listens there now")
+    return Finding("metrics", "ok", url)
+
+
+async def _render_nothing() -> str:
+    return ""
+
+
+async def _ask(url: str) -> bytes:
+    """The beginning of what is answered there; empty where nothing is. Nothing is sent that others may not know, so whose certificate it
+    is does not matter."""
+    import aiohttp
+
+    limit = aiohttp.ClientTimeout(total=ANSWER_LIMIT_S)
+    try:
+        async with aiohttp.ClientSession(timeout=limit) as session, session.get(url, ssl=False) as response:
+            return await response.content.read(MOST_ANSWER_BYTES)
+    except (aiohttp.ClientError, OSError, TimeoutError):
+        return b""
+
+
+async def _count_tokens(path: Path) -> int:
+    """Those that open something now. Brings no store into being, nor to another form."""
+    from userstream.adapters.clock import SystemClock
+    from userstream.adapters.sqlite_tokens import SqliteTokens
+
+    if not is_ready_store(path):
+        return 0
+    async with await SqliteTokens.open(path) as tokens:
+        now = SystemClock().wall()
+        return sum(token.is_live(now) for token in await tokens.all_tokens())
