@@ -44,6 +44,10 @@ class Clock(Protocol):
     def spawn(self, work: Coroutine[object, object, None], name: str) -> asyncio.Task[None]:
         """Starts a task; the caller owns it."""
 
+    @property
+    def task_failures(self) -> int:
+        """Tasks of `spawn` that an exception ended, so far; those that were cancelled are none."""
+
     def chance(self) -> float:
         """A number in [0, 1) for jitter."""
 
