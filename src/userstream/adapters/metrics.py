@@ -66,6 +66,12 @@ TABLE: Final[Mapping[str, Line]] = MappingProxyType(
             Line("sink_errors_total", "counter", "Batches that a sink refused.", ("sink",)),
             Line("risk_actions_total", "counter", "Actions of the risk engine; dry runs too.", ("account", "action", "outcome")),
             Line("breaker_state", "gauge", "Circuit breaker: 0 closed, 1 half-open, 2 open.", ("account",)),
+            Line(
+                "http_refused_total",
+                "counter",
+                "Callers of the HTTP API beyond a limit of connections: of all, of one address.",
+                ("limit",),
+            ),
             Line("alerts_total", "counter", "Tries to deliver alerts, by how they ended.", ("receiver", "outcome")),
             Line("open_incidents", "gauge", "Incidents that were told and are not over.", ("kind",)),
             Line("task_failures_total", "counter", "Tasks that an exception ended."),
