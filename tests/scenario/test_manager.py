@@ -54,6 +54,14 @@ class Member(Desk):
     def truth(self) -> Any:
         return self.server.control.truth(self.account.id)
 
+    def differences(self) -> list[str]:
+        """But for what ended before the account came into our care, which need not be told: the exchange trades with it earlier."""
+        truth, began = self.truth(), self.account.parts[0].account.began
+        fills = ((row["symbol"], str(row["trade_id"]), str(row["order_id"])) for row in truth["fills"] if row["time"] < began)
+        orders = (str(row["order_id"]) for row in truth["orders"] if row["updated_time"] < began)
+        early = {f"fill {key} missing" for key in fills} | {f"order {order_id} unknown" for order_id in orders}
+        return [words for words in super().differences() if words not in early]
+
     def buy(self, quantity: str = "0.010") -> None:
         self.act("place", account=self.account.id, symbol="BTCUSDT", side="buy", quantity=quantity, order_type="market")
 
