@@ -44,6 +44,10 @@ class Clock(Protocol):
     def spawn(self, work: Coroutine[object, object, None], name: str) -> asyncio.Task[None]:
         """Starts a task; the caller owns it."""
 
+    @property
+    def task_failures(self) -> int:
+        """Tasks of `spawn` that an exception ended, so far; those that were cancelled are none."""
+
     def chance(self) -> float:
         """A number in [0, 1) for jitter."""
 
@@ -275,9 +279,11 @@ class Registry(Protocol):
     async def remove(self, account: AccountId, note: AuditNote) -> None: ...
 
     async def replace_key(self, account: RegisteredAccount, note: AuditNote) -> None:
-        """Its key, rights and version; the former listen key is forgotten. Raises StoreError when its version is not the next."""
+        """Its key, version, rights and their time; the former listen key is forgotten. Raises StoreError when its version is not the
+        next."""
 
-    async def save_rights(self, account: AccountId, rights: KeyRights, note: AuditNote) -> None: ...
+    async def save_rights(self, account: AccountId, rights: KeyRights | None, time: Millis, note: AuditNote) -> None:
+        """What the venue said of the key at that time (our clock, ms). None: it does not tell, and what it said before stays."""
 
     async def save_proven(self, account: AccountId, time: Millis) -> None:
         """When its state was proven last (our clock, ms); an earlier time changes nothing."""

@@ -62,7 +62,7 @@ async def actions_of(log: AuditLog) -> list[str]:
 
 
 async def test_what_is_added_is_read_again(registry: AuditedRegistry) -> None:
-    account = msgspec.structs.replace(make_account(options=OPTIONS), rights=RIGHTS)
+    account = msgspec.structs.replace(make_account(options=OPTIONS), rights=RIGHTS, rights_time=NOW)
     await registry.add(account, note("account.add"))
     assert await registry.get(ALICE) == account
     assert await registry.get(BOB) is None
@@ -113,7 +113,7 @@ async def test_a_removed_account_leaves_its_version_behind(registry: AuditedRegi
 async def test_a_new_key_takes_the_next_version_and_forgets_the_listen_key(registry: AuditedRegistry) -> None:
     await registry.add(make_account(), note())
     assert await registry.save_listen_key(ALICE, 1, LISTEN_KEY)
-    renewed = msgspec.structs.replace(make_account(version=2), rights=RIGHTS, label="not taken over")
+    renewed = msgspec.structs.replace(make_account(version=2), rights=RIGHTS, rights_time=NOW, label="not taken over")
     await registry.replace_key(renewed, note("account.rotate"))
     found = await registry.get(ALICE)
     assert found == msgspec.structs.replace(renewed, label="a label")
@@ -139,12 +139,14 @@ async def test_a_listen_key_is_kept_and_given_up(registry: AuditedRegistry) -> N
 
 async def test_rights_and_proofs_are_noted(registry: AuditedRegistry) -> None:
     await registry.add(make_account(), note())
-    await registry.save_rights(ALICE, RIGHTS, note("account.check"))
+    await registry.save_rights(ALICE, RIGHTS, Millis(NOW + 3), note("account.check"))
     for time in (NOW + 5, NOW + 2):
         await registry.save_proven(ALICE, Millis(time))
     found = await registry.get(ALICE)
-    assert found == msgspec.structs.replace(make_account(), rights=RIGHTS, proven_time=Millis(NOW + 5))
-    assert await actions_of(registry) == ["account.add", "account.check"]
+    assert found == msgspec.structs.replace(make_account(), rights=RIGHTS, rights_time=NOW + 3, proven_time=Millis(NOW + 5))
+    await registry.save_rights(ALICE, None, Millis(NOW + 4), note("account.check"))
+    assert await registry.get(ALICE) == msgspec.structs.replace(found, rights_time=NOW + 4), "a venue that tells nothing takes nothing back"
+    assert await actions_of(registry) == ["account.add", "account.check", "account.check"]
 
 
 async def test_an_account_that_is_not_there_is_named_and_nothing_is_noted(registry: AuditedRegistry) -> None:
@@ -152,7 +154,7 @@ async def test_an_account_that_is_not_there_is_named_and_nothing_is_noted(regist
         registry.set_active(ALICE, True, note()),
         registry.remove(ALICE, note()),
         registry.replace_key(make_account(), note()),
-        registry.save_rights(ALICE, RIGHTS, note()),
+        registry.save_rights(ALICE, RIGHTS, NOW, note()),
         registry.save_proven(ALICE, NOW),
     ):
         with pytest.raises(SettingsError, match="no account 'alice'"):

@@ -18,14 +18,15 @@ from tests.support.managed import SAFE
 from tests.support.vaults import make_vault
 from userstream import Event, Fleet, LiveAccount, StreamState
 from userstream.adapters.sqlite_registry import SqliteRegistry
-from userstream.domain.events import SnapshotTaken
+from userstream.domain.events import Filled, GapRepaired, SnapshotTaken
+from userstream.domain.words import Source
 from userstream.entry.bootstrap import AccountSettings, credentials_of
 from userstream.entry.configuration import Configuration, read_configuration
 from userstream.entry.exposure import read_exposed
 from userstream.entry.manager import AccountManager
 from userstream.entry.registered import RegisteredAccounts
 from userstream.entry.registry import AccountDesk, Caller, NewAccount
-from userstream.kernel.ids import AccountId, VenueName
+from userstream.kernel.ids import AccountId, Millis, VenueName
 from userstream.sim.limits import LimitSettings
 from userstream.sim.server import PaperExchangeServer
 from userstream.sim.settings import AccountListing, AccountSpec, SimulatorSettings
@@ -52,6 +53,14 @@ class Member(Desk):
 
     def truth(self) -> Any:
         return self.server.control.truth(self.account.id)
+
+    def differences(self) -> list[str]:
+        """But for what ended before the account came into our care, which need not be told: the exchange trades with it earlier."""
+        truth, began = self.truth(), self.account.parts[0].account.began
+        fills = ((row["symbol"], str(row["trade_id"]), str(row["order_id"])) for row in truth["fills"] if row["time"] < began)
+        orders = (str(row["order_id"]) for row in truth["orders"] if row["updated_time"] < began)
+        early = {f"fill {key} missing" for key in fills} | {f"order {order_id} unknown" for order_id in orders}
+        return [words for words in super().differences() if words not in early]
 
     def buy(self, quantity: str = "0.010") -> None:
         self.act("place", account=self.account.id, symbol="BTCUSDT", side="buy", quantity=quantity, order_type="market")
@@ -186,6 +195,39 @@ async def test_accounts_come_go_and_change_under_traffic_and_no_other_socket_is_
         for name in ("calm", "switched", "rotated", "late"):
             await service.members[name].until_same()
         calm.assert_untouched()
+
+
+async def test_what_happens_in_the_darkness_of_a_new_key_is_told_once_and_so_is_the_darkness(tmp_path: Path) -> None:
+    async with open_service(tmp_path, ("rotated",)) as service:
+        [key] = service.server.listing.accounts
+        await service.add(key)
+        await service.begin()
+        await service.proven("rotated")
+        former = service.members["rotated"]
+        former.buy()
+        await former.until_same()
+        dark, gaps = list[str](), list[Millis | None]()
+
+        def trade(account: LiveAccount) -> None:
+            """The former connection has ended, and no socket of the new one is open yet."""
+            assert former.account.health.connections == account.health.connections == 0
+            gaps.append(account.health.gap_since)
+            dark.extend(str(fill["trade_id"]) for fill in former.truth()["fills"])
+            former.act("place", account="rotated", symbol="BTCUSDT", side="sell", quantity="0.004", order_type="market")
+
+        service.fleet.application.on_started.append(trade)
+        await service.other.rotate(AccountId("rotated"), credentials_of(key.api_key, key.api_secret, None))
+        await service.until(lambda: service.members["rotated"] is not former, "the new key")
+        member = service.members["rotated"]
+        await service.proven("rotated")
+        await member.until_same()
+        missed = {str(fill["trade_id"]) for fill in member.truth()["fills"]} - set(dark)
+        told = [fill for fill in member.told(Filled) if fill.trade_id in missed]
+        assert missed and sorted(fill.trade_id for fill in told) == sorted(missed)
+        assert {fill.source for fill in told} == {Source.SNAPSHOT}
+        [gap] = gaps
+        repaired = member.told(GapRepaired)[-1]
+        assert gap is not None and repaired.since <= gap and repaired.fills == len(missed)
 
 
 async def test_a_bad_key_is_tried_alone_and_mended_by_its_owner(tmp_path: Path) -> None:

@@ -230,6 +230,10 @@ class HastyClock:
     def spawn(self, work: Coroutine[object, object, None], name: str) -> asyncio.Task[None]:
         return self._true.spawn(work, name)
 
+    @property
+    def task_failures(self) -> int:
+        return self._true.task_failures
+
     def chance(self) -> float:
         return self._true.chance()
 

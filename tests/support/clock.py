@@ -85,6 +85,10 @@ class ManualClock:
         return task
 
     @property
+    def task_failures(self) -> int:
+        return len(self.failures)
+
+    @property
     def running(self) -> list[str]:
         """Names of the tasks that were started here and are not done."""
         return sorted(task.get_name() for task in self._tasks)

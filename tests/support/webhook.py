@@ -11,11 +11,12 @@ from aiohttp import web
 
 
 class Posted(msgspec.Struct, frozen=True):
-    """What apprise's JSON receivers are sent."""
+    """What apprise's JSON receivers are sent, and of what its Mattermost receivers are, the channel."""
 
-    title: str
-    message: str
-    type: str
+    title: str = ""
+    message: str = ""
+    type: str = ""
+    channel: str = ""
 
 
 class Webhook:
@@ -25,12 +26,18 @@ class Webhook:
         self.posted: list[Posted] = []
         self.seen: list[str] = []
         self.status = 200
+        self.unknown_channels: set[str] = set()
+        self.asked: list[str] = []
         self.location = ""
         self.hanging: asyncio.Event | None = None
         self.port = 0
 
     def url(self, path: str = "desk") -> str:
         return f"json://127.0.0.1:{self.port}/{path}"
+
+    def url_of_channels(self, *channels: str) -> str:
+        """One address with several targets."""
+        return f"mmost://127.0.0.1:{self.port}/{'t0ken' * 4}?channels={','.join(channels)}"
 
     def titles(self) -> list[str]:
         return [each.title for each in self.posted]
@@ -42,7 +49,11 @@ class Webhook:
         if self.location:
             return web.Response(status=307, headers={"Location": self.location})
         if self.status == 200:
-            self.posted.append(msgspec.json.decode(await request.read(), type=Posted))
+            posted = msgspec.json.decode(await request.read(), type=Posted)
+            self.asked.append(posted.channel)
+            if posted.channel in self.unknown_channels:
+                return web.Response(status=404)
+            self.posted.append(posted)
         return web.Response(status=self.status)
 
 

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 from urllib.parse import unquote
 
 from userstream.adapters.logs import register_secret
@@ -19,7 +19,7 @@ from userstream.kernel.errors import SettingsError
 from userstream.kernel.secret import Secret
 
 if TYPE_CHECKING:
-    from apprise import Apprise, AppriseAsset
+    from apprise import Apprise, AppriseAsset, NotifyBase
 
 INSTALL: Final = "alerts need the package apprise: pip install 'userstream[alerts]'"
 SHORTEST_PASSWORD: Final = 4
@@ -29,18 +29,19 @@ TYPES: Final = MappingProxyType(
 )
 _SIGNS: Final = re.compile(r"[/?&=@:#]+")
 _PLACE: Final = re.compile(r"([a-z0-9-]+\.)+([a-z]{2,24}|xn--[a-z0-9-]+)\.?(:\d+)?|\d{1,3}(\.\d{1,3}){3}(:\d+)?")
+_BETWEEN_TARGETS: Final = re.compile(r"[\s,]+")
 _SCHEME: Final = re.compile(r"[a-z][a-z0-9+.-]{0,30}(?=://)", re.IGNORECASE)
 
 
 class AppriseReceiver:
-    """One address, opened. It never shows it."""
+    """One address, or one target of an address that names several, opened. It never shows it."""
 
     def __init__(self, name: str, service: Apprise) -> None:
         self._name, self._service = name, service
 
     @property
     def name(self) -> str:
-        """Its kind, and which of the configuration it is: `slack 2`."""
+        """Its kind, and which of the configuration it is: `slack 2`, or `slack 2.1` for the first of its targets."""
         return self._name
 
     def deliver(self, notification: Notification) -> bool:
@@ -53,8 +54,9 @@ class AppriseReceiver:
 
 
 def open_receivers(urls: Sequence[Secret]) -> list[AppriseReceiver]:
-    """Opens addresses; nothing is sent. Loads apprise, which takes about a second: call it in a thread. Raises SettingsError where
-    apprise is not installed, and for what is no address that it knows, by its number and never by its text."""
+    """Opens addresses, each target of one as a receiver of its own: what one chat refuses is not told to the others again. Nothing is sent.
+    Loads apprise, which takes about a second: call it in a thread. Raises SettingsError where apprise is not installed, and for what is no
+    address that it knows, by its number and never by its text."""
     try:
         import apprise
     except ModuleNotFoundError:
@@ -63,20 +65,46 @@ def open_receivers(urls: Sequence[Secret]) -> list[AppriseReceiver]:
     for url in urls:
         hide_address(url)
     asset = apprise.AppriseAsset(app_id="userstream", app_desc="userstream", async_mode=False, http_redirects=False)
-    return [_open(number, url, asset) for number, url in enumerate(urls, 1)]
+    return [receiver for number, url in enumerate(urls, 1) for receiver in _open(number, url, asset)]
 
 
-def _open(number: int, url: Secret, asset: AppriseAsset) -> AppriseReceiver:
-    from apprise import Apprise, OverflowMode
-
-    scheme, service = scheme_of(url), Apprise(asset=asset)
-    if not (scheme and service.add(url.reveal())):
+def _open(number: int, url: Secret, asset: AppriseAsset) -> list[AppriseReceiver]:
+    scheme = scheme_of(url)
+    plugins = _plugins_of(url, asset) if scheme else []
+    if not plugins:
         kind = f"of the kind {scheme}, but not as apprise writes it" if scheme else "no address at all"
         raise SettingsError(f"[alerts] urls: address {number} is {kind}; docs/topics/alerts.md has examples")
-    for each in service if "overflow=" not in url.reveal() else ():
+    names = [f"{scheme} {number}"] if len(plugins) == 1 else [f"{scheme} {number}.{part}" for part in range(1, len(plugins) + 1)]
+    splits_texts = "overflow=" not in url.reveal()
+    return [AppriseReceiver(name, _service_of(plugin, asset, splits_texts)) for name, plugin in zip(names, plugins, strict=True)]
+
+
+def _plugins_of(url: Secret, asset: AppriseAsset) -> list[NotifyBase]:
+    """One for each target of the address where each can be told alone, else one for all; none where it is no address."""
+    from apprise import Apprise
+    from apprise.plugins import url_to_dict
+
+    whole = Apprise.instantiate(url.reveal(), asset=asset)
+    if whole is None or len(whole) < 2:  # fewer also where the service is told all its targets in one call
+        return [] if whole is None else [whole]
+    parts = cast("Callable[[str], dict[str, object]]", url_to_dict)(url.reveal())
+    given = parts.get("targets")
+    texts = [text for text in given if isinstance(text, str)] if isinstance(given, list) else []
+    targets = [target for text in texts for target in _BETWEEN_TARGETS.split(text) if target]
+    alone = [Apprise.instantiate({**parts, "targets": [target]}, asset=asset) for target in targets]
+    found = [plugin for plugin in alone if plugin is not None]
+    return found if sum(len(plugin) for plugin in found) == len(found) == len(whole) else [whole]
+
+
+def _service_of(plugin: NotifyBase, asset: AppriseAsset, splits_texts: bool) -> Apprise:
+    from apprise import Apprise, OverflowMode
+
+    if splits_texts:
         # a text that is too long for the service is sent in parts; by default the service would refuse it
-        each.overflow_mode = OverflowMode.SPLIT
-    return AppriseReceiver(f"{scheme} {number}", service)
+        plugin.overflow_mode = OverflowMode.SPLIT
+    service = Apprise(asset=asset)
+    service.add(plugin)
+    return service
 
 
 def scheme_of(url: Secret) -> str:
@@ -98,10 +126,15 @@ def hide_address(url: Secret) -> None:
     # many services are addressed by a token where others have a host
     texts = [user, path, *([] if _is_place(host) else [host])]
     parts = [part for text in texts for part in _SIGNS.split(text)]
-    for part in parts + [part for part in _SIGNS.split(query) if not _is_place(part)]:
+    for part in parts + [_without_places(part) for part in _SIGNS.split(query)]:
         # a word of small letters alone is a setting or a name: hiding it would blind every log
         if len(part) >= SHORTEST_TOKEN and not (part.isalpha() and part.islower()):
             register_secret(unquote(part))
+
+
+def _without_places(text: str) -> str:
+    """Of a list (of mail addresses, cut at their signs) what is no name of a machine."""
+    return ",".join(part for part in text.split(",") if not _is_place(part))
 
 
 def _hide_password(text: str) -> None:

@@ -23,6 +23,7 @@ class SystemClock:
     def __init__(self) -> None:
         # The event loop itself keeps weak references only: an unowned task could vanish half way.
         self._tasks: set[asyncio.Task[None]] = set()
+        self._task_failures = 0
 
     def now(self) -> Millis:
         """Milliseconds since an unknown start; never jumps, never runs backwards."""
@@ -52,6 +53,11 @@ class SystemClock:
         return random.random()
 
     @property
+    def task_failures(self) -> int:
+        """Tasks that were started here and ended with an exception."""
+        return self._task_failures
+
+    @property
     def running(self) -> int:
         """Tasks that were started here and are not done."""
         return len(self._tasks)
@@ -61,6 +67,7 @@ class SystemClock:
         if task.cancelled():
             return
         if (error := task.exception()) is not None:
+            self._task_failures += 1
             _log.error("a task ended with an exception", action="task_failed", task=task.get_name(), exc_info=error)
 
 

@@ -57,13 +57,19 @@ class MemoryRegistry:
         known = self._known(account.account)
         self._take_version(account)
         self._accounts[known.account] = msgspec.structs.replace(
-            known, key=account.key, rights=account.rights, record_version=account.record_version, listen_key=None
+            known,
+            key=account.key,
+            rights=account.rights,
+            rights_time=account.rights_time,
+            record_version=account.record_version,
+            listen_key=None,
         )
         self._append(note)
 
-    async def save_rights(self, account: AccountId, rights: KeyRights, note: AuditNote) -> None:
+    async def save_rights(self, account: AccountId, rights: KeyRights | None, time: Millis, note: AuditNote) -> None:
         """As in `Registry`."""
-        self._accounts[account] = msgspec.structs.replace(self._known(account), rights=rights)
+        known = self._known(account)
+        self._accounts[account] = msgspec.structs.replace(known, rights=rights or known.rights, rights_time=time)
         self._append(note)
 
     async def save_proven(self, account: AccountId, time: Millis) -> None:

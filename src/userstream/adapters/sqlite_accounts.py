@@ -23,6 +23,7 @@ class _AccountRow(msgspec.Struct, frozen=True, array_like=True):
     label: str
     active: int
     rights: str | None
+    rights_time: int | None
     options: str
     created_time: int
     proven_time: int | None
@@ -52,6 +53,7 @@ def registered(row: Row) -> RegisteredAccount:
         label=found.label,
         active=bool(found.active),
         rights=rights,
+        rights_time=None if found.rights_time is None else Millis(found.rights_time),
         options=options,
         created_time=Millis(found.created_time),
         proven_time=None if found.proven_time is None else Millis(found.proven_time),
@@ -70,6 +72,7 @@ def row_values(account: RegisteredAccount) -> Values:
         "label": account.label,
         "active": int(account.active),
         "rights": None if account.rights is None else encode_json(account.rights),
+        "rights_time": account.rights_time,
         "options": encode_json(account.options),
         "created_time": account.created_time,
         "proven_time": account.proven_time,

@@ -112,10 +112,14 @@ def budget_name(spec: VenueSpec, rest_url: str) -> str:
     return budget if place == REAL else f"{budget} {place}"
 
 
+def is_real(spec: VenueSpec, rest_url: str) -> bool:
+    """Whether the address is one of the real venue's, however it is spelled."""
+    return _named_host(rest_url) in (_named_host(spec.real.rest_url), *spec.other_real_hosts)
+
+
 def _place_of(spec: VenueSpec, rest_url: str) -> str:
     """Where venues count together: the real one has addresses for each product, others are told apart by their host."""
-    host = _named_host(rest_url)
-    return REAL if host in (_named_host(spec.real.rest_url), *spec.other_real_hosts) else host
+    return REAL if is_real(spec, rest_url) else _named_host(rest_url)
 
 
 def _named_host(rest_url: str) -> str:

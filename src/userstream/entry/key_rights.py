@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import asyncio
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Final
 
 from userstream.entry.addresses import endpoints_of
 from userstream.entry.bootstrap import AccountSettings, place_of
-from userstream.entry.gates import AddressedHttp
+from userstream.entry.gates import AddressedHttp, is_real
 from userstream.kernel.errors import RequestRefused, RetryLater
 from userstream.kernel.ids import Millis, VenueName
 from userstream.ports import Clock, HttpClient
@@ -19,7 +21,8 @@ from userstream.wire.request import HttpRequest, HttpResponse
 from userstream.wire.rights import KeyRights, RightsDialect
 from userstream.wire.venue import VenueSpec
 
-CALL_LIMIT_MS: Final = 10_000
+LOOK_LIMIT_MS: Final = 7_500
+"""For one look with all that it waits for: a person waits for it, and over HTTP no longer than ten seconds."""
 DIALECTS: Final[Mapping[VenueName, RightsDialect]] = {name: BinanceRights() for name in REGISTRY if name.startswith("binance-")}
 
 COUNTED_WITH: Final = VenueName("binance-margin")
@@ -34,17 +37,22 @@ TakeGate = Callable[[VenueSpec, str], Gate]
 
 
 class RightsCalendar:
-    """When each account's key is looked at next. All times are our own steady ones, in ms."""
+    """When each account's key is looked at next, by our own steady clock (ms). Former looks are told in our wall clock's ms."""
 
     def __init__(self) -> None:
         self._due: dict[str, Millis] = {}
+        self._told: dict[str, Millis | None] = {}
         self._closed_until = Millis(0)
 
-    def due(self, names: Iterable[str], now: Millis) -> list[str]:
-        """Some of those whose turn it is, longest due first; none while the venue wants silence. Accounts of the first call are due at
-        once, later ones a day after they came: whoever adds a key looks at it."""
-        first = Millis(now + EVERY_MS) if self._due else now
-        self._due = {name: self._due.get(name, first) for name in names}
+    def take_up(self, looked: Mapping[str, Millis | None], now: Millis, wall: Millis) -> None:
+        """All keys that are looked at from now on, each with its last look: one a day after that, at once where that is over or there was
+        none. A look that was heard of before changes nothing."""
+        heard = {name: self._due[name] for name in looked if name in self._due and self._told[name] == looked[name]}
+        self._due = {name: heard.get(name, _due_after(time, now, wall)) for name, time in looked.items()}
+        self._told = dict(looked)
+
+    def due(self, now: Millis) -> list[str]:
+        """Some of those whose turn it is, longest due first; none while the venue wants silence."""
         found = sorted((due, name) for name, due in self._due.items() if due <= now)
         return [] if now < self._closed_until else [name for _, name in found[:MOST_AT_ONCE]]
 
@@ -58,6 +66,14 @@ class RightsCalendar:
         self._closed_until = Millis(now + wait_ms)
 
 
+def _due_after(time: Millis | None, now: Millis, wall: Millis) -> Millis:
+    if time is None:
+        return now
+    # a wall clock that was put back must not put the look off for longer than a day
+    left_ms = min(EVERY_MS, EVERY_MS - (wall - time))
+    return Millis(now + max(0, left_ms))
+
+
 class RightsDesk:
     """Asks for keys' rights over one HTTP client, which stays its owner's."""
 
@@ -66,38 +82,59 @@ class RightsDesk:
         self._http, self._clock, self._environment, self._take_gate = http, clock, environment, take_gate
 
     async def ask(self, settings: AccountSettings) -> KeyRights:
-        """What the account's key may do. Costs two calls of weight 1. Raises SettingsError where the key cannot sign, RetryLater without a
-        call while the venue wants silence, and the error that says how to react where the venue does not tell; a test network does not."""
+        """What the account's key may do, within 7.5 s. Costs two calls of weight 1. Raises SettingsError where the key cannot sign,
+        RetryLater without a call while the venue wants silence and once the time is over, and the error that says how to react where the
+        venue does not tell; a test network does not."""
         spec = find_venue(settings.venue)
         dialect = DIALECTS.get(spec.name)
         if dialect is None:
             raise RequestRefused(f"{spec.name} is not asked for the rights of a key by this version")
         rest_url = endpoints_of(settings, spec, self._environment).rest_url
-        ahead_ms = await self._measure_clock(spec, settings, rest_url)
-        is_real = rest_url == spec.real.rest_url
+        until = Millis(self._clock.now() + LOOK_LIMIT_MS)
+        ahead_ms = await self._measure_clock(spec, settings, rest_url, until)
         venue_now = Millis(self._clock.wall() + ahead_ms)
         request = dialect.request(settings.credentials, venue_now)
-        asked = (find_venue(COUNTED_WITH), dialect.real_url) if is_real else (spec, rest_url)
-        response = await self._send(*asked, request)
+        asked = (find_venue(COUNTED_WITH), dialect.real_url) if is_real(spec, rest_url) else (spec, rest_url)
+        response = await self._send(*asked, request, until)
         return dialect.answer(settings.credentials, response, venue_now)
 
-    async def _measure_clock(self, spec: VenueSpec, settings: AccountSettings, rest_url: str) -> int:
+    async def _measure_clock(self, spec: VenueSpec, settings: AccountSettings, rest_url: str, until: Millis) -> int:
         """By how much (ms) the venue's clock is ahead of ours."""
         books, question, before = spec.make_dialect(place_of(settings, spec)), AskClock(), self._clock.wall()
-        response = await self._send(spec, rest_url, books.request(question, before))
+        response = await self._send(spec, rest_url, books.request(question, before), until)
         after = self._clock.wall()
         told = books.answer(question, response, after, after).venue_time
         if told is None:
             raise RetryLater("the venue does not tell its time")
         return int(told) - (before + after) // 2
 
-    async def _send(self, spec: VenueSpec, url: str, request: HttpRequest) -> HttpResponse:
-        """`spec`: of the product in whose budget it is counted."""
+    async def _send(self, spec: VenueSpec, url: str, request: HttpRequest, until: Millis) -> HttpResponse:
+        """`spec`: of the product in whose budget it is counted. `until`: of our steady clock (ms)."""
         if self._take_gate is None:
-            return await self._http.send(url, request, time_limit_ms=CALL_LIMIT_MS)
+            return await self._http.send(url, request, time_limit_ms=self._left_ms(until))
         gate = self._take_gate(spec, url)
         host = gate if spec.host_of is None else self._take_gate(find_venue(spec.host_of), url)
         if pause_ms := max(gate.pause_ms, host.pause_ms):
             raise RetryLater(f"the venue wants no calls from this address for {-(-pause_ms // 1_000)} s", pause_ms)
-        await gate.grant(request.weight, urgent=False)
-        return await gate.send(request, time_limit_ms=CALL_LIMIT_MS, http=AddressedHttp(url, self._http, host))
+        await self._await_grant(gate, request.weight, until)
+        return await gate.send(request, time_limit_ms=self._left_ms(until), http=AddressedHttp(url, self._http, host))
+
+    async def _await_grant(self, gate: Gate, weight: int, until: Millis) -> None:
+        grant = self._clock.spawn(gate.grant(weight, urgent=False), "rights of a key")
+        timer = self._clock.call_at(until, partial(_end, grant))
+        try:
+            await asyncio.wait([grant])
+        finally:
+            timer.cancel()
+            grant.cancel()
+        if grant.cancelled():
+            raise RetryLater(f"no room in the venue's request budget within {LOOK_LIMIT_MS / 1_000:g} s")
+
+    def _left_ms(self, until: Millis) -> int:
+        if (left_ms := until - self._clock.now()) <= 0:
+            raise RetryLater(f"the venue told nothing within {LOOK_LIMIT_MS / 1_000:g} s")
+        return left_ms
+
+
+def _end(task: asyncio.Task[None]) -> None:
+    task.cancel()

@@ -34,10 +34,9 @@ if TYPE_CHECKING:
     from userstream.entry.configuration import Configuration
 
 FIRST_LOOK_MS: Final = 15_000
+"""The accounts open first; only then are they looked at, and their keys asked about."""
 LOOK_MS: Final = 60_000
 NOTHING_READ: Final = -1
-FIRST_RIGHTS_MS: Final = 3600 * 1000
-"""A service that is started anew each day asks as well, one that is started anew every minute does not."""
 
 _log = structlog.stdlib.get_logger("userstream.registry")
 
@@ -126,6 +125,8 @@ class RegisteredAccounts:
         self.refused = {name: refused for name, refused in self.refused.items() if name in rows}
         for name, key in found.items():
             self._settle(self.desk, rows[name], key)
+        looked = {name: rows[name].rights_time for name in self._opened}
+        self._calendar.take_up(looked, self._clock.now(), self._clock.wall())
         self._head, self._ring = head, ring
 
     async def _open_keys(self, desk: AccountDesk, rows: Mapping[str, RegisteredAccount]) -> dict[str, Credentials | VaultError]:
@@ -208,14 +209,13 @@ class RegisteredAccounts:
                 await keys.flush()
 
     async def _watch(self, application: Application, *, asks_rights: bool) -> None:
-        began = self._clock.now()
         await self._clock.sleep(FIRST_LOOK_MS)
         while True:
             await self.note_proven(name for name, account in application.accounts.items() if account.health.is_healthy)
+            if asks_rights:
+                await self.check_rights()
             await self._clock.sleep(LOOK_MS)
             await self.renew_keys()
-            if asks_rights and self._clock.now() - began >= FIRST_RIGHTS_MS:
-                await self.check_rights()
 
     async def note_proven(self, names: Iterable[str]) -> None:
         """These accounts are proven now; those of the registry are noted as such."""
@@ -238,7 +238,7 @@ class RegisteredAccounts:
     async def check_rights(self) -> None:
         """Asks what those keys may do whose turn it is; a key that may do more than before, or than it should, is told. Ends where the
         venue gives no answer: the rest is asked later."""
-        for name in self._calendar.due(list(self._opened), self._clock.now()):
+        for name in self._calendar.due(self._clock.now()):
             wait_ms = await self._check_rights_of(name)
             if wait_ms is not None:
                 self._calendar.note_silence(name, self._clock.now(), wait_ms)

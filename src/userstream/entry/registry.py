@@ -17,7 +17,7 @@ from userstream.entry.advice import next_step
 from userstream.entry.bootstrap import AccountSettings, check_account
 from userstream.entry.key_owners import KeyOwners
 from userstream.kernel.errors import ConnectionError, RetryLater, SettingsError, UserStreamError
-from userstream.kernel.ids import AccountId, VenueName
+from userstream.kernel.ids import AccountId, Millis, VenueName
 from userstream.kernel.sealed import SealPlace, VaultError
 from userstream.kernel.secret import Secret
 from userstream.kernel.settings import RecoverySettings, StreamSettings
@@ -55,7 +55,8 @@ class NewAccount(msgspec.Struct, frozen=True, kw_only=True):
 class Looked(msgspec.Struct, frozen=True, kw_only=True):
     """What came of looking at a key. `trouble`: why its rights are not known; `next_step`: what a person does where it is refused;
     `widened`: rights that it did not have when last asked; `wait_ms`: where it may be known later, how long the venue wants silence, 0 if
-    it did not say; None where asking again does not help."""
+    it did not say; None where asking again does not help; `time`: when the venue gave its final word (our clock, ms), None where it did
+    not."""
 
     rights: KeyRights | None
     verdict: RightsVerdict
@@ -63,6 +64,7 @@ class Looked(msgspec.Struct, frozen=True, kw_only=True):
     next_step: str = ""
     widened: tuple[str, ...] = ()
     wait_ms: int | None = None
+    time: Millis | None = None
 
     @property
     def refusals(self) -> str:
@@ -174,6 +176,7 @@ class AccountDesk(AccountBook):
             venue=wish.venue,
             label=wish.label,
             rights=looked.rights,
+            rights_time=looked.time,
             options=wish.options,
             created_time=self._clock.wall(),
             record_version=version,
@@ -190,7 +193,9 @@ class AccountDesk(AccountBook):
         await self._check_owner("account.rotate", settings, ())
         looked = await self._look(_wish_of(account), credentials)
         note = await self._admit("account.rotate", name, looked, allow_unsafe)
-        renewed = msgspec.structs.replace(account, record_version=await self.registry.next_version(name), rights=looked.rights)
+        renewed = msgspec.structs.replace(
+            account, record_version=await self.registry.next_version(name), rights=looked.rights, rights_time=looked.time
+        )
         await self.registry.replace_key(msgspec.structs.replace(renewed, key=self._seal(renewed.place, credentials)), note)
         return looked
 
@@ -202,10 +207,10 @@ class AccountDesk(AccountBook):
         looked = msgspec.structs.replace(looked, widened=_widened(account.rights, looked.rights))
         words = looked.refusals or ", ".join(looked.widened)
         note = self.note("account.check", name, "refused" if looked.refusals else "done", words)
-        if looked.rights is None:
+        if looked.time is None:
             await self.registry.write_note(note)
         else:
-            await self.registry.save_rights(name, looked.rights, note)
+            await self.registry.save_rights(name, looked.rights, looked.time, note)
         return looked
 
     def open_key(self, account: RegisteredAccount) -> Credentials:
@@ -220,7 +225,9 @@ class AccountDesk(AccountBook):
         except UserStreamError as error:
             trouble = error
         verdict, told = judge_rights(rights, monitor_only=wish.options.monitor_only), "" if trouble is None else str(trouble)
-        return Looked(rights=rights, verdict=verdict, trouble=told, next_step=next_step(rights, trouble), wait_ms=_wait_ms(trouble))
+        wait_ms = _wait_ms(trouble)
+        time = self._clock.wall() if wait_ms is None else None
+        return Looked(rights=rights, verdict=verdict, trouble=told, next_step=next_step(rights, trouble), wait_ms=wait_ms, time=time)
 
     async def _check_owner(self, action: str, settings: AccountSettings, beside: Sequence[AccountSettings]) -> None:
         """Raises SettingsError where another account has this key; what does not open cannot be compared."""

@@ -126,6 +126,7 @@ class Meter:
         for gate in gates:
             self._report_gate(gate)
         self._report_journal(running, sink_lags)
+        self._grow("task_failures_total", self._clock.task_failures)
 
     # --- counting ---
 
@@ -178,6 +179,8 @@ class Meter:
         for name, total in (totals | self._counted(account.id)).items():
             self._grow(name, total, **labels)
         self._grow("handler_errors_total", health.handler_errors, account=str(account.id))
+        # a handler that falls behind reads on from the journal, one that cannot is ended and counted above: none ever skips an event
+        self._grow("handler_drops_total", 0, account=str(account.id))
         self._metrics.gauge("active_connections", health.connections, labels)
         self._metrics.gauge("open_mismatches", health.mismatches, labels)
         self._report_ages(account, health, labels)

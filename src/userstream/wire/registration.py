@@ -48,7 +48,8 @@ class SealedListenKey(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RegisteredAccount(msgspec.Struct, frozen=True, kw_only=True):
-    """One row of the registry. `rights`: what the venue said of the key when it was last asked, None if never. Times are our clock's ms.
+    """One row of the registry. `rights`: what the venue said last of what the key may do, None if it never did; `rights_time`: when it was
+    asked last and gave its final word, that it does not tell included; None if that is not known. Times are our clock's ms.
     `record_version` counts the credentials that the account has had, over removals too."""
 
     account: AccountId
@@ -57,6 +58,7 @@ class RegisteredAccount(msgspec.Struct, frozen=True, kw_only=True):
     label: str = ""
     active: bool = True
     rights: KeyRights | None = None
+    rights_time: Millis | None = None
     options: AccountOptions = AccountOptions()
     created_time: Millis
     proven_time: Millis | None = None

@@ -6,14 +6,17 @@ import asyncio
 import logging
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from tests.support.clock import ManualClock
 from tests.support.webhook import open_webhook
 from userstream.adapters.apprise_notifier import INSTALL, hide_address, open_receivers, scheme_of
-from userstream.adapters.deliveries import Receiver
+from userstream.adapters.deliveries import PAUSES_MS, TIME_LIMIT_MS, Receiver, ThreadedNotifier
 from userstream.adapters.logs import REDACTOR
+from userstream.adapters.metrics import PrometheusMetrics
 from userstream.domain.alert_words import Notification
 from userstream.domain.alerts import Severity
 from userstream.kernel.errors import SettingsError
@@ -64,6 +67,56 @@ async def test_what_is_refused_or_sent_elsewhere_did_not_arrive() -> None:
         webhook.status, webhook.location = 200, f"http://127.0.0.1:{elsewhere.port}/other"
         assert not await asyncio.to_thread(receiver.deliver, notification())
         assert elsewhere.seen == [], "no redirect is followed: it could lead the words anywhere"
+
+
+async def test_each_target_of_an_address_is_told_alone() -> None:
+    async with open_webhook() as webhook:
+        webhook.unknown_channels = {"gone"}
+        receivers = open_receivers([Secret(webhook.url()), Secret(webhook.url_of_channels("desk", "gone"))])
+        assert [each.name for each in receivers] == ["json 1", "mmost 2.1", "mmost 2.2"]
+        taken = [await asyncio.to_thread(each.deliver, notification()) for each in receivers]
+        assert taken == [True, True, False]
+        assert [each.channel for each in webhook.posted] == ["", "desk"]
+
+
+async def test_a_wrong_chat_of_two_is_asked_again_and_the_right_one_is_not() -> None:
+    clock = ManualClock()
+    async with open_webhook() as webhook:
+        webhook.unknown_channels = {"gone"}
+        notifier = ThreadedNotifier(open_receivers([Secret(webhook.url_of_channels("gone", "desk"))]), clock, PrometheusMetrics())
+        heard: list[bool] = []
+        notifier.listen(lambda told, is_taken: heard.append(is_taken))
+        notifier.notify(notification())
+        for asked in range(1, 4):
+            await until(lambda asked=asked: webhook.asked.count("gone") == asked and heard == [True], clock)  # type: ignore[misc]
+            await until(lambda: notifier.waiting == 1 and clock.next_due != clock.now() + TIME_LIMIT_MS, clock)
+            await clock.advance(PAUSES_MS[asked - 1])
+        assert webhook.asked.count("desk") == 1, "whoever was told is not told again for others"
+        assert heard == [True]
+        await notifier.close(limit_ms=0)
+
+
+async def until(holds: Callable[[], bool], clock: ManualClock) -> None:
+    """Real threads need real turns; the clock stands still."""
+    for _ in range(10_000):
+        await clock.settle()
+        if holds():
+            return
+        await asyncio.sleep(0.001)
+    raise AssertionError("it never came")
+
+
+@pytest.mark.parametrize(
+    ("url", "names"),
+    [
+        (f"tgram://123456789:{CANARY * 3}/-100200300/-55555", ["tgram 1.1", "tgram 1.2"]),
+        (f"slack://T1JJ3T3L2/A1BRTD4JD/{CANARY}ABCDEFGHI/#desk", ["slack 1"]),
+        (f"mailtos://user:{CANARY}@example.com?to=a@example.com,b@example.com", ["mailtos 1.1", "mailtos 1.2"]),
+        (f"ifttt://{CANARY}@one/two", ["ifttt 1"]),
+    ],
+)
+def test_a_receiver_is_one_target_where_the_service_can_be_told_so(url: str, names: list[str]) -> None:
+    assert [each.name for each in open_receivers([Secret(url)])] == names
 
 
 def test_a_place_where_nobody_listens_is_a_failure_and_no_exception() -> None:
@@ -130,6 +183,7 @@ def test_common_words_of_an_address_do_not_blind_the_logs() -> None:
     hide_address(Secret("json://userstream@127.0.0.1:8080/alertmanager?redirect=no"))
     hide_address(Secret("https://hooks.slack.com/services/T00000000/B00000000/XXXXXXXXXXXXXXXXXXXXXXXX"))
     hide_address(Secret("mailtos://desk:pA55word@example.com"))
+    hide_address(Secret("mailtos://desk:pA55word@example.com?to=a@mail.example.com,b@hooks.slack.com"))
     line = "userstream.run alertmanager redirect 127.0.0.1:8080 https://fapi.binance.com mailtos: hooks.slack.com localhost"
     assert REDACTOR.clean(line) == line
 

@@ -86,6 +86,7 @@ async def test_the_exception_that_ends_a_task_is_logged_and_left_to_the_owner() 
         await asyncio.sleep(0)
     [line] = lines
     assert (line["action"], line["task"], line["log_level"]) == ("task_failed", "shelf", "error")
+    assert clock.task_failures == 1
     with pytest.raises(LookupError):
         await task
 
@@ -98,4 +99,4 @@ async def test_a_cancelled_task_is_no_failure() -> None:
         task.cancel()
         await asyncio.wait([task])
     assert lines == []
-    assert clock.running == 0
+    assert (clock.running, clock.task_failures) == (0, 0)

@@ -45,13 +45,9 @@ def test_a_value_that_cannot_be_held_leaves_the_batch_as_it_was(history: list[Re
 
 def test_a_batch_is_full_by_number_and_by_size() -> None:
     batch = OpenBatch(keeps_records=False)
-    for one in row_of_records(MOST_RECORDS):
-        assert not batch.is_full
-        batch.add(one)
-    assert batch.is_full
-    batch = OpenBatch(keeps_records=False)
-    batch.add(record(filled(), frame=b"x" * MOST_BYTES))
-    assert batch.is_full
+    told = [batch.add(one) for one in row_of_records(MOST_RECORDS)]
+    assert told == [False] * (MOST_RECORDS - 1) + [True]
+    assert OpenBatch(keeps_records=False).add(record(filled(), frame=b"x" * MOST_BYTES))
 
 
 def test_a_row_of_another_version_is_a_clear_error() -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.support.clock import ManualClock
 from tests.support.transport import PipeTransport, RecordingHttp, json_answer
@@ -13,7 +16,8 @@ from userstream.adapters.http import AiohttpClient
 from userstream.adapters.memory import MemoryJournal
 from userstream.entry.bootstrap import AccountSettings, Application, credentials_of
 from userstream.entry.gates import budget_name
-from userstream.entry.key_rights import AGAIN_MS, COUNTED_WITH, DIALECTS, EVERY_MS, MOST_AT_ONCE, RightsCalendar, RightsDesk
+from userstream.entry.key_rights import AGAIN_MS, COUNTED_WITH, DIALECTS, EVERY_MS, LOOK_LIMIT_MS, MOST_AT_ONCE, RightsCalendar, RightsDesk
+from userstream.entry.web.gatekeeper import REQUEST_LIMIT_S
 from userstream.kernel.errors import AuthenticationError, RequestRefused, RetryLater, SettingsError, UserStreamError
 from userstream.kernel.ids import Millis, VenueName
 from userstream.runtime.gate import Gate
@@ -157,23 +161,98 @@ async def test_where_the_host_wants_silence_the_key_is_not_asked_about_either() 
     await place.application.stop()
 
 
+async def test_a_look_ends_before_whoever_waits_for_it_gives_up() -> None:
+    place = Place()
+    spec = find_venue("binance-usdm")
+    gate = place.application.take_gate(spec, spec.real.rest_url)
+    while gate.grant_at_once(100):
+        pass
+    began = place.clock.now()
+    look = asyncio.ensure_future(place.desk.ask(settings()))
+    await place.clock.advance(LOOK_LIMIT_MS)
+    with pytest.raises(RetryLater, match="no room in the venue's request budget"):
+        await look
+    assert place.clock.now() - began == LOOK_LIMIT_MS < REQUEST_LIMIT_S * 1_000
+    assert place.http.requests == [] and gate.waiting == 0
+    await place.application.stop()
+
+
+async def test_what_the_first_call_took_is_not_left_for_the_second() -> None:
+    place, limits = Place(), list[int]()
+
+    class SlowHttp(ScriptedHttp):
+        async def send(self, base_url: str, request: HttpRequest, *, time_limit_ms: int) -> HttpResponse:
+            limits.append(time_limit_ms)
+            await place.clock.sleep(5_000)
+            return await super().send(base_url, request, time_limit_ms=time_limit_ms)
+
+    told = json.dumps(RIGHTS | {"enableSpotAndMarginTrading": False}).encode()
+    http = SlowHttp((200, b'{"serverTime":%d}' % TIME), (200, told), (200, b'{"serverTime":%d}' % TIME))
+    desk = RightsDesk(http, place.clock, {})
+    look = asyncio.ensure_future(desk.ask(settings()))
+    await place.clock.advance(10_000)
+    assert (await look).read and limits == [LOOK_LIMIT_MS, LOOK_LIMIT_MS - 5_000]
+    await place.application.stop()
+
+
+@pytest.mark.parametrize(
+    "rest_url", ["https://fapi.binance.com", "https://FAPI.binance.com", "https://fapi.binance.com:443", "https://fapi.binance.com/"]
+)
+async def test_the_real_venue_is_known_in_every_spelling(rest_url: str) -> None:
+    http = ScriptedHttp((200, b'{"serverTime":%d}' % TIME), (200, json.dumps(RIGHTS).encode()))
+    await RightsDesk(http, ManualClock(), {}).ask(settings(rest_url=rest_url))
+    assert http.asked[1][0] == "https://api.binance.com"
+
+
+DAYS = st.integers(-3 * EVERY_MS, 3 * EVERY_MS)
+
+
+@given(st.dictionaries(st.sampled_from("abcdef"), st.none() | DAYS, min_size=1))
+def test_a_key_is_looked_at_a_day_after_its_last_look_however_often_all_begins_anew(ages: dict[str, int | None]) -> None:
+    calendar, now, wall = RightsCalendar(), Millis(5_000), Millis(TIME)
+    calendar.take_up({name: None if age is None else Millis(wall - age) for name, age in ages.items()}, now, wall)
+    for name, age in ages.items():
+        wait_ms = 0 if age is None else max(0, min(EVERY_MS, EVERY_MS - age))
+        assert name in calendar.due(Millis(now + wait_ms))
+        assert wait_ms == 0 or name not in calendar.due(Millis(now + wait_ms - 1))
+
+
+def taken_up(*names: str, now: Millis) -> RightsCalendar:
+    calendar = RightsCalendar()
+    calendar.take_up(dict.fromkeys(names), now, Millis(TIME))
+    return calendar
+
+
 def test_each_key_has_its_turn_once_a_day() -> None:
-    calendar, now = RightsCalendar(), Millis(1_000)
+    now = Millis(1_000)
     names = [f"account-{number:03}" for number in range(MOST_AT_ONCE + 1)]
-    assert calendar.due(names, now) == names[:-1]
+    calendar = taken_up(*names, now=now)
+    assert calendar.due(now) == names[:-1]
     for name in names:
         calendar.note_asked(name, now)
-    assert calendar.due([*names, "young"], Millis(now + EVERY_MS - 1)) == []
-    assert calendar.due([names[0]], Millis(now + EVERY_MS)) == [names[0]]
-    assert calendar.due(["young"], Millis(now + EVERY_MS)) == []
+    calendar.take_up({names[0]: None, "young": Millis(TIME)}, Millis(now + 1), Millis(TIME))
+    assert calendar.due(Millis(now + EVERY_MS - 1)) == []
+    assert calendar.due(Millis(now + EVERY_MS)) == [names[0]]
+    assert calendar.due(Millis(now + EVERY_MS + 1)) == [names[0], "young"]
+
+
+def test_a_look_that_somebody_else_made_counts() -> None:
+    now = Millis(1_000)
+    calendar = taken_up("alice", now=now)
+    calendar.note_silence("alice", now, 0)
+    calendar.take_up({"alice": Millis(TIME)}, now, Millis(TIME))
+    assert calendar.due(Millis(now + EVERY_MS - 1)) == []
+    assert calendar.due(Millis(now + EVERY_MS)) == ["alice"]
 
 
 def test_silence_holds_for_all_and_a_key_without_an_answer_waits_longer() -> None:
-    calendar, now = RightsCalendar(), Millis(1_000)
-    assert calendar.due(["alice", "bob"], now) == ["alice", "bob"]
+    now = Millis(1_000)
+    calendar = taken_up("alice", "bob", now=now)
+    assert calendar.due(now) == ["alice", "bob"]
     calendar.note_silence("alice", now, 60_000)
-    assert calendar.due(["alice", "bob"], Millis(now + 59_999)) == []
-    assert calendar.due(["alice", "bob"], Millis(now + 60_000)) == ["bob"]
-    assert calendar.due(["alice", "bob"], Millis(now + AGAIN_MS)) == ["bob", "alice"]
+    calendar.take_up({"alice": None, "bob": None}, now, Millis(TIME))
+    assert calendar.due(Millis(now + 59_999)) == [], "that somebody else changed the registry ends no silence"
+    assert calendar.due(Millis(now + 60_000)) == ["bob"]
+    assert calendar.due(Millis(now + AGAIN_MS)) == ["bob", "alice"]
     calendar.note_silence("bob", now, 0)
-    assert calendar.due(["alice"], Millis(now + AGAIN_MS)) == ["alice"]
+    assert calendar.due(Millis(now + AGAIN_MS)) == ["alice", "bob"]

@@ -19,7 +19,7 @@ from userstream.domain.audit import AuditNote
 from userstream.entry.bootstrap import AccountSettings, Application, credentials_of
 from userstream.entry.configuration import Configuration, read_configuration
 from userstream.entry.key_rights import AGAIN_MS, EVERY_MS
-from userstream.entry.registered import FIRST_RIGHTS_MS, LOOK_MS, RegisteredAccounts, open_registered
+from userstream.entry.registered import FIRST_LOOK_MS, RegisteredAccounts, open_registered
 from userstream.entry.registry import AccountDesk, Caller, NewAccount
 from userstream.kernel.errors import AuthenticationError, RequestRefused, RetryLater, SettingsError, StoreError, UserStreamError
 from userstream.kernel.ids import AccountId, VenueName
@@ -257,6 +257,9 @@ async def test_what_keys_may_do_is_looked_at_again(tmp_path: Path) -> None:
     ground.registered.tell_rights = lambda *found: looks.append(found)
     with capture_logs() as logs:
         await ground.registered.check_rights()
+        assert looks == [], "they were looked at when they were added"
+        await ground.clock.advance(EVERY_MS)
+        await ground.registered.check_rights()
         assert logs == []
         assert looks == [("alice", "", ""), ("bob", "", "")], "that all is well is told too: it ends an alarm"
         for says in (msgspec.structs.replace(SAFE, ip_restricted=False), msgspec.structs.replace(SAFE, withdraw=True)):
@@ -280,6 +283,7 @@ async def test_rights_that_cannot_be_read_are_no_wider_ones(tmp_path: Path, trou
     await ground.fill()
     await ground.registered.read(configured(tmp_path))
     ground.venue.says = trouble
+    await ground.clock.advance(EVERY_MS)
     with capture_logs() as logs:
         await ground.registered.check_rights()
         await ground.clock.advance(EVERY_MS - 1)
@@ -294,6 +298,7 @@ async def test_where_the_venue_wants_silence_the_looks_end_and_go_on_later(tmp_p
     ground = Ground()
     await ground.fill()
     await ground.registered.read(configured(tmp_path))
+    await ground.clock.advance(EVERY_MS)
     ground.venue.says = RetryLater("the venue wants silence", 600_000)
     with capture_logs() as logs:
         for _ in range(10):
@@ -309,26 +314,40 @@ async def test_where_the_venue_wants_silence_the_looks_end_and_go_on_later(tmp_p
     assert ground.venue.asked == ["alice", "bob", "alice"]
 
 
-async def test_a_service_that_is_started_anew_each_day_asks_too_and_one_without_connections_never(tmp_path: Path) -> None:
-    class WithoutThreads(RegisteredAccounts):
-        async def renew_keys(self) -> None:
-            return
+class WithoutThreads(RegisteredAccounts):
+    async def renew_keys(self) -> None:
+        return
 
-    for asks_rights in (True, False):
-        ground = Ground()
-        ground.registered = WithoutThreads(ground.desk, ground.clock)
-        await ground.fill()
-        await ground.registered.read(configured(tmp_path))
-        http = RecordingHttp()
-        application = Application(ground.clock, PipeTransport(), http, MemoryJournal())
-        ground.registered.watch(application, asks_rights=asks_rights)
-        await ground.clock.advance(FIRST_RIGHTS_MS - 1)
-        assert http.requests == []
-        await ground.clock.advance(2 * LOOK_MS)
-        assert bool(http.requests) is asks_rights
-        await ground.registered.close()
-        await application.stop()
-        assert ground.clock.failures == []
+
+async def seconds_until_asked(ground: Ground, configuration: Configuration, *, asks_rights: bool = True) -> int | None:
+    """How long after a start the venue is asked first, within two hours."""
+    registered, http = WithoutThreads(ground.desk, ground.clock), RecordingHttp()
+    await registered.read(configuration)
+    application = Application(ground.clock, PipeTransport(), http, MemoryJournal())
+    registered.watch(application, asks_rights=asks_rights)
+    began, asked = ground.clock.now(), None
+    while ground.clock.now() - began < 2 * AGAIN_MS and asked is None:
+        await ground.clock.advance(5_000)
+        asked = (ground.clock.now() - began) // 1_000 if http.requests else None
+    await registered.close()
+    await application.stop()
+    assert ground.clock.failures == []
+    return asked
+
+
+async def test_a_start_asks_at_once_of_keys_that_were_not_looked_at_for_a_day_and_of_no_others(tmp_path: Path) -> None:
+    ground, file = Ground(), configured(tmp_path)
+    await ground.fill()
+    assert await seconds_until_asked(ground, file) is None, "they were looked at when they were added"
+    await ground.clock.advance(EVERY_MS)
+    assert await seconds_until_asked(ground, file, asks_rights=False) is None
+    assert await seconds_until_asked(ground, file) == FIRST_LOOK_MS // 1_000
+    await ground.registered.read(file)
+    ground.desk.ask_with(ground.venue.ask)
+    await ground.registered.check_rights()
+    assert ground.venue.asked == ["alice", "bob"]
+    assert {(await ground.desk.require(AccountId(name))).rights_time for name in ("alice", "bob")} == {ground.clock.wall()}
+    assert await seconds_until_asked(ground, file) is None, "whoever starts anew every minute does not ask every minute"
 
 
 async def test_accounts_of_the_registry_are_noted_as_proven(tmp_path: Path) -> None:

@@ -235,6 +235,29 @@ async def test_handlers_that_raise(gauges: Gauges) -> None:
     assert gauges.value("handler_errors_total", 'account="alice"') == 2
 
 
+async def test_a_handler_that_falls_behind_skips_nothing_and_that_is_told_from_the_beginning(gauges: Gauges) -> None:
+    await gauges.shell.start()
+    assert gauges.value("handler_drops_total", 'account="alice"') == 0
+
+
+async def test_tasks_that_an_exception_ends(gauges: Gauges) -> None:
+    async def fail() -> None:
+        raise ValueError("nobody expected this")
+
+    async def wait() -> None:
+        await gauges.shell.clock.sleep(MINUTE_MS)
+
+    await gauges.shell.start()
+    assert gauges.value("task_failures_total", "") == 0
+    clock = gauges.shell.clock
+    failing, cancelled = clock.spawn(fail(), "failing"), clock.spawn(wait(), "cancelled")
+    cancelled.cancel()
+    await clock.settle()
+    assert failing.done() and cancelled.cancelled()
+    assert [gauges.value("task_failures_total", "") for _ in range(2)] == [1, 1]
+    clock.failures.clear()
+
+
 async def test_the_budget_of_an_address(gauges: Gauges) -> None:
     shell = gauges.shell
     await live(shell)

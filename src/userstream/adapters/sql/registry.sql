@@ -9,21 +9,21 @@ ON CONFLICT (id) DO UPDATE SET version = :version;
 
 -- name: insert_account
 INSERT INTO exchange_accounts (
-    id, user_id, venue, label, active, rights, options, created_time, proven_time, record_version,
+    id, user_id, venue, label, active, rights, rights_time, options, created_time, proven_time, record_version,
     api_key_encrypted, api_secret_encrypted, passphrase_encrypted
 ) VALUES (
-    :id, :user_id, :venue, :label, :active, :rights, :options, :created_time, :proven_time, :record_version,
+    :id, :user_id, :venue, :label, :active, :rights, :rights_time, :options, :created_time, :proven_time, :record_version,
     :api_key_encrypted, :api_secret_encrypted, :passphrase_encrypted
 );
 
 -- name: read_account
-SELECT a.id, user_id, venue, label, active, rights, options, created_time, proven_time, v.version,
+SELECT a.id, user_id, venue, label, active, rights, rights_time, options, created_time, proven_time, v.version,
     api_key_encrypted, api_secret_encrypted, passphrase_encrypted, listen_key_encrypted, listen_key_expires_at
 FROM exchange_accounts AS a JOIN record_versions AS v ON v.id = a.id
 WHERE a.id = ?;
 
 -- name: read_page
-SELECT a.id, user_id, venue, label, active, rights, options, created_time, proven_time, v.version,
+SELECT a.id, user_id, venue, label, active, rights, rights_time, options, created_time, proven_time, v.version,
     api_key_encrypted, api_secret_encrypted, passphrase_encrypted, listen_key_encrypted, listen_key_expires_at
 FROM exchange_accounts AS a JOIN record_versions AS v ON v.id = a.id
 WHERE a.id > :after AND active >= :least_active
@@ -36,13 +36,13 @@ UPDATE exchange_accounts SET active = :active WHERE id = :id;
 DELETE FROM exchange_accounts WHERE id = ?;
 
 -- name: replace_key
-UPDATE exchange_accounts SET rights = :rights, record_version = :record_version, api_key_encrypted = :api_key_encrypted,
-    api_secret_encrypted = :api_secret_encrypted, passphrase_encrypted = :passphrase_encrypted,
+UPDATE exchange_accounts SET rights = :rights, rights_time = :rights_time, record_version = :record_version,
+    api_key_encrypted = :api_key_encrypted, api_secret_encrypted = :api_secret_encrypted, passphrase_encrypted = :passphrase_encrypted,
     listen_key_encrypted = NULL, listen_key_expires_at = NULL
 WHERE id = :id;
 
 -- name: save_rights
-UPDATE exchange_accounts SET rights = :rights WHERE id = :id;
+UPDATE exchange_accounts SET rights = coalesce(:rights, rights), rights_time = :time WHERE id = :id;
 
 -- name: save_proven
 UPDATE exchange_accounts SET proven_time = max(coalesce(proven_time, 0), :time) WHERE id = :id;

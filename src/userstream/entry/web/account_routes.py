@@ -21,7 +21,6 @@ from userstream.entry.web.forms import (
     certificate_form,
     owned_balance,
     owned_position,
-    picture_of,
     state_form,
 )
 from userstream.entry.web.guards import ROLE, known_caller, origin_of
@@ -45,12 +44,12 @@ async def list_accounts(desk: Desk) -> AccountList:
 
 @get("/api/accounts/{name:str}", opt=VIEWER, summary="One account")
 async def show_account(desk: Desk, name: Name) -> AccountForm:
-    return desk.form(name)
+    return await desk.show(name)
 
 
-@get("/api/accounts/{name:str}/state", opt=VIEWER, summary="Open orders, held positions and balances as they are now")
+@get("/api/accounts/{name:str}/state", opt=VIEWER, summary="Open orders, held positions and balances as they are known now")
 async def show_state(desk: Desk, name: Name) -> StateForm:
-    return state_form(desk.live(name))
+    return await desk.state(name)
 
 
 @get("/api/accounts/{name:str}/certificate", opt=VIEWER, summary="What is proven of the account's fills")
@@ -89,22 +88,24 @@ async def remove_account(desk: Desk, name: Name, request: Request[Any, Any, Any]
     return await desk.changes(known_caller(request), origin_of(request)).remove(name)
 
 
-@get("/api/positions", opt=VIEWER, summary="Positions that are held now")
+@get("/api/positions", opt=VIEWER, summary="Positions that are held; of all accounts that run, or of one")
 async def list_positions(desk: Desk, account: Account = None, symbol: Symbol = None) -> PositionList:
-    legs = [owned_position(name, form) for name in _chosen(desk, account) for form in picture_of(desk.live(name).parts[0].account)[1]]
+    legs = [owned_position(state, form) for state in await _chosen(desk, account) for form in state.positions]
     return PositionList(items=[leg for leg in legs if symbol in (None, leg.symbol)])
 
 
-@get("/api/balances", opt=VIEWER, summary="Balances as they are now")
+@get("/api/balances", opt=VIEWER, summary="Balances; of all accounts that run, or of one")
 async def list_balances(
     desk: Desk, account: Account = None, asset: Annotated[str | None, QueryParameter(max_length=64, description="Only this asset.")] = None
 ) -> BalanceList:
-    wallets = [owned_balance(name, form) for name in _chosen(desk, account) for form in picture_of(desk.live(name).parts[0].account)[2]]
+    wallets = [owned_balance(state, form) for state in await _chosen(desk, account) for form in state.balances]
     return BalanceList(items=[wallet for wallet in wallets if asset in (None, wallet.asset)])
 
 
-def _chosen(desk: WebDesk, account: str | None) -> list[str]:
-    return list(desk.application.accounts) if account is None else [desk.live(account).id]
+async def _chosen(desk: WebDesk, account: str | None) -> list[StateForm]:
+    if account is None:
+        return [state_form(live) for live in desk.application.accounts.values()]
+    return [await desk.state(account, or_removed=True)]
 
 
 ACCOUNT_ROUTES: Final = (

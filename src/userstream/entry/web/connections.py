@@ -11,7 +11,7 @@ import ssl
 from collections.abc import Callable, Set
 from functools import partial
 from http import HTTPStatus
-from typing import Any, Final, cast
+from typing import Any, Final, NamedTuple, Protocol, cast
 
 import msgspec
 import structlog
@@ -19,6 +19,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from userstream.entry.web.answers import error_body, refusal_headers, secured
 from userstream.entry.web.checks import Refusal
+from userstream.entry.web.settings import MOST_CONNECTIONS
 from userstream.kernel.ids import Millis
 from userstream.ports import Clock, Timer
 
@@ -31,7 +32,11 @@ ACCEPT_PAUSE_MS: Final = 1_000
 """After an accept that the machine refused, for want of descriptors or memory."""
 
 TOO_MANY: Final = Refusal(status=503, code="too_many_connections", message="too many connections are open", retry_after_ms=1_000)
-
+TOO_MANY_OF_ADDRESS: Final = Refusal(
+    status=429, code="too_many_connections", message="too many connections are open from this address", retry_after_ms=1_000
+)
+TOLD_AGAIN_MS: Final = 60_000
+"""So often it is logged that callers are refused; their count says how many."""
 
 _log = structlog.stdlib.get_logger("userstream.http")
 
@@ -44,7 +49,17 @@ class ServerLimits(msgspec.Struct, frozen=True, kw_only=True):
     head_ms: int = 10_000
     request_ms: int = 10_000
     taking_ms: int = 5_000
-    connections: int = 1_000
+    connections: int = MOST_CONNECTIONS
+
+
+class Caps(Protocol):
+    """How many callers there may be, of one address too, and who counts those that are refused."""
+
+    def most_of(self, address: str) -> int:
+        """Connections that one address may have open."""
+
+    def note_refused(self, limit: str) -> None:
+        """One more was refused; `limit`: "all" or "address"."""
 
 
 class PatientProtocol(H11Protocol):
@@ -55,12 +70,13 @@ class PatientProtocol(H11Protocol):
         self._limits, self._clock, self._has_tls = limits, clock, has_tls
         self._timer: Timer | None = None
         self._waits_for_head: bool | None = None
+        self.refusal: Refusal | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._look()
-        if len(self.connections) > self._limits.connections:
-            self._refuse(TOO_MANY)
+        if self.refusal is not None:
+            self._refuse(self.refusal)
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
@@ -121,6 +137,13 @@ def protocol_of(limits: ServerLimits, clock: Clock, *, has_tls: bool) -> type[as
     return cast(type[asyncio.Protocol], partial(PatientProtocol, limits=limits, clock=clock, has_tls=has_tls))
 
 
+class _Opening(NamedTuple):
+    """A caller whose handshake, if any, is not done."""
+
+    task: asyncio.Task[None]
+    address: str
+
+
 class Listener:
     """Takes callers from a listening socket, and counts each from its first moment: a protocol never hears of a TLS handshake that does
     not come."""
@@ -133,11 +156,13 @@ class Listener:
         limits: ServerLimits,
         clock: Clock,
         tls: ssl.SSLContext | None,
+        caps: Caps,
     ) -> None:
         """`opened`: the protocols that are connected; they come and go by themselves."""
         self._listening, self._make_protocol, self._opened = listening, make_protocol, opened
         self._limits, self._clock, self._tls = limits, clock, tls
-        self._waiting: dict[asyncio.Protocol, asyncio.Task[None]] = {}
+        self._caps, self._quiet_until = caps, clock.now()
+        self._waiting: dict[asyncio.Protocol, _Opening] = {}
         self._accepting: asyncio.Task[None] | None = None
 
     @property
@@ -151,7 +176,7 @@ class Listener:
 
     async def close(self) -> None:
         """Takes nobody any more, and cuts off whose handshake is not done. The listening socket stays its owner's."""
-        tasks = [*self._waiting.values(), *([] if self._accepting is None else [self._accepting])]
+        tasks = [*(opening.task for opening in self._waiting.values()), *([] if self._accepting is None else [self._accepting])]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -160,25 +185,52 @@ class Listener:
         loop = asyncio.get_running_loop()
         while True:
             try:
-                connection, _ = await loop.sock_accept(self._listening)
+                connection, place = await loop.sock_accept(self._listening)
             except ConnectionError:
                 continue
             except OSError as error:
                 _log.error("callers cannot be accepted now", action="http_accept_failed", reason=error.strerror)
                 await self._clock.sleep(ACCEPT_PAUSE_MS)
                 continue
-            self._admit(connection)
+            self._admit(connection, str(place[0]))
             # callers that come in a row do not keep the others waiting
             await self._clock.sleep(0)
 
-    def _admit(self, connection: socket.socket) -> None:
-        if self._tls is not None and self.count >= self._limits.connections:
+    def _admit(self, connection: socket.socket, address: str) -> None:
+        refusal = self._refusal_for(address)
+        if refusal is not None and self._tls is not None:
             # a refusal in words would need the handshake
             connection.close()
             return
         protocol = self._make_protocol()
-        task = self._waiting[protocol] = self._clock.spawn(self._open(connection, protocol), "http: open")
+        if isinstance(protocol, PatientProtocol):
+            protocol.refusal = refusal
+        task = self._clock.spawn(self._open(connection, protocol), "http: open")
+        self._waiting[protocol] = _Opening(task, address)
         task.add_done_callback(partial(self._part_with, protocol, connection))
+
+    def _refusal_for(self, address: str) -> Refusal | None:
+        if self.count >= self._limits.connections:
+            self._note_refused("all", "")
+            return TOO_MANY
+        if self._count_of(address, most := self._caps.most_of(address)) >= most:
+            self._note_refused("address", address)
+            return TOO_MANY_OF_ADDRESS
+        return None
+
+    def _count_of(self, address: str, most: int) -> int:
+        """How many callers of the address there are, 0 while there are fewer than `most` of all."""
+        if len(self._opened) + len(self._waiting) < most:
+            return 0
+        opened = sum(_peer_of(protocol) == address for protocol in self._opened - self._waiting.keys())
+        return opened + sum(opening.address == address for opening in self._waiting.values())
+
+    def _note_refused(self, limit: str, address: str) -> None:
+        self._caps.note_refused(limit)
+        if self._clock.now() >= self._quiet_until:
+            self._quiet_until = Millis(self._clock.now() + TOLD_AGAIN_MS)
+            told = "too many connections of one address" if address else "too many connections"
+            _log.warning(f"{told}: more are refused", action="http_refused", host=address, count=self.count)
 
     async def _open(self, connection: socket.socket, protocol: asyncio.Protocol) -> None:
         limit_s = None if self._tls is None else self._limits.head_ms / 1_000
@@ -194,3 +246,10 @@ class Listener:
         del self._waiting[protocol]
         if task.cancelled() or task.exception() is not None:
             connection.close()
+
+
+def _peer_of(protocol: object) -> str:
+    """The address of a connected protocol's caller, as the socket knows it."""
+    transport = getattr(protocol, "transport", None)
+    place = None if transport is None else transport.get_extra_info("peername")
+    return str(place[0]) if place else ""

@@ -18,9 +18,10 @@ from userstream.entry.times import show_time
 from userstream.entry.web.access import Access, Principal
 from userstream.entry.web.answers import ApiError
 from userstream.entry.web.changes import AccountChanges
-from userstream.entry.web.forms import AccountForm, ServiceHealth, account_form
+from userstream.entry.web.forms import AccountForm, ServiceHealth, StateForm, account_form, last_state_form, state_form
+from userstream.entry.web.last_known import read_last_known
 from userstream.kernel.errors import SettingsError, UserStreamError
-from userstream.kernel.ids import AccountId, Millis
+from userstream.kernel.ids import AccountId, Millis, VenueName
 from userstream.ports import AuditLog, HistoryReader, Selection
 from userstream.runtime.live import LiveAccount
 
@@ -65,28 +66,36 @@ class WebDesk:
         """Accounts that are to run and cannot be opened: they are dark, too."""
         return {} if self._manager is None else self._manager.refused
 
-    def live(self, name: str) -> LiveAccount:
-        """Raises ApiError 404 for an account nobody knows, 409 for one that is not connected."""
+    async def state(self, name: str, *, or_removed: bool = False) -> StateForm:
+        """An account as it is now, or as the store knew it last where it does not run. Raises as `venue_of`."""
         account = self.application.accounts.get(name)
-        if account is None:
-            self.require_name(name)
-            raise ApiError(409, "not_connected", f"the account {name!r} is not connected: only its history can be read")
-        return account
+        if account is not None:
+            return state_form(account)
+        venue = await self.venue_of(name, or_removed=or_removed)
+        return last_state_form(await read_last_known(self.application.journal, self.clock, AccountId(name), VenueName(venue)))
+
+    async def venue_of(self, name: str, *, or_removed: bool = False) -> str:
+        """The venue of an account that is to run or that the registry keeps switched off; `or_removed`: or of which the store holds
+        anything. Raises ApiError 404 for any other, StoreError."""
+        if self._is_known(name):
+            return self._venue_of_known(name)
+        registry = None if self._manager is None or self._manager.desk is None else self._manager.desk.registry
+        if registry is not None and (registered := await registry.get(AccountId(name))) is not None:
+            return registered.venue
+        for table in HISTORY_TABLES if or_removed else ():
+            for row in (await self.history.page(table, Selection(account=AccountId(name), limit=1))).rows:
+                return str(row["venue"])
+        raise unknown_account(name)
+
+    def _venue_of_known(self, name: str) -> str:
+        if (account := self.application.accounts.get(name)) is not None:
+            return account.venue
+        return self.wanted[name].venue if name in self.wanted else self._refused[name].venue
 
     def require_name(self, name: str) -> None:
         """Raises ApiError 404 for an account that this service does not know."""
         if not self._is_known(name):
             raise unknown_account(name)
-
-    async def require_history(self, name: str) -> None:
-        """Raises ApiError 404 for an account that this service does not know and of which the store holds nothing: what was removed can
-        still be read."""
-        if self._is_known(name):
-            return
-        for table in HISTORY_TABLES:
-            if (await self.history.page(table, Selection(account=AccountId(name), limit=1))).rows:
-                return
-        raise unknown_account(name)
 
     def _is_known(self, name: str) -> bool:
         return name in self.wanted or name in self.application.accounts or name in self._refused
@@ -97,8 +106,13 @@ class WebDesk:
         if account is not None:
             return account_form(account)
         self.require_name(name)
-        venue = self.wanted[name].venue if name in self.wanted else self._refused[name].venue
-        return AccountForm(account=name, venue=venue, is_connected=False, is_healthy=False)
+        return AccountForm(account=name, venue=self._venue_of_known(name), is_connected=False, is_healthy=False)
+
+    async def show(self, name: str) -> AccountForm:
+        """The same, also of an account that is not to run. Raises ApiError 404, StoreError."""
+        if self._is_known(name):
+            return self.form(name)
+        return AccountForm(account=name, venue=await self.venue_of(name), is_connected=False, is_healthy=False)
 
     async def connect(self, name: str, caller: Principal, origin: str) -> AccountForm:
         """Starts an account that is to run and does not; one that runs stays as it is. Raises ApiError."""
@@ -149,11 +163,11 @@ class WebDesk:
 
     async def certificate(self, name: str, since: Millis | None, until: Millis | None) -> Certificate:
         """Raises ApiError for times that are none, and StoreError."""
-        self.require_name(name)
         account = self.application.accounts.get(name)
         try:
             if account is not None:
                 return await account.certificate(since, until)
+            await self.venue_of(name)
             if self.application.evidence is None:
                 raise ApiError(409, "not_connected", "without a store the certificate of an account ends with its connection")
             return certify(await self.application.evidence.gather(AccountId(name)), since, until)

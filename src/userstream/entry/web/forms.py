@@ -11,6 +11,7 @@ from userstream.domain.account import Account
 from userstream.domain.audit import AuditEntry
 from userstream.domain.certificate import Certificate, public_certificate
 from userstream.domain.figures import Balance, Order, Position, balance_of, order_of, position_of
+from userstream.entry.web.last_known import LastKnown
 from userstream.kernel.amount import plain_amount
 from userstream.runtime.live import LiveAccount
 from userstream.runtime.views import Health
@@ -70,15 +71,17 @@ class BalanceForm(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AccountPosition(PositionForm, frozen=True, kw_only=True):
-    """A leg, and whose it is."""
+    """A leg, and whose it is. known_until: as in `StateForm`."""
 
     account: str
+    known_until: int | None = None
 
 
 class AccountBalance(BalanceForm, frozen=True, kw_only=True):
-    """A wallet, and whose it is."""
+    """A wallet, and whose it is. known_until: as in `StateForm`."""
 
     account: str
+    known_until: int | None = None
 
 
 class AccountForm(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,12 +101,16 @@ class AccountList(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StateForm(msgspec.Struct, frozen=True, kw_only=True):
-    """All that is true of an account after the event `sequence`: open orders, held legs, wallets."""
+    """All that is true of an account after the event `sequence`: open orders, held legs, wallets. Of one that does not run it is what the
+    store knew last: `health` is null then, and known_until says when the newest of it came (our clock, ms; 0: never heard of). It is null
+    where the account runs."""
 
     account: str
     venue: str
     sequence: int
-    health: Health
+    is_connected: bool
+    known_until: int | None
+    health: Health | None
     orders: list[OrderForm]
     positions: list[PositionForm]
     balances: list[BalanceForm]
@@ -215,13 +222,30 @@ def account_form(account: LiveAccount) -> AccountForm:
 
 def state_form(live: LiveAccount) -> StateForm:
     """The picture as it is now, of one moment: nothing is awaited while it is taken."""
-    account = live.parts[0].account
-    orders, positions, balances = picture_of(account)
+    orders, positions, balances = picture_of(live.parts[0].account)
     return StateForm(
         account=live.id,
         venue=live.venue,
         sequence=live.sequence,
+        is_connected=True,
+        known_until=None,
         health=live.health,
+        orders=orders,
+        positions=positions,
+        balances=balances,
+    )
+
+
+def last_state_form(known: LastKnown) -> StateForm:
+    """The picture of an account that does not run."""
+    orders, positions, balances = picture_of(known.account)
+    return StateForm(
+        account=known.account.id,
+        venue=known.account.venue,
+        sequence=known.sequence,
+        is_connected=False,
+        known_until=known.known_until,
+        health=None,
         orders=orders,
         positions=positions,
         balances=balances,
@@ -246,12 +270,12 @@ def audit_form(entry: AuditEntry) -> AuditForm:
     return AuditForm(sequence=entry.sequence, **fields, previous=entry.previous, hash=entry.hash)
 
 
-def owned_position(account: str, form: PositionForm) -> AccountPosition:
-    return AccountPosition(account=account, **msgspec.structs.asdict(form))
+def owned_position(state: StateForm, form: PositionForm) -> AccountPosition:
+    return AccountPosition(account=state.account, known_until=state.known_until, **msgspec.structs.asdict(form))
 
 
-def owned_balance(account: str, form: BalanceForm) -> AccountBalance:
-    return AccountBalance(account=account, **msgspec.structs.asdict(form))
+def owned_balance(state: StateForm, form: BalanceForm) -> AccountBalance:
+    return AccountBalance(account=state.account, known_until=state.known_until, **msgspec.structs.asdict(form))
 
 
 def _plain(value: msgspec.Struct, without: tuple[str, ...] = ()) -> dict[str, object]:

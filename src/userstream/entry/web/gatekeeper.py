@@ -6,6 +6,7 @@ It wraps the application from outside, so that unknown paths, errors and refusal
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Final
 
 import structlog
@@ -15,6 +16,7 @@ from litestar.types import ASGIApp, HTTPReceiveMessage, Message, Receive, Scope,
 from userstream.entry.web.access import Access, Principal
 from userstream.entry.web.answers import error_body, refusal_headers, secured
 from userstream.entry.web.checks import MOST_BODY_BYTES, Ask, Checks, Refusal, read_headers
+from userstream.entry.web.limits import Crowd
 from userstream.kernel.errors import StoreError
 from userstream.kernel.secret import Secret
 
@@ -29,23 +31,64 @@ TOO_SLOW: Final = Refusal(status=503, code="too_slow", message="the answer took 
 BROKEN: Final = Refusal(status=500, code="internal_error", message="the server failed; its log says why")
 
 
+TOO_MANY_AT_ONCE: Final = Refusal(
+    status=429, code="too_many_connections", message="too many requests of this address are under way", retry_after_ms=1_000
+)
+
+
 class _TooLarge(Exception):
     """The body went on beyond its limit."""
 
 
-class Gatekeeper:
-    """An ASGI application around another. `request_limit_s`: how long a request may take from its head to the end of its answer."""
+def _ignore() -> None:
+    pass
 
-    def __init__(self, inner: ASGIApp, checks: Checks, access: Access, *, has_tls: bool, request_limit_s: float = REQUEST_LIMIT_S) -> None:
+
+class Gatekeeper:
+    """An ASGI application around another. `request_limit_s`: how long a request may take from its head to the end of its answer.
+    `crowd`: how many requests and live feeds of an address may be under way, where its connections are not its own; `note_crowded`: hears
+    of each that is refused for that."""
+
+    def __init__(
+        self,
+        inner: ASGIApp,
+        checks: Checks,
+        access: Access,
+        *,
+        has_tls: bool,
+        request_limit_s: float = REQUEST_LIMIT_S,
+        crowd: Crowd | None = None,
+        note_crowded: Callable[[], None] = _ignore,
+    ) -> None:
         self._inner, self._checks, self._access = inner, checks, access
         self._has_tls, self._request_limit_s = has_tls, request_limit_s
+        self._crowd, self._note_crowded = crowd, note_crowded
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        address = address_of(scope)
+        if self._crowd is None:
+            await self._let_in(scope, receive, send)
+        elif self._crowd.enter(address):
+            try:
+                await self._let_in(scope, receive, send)
+            finally:
+                self._crowd.leave(address)
+        else:
+            self._note_crowded()
+            await self._refuse(scope, receive, send)
+
+    async def _let_in(self, scope: Scope, receive: Receive, send: Send) -> None:
         # the server hands over plain text, which the enumeration's members equal
         if scope["type"] == ScopeType.WEBSOCKET:
             await self._open_socket(scope, receive, send)
         else:
             await self._serve(scope, receive, send)
+
+    async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == ScopeType.WEBSOCKET:
+            await self._refuse_socket(TOO_MANY_AT_ONCE, receive, send)
+        else:
+            await _Answer(send, has_tls=self._has_tls).refuse(TOO_MANY_AT_ONCE)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         answer = _Answer(send, has_tls=self._has_tls)

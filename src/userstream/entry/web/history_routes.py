@@ -114,7 +114,7 @@ async def list_deeds(
 async def _read(desk: WebDesk, selection: Selection, table: str, kind: type[RowType]) -> tuple[list[RowType], str | None]:
     """A page's rows, and the cursor of the next one."""
     if selection.account is not None:
-        await desk.require_history(selection.account)
+        await desk.venue_of(selection.account, or_removed=True)
     page = await desk.history.page(table, selection)
     return read_rows(page.rows, kind), None if page.next_place is None else str(page.next_place)
 

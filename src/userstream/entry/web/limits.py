@@ -1,8 +1,9 @@
-"""How often somebody may ask: a bucket for each, filled by time. Pure: `now` is an argument, in ms of a clock that never jumps."""
+"""How often somebody may ask: a bucket for each, filled by time; and how much of somebody's may be under way at once. Pure: `now` is an
+argument, in ms of a clock that never jumps."""
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 
 MOST_KEYS = 10_000
 MINUTE_MS = 60_000
@@ -39,3 +40,24 @@ class RateLimit:
         self._buckets.move_to_end(key)
         if len(self._buckets) > self._most_keys:
             self._buckets.popitem(last=False)
+
+
+class Crowd:
+    """`limit` places for each key."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._held: Counter[str] = Counter()
+
+    def enter(self, key: str) -> bool:
+        """Whether there was a place; who got one must leave."""
+        if self._held.get(key, 0) >= self._limit:
+            return False
+        self._held[key] += 1
+        return True
+
+    def leave(self, key: str) -> None:
+        """Gives the place back."""
+        self._held[key] -= 1
+        if not self._held[key]:
+            del self._held[key]

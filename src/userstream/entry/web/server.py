@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final, cast
 
@@ -21,25 +22,27 @@ from litestar.types import ASGIApp, ControllerRouterHandler
 
 from userstream.entry.web.account_routes import ACCOUNT_ROUTES, VIEWER
 from userstream.entry.web.checks import MOST_BODY_BYTES, Checks
-from userstream.entry.web.connections import HEAD_BYTES, Listener, ServerLimits, protocol_of
+from userstream.entry.web.connections import HEAD_BYTES, Caps, Listener, ServerLimits, protocol_of
 from userstream.entry.web.desk import WebDesk
 from userstream.entry.web.document import complete_document
 from userstream.entry.web.gatekeeper import Gatekeeper
 from userstream.entry.web.guards import ROLE, QueryGuard, answer_error, plain_path, require_role
 from userstream.entry.web.history_routes import HISTORY_ROUTES
+from userstream.entry.web.limits import Crowd
 from userstream.entry.web.place import listen_at
 from userstream.entry.web.queries import read_parameters
-from userstream.entry.web.settings import HttpSection
+from userstream.entry.web.settings import MOST_CONNECTIONS, HttpSection
 from userstream.entry.web.sockets import OpenFeeds
 from userstream.entry.web.system_routes import SYSTEM_ROUTES
 from userstream.kernel.errors import SettingsError
-from userstream.ports import Clock
+from userstream.ports import Clock, Metrics
 
 DEFAULT_LIMITS: Final = ServerLimits()
 STOP_LIMIT_S: Final = 3
 PARTING_MS: Final = 1_000
 LOOK_MS: Final = 10
 API_VERSION: Final = "1"
+REFUSED: Final = "http_refused_total"
 ROUTES: Final = (*SYSTEM_ROUTES, *ACCOUNT_ROUTES, *HISTORY_ROUTES)
 _log = structlog.stdlib.get_logger("userstream.http")
 
@@ -110,6 +113,7 @@ class WebServer:
         """`folder`: where relative files of the settings begin."""
         self._settings, self._desk, self._folder, self._limits = settings, desk, folder, limits
         self._has_tls = settings.has_tls or settings.behind_proxy
+        self._caps = _Caps(settings, desk.application.numbers)
         self.feeds = OpenFeeds(settings.sockets_per_token)
         self._task: asyncio.Task[None] | None = None
         self._server: _Server | None = None
@@ -129,8 +133,15 @@ class WebServer:
     def make_gatekeeper(self) -> Gatekeeper:
         """All that stands behind the socket."""
         routes = make_application(self._desk, self.feeds)
-        limit_s = self._limits.request_ms / 1_000
-        return Gatekeeper(routes, Checks(self._settings), self._desk.access, has_tls=self._has_tls, request_limit_s=limit_s)
+        return Gatekeeper(
+            routes,
+            Checks(self._settings),
+            self._desk.access,
+            has_tls=self._has_tls,
+            request_limit_s=self._limits.request_ms / 1_000,
+            crowd=Crowd(self._settings.connections_per_address) if self._settings.behind_proxy else None,
+            note_crowded=partial(self._caps.note_refused, "address"),
+        )
 
     async def start(self) -> None:
         """Begins to listen. Raises SettingsError when the place is taken or is none, or a file of TLS cannot be used."""
@@ -142,7 +153,7 @@ class WebServer:
             listening.close()
             raise
         self.address = listening.getsockname()[:2]
-        self._server = server = _Server(config, listening, self._limits, self._desk.clock)
+        self._server = server = _Server(config, listening, self._limits, self._desk.clock, self._caps)
         self._task = self._desk.clock.spawn(server.serve(), "http")
         while not server.started and not self._task.done():
             await self._desk.clock.sleep(1)
@@ -187,13 +198,28 @@ class WebServer:
         )
 
 
+class _Caps:
+    """The `Caps` of the settings. The connections of a proxy are those of all its callers."""
+
+    def __init__(self, settings: HttpSection, metrics: Metrics) -> None:
+        self._settings, self._metrics = settings, metrics
+        for limit in ("all", "address"):
+            metrics.count(REFUSED, 0, {"limit": limit})
+
+    def most_of(self, address: str) -> int:
+        return MOST_CONNECTIONS if self._settings.is_proxy(address) else self._settings.connections_per_address
+
+    def note_refused(self, limit: str) -> None:
+        self._metrics.count(REFUSED, labels={"limit": limit})
+
+
 class _Server(uvicorn.Server):
     """Leaves the signals to the command, and takes its callers from a listener that counts them. `config` is loaded."""
 
-    def __init__(self, config: uvicorn.Config, listening: socket.socket, limits: ServerLimits, clock: Clock) -> None:
+    def __init__(self, config: uvicorn.Config, listening: socket.socket, limits: ServerLimits, clock: Clock, caps: Caps) -> None:
         super().__init__(config)
         self._listening = listening
-        self.listener = Listener(listening, self._make_protocol, self.server_state.connections, limits, clock, config.ssl)
+        self.listener = Listener(listening, self._make_protocol, self.server_state.connections, limits, clock, config.ssl, caps)
 
     def _make_protocol(self) -> asyncio.Protocol:
         make = cast(Callable[..., asyncio.Protocol], self.config.http_protocol_class)

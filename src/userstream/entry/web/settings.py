@@ -12,6 +12,8 @@ import msgspec
 from userstream.kernel.errors import SettingsError
 from userstream.kernel.settings import check
 
+MOST_CONNECTIONS: Final = 1_000
+"""Of all callers together."""
 LOCAL_NAMES: Final = ("localhost", "127.0.0.1", "[::1]")
 _NAME: Final = re.compile(r"(\[[0-9a-f:]+\]|[a-z0-9.-]+)(:\d{1,5})?", re.ASCII)
 _ORIGIN: Final = re.compile(r"https?://(\[[0-9a-f:]+\]|[a-z0-9.-]+)(:\d{1,5})?", re.ASCII)
@@ -22,7 +24,8 @@ class HttpSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     (`behind_proxy`), and only once there is a token.
 
     hosts: names under which it is asked for, beside this machine's own. origins: web pages of other origins that may use it.
-    proxies: addresses of the proxy that is believed about who calls."""
+    proxies: addresses of the proxy that is believed about who calls. connections_per_address: open ones of one caller; behind a proxy,
+    whose connections carry many callers, the requests and live feeds of one that are under way."""
 
     host: str = "127.0.0.1"
     port: int = 8080
@@ -34,12 +37,15 @@ class HttpSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     origins: tuple[str, ...] = ()
     requests_per_minute: int = 600
     sockets_per_token: int = 16
+    connections_per_address: int = 100
 
     def __post_init__(self) -> None:
         check(bool(self.host.strip()) and self.host.isprintable(), "host", self.host, "must be an address or a name of this machine")
         check(0 <= self.port <= 65_535, "port", self.port, "must be between 0 (any free one) and 65535")
         check(1 <= self.requests_per_minute <= 1_000_000, "requests_per_minute", self.requests_per_minute, "must be 1 to 1000000")
         check(1 <= self.sockets_per_token <= 1_000, "sockets_per_token", self.sockets_per_token, "must be between 1 and 1000")
+        most = self.connections_per_address
+        check(1 <= most <= MOST_CONNECTIONS, "connections_per_address", most, f"must be between 1 and {MOST_CONNECTIONS}")
         for name in self.hosts:
             check(_NAME.fullmatch(name) is not None, "hosts", name, "must be names in small letters, such as desk.example.com")
         for origin in self.origins:
@@ -63,6 +69,14 @@ class HttpSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
             return ipaddress.ip_address(self.host).is_loopback
         except ValueError:
             return False
+
+    def is_proxy(self, address: str) -> bool:
+        """Whether the proxy calls from there."""
+        try:
+            caller = ipaddress.ip_address(address)
+        except ValueError:
+            return False
+        return self.behind_proxy and any(caller in ipaddress.ip_network(proxy, strict=False) for proxy in self.proxies)
 
     @property
     def has_tls(self) -> bool:

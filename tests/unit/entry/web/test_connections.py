@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
@@ -14,6 +15,8 @@ from pathlib import Path
 from typing import cast
 
 import aiohttp
+import msgspec
+import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -54,8 +57,8 @@ class Caller:
 
 
 @asynccontextmanager
-async def call(site: Site) -> AsyncIterator[Caller]:
-    reader, writer = await asyncio.open_connection(*site.server.address)
+async def call(site: Site, from_host: str = "127.0.0.1") -> AsyncIterator[Caller]:
+    reader, writer = await asyncio.open_connection(*site.server.address, local_addr=(from_host, 0))
     try:
         yield Caller(reader, writer)
     finally:
@@ -171,11 +174,91 @@ async def test_more_connections_than_there_may_be_are_told_so(tmp_path: Path) ->
     async with open_site(tmp_path, limits=ServerLimits(connections=3)) as site:
         async with call(site), call(site), call(site), call(site) as fourth:
             assert refusal_of(await fourth.read_end()) == (503, "too_many_connections")
+            assert await refused(site) == {"all": 1, "address": 0}
         for _ in range(1_000):
             if not site.server.open_connections:
                 break
             await site.desk.application.clock.sleep(5)
         assert (await site.get("/ready", None))[0] == 200
+
+
+async def refused(site: Site) -> dict[str, float]:
+    """How many were refused, by the limit."""
+    text = await site.desk.application.read_metrics()
+    return {limit: float(count) for limit, count in re.findall(r'userstream_http_refused_total\{limit="(\w+)"\} (\S+)', text)}
+
+
+async def test_one_address_cannot_take_the_places_of_the_others(tmp_path: Path) -> None:
+    async with open_site(tmp_path, HttpSection(port=0, connections_per_address=3)) as site:
+        assert await refused(site) == {"all": 0, "address": 0}
+        with capture_logs() as logs:
+            async with call(site), call(site), call(site) as third:
+                for _ in range(2):
+                    async with call(site) as fourth:
+                        assert refusal_of(await fourth.read_end()) == (429, "too_many_connections")
+                async with call(site, from_host="127.0.0.2") as other:
+                    other.send(HEAD + b"\r\n")
+                    assert b"HTTP/1.1 200" in await other.read_head()
+                third.writer.close()
+                await third.writer.wait_closed()
+                for _ in range(1_000):
+                    if site.server.open_connections == 2:
+                        break
+                    await site.desk.application.clock.sleep(5)
+                async with call(site) as again:
+                    again.send(HEAD + b"\r\n")
+                    assert b"HTTP/1.1 200" in await again.read_head()
+        assert [(entry["action"], entry["host"]) for entry in logs] == [("http_refused", "127.0.0.1")], "once a minute, not for each"
+        assert await refused(site) == {"all": 0, "address": 2}
+
+
+async def test_a_live_feed_is_a_connection_of_its_address(tmp_path: Path) -> None:
+    async with open_site(tmp_path, HttpSection(port=0, connections_per_address=2)) as site:
+        feeds = [await site.open_live() for _ in range(2)]
+        async with call(site) as third:
+            assert refusal_of(await third.read_end()) == (429, "too_many_connections")
+        for feed in feeds:
+            await feed.close()
+
+
+PROXY = HttpSection(port=0, behind_proxy=True, connections_per_address=2, requests_per_minute=100_000)
+
+
+async def test_of_a_proxy_each_caller_is_counted_that_it_names_and_not_its_connections(tmp_path: Path) -> None:
+    async with open_site(tmp_path, PROXY) as site:
+
+        async def come_from(address: str) -> aiohttp.ClientWebSocketResponse:
+            socket = await site.client.ws_connect(f"{site.server.url}/api/live", headers={"X-Forwarded-For": address})
+            await socket.send_json({"type": "hello", "token": site.texts[Role.VIEWER]})
+            assert (await socket.receive_json())["type"] == "welcome"
+            return socket
+
+        feeds = [await come_from(f"203.0.113.{number}") for number in range(5) for _ in range(2)]
+        assert site.server.open_connections == 10
+        with pytest.raises(aiohttp.WSServerHandshakeError) as caught:
+            await come_from("203.0.113.0")
+        assert caught.value.status == 429
+        status, told = await site.get("/ready", None, **{"X-Forwarded-For": "203.0.113.1"})
+        assert (status, told["error"]["code"]) == (429, "too_many_connections")
+        assert (await site.get("/ready", None, **{"X-Forwarded-For": "203.0.113.9"}))[0] == 200
+        assert await refused(site) == {"all": 0, "address": 2}
+        await feeds[0].close()
+        for _ in range(1_000):
+            if (await site.get("/ready", None, **{"X-Forwarded-For": "203.0.113.0"}))[0] == 200:
+                break
+            await site.desk.application.clock.sleep(5)
+        feeds.append(await come_from("203.0.113.0"))
+        for feed in feeds:
+            await feed.close()
+
+
+async def test_whoever_passes_by_the_proxy_is_counted_as_himself(tmp_path: Path) -> None:
+    settings = HttpSection(port=0, behind_proxy=True, proxies=("127.0.0.9",), connections_per_address=1)
+    async with open_site(tmp_path, settings) as site, call(site), call(site) as second:
+        assert refusal_of(await second.read_end()) == (429, "too_many_connections")
+        async with call(site, from_host="127.0.0.9"), call(site, from_host="127.0.0.9") as proxy:
+            proxy.send(HEAD + b"\r\n")
+            assert b"HTTP/1.1 200" in await proxy.read_head()
 
 
 def write_certificate(folder: Path) -> HttpSection:
@@ -226,6 +309,17 @@ async def test_callers_without_a_handshake_are_counted(tmp_path: Path) -> None:
         await until_nobody_is_connected(site)
 
 
+async def test_over_tls_an_address_without_a_place_is_cut_off_before_its_handshake(tmp_path: Path) -> None:
+    settings = msgspec.structs.replace(write_certificate(tmp_path), connections_per_address=2)
+    async with open_site(tmp_path, settings) as site:
+        async with call(site), call(site), call(site) as third:
+            assert await third.read_end() == b""
+            async with call(site, from_host="127.0.0.2"):
+                pass
+            assert await refused(site) == {"all": 0, "address": 1}
+        await until_nobody_is_connected(site)
+
+
 async def test_after_silent_callers_others_are_served_over_tls(tmp_path: Path) -> None:
     limits = ServerLimits(connections=3, head_ms=2_000)
     async with open_site(tmp_path, write_certificate(tmp_path), limits=limits) as site:
@@ -249,6 +343,14 @@ async def test_the_end_of_the_server_does_not_wait_for_a_handshake(tmp_path: Pat
         assert site.server.open_connections == 0
 
 
+class ManyPlaces:
+    def most_of(self, address: str) -> int:
+        return 1_000
+
+    def note_refused(self, limit: str) -> None:
+        raise AssertionError(limit)
+
+
 class Greeter(asyncio.Protocol):
     """Says one word to whoever comes."""
 
@@ -261,7 +363,7 @@ async def test_callers_are_accepted_again_once_the_machine_can() -> None:
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         listening.setblocking(False)
-        listener = Listener(listening, Greeter, set(), ServerLimits(), clock, None)
+        listener = Listener(listening, Greeter, set(), ServerLimits(), clock, None, ManyPlaces())
         with capture_logs() as logs:
             # to accept where nothing listens fails, as it does without descriptors
             listener.start()

@@ -21,6 +21,7 @@ from userstream.entry.web.access import Access, Principal
 from userstream.entry.web.answers import ApiError
 from userstream.entry.web.desk import WebDesk
 from userstream.kernel.errors import StoreError
+from userstream.kernel.ids import AccountId
 from userstream.ports import HistoryPage, Selection
 from userstream.runtime.live import LiveAccount
 from userstream.wire.registration import SealedKey
@@ -83,6 +84,24 @@ async def test_whoever_waits_for_its_turn_is_not_started_once_a_person_disconnec
         assert managed.running == ["alice"] and managed.manager.expected() == {"alice"}
         await managed.drive(desk.connect("dora", CALLER, "10.0.0.1"))
         assert managed.running == ["alice", "dora"]
+
+
+async def test_an_account_that_the_registry_keeps_switched_off_is_still_told_of(tmp_path: Path) -> None:
+    async with open_managed(tmp_path) as managed:
+        await managed.add("alice", "bob")
+        await managed.begin()
+        await managed.pass_s(10)
+        await managed.desk.set_active(AccountId("alice"), False)
+        await managed.pass_s(5)
+        desk = desk_of(managed)
+        assert managed.running == desk.names() == ["bob"]
+        form, state = await desk.show("alice"), await desk.state("alice")
+        assert (form.venue, form.is_connected, form.is_healthy) == (state.venue, state.is_connected, False) == (VENUE, False, False)
+        assert state.sequence > 0 and state.health is None
+        for ask in (desk.show, desk.state):
+            with pytest.raises(ApiError) as caught:
+                await ask("nobody")
+            assert caught.value.refusal.status == 404
 
 
 async def test_an_account_that_cannot_be_opened_stays_dark_when_it_can_if_a_person_disconnected_it(tmp_path: Path) -> None:

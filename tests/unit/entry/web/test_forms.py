@@ -7,10 +7,12 @@ from decimal import Decimal
 import msgspec
 
 from tests.support.events import order_changed
+from userstream.domain.account import Account
 from userstream.domain.audit import AuditHead, AuditNote, link
 from userstream.domain.figures import Balance, order_of
-from userstream.entry.web.forms import audit_form, balance_form, order_form, owned_balance
-from userstream.kernel.ids import Millis
+from userstream.entry.web.forms import audit_form, balance_form, last_state_form, order_form, owned_balance
+from userstream.entry.web.last_known import LastKnown
+from userstream.kernel.ids import AccountId, Millis, VenueName
 
 
 def test_amounts_keep_their_digits_and_words_are_plain() -> None:
@@ -23,9 +25,11 @@ def test_what_nobody_said_is_null() -> None:
     balance = Balance(
         asset="USDT", total=Decimal("5.0"), cross_total=None, available=None, available_time=Millis(0), updated_time=Millis(7)
     )
-    form = owned_balance("alice", balance_form(balance))
+    known = LastKnown(account=Account(AccountId("alice"), VenueName("binance-usdm")), sequence=3, known_until=Millis(9))
+    form = owned_balance(last_state_form(known), balance_form(balance))
     assert msgspec.to_builtins(form) == {
-        "account": "alice", "asset": "USDT", "total": "5.0", "cross_total": None, "available": None, "available_time": 0, "updated_time": 7
+        "account": "alice", "asset": "USDT", "total": "5.0", "cross_total": None, "available": None, "available_time": 0, "updated_time": 7,
+        "known_until": 9,
     }  # fmt: skip
 
 

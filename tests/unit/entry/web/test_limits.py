@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from userstream.entry.web.limits import MINUTE_MS, RateLimit
+from userstream.entry.web.limits import MINUTE_MS, Crowd, RateLimit
 
 
 @given(st.integers(1, 600), st.lists(st.integers(0, 2_000), max_size=200))
@@ -33,3 +33,16 @@ def test_only_so_many_keys_are_remembered() -> None:
     assert [limit.take(key, 0) for key in "abc"] == [0, 0, 0]
     assert limit.take("b", 0) > 0
     assert limit.take("a", 0) == 0
+
+
+@given(st.integers(1, 5), st.lists(st.tuples(st.sampled_from("ab"), st.booleans()), max_size=100))
+def test_a_crowd_has_so_many_places_for_each_and_takes_back_what_is_left(limit: int, steps: list[tuple[str, bool]]) -> None:
+    crowd, held = Crowd(limit), {"a": 0, "b": 0}
+    for key, enters in steps:
+        if enters:
+            had_place = held[key] < limit
+            assert crowd.enter(key) is had_place
+            held[key] += had_place
+        elif held[key]:
+            crowd.leave(key)
+            held[key] -= 1

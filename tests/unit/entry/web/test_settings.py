@@ -38,6 +38,8 @@ def test_addresses_of_this_machine(host: str) -> None:
         {"host": " "},
         {"requests_per_minute": 0},
         {"sockets_per_token": 0},
+        {"connections_per_address": 0},
+        {"connections_per_address": 1_001},
         {"hosts": ("a b",)},
         {"origins": ("desk.example.com",)},
         {"origins": ("https://desk.example.com/page",)},
@@ -51,6 +53,13 @@ def test_a_wrong_value_is_named(fields: dict[str, object]) -> None:
     build: type = HttpSection
     with pytest.raises(SettingsError, match=field):
         build(**fields)
+
+
+@pytest.mark.parametrize(("address", "is_proxy"), [("10.1.2.3", True), ("::1", True), ("127.0.0.1", False), ("", False), ("here", False)])
+def test_the_proxy_is_known_by_its_address_where_there_is_one(address: str, is_proxy: bool) -> None:
+    proxies = ("10.0.0.0/8", "::1")
+    assert HttpSection(behind_proxy=True, proxies=proxies).is_proxy(address) is is_proxy
+    assert not HttpSection(proxies=proxies).is_proxy(address)
 
 
 def test_files_of_tls_are_found_from_the_folder_of_the_configuration(tmp_path: Path) -> None:
