@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 from enum import IntEnum, StrEnum
-from typing import NewType, TypeAlias
+from typing import Final, NewType, TypeAlias
 
 import msgspec
 
@@ -26,6 +26,14 @@ class PositionSide(StrEnum):
     BOTH = "both"
     LONG = "long"
     SHORT = "short"
+
+
+# Members by names of their own, for what is asked at each step: to look one up in its class costs more than to compare it.
+BUY: Final = Side.BUY
+SELL: Final = Side.SELL
+BOTH: Final = PositionSide.BOTH
+LONG: Final = PositionSide.LONG
+SHORT: Final = PositionSide.SHORT
 
 
 class OrderStatus(StrEnum):

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Final, NamedTuple, TypeAlias
 
-from userstream.sim.books import ZERO, ExpiryReason, Millis, Order, OrderStatus, Side
+from userstream.sim.books import BUY, SELL, ZERO, ExpiryReason, Millis, Order, OrderStatus, Side
 from userstream.sim.contracts import LINEAR, Contract
 
 FINAL: Final = frozenset(
@@ -19,7 +19,7 @@ FINAL: Final = frozenset(
         OrderStatus.REJECTED,
     }
 )
-OPPOSITE: Final = {Side.BUY: Side.SELL, Side.SELL: Side.BUY}
+OPPOSITE: Final = {BUY: SELL, SELL: BUY}
 PRICE_DIGITS: Final = Decimal("0.00000001")
 
 # Self-trade prevention works for these only; a FOK or post-only order is judged before it can meet anybody (Binance USD-M, 6.4).
@@ -60,12 +60,12 @@ def remaining(order: Order) -> Decimal:
 
 def reaches(side: Side, limit: Decimal, price: Decimal) -> bool:
     """Whether an order of this side and limit accepts this price."""
-    return price <= limit if side is Side.BUY else price >= limit
+    return price <= limit if side is BUY else price >= limit
 
 
 def improves(side: Side, price: Decimal, other: Decimal) -> bool:
     """Whether, for somebody who trades on this side, `price` is strictly better than `other`."""
-    return price < other if side is Side.BUY else price > other
+    return price < other if side is BUY else price > other
 
 
 def execute(order: Order, price: Decimal, quantity: Decimal, now: Millis, contract: Contract = LINEAR) -> None:
@@ -86,18 +86,20 @@ def finish(order: Order, status: OrderStatus, now: Millis, reason: ExpiryReason 
 
 
 class BookSide:
-    """The resting orders of one side, best price first and oldest first within a price."""
+    """The resting orders of one side, best price first and oldest first within a price. `best_price`: None while there are none."""
 
     def __init__(self, side: Side) -> None:
         self._side = side
         self._levels: dict[Decimal, dict[int, Order]] = {}
         self._prices: list[Decimal] = []  # ascending
+        self.best_price: Decimal | None = None
 
     def insert(self, order: Order) -> None:
         level = self._levels.get(order.price)
         if level is None:
             self._levels[order.price] = {order.order_id: order}
             insort(self._prices, order.price)
+            self._note_best()
         else:
             level[order.order_id] = order
 
@@ -107,12 +109,13 @@ class BookSide:
             return
         del self._levels[order.price]
         self._prices.pop(bisect_left(self._prices, order.price))
+        self._note_best()
 
-    @property
-    def best_price(self) -> Decimal | None:
+    def _note_best(self) -> None:
         if not self._prices:
-            return None
-        return self._prices[-1] if self._side is Side.BUY else self._prices[0]
+            self.best_price = None
+        else:
+            self.best_price = self._prices[-1] if self._side is BUY else self._prices[0]
 
     def front(self) -> Order | None:
         """The order that trades next."""
@@ -120,7 +123,7 @@ class BookSide:
         return None if best is None else next(iter(self._levels[best].values()))
 
     def __iter__(self) -> Iterator[Order]:
-        prices = reversed(self._prices) if self._side is Side.BUY else iter(self._prices)
+        prices = reversed(self._prices) if self._side is BUY else iter(self._prices)
         for price in prices:
             yield from self._levels[price].values()
 
@@ -129,21 +132,21 @@ class Book:
     """The resting orders of all accounts on one symbol."""
 
     def __init__(self) -> None:
-        self._sides = {Side.BUY: BookSide(Side.BUY), Side.SELL: BookSide(Side.SELL)}
+        self.bids, self.asks = BookSide(BUY), BookSide(SELL)
 
     def side(self, side: Side) -> BookSide:
-        return self._sides[side]
+        return self.bids if side is BUY else self.asks
 
     @property
     def is_empty(self) -> bool:
-        return self._sides[Side.BUY].best_price is None and self._sides[Side.SELL].best_price is None
+        return self.bids.best_price is None and self.asks.best_price is None
 
     def insert(self, order: Order) -> None:
-        self._sides[order.side].insert(order)
+        self.side(order.side).insert(order)
 
     def discard(self, order: Order) -> None:
         """Take the order off the book; an order that never rested is no error."""
-        self._sides[order.side].discard(order)
+        self.side(order.side).discard(order)
 
 
 def prevents(taker: Order, maker: Order) -> bool:

@@ -65,9 +65,10 @@ class Ground(Generic[OwnerT]):
 
     def step_markets(self) -> None:
         """One step of the outside: prices move, strangers trade."""
+        last_trade_ids = self._last_trade_ids
         for symbol, market in self.markets.items():
             market.step()
-            self.skip_trade_ids(symbol, market.trades_elsewhere())
+            last_trade_ids[symbol] += market.trades_elsewhere()
 
     def drain(self) -> list[Happening]:
         """Everything that happened since the last call, in order."""

@@ -75,6 +75,8 @@ class House:
         """Hears all that happens in the books, before any socket does."""
         for place, name in enumerate(settings.venues):
             self.halls[name] = self._open_hall(name, place)
+        self.places = _first_of_premises(self.halls.values())
+        """One venue for each exchange, the first of those that share it."""
         for spec in self._specs():
             self._open_account(spec)
         self.set_rest_lag(settings.rest_lag_ms)
@@ -128,14 +130,6 @@ class House:
         if account != EVERYBODY:
             self.hall_of(account)
         return ((hall, lane) for hall in self.places for lane in hall.hub.lanes(account))
-
-    @property
-    def places(self) -> list[Hall]:
-        """One venue for each exchange, the first of those that share it."""
-        first: dict[str, Hall] = {}
-        for hall in self.halls.values():
-            first.setdefault(_premises(hall.venue), hall)
-        return list(first.values())
 
     @property
     def accounts(self) -> tuple[str, ...]:
@@ -266,6 +260,13 @@ class House:
             can_withdraw=spec.can_withdraw,
             ip_restricted=spec.ip_restricted,
         )
+
+
+def _first_of_premises(halls: Iterable[Hall]) -> list[Hall]:
+    first: dict[str, Hall] = {}
+    for hall in halls:
+        first.setdefault(_premises(hall.venue), hall)
+    return list(first.values())
 
 
 def _premises(venue: Venue) -> str:

@@ -7,11 +7,14 @@ Amounts of money are never floats here: a float only decides by how many ticks t
 from __future__ import annotations
 
 import random
+from bisect import bisect
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
+from functools import cached_property, lru_cache
+from itertools import accumulate
 from typing import Final, TypeVar
 
-from userstream.sim.books import Instrument, Millis, Side
+from userstream.sim.books import BUY, SELL, Instrument, Millis, Side
 from userstream.sim.engine import OPPOSITE, Level
 
 STEP_MS: Final = 100
@@ -43,8 +46,9 @@ class Dice:
     def choose(self, options: Sequence[OptionT]) -> OptionT:
         return options[int(self._random.random() * len(options))]
 
-    def weigh(self, options: Sequence[OptionT], weights: Sequence[int]) -> OptionT:
-        return self._random.choices(options, weights)[0]
+    def weigh(self, options: Sequence[OptionT], weights: tuple[int, ...]) -> OptionT:
+        sums = _sums(weights)
+        return options[bisect(sums, self._random.random() * sums[-1], hi=len(sums) - 1)]
 
     def share(self) -> Decimal:
         """A part of a whole, above 0 and below 1, in thousandths."""
@@ -55,8 +59,14 @@ class Dice:
         return self._random.random() + self._random.random() - 1.0
 
 
+@lru_cache(maxsize=64)
+def _sums(weights: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(accumulate(weights))
+
+
+@lru_cache(maxsize=16_384)
 def _mixed(*numbers: int) -> int:
-    """A well-spread number below 2**32 from small ones: noise that needs no state."""
+    """A well-spread number below 2**32 from small ones: noise that needs no state, the same for all symbols."""
     value = 0x9E3779B9
     for number in numbers:
         value = ((value ^ number) * 0x85EBCA6B) & 0xFFFFFFFF
@@ -65,14 +75,14 @@ def _mixed(*numbers: int) -> int:
 
 
 class Market:
-    """Prices of one symbol. `last` and `mark` are always positive; `last` is a multiple of the tick."""
+    """Prices of one symbol. `last` and `mark` are always positive; `last` is a multiple of the tick. `mark_units`: the mark price in
+    thousandths of a tick."""
 
     def __init__(self, instrument: Instrument, seed: int) -> None:
         self._instrument = instrument
         self._tick = instrument.tick_size
         self._swing = Dice(seed, f"walk:{instrument.symbol}").swing
-        self._funding = Dice(seed, f"funding:{instrument.symbol}")
-        self.dice = Dice(seed, f"crossings:{instrument.symbol}")
+        self._seed = seed
         self._steps = 0
         self._noise = 0
         self._half_spread = 1
@@ -81,10 +91,19 @@ class Market:
 
     def _settle(self, ticks: int) -> None:
         self._anchor = self._middle = ticks
-        self._mark_units = ticks * _MARK_SHARE
+        self.mark_units = ticks * _MARK_SHARE
         self._reach = max(1.2, ticks * _STEP_VOLATILITY)
 
-    # Prices are made when asked for: most steps of most symbols interest nobody.
+    # Prices and draws are made when asked for: most steps of most symbols interest nobody.
+
+    @cached_property
+    def dice(self) -> Dice:
+        """Decides which part of an order a crossing price takes."""
+        return Dice(self._seed, f"crossings:{self._instrument.symbol}")
+
+    @cached_property
+    def _funding(self) -> Dice:
+        return Dice(self._seed, f"funding:{self._instrument.symbol}")
 
     @property
     def last(self) -> Decimal:
@@ -92,25 +111,25 @@ class Market:
 
     @property
     def mark(self) -> Decimal:
-        units = self._mark_units
+        units = self.mark_units
         if units != self._marked_units:
             self._marked_units, self._mark = units, self._tick * units / _MARK_SHARE
         return self._mark
 
     @property
     def best_bid(self) -> Decimal:
-        return self._tick * max(self._middle - self._half_spread, 1)
+        return self.best(SELL)
 
     @property
     def best_ask(self) -> Decimal:
-        return self._tick * (self._middle + self._half_spread)
+        return self.best(BUY)
 
     def step(self) -> None:
         """One step of the walk. The mark price follows the middle slowly."""
         self._steps += 1
         middle = self._middle
         middle = self._middle = max(middle + round(self._swing() * self._reach + (self._anchor - middle) * _PULL), 2)
-        self._mark_units += (middle * _MARK_SHARE - self._mark_units) // _MARK_LAG
+        self.mark_units += (middle * _MARK_SHARE - self.mark_units) // _MARK_LAG
         self._noise = noise = _mixed(self._steps)
         self._half_spread = 1 + noise % 2
 
@@ -118,15 +137,17 @@ class Market:
         """The last price, and the mark price unless it is given apart, are this from now on; the walk goes on from here."""
         self._settle(max(int(price / self._tick), 2))
         if mark is not None:
-            self._mark_units = int(mark / self._tick * _MARK_SHARE)
+            self.mark_units = int(mark / self._tick * _MARK_SHARE)
 
     def best(self, side: Side) -> Decimal:
         """The best outside price for somebody who trades on this side."""
-        return self.best_ask if side is Side.BUY else self.best_bid
+        if side is BUY:
+            return self._tick * (self._middle + self._half_spread)
+        return self._tick * max(self._middle - self._half_spread, 1)
 
     def levels(self, side: Side) -> Iterator[Level]:
         """What somebody who trades on this side can take, best price first, without end on the ask side."""
-        sign, salt = (1, 0) if side is Side.BUY else (-1, 1)
+        sign, salt = (1, 0) if side is BUY else (-1, 1)
         ticks = self._middle + sign * self._half_spread
         notional, depth = _FIRST_LEVEL_NOTIONAL, 0
         while ticks >= 1:
@@ -154,7 +175,7 @@ class Market:
         away = max(int(self._middle * _NEAR_SHARE), 4)
         ticks = dice.between(0, 6) if taking else -dice.between(1, away)
         start = self.best(side) if taking else self.best(OPPOSITE[side])
-        return max(start + self._tick * ticks * (1 if side is Side.BUY else -1), self._tick)
+        return max(start + self._tick * ticks * (1 if side is BUY else -1), self._tick)
 
     def part(self, quantity: Decimal) -> Decimal:
         """A part of a quantity, in whole steps and at least one."""
