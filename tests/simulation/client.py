@@ -33,6 +33,8 @@ CALL_LIMIT_MS: Final = 3_000
 SYNC_MS: Final = 15
 CHECKPOINT_MS: Final = 7_000
 LOADING_MS: Final = 5
+FILLS: Final = (Filled, FillCompleted)
+TEXT: Final = Kind.TEXT
 
 
 class Disk:
@@ -45,7 +47,7 @@ class Disk:
 
     def keep(self, records: Sequence[Record]) -> None:
         self.records += records
-        self.fills += [event for record in records for event in record.events if isinstance(event, Filled | FillCompleted)]
+        self.fills += [event for record in records for event in record.events if isinstance(event, FILLS)]
 
 
 class Socket:
@@ -175,15 +177,14 @@ class Client:
         if connection not in self.sockets:
             return
         machine = self.machine
-        match parcel.kind:
-            case Kind.TEXT:
-                frame = without_key(parcel.body)
-                self._publish(connection, frame, machine.frame(connection, frame, self._now, self._wall))
-            case Kind.BINARY:
-                facts = machine.odd_frame(connection, parcel.body, "a binary frame", self._now, self._wall)
-                self._publish(connection, parcel.body, facts)
-            case Kind.PING | Kind.PONG:
-                self._publish(connection, b"", machine.pinged(connection, self._now, self._wall))
+        if parcel.kind is TEXT:
+            frame = without_key(parcel.body)
+            self._publish(connection, frame, machine.frame(connection, frame, self._now, self._wall))
+        elif parcel.kind is Kind.BINARY:
+            facts = machine.odd_frame(connection, parcel.body, "a binary frame", self._now, self._wall)
+            self._publish(connection, parcel.body, facts)
+        else:
+            self._publish(connection, b"", machine.pinged(connection, self._now, self._wall))
 
     def _take_end(self, connection: int, reason: str) -> None:
         if self.sockets.pop(connection, None) is not None:

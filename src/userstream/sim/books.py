@@ -167,7 +167,7 @@ class Fill(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Position(msgspec.Struct, kw_only=True):
-    """One leg. Short amounts are negative."""
+    """One leg. Short amounts are negative. News are without the liquidation price."""
 
     account: str
     symbol: str
@@ -188,7 +188,7 @@ class Position(msgspec.Struct, kw_only=True):
 
 
 class Balance(msgspec.Struct, kw_only=True):
-    """One asset of one account. `available` is filled in when a copy is handed out."""
+    """One asset of one account. `available` is filled in when a copy is handed out; news of contracts are without it."""
 
     account: str
     asset: str

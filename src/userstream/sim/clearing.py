@@ -21,7 +21,7 @@ from userstream.sim.books import (
 )
 from userstream.sim.instruments import is_amount, is_multiple
 from userstream.sim.ledger import Leg, money
-from userstream.sim.margin import MARGIN_CALL_RATIO, MARGIN_CLEAR_RATIO, Health, cross_health, isolated_health, position
+from userstream.sim.margin import MARGIN_CALL_RATIO, MARGIN_CLEAR_RATIO, Health, cross_health, isolated_health, told_position
 from userstream.sim.market import STEP_MS
 from userstream.sim.trading import Trading
 from userstream.sim.world import Account, World
@@ -135,7 +135,7 @@ class Clearing:
                 account=account.name,
                 time=self._world.now,
                 cross_wallet=None if isolated else account.ledger.cross_wallet(legs[0].margin_asset),
-                positions=tuple(position(account, leg, self._world) for leg in legs),
+                positions=tuple(told_position(account, leg, self._world) for leg in legs),
             )
         )
 

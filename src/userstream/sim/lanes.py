@@ -87,6 +87,8 @@ class Lane:
 
     def next_due(self, now: Millis) -> Millis | None:
         """When to look again, if time alone brings something."""
+        if not self._events and not self._shelf and self._silence is None:
+            return None
         moments = [self._events[0][0]] if self._events else []
         if self._shelf:
             moments.append(Millis(self._shelved_at + LONGEST_DISPLACEMENT_MS))

@@ -170,21 +170,30 @@ def liquidation_price(holder: Holder, leg: Leg, prices: Prices) -> Decimal:
 
 def position(holder: Holder, leg: Leg, prices: Prices) -> Position:
     """A complete copy of the leg at the present mark price."""
-    instrument = prices.instruments[leg.symbol]
-    copied = holder.ledger.position(leg, prices.mark_price(leg.symbol), instrument.maintenance_rate)
+    copied = told_position(holder, leg, prices)
     copied.liquidation_price = liquidation_price(holder, leg, prices)
     return copied
 
 
+def told_position(holder: Holder, leg: Leg, prices: Prices) -> Position:
+    """The leg as news tell of it: without a liquidation price, which needs a look at the whole account."""
+    return holder.ledger.position(leg, prices.mark_price(leg.symbol), prices.instruments[leg.symbol].maintenance_rate)
+
+
 def balance(holder: Holder, asset: str, prices: Prices) -> Balance:
     """A complete copy of the balance; available is never shown below zero."""
-    ledger = holder.ledger
+    copied = told_balance(holder.ledger, asset)
+    copied.available = max(available(holder, asset, prices), ZERO)
+    return copied
+
+
+def told_balance(ledger: Ledger, asset: str) -> Balance:
+    """The balance as news tell of it: without what is available, which needs a look at the whole account."""
     kept = ledger.balances.get(asset)
     return Balance(
         account=ledger.account,
         asset=asset,
-        wallet=ledger.wallet(asset),
+        wallet=ZERO if kept is None else kept.wallet,
         cross_wallet=ledger.cross_wallet(asset),
-        available=max(available(holder, asset, prices), ZERO),
         updated_time=Millis(0) if kept is None else kept.updated_time,
     )

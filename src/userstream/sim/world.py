@@ -20,7 +20,7 @@ from userstream.sim.books import (
 from userstream.sim.engine import remaining
 from userstream.sim.ground import Ground, Owner
 from userstream.sim.ledger import FeeTerms, Ledger, Leg, money
-from userstream.sim.margin import balance, position
+from userstream.sim.margin import told_balance, told_position
 from userstream.sim.records import Records, linear_worth
 
 FIRST_ORDER_ID: Final = 3_300_000_000
@@ -156,8 +156,8 @@ class World(Ground[Account]):
                 account=account.name,
                 time=self.now,
                 reason=reason,
-                balances=tuple(balance(account, asset, self) for asset in assets),
-                positions=tuple(position(account, leg, self) for leg in shown),
+                balances=tuple(told_balance(account.ledger, asset) for asset in assets),
+                positions=tuple(told_position(account, leg, self) for leg in shown),
                 deltas=dict(deltas or {}),
                 symbol=symbol,
             )
