@@ -165,7 +165,7 @@ class Client:
         if self._is_awake:
             self._take(connection, parcel)
         else:
-            self._miss(lambda: self._take(connection, parcel))
+            self._miss(partial(self._take, connection, parcel))
 
     def hear_end(self, connection: int, reason: str) -> None:
         if self._is_awake:
@@ -179,7 +179,7 @@ class Client:
         machine = self.machine
         if parcel.kind is TEXT:
             frame = without_key(parcel.body)
-            self._publish(connection, frame, machine.frame(connection, frame, self._now, self._wall))
+            self._publish(connection, frame, machine.frame(connection, frame, self._scheduler.now, self._wall))
         elif parcel.kind is Kind.BINARY:
             facts = machine.odd_frame(connection, parcel.body, "a binary frame", self._now, self._wall)
             self._publish(connection, parcel.body, facts)
@@ -193,23 +193,24 @@ class Client:
     def _tick(self, due: Millis) -> None:
         if due != self._armed:
             return
-        if self._next_checkpoint <= self._now:
+        now = self._scheduler.now
+        if self._next_checkpoint <= now:
             self._sync(len(self._unsynced))
             self._keep_checkpoint()
-        self._publish(0, b"", self.machine.tick(self._now, self._wall))
-        assert self._armed > self._now, "a tick at the deadline did not move it: a busy loop"
+        self._publish(0, b"", self.machine.tick(now, self._wall))
+        assert self._armed > now, "a tick at the deadline did not move it: a busy loop"
 
     # --- what it keeps ---
 
     def _publish(self, connection: int, frame: bytes, facts: tuple[Event, ...]) -> None:
+        machine = self.machine
         if facts or frame:
-            sequence = facts[0].sequence if facts else self.machine.claim_sequence()
+            sequence = facts[0].sequence if facts else machine.claim_sequence()
             self._unsynced.append(Record(self._place.account, sequence, self._wall, connection, frame, facts))
-            count, life = len(self._unsynced), self._life
-            if count == 1:
-                self._scheduler.after(self.sync_ms, lambda: self._sync_if(life))
-            self.watch.told(facts, self.machine, self._now)
-        for wish in self.machine.take_wishes():
+            if len(self._unsynced) == 1:
+                self._scheduler.after(self.sync_ms, partial(self._sync_if, self._life))
+            self.watch.told(facts, machine, self._scheduler.now)
+        for wish in machine.take_wishes():
             self._carry_out(wish)
         self._arm()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
+from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Final, NamedTuple, TypeAlias
@@ -90,26 +90,27 @@ class BookSide:
 
     def __init__(self, side: Side) -> None:
         self._side = side
-        self._levels: dict[Decimal, dict[int, Order]] = {}
         self._prices: list[Decimal] = []  # ascending
+        self._levels: list[dict[int, Order]] = []  # beside their prices, which are slow to hash
         self.best_price: Decimal | None = None
 
     def insert(self, order: Order) -> None:
-        level = self._levels.get(order.price)
-        if level is None:
-            self._levels[order.price] = {order.order_id: order}
-            insort(self._prices, order.price)
-            self._note_best()
-        else:
-            level[order.order_id] = order
+        place = bisect_left(self._prices, order.price)
+        if place < len(self._prices) and self._prices[place] == order.price:
+            self._levels[place][order.order_id] = order
+            return
+        self._prices.insert(place, order.price)
+        self._levels.insert(place, {order.order_id: order})
+        self._note_best()
 
     def discard(self, order: Order) -> None:
-        level = self._levels.get(order.price)
-        if level is None or level.pop(order.order_id, None) is None or level:
+        place = bisect_left(self._prices, order.price)
+        if place == len(self._prices) or self._prices[place] != order.price:
             return
-        del self._levels[order.price]
-        self._prices.pop(bisect_left(self._prices, order.price))
-        self._note_best()
+        level = self._levels[place]
+        if level.pop(order.order_id, None) is not None and not level:
+            del self._levels[place], self._prices[place]
+            self._note_best()
 
     def _note_best(self) -> None:
         if not self._prices:
@@ -119,13 +120,13 @@ class BookSide:
 
     def front(self) -> Order | None:
         """The order that trades next."""
-        best = self.best_price
-        return None if best is None else next(iter(self._levels[best].values()))
+        if not self._levels:
+            return None
+        return next(iter(self._levels[-1 if self._side is BUY else 0].values()))
 
     def __iter__(self) -> Iterator[Order]:
-        prices = reversed(self._prices) if self._side is BUY else iter(self._prices)
-        for price in prices:
-            yield from self._levels[price].values()
+        for level in reversed(self._levels) if self._side is BUY else self._levels:
+            yield from level.values()
 
 
 class Book:

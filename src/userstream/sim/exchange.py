@@ -37,7 +37,7 @@ from userstream.sim.books import (
 from userstream.sim.clearing import Clearing
 from userstream.sim.instruments import check_price, is_amount
 from userstream.sim.ledger import Leg
-from userstream.sim.margin import balance, position
+from userstream.sim.margin import balance, position, told_position
 from userstream.sim.marketplace import Marketplace
 from userstream.sim.reading import Reading
 from userstream.sim.records import Records
@@ -253,9 +253,12 @@ class Exchange(Reading[Account, Order]):
     def positions(self, account: str, *, all: bool = False) -> list[Position]:
         """Positions and flat legs with open orders, by symbol and side; with `all` every leg of every symbol."""
         owner = self._world.account(account)
-        sides = HEDGED if owner.settings.hedge_mode else ONE_WAY
-        found = (owner.ledger.leg(instrument, side) for instrument in self._by_symbol for side in sides)
-        return [position(owner, leg, self._world) for leg in found if all or leg.amount or self._has_orders(owner, leg)]
+        return [position(owner, leg, self._world) for leg in self._legs(owner) if all or leg.amount or self._has_orders(owner, leg)]
+
+    def told_positions(self, account: str) -> list[Position]:
+        """Every leg of every symbol, by symbol and side, without liquidation prices."""
+        owner = self._world.account(account)
+        return [told_position(owner, leg, self._world) for leg in self._legs(owner)]
 
     def position(self, account: str, symbol: str, side: PositionSide) -> Position:
         """The leg, flat or not."""
@@ -297,6 +300,10 @@ class Exchange(Reading[Account, Order]):
 
     def _leg(self, owner: Account, symbol: str, side: PositionSide) -> Leg:
         return owner.ledger.leg(self._world.instrument(symbol), side)
+
+    def _legs(self, owner: Account) -> list[Leg]:
+        sides = HEDGED if owner.settings.hedge_mode else ONE_WAY
+        return [owner.ledger.leg(instrument, side) for instrument in self._by_symbol for side in sides]
 
     def _has_orders(self, owner: Account, leg: Leg) -> bool:
         return any(order.position_side is leg.position_side for order in owner.records.open_by_symbol.get(leg.symbol, {}).values())

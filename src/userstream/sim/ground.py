@@ -68,7 +68,7 @@ class Ground(Generic[OwnerT]):
         last_trade_ids = self._last_trade_ids
         for symbol, market in self.markets.items():
             market.step()
-            last_trade_ids[symbol] += market.trades_elsewhere()
+            last_trade_ids[symbol] += market.trades_elsewhere
 
     def drain(self) -> list[Happening]:
         """Everything that happened since the last call, in order."""

@@ -146,9 +146,11 @@ class House:
         for hall in self.places:
             hall.room.exchange.advance(now)
             self.publish(hall, now)
-            self.send_frames(hall, hall.dialect.tick(now), now)
+            if frames := hall.dialect.tick(now):
+                self.send_frames(hall, frames, now)
             hall.room.history.prune_orders(now)
-        self._trade(now)
+        if self._traders:
+            self._trade(now)
 
     def publish(self, hall: Hall, now: Millis) -> int:
         """Send out what happened in the books; returns the number of events."""
@@ -176,7 +178,7 @@ class House:
 
     def _trade(self, now: Millis) -> None:
         self.pace.grant(now)
-        while self._traders and self.pace.may_act:
+        while self.pace.may_act:
             hall, account = self._chance.choice(self._traders)
             hall.room.exchange.trade_randomly(account, now)
             self.pace.spend(self.publish(hall, now))

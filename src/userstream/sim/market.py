@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from bisect import bisect
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal
 from functools import cached_property, lru_cache
 from itertools import accumulate
@@ -28,6 +28,7 @@ _FIRST_LEVEL_NOTIONAL: Final = Decimal(300)
 _LEVEL_GROWTH: Final = Decimal("1.6")
 _NEAR_SHARE: Final = Decimal("0.0008")
 _FUNDING_UNIT: Final = Decimal("0.000001")
+_ONE: Final = Decimal(1)
 
 
 class Dice:
@@ -35,28 +36,26 @@ class Dice:
 
     def __init__(self, seed: int, name: str) -> None:
         self._random = random.Random(f"{seed}:{name}")
+        self.draw: Callable[[], float] = self._random.random
+        """From 0 on and below 1, all alike."""
 
     def chance(self, probability: float) -> bool:
-        return self._random.random() < probability
+        return self.draw() < probability
 
     def between(self, low: int, high: int) -> int:
         """A whole number from low to high, both included."""
         return self._random.randint(low, high)
 
     def choose(self, options: Sequence[OptionT]) -> OptionT:
-        return options[int(self._random.random() * len(options))]
+        return options[int(self.draw() * len(options))]
 
     def weigh(self, options: Sequence[OptionT], weights: tuple[int, ...]) -> OptionT:
         sums = _sums(weights)
-        return options[bisect(sums, self._random.random() * sums[-1], hi=len(sums) - 1)]
+        return options[bisect(sums, self.draw() * sums[-1], hi=len(sums) - 1)]
 
     def share(self) -> Decimal:
         """A part of a whole, above 0 and below 1, in thousandths."""
         return Decimal(self._random.randint(1, 999)) / 1000
-
-    def swing(self) -> float:
-        """Between -1 and 1, the middle more often than the ends."""
-        return self._random.random() + self._random.random() - 1.0
 
 
 @lru_cache(maxsize=64)
@@ -81,10 +80,11 @@ class Market:
     def __init__(self, instrument: Instrument, seed: int) -> None:
         self._instrument = instrument
         self._tick = instrument.tick_size
-        self._swing = Dice(seed, f"walk:{instrument.symbol}").swing
+        self._draw = Dice(seed, f"walk:{instrument.symbol}").draw
         self._seed = seed
         self._steps = 0
-        self._noise = 0
+        self.trades_elsewhere = 0
+        """How many trades of strangers the tape saw in this step, so that trade ids have holes as on a real tape."""
         self._half_spread = 1
         self._marked_units, self._mark = 0, self._tick
         self._settle(max(int(instrument.start_price / self._tick), 2))
@@ -125,13 +125,15 @@ class Market:
         return self.best(BUY)
 
     def step(self) -> None:
-        """One step of the walk. The mark price follows the middle slowly."""
+        """One step of the walk: small moves more often than large ones. The mark price follows the middle slowly."""
         self._steps += 1
-        middle = self._middle
-        middle = self._middle = max(middle + round(self._swing() * self._reach + (self._anchor - middle) * _PULL), 2)
+        draw, middle = self._draw, self._middle
+        swing = draw() + draw() - 1.0
+        middle = self._middle = max(middle + round(swing * self._reach + (self._anchor - middle) * _PULL), 2)
         self.mark_units += (middle * _MARK_SHARE - self.mark_units) // _MARK_LAG
-        self._noise = noise = _mixed(self._steps)
+        noise = _mixed(self._steps)
         self._half_spread = 1 + noise % 2
+        self.trades_elsewhere = (noise >> 8) % 4
 
     def jump(self, price: Decimal, mark: Decimal | None = None) -> None:
         """The last price, and the mark price unless it is given apart, are this from now on; the walk goes on from here."""
@@ -159,7 +161,7 @@ class Market:
 
     def _sized(self, quantity: Decimal) -> Decimal:
         step = self._instrument.step_size
-        return max(quantity // step, Decimal(1)) * step
+        return max(quantity // step, _ONE) * step
 
     def depth_price(self, side: Side, depth: int) -> Decimal:
         """The outside price at this place of the queue, 1 being the best."""
@@ -180,11 +182,7 @@ class Market:
     def part(self, quantity: Decimal) -> Decimal:
         """A part of a quantity, in whole steps and at least one."""
         step = self._instrument.step_size
-        return max(quantity * self.dice.share() // step, Decimal(1)) * step
-
-    def trades_elsewhere(self) -> int:
-        """How many trades of strangers the tape saw in this step, so that trade ids have holes as on a real tape."""
-        return (self._noise >> 8) % 4
+        return max(quantity * self.dice.share() // step, _ONE) * step
 
     def funding_rate(self) -> Decimal:
         """Draw the rate of one funding, between -0.03% and 0.03%."""

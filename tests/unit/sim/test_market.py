@@ -108,7 +108,7 @@ def test_dice_of_different_names_differ_and_keep_their_bounds() -> None:
     draws = [one.between(1, 1000) for _ in range(20)]
     assert draws == [same.between(1, 1000) for _ in range(20)]
     assert draws != [other.between(1, 1000) for _ in range(20)]
-    assert all(0 < one.share() < 1 and -1 <= one.swing() <= 1 for _ in range(100))
+    assert all(0 < one.share() < 1 and 0 <= one.draw() < 1 for _ in range(100))
     assert {one.choose("xyz") for _ in range(100)} == set("xyz")
     assert {one.weigh("xyz", (1, 0, 1)) for _ in range(100)} == {"x", "z"}
 
