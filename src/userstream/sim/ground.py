@@ -60,9 +60,6 @@ class Ground(Generic[OwnerT]):
         self._last_trade_ids[symbol] += 1
         return self._last_trade_ids[symbol]
 
-    def skip_trade_ids(self, symbol: str, count: int) -> None:
-        self._last_trade_ids[symbol] += count
-
     def step_markets(self) -> None:
         """One step of the outside: prices move, strangers trade."""
         last_trade_ids = self._last_trade_ids
