@@ -33,6 +33,8 @@ CALL_LIMIT_MS: Final = 3_000
 SYNC_MS: Final = 15
 CHECKPOINT_MS: Final = 7_000
 LOADING_MS: Final = 5
+FILLS: Final = (Filled, FillCompleted)
+TEXT: Final = Kind.TEXT
 
 
 class Disk:
@@ -45,7 +47,7 @@ class Disk:
 
     def keep(self, records: Sequence[Record]) -> None:
         self.records += records
-        self.fills += [event for record in records for event in record.events if isinstance(event, Filled | FillCompleted)]
+        self.fills += [event for record in records for event in record.events if isinstance(event, FILLS)]
 
 
 class Socket:
@@ -163,7 +165,7 @@ class Client:
         if self._is_awake:
             self._take(connection, parcel)
         else:
-            self._miss(lambda: self._take(connection, parcel))
+            self._miss(partial(self._take, connection, parcel))
 
     def hear_end(self, connection: int, reason: str) -> None:
         if self._is_awake:
@@ -175,15 +177,14 @@ class Client:
         if connection not in self.sockets:
             return
         machine = self.machine
-        match parcel.kind:
-            case Kind.TEXT:
-                frame = without_key(parcel.body)
-                self._publish(connection, frame, machine.frame(connection, frame, self._now, self._wall))
-            case Kind.BINARY:
-                facts = machine.odd_frame(connection, parcel.body, "a binary frame", self._now, self._wall)
-                self._publish(connection, parcel.body, facts)
-            case Kind.PING | Kind.PONG:
-                self._publish(connection, b"", machine.pinged(connection, self._now, self._wall))
+        if parcel.kind is TEXT:
+            frame = without_key(parcel.body)
+            self._publish(connection, frame, machine.frame(connection, frame, self._scheduler.now, self._wall))
+        elif parcel.kind is Kind.BINARY:
+            facts = machine.odd_frame(connection, parcel.body, "a binary frame", self._now, self._wall)
+            self._publish(connection, parcel.body, facts)
+        else:
+            self._publish(connection, b"", machine.pinged(connection, self._now, self._wall))
 
     def _take_end(self, connection: int, reason: str) -> None:
         if self.sockets.pop(connection, None) is not None:
@@ -192,23 +193,24 @@ class Client:
     def _tick(self, due: Millis) -> None:
         if due != self._armed:
             return
-        if self._next_checkpoint <= self._now:
+        now = self._scheduler.now
+        if self._next_checkpoint <= now:
             self._sync(len(self._unsynced))
             self._keep_checkpoint()
-        self._publish(0, b"", self.machine.tick(self._now, self._wall))
-        assert self._armed > self._now, "a tick at the deadline did not move it: a busy loop"
+        self._publish(0, b"", self.machine.tick(now, self._wall))
+        assert self._armed > now, "a tick at the deadline did not move it: a busy loop"
 
     # --- what it keeps ---
 
     def _publish(self, connection: int, frame: bytes, facts: tuple[Event, ...]) -> None:
+        machine = self.machine
         if facts or frame:
-            sequence = facts[0].sequence if facts else self.machine.claim_sequence()
+            sequence = facts[0].sequence if facts else machine.claim_sequence()
             self._unsynced.append(Record(self._place.account, sequence, self._wall, connection, frame, facts))
-            count, life = len(self._unsynced), self._life
-            if count == 1:
-                self._scheduler.after(self.sync_ms, lambda: self._sync_if(life))
-            self.watch.told(facts, self.machine, self._now)
-        for wish in self.machine.take_wishes():
+            if len(self._unsynced) == 1:
+                self._scheduler.after(self.sync_ms, partial(self._sync_if, self._life))
+            self.watch.told(facts, machine, self._scheduler.now)
+        for wish in machine.take_wishes():
             self._carry_out(wish)
         self._arm()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Final
 
@@ -111,11 +111,12 @@ class Exchange(Ground):
         self.hall.hub.close(lane)
 
     def _flush(self, lane: Lane, link: Link) -> None:
-        for parcel in lane.take_due(self.now()):
+        now = self.now()
+        for parcel in lane.take_due(now):
             link.send(parcel)
-        due = lane.next_due(self.now())
+        due = lane.next_due(now)
         if due is not None:
-            self._scheduler.after(max(1, due - self.now()), lambda: self.wake(lane))
+            self._scheduler.after(max(1, due - now), lambda: self.wake(lane))
 
     def _end(self, lane: Lane, reason: str) -> None:
         link = self._links.get(lane)
@@ -128,6 +129,7 @@ class Exchange(Ground):
     def answer(self, request: HttpRequest) -> HttpResponse:
         """What the venue answers now. Status 0 when it cuts the connection instead."""
         path, _, query = request.target.reveal().partition("?")
+        now = self.now()
         call = Call(
             method=request.method,
             path=path,
@@ -139,13 +141,14 @@ class Exchange(Ground):
         if prepared is not None:
             self.last_trouble = self._scheduler.now
         if prepared is None or prepared.apply:
-            reply = self.hall.dialect.answer(call, self.now())
-            self.house.publish(self.hall, self.now())
+            reply = self.hall.dialect.answer(call, now)
+            self.house.publish(self.hall, now)
             if prepared is None:
-                return HttpResponse(
-                    status=reply.status, body=reply.body, headers={name.lower(): text for name, text in reply.headers.items()}
-                )
+                return HttpResponse(status=reply.status, body=reply.body, headers=_in_lower_case(reply.headers))
         if prepared.abort:
             return NO_ANSWER
-        headers = {name.lower(): text for name, text in prepared.headers.items()}
-        return HttpResponse(status=prepared.status, body=prepared.body.encode(), headers=headers)
+        return HttpResponse(status=prepared.status, body=prepared.body.encode(), headers=_in_lower_case(prepared.headers))
+
+
+def _in_lower_case(headers: Mapping[str, str]) -> dict[str, str]:
+    return {name.lower(): text for name, text in headers.items()}

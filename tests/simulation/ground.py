@@ -99,7 +99,7 @@ class Ground:
         }
 
     def positions(self, account: str) -> Truth:
-        legs = self.hall.room.exchange.positions(account)
+        legs = self.hall.room.exchange.told_positions(account)
         return {(leg.symbol, str(leg.position_side), ""): (leg.amount, leg.entry_price) for leg in legs if leg.amount}
 
     def order_lists(self, account: str) -> Sequence[OrderList]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from random import Random
 from typing import Protocol
 
@@ -70,7 +71,7 @@ class Link:
             return
         scheduler = self._network.scheduler
         arrival = self._last_arrival = max(self._last_arrival, Millis(scheduler.now + self._network.latency_ms()))
-        scheduler.at(arrival, lambda: self._land(parcel))
+        scheduler.at(arrival, partial(self._land, parcel))
 
     def _land(self, parcel: Parcel) -> None:
         if not (self.is_broken or self.is_black_hole):

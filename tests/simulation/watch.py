@@ -68,8 +68,14 @@ Told: TypeAlias = dict[FillName, tuple[object, ...]]
 ENDS: Final = {TrueStatus.EXPIRED_IN_MATCH: "expired", TrueStatus.PENDING_NEW: "pending"}
 """The venue's states by our words, where they differ."""
 
+HELD_BY_ACCOUNT: Final = frozenset({BalanceSet, PositionSet, SnapshotTaken, StreamChanged})
+"""What a watch keeps nothing of."""
+
 UNWEIGHED: Final = frozenset({OrderChanged, BalanceSet})
 """What nothing but its sequence and the books at rest are held against."""
+
+LIVE: Final = StreamState.LIVE
+WITH_A_GAP: Final = (StreamState.STALE, StreamState.POLLING)
 
 PROBE: Final = "ORDER_TRADE_UPDATE"
 """An event that every socket of an account is there for."""
@@ -192,13 +198,15 @@ class Watch:
             case GapOpened():
                 self._note_beginning(event, machine)
                 check("calm", self._may_blink or event.reason == "restart", f"a gap without a cause: {event.reason}")
-            case StreamChanged() if event.state is not StreamState.LIVE:
-                check("calm", self._may_blink, f"{event.state} without a cause: {event.reason}")
+            case StreamChanged() if event.state is not LIVE and not self._may_blink:
+                raise Violation("calm", f"{event.state} without a cause: {event.reason}")
 
     def _take(self, event: Event) -> None:
         if event.sequence <= self._sequence:
             raise Violation("order of the journal", f"{event.sequence} after {self._sequence}")
         self._sequence = event.sequence
+        if type(event) in HELD_BY_ACCOUNT:
+            return
         match event:
             case Filled():
                 name = name_of(event)
@@ -239,10 +247,10 @@ class Watch:
         self._ever_told.add(name)
         late_ms = now - true.happened
         self.lateness_ms.append(late_ms)
-        if self._calm_ms is not None:
-            check("calm", late_ms <= self._calm_ms, f"{name} {late_ms} ms late, without a cause")
-        if self._spared:
-            check("I8", late_ms <= SPARED_WITHIN_MS, f"{name} {late_ms} ms late, without a trouble of its own")
+        if self._calm_ms is not None and late_ms > self._calm_ms:
+            raise Violation("calm", f"{name} {late_ms} ms late, without a cause")
+        if self._spared and late_ms > SPARED_WITHIN_MS:
+            raise Violation("I8", f"{name} {late_ms} ms late, without a trouble of its own")
 
     def _forward(self, event: OrderChanged) -> None:
         key = (event.symbol, event.order_id, event.conditional)
@@ -284,7 +292,8 @@ class Watch:
 
     def _disagree(self, event: Mismatch) -> None:
         key = (event.subject, event.key)
-        check("I10", event.resolved is (key in self._mismatches), f"told or resolved twice: {event}")
+        if event.resolved is not (key in self._mismatches):
+            raise Violation("I10", f"told or resolved twice: {event}")
         if event.resolved:
             self._mismatches.discard(key)
         else:
@@ -292,7 +301,8 @@ class Watch:
 
     def _prove(self, machine: Machine) -> None:
         proven = machine.account.proven_until
-        check("proof", proven >= self._proven, f"the proof goes back from {self._proven} to {proven}")
+        if proven < self._proven:
+            raise Violation("proof", f"the proof goes back from {self._proven} to {proven}")
         self._proven = proven
         if not machine.feed.is_lit:
             self._before_gap = [true for true in self._before_gap if true.fill.time >= proven]
@@ -301,7 +311,8 @@ class Watch:
 
     def _nothing_missing(self, name: str, since: Millis, until: Millis) -> None:
         lost = [true for true in self._missing.values() if max(since, self._began or since) <= true.fill.time < until]
-        check(name, not lost, f"unknown within {since}..{until}: {[true.name for true in lost]}")
+        if lost:
+            raise Violation(name, f"unknown within {since}..{until}: {[true.name for true in lost]}")
 
     # --- from time to time ---
 
@@ -323,12 +334,14 @@ class Watch:
             check("I6", machine.account.state is not StreamState.LIVE, f"live in the dark since {since}")
 
     def _look_at_sockets(self, machine: Machine, links: Links, now: Millis) -> None:
-        if machine.account.state in (StreamState.STALE, StreamState.POLLING):
-            check("gap", machine.account.gap_since is not None, f"{machine.account.state} without a gap")
-        if machine.account.state is StreamState.LIVE and not machine.account.mismatches:  # else it is read, and told not to be proven
-            check("I6", machine.account.gap_since is None, f"live, with a gap since {machine.account.gap_since}")
+        account = machine.account
+        if account.state in WITH_A_GAP and account.gap_since is None:
+            raise Violation("gap", f"{account.state} without a gap")
+        if account.state is LIVE and not account.mismatches and account.gap_since is not None:  # else it is read, and told not to be proven
+            raise Violation("I6", f"live, with a gap since {account.gap_since}")
         dials, self._dials = self._dials, max(machine.feed.lines, default=self._dials)
-        check("I7", not dials or self._dials - dials <= DIALS_IN_A_LOOK, f"{self._dials - dials} sockets tried at {now}")
+        if dials and self._dials - dials > DIALS_IN_A_LOOK:
+            raise Violation("I7", f"{self._dials - dials} sockets tried at {now}")
         if self.is_delivered or self._dials > dials:
             self._keyless_since = None
         elif self._keyless_since is None:
@@ -342,7 +355,8 @@ class Watch:
         lanes = [lane for lane in self._exchange.hall.hub.lanes(self.account) if lane.session.wrap(self._probe)]
         for lane in lanes:
             age_ms = self._exchange.now() - lane.opened_at
-            check("I6", age_ms <= AGE_WITHIN_MS, f"a socket of {age_ms} ms delivers")
+            if age_ms > AGE_WITHIN_MS:
+                raise Violation("I6", f"a socket of {age_ms} ms delivers")
         return bool(lanes)
 
     def _learn_truth(self) -> None:
@@ -380,8 +394,10 @@ class Watch:
         ours: Told = {}
         for event in durable:
             if isinstance(event, Filled):
-                check("I2", name_of(event) not in ours, f"twice in the journal: {event}")
-                ours[name_of(event)] = (event.quantity, event.price, event.fee)
+                name = name_of(event)
+                if name in ours:
+                    raise Violation("I2", f"twice in the journal: {event}")
+                ours[name] = (event.quantity, event.price, event.fee)
             elif isinstance(event, FillCompleted):
                 quantity, price, fee = ours[name_of(event)]
                 ours[name_of(event)] = (quantity, price, event.fee if fee is None else fee)

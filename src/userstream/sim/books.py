@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 from enum import IntEnum, StrEnum
-from typing import NewType, TypeAlias
+from typing import Final, NewType, TypeAlias
 
 import msgspec
 
@@ -26,6 +26,14 @@ class PositionSide(StrEnum):
     BOTH = "both"
     LONG = "long"
     SHORT = "short"
+
+
+# Members by names of their own, for what is asked at each step: to look one up in its class costs more than to compare it.
+BUY: Final = Side.BUY
+SELL: Final = Side.SELL
+BOTH: Final = PositionSide.BOTH
+LONG: Final = PositionSide.LONG
+SHORT: Final = PositionSide.SHORT
 
 
 class OrderStatus(StrEnum):
@@ -159,7 +167,7 @@ class Fill(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Position(msgspec.Struct, kw_only=True):
-    """One leg. Short amounts are negative."""
+    """One leg. Short amounts are negative. News are without the liquidation price."""
 
     account: str
     symbol: str
@@ -180,7 +188,7 @@ class Position(msgspec.Struct, kw_only=True):
 
 
 class Balance(msgspec.Struct, kw_only=True):
-    """One asset of one account. `available` is filled in when a copy is handed out."""
+    """One asset of one account. `available` is filled in when a copy is handed out; news of contracts are without it."""
 
     account: str
     asset: str

@@ -21,7 +21,7 @@ from userstream.sim.books import (
 )
 from userstream.sim.instruments import is_amount, is_multiple
 from userstream.sim.ledger import Leg, money
-from userstream.sim.margin import MARGIN_CALL_RATIO, MARGIN_CLEAR_RATIO, Health, cross_health, isolated_health, position
+from userstream.sim.margin import MARGIN_CALL_RATIO, MARGIN_CLEAR_RATIO, Health, cross_health, isolated_health, told_position
 from userstream.sim.market import STEP_MS
 from userstream.sim.trading import Trading
 from userstream.sim.world import Account, World
@@ -40,7 +40,7 @@ DELEVERAGING: Final = ForcedClose("adl_autoclose", numbered=False, ends_orders=F
 SETTLEMENT: Final = ForcedClose("settlement_autoclose-", numbered=True, ends_orders=False)
 DELIVERY: Final = ForcedClose("delivery_autoclose-", numbered=True, ends_orders=False)  # of inverse contracts (Binance COIN-M, 4.2)
 
-UNMOVED_SHARE: Final = Decimal("0.0005")  # mark moves smaller than this do not make an account's margin worth a look
+UNMOVED_PART: Final = 2_000  # a mark that moved by a smaller part than one in so many does not make an account's margin worth a look
 
 
 class Clearing:
@@ -50,7 +50,7 @@ class Clearing:
         self._world = world
         self._trading = trading
         self._conditionals = conditionals
-        self._looked_at = {symbol: market.mark for symbol, market in world.markets.items()}
+        self._looked_at = {symbol: market.mark_units for symbol, market in world.markets.items()}
 
     # --- funding ---
 
@@ -82,8 +82,8 @@ class Clearing:
         for symbol, holders in world.holders.items():
             if not holders:
                 continue
-            mark, seen = world.mark_price(symbol), self._looked_at[symbol]
-            if abs(mark - seen) > seen * UNMOVED_SHARE:
+            mark, seen = world.markets[symbol].mark_units, self._looked_at[symbol]
+            if abs(mark - seen) * UNMOVED_PART > seen:
                 self._looked_at[symbol] = mark
                 world.touched.update(holders)
         while world.touched:
@@ -135,7 +135,7 @@ class Clearing:
                 account=account.name,
                 time=self._world.now,
                 cross_wallet=None if isolated else account.ledger.cross_wallet(legs[0].margin_asset),
-                positions=tuple(position(account, leg, self._world) for leg in legs),
+                positions=tuple(told_position(account, leg, self._world) for leg in legs),
             )
         )
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
+from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Final, NamedTuple, TypeAlias
 
-from userstream.sim.books import ZERO, ExpiryReason, Millis, Order, OrderStatus, Side
+from userstream.sim.books import BUY, SELL, ZERO, ExpiryReason, Millis, Order, OrderStatus, Side
 from userstream.sim.contracts import LINEAR, Contract
 
 FINAL: Final = frozenset(
@@ -19,7 +19,7 @@ FINAL: Final = frozenset(
         OrderStatus.REJECTED,
     }
 )
-OPPOSITE: Final = {Side.BUY: Side.SELL, Side.SELL: Side.BUY}
+OPPOSITE: Final = {BUY: SELL, SELL: BUY}
 PRICE_DIGITS: Final = Decimal("0.00000001")
 
 # Self-trade prevention works for these only; a FOK or post-only order is judged before it can meet anybody (Binance USD-M, 6.4).
@@ -60,12 +60,12 @@ def remaining(order: Order) -> Decimal:
 
 def reaches(side: Side, limit: Decimal, price: Decimal) -> bool:
     """Whether an order of this side and limit accepts this price."""
-    return price <= limit if side is Side.BUY else price >= limit
+    return price <= limit if side is BUY else price >= limit
 
 
 def improves(side: Side, price: Decimal, other: Decimal) -> bool:
     """Whether, for somebody who trades on this side, `price` is strictly better than `other`."""
-    return price < other if side is Side.BUY else price > other
+    return price < other if side is BUY else price > other
 
 
 def execute(order: Order, price: Decimal, quantity: Decimal, now: Millis, contract: Contract = LINEAR) -> None:
@@ -86,64 +86,68 @@ def finish(order: Order, status: OrderStatus, now: Millis, reason: ExpiryReason 
 
 
 class BookSide:
-    """The resting orders of one side, best price first and oldest first within a price."""
+    """The resting orders of one side, best price first and oldest first within a price. `best_price`: None while there are none."""
 
     def __init__(self, side: Side) -> None:
         self._side = side
-        self._levels: dict[Decimal, dict[int, Order]] = {}
         self._prices: list[Decimal] = []  # ascending
+        self._levels: list[dict[int, Order]] = []  # beside their prices, which are slow to hash
+        self.best_price: Decimal | None = None
 
     def insert(self, order: Order) -> None:
-        level = self._levels.get(order.price)
-        if level is None:
-            self._levels[order.price] = {order.order_id: order}
-            insort(self._prices, order.price)
-        else:
-            level[order.order_id] = order
+        place = bisect_left(self._prices, order.price)
+        if place < len(self._prices) and self._prices[place] == order.price:
+            self._levels[place][order.order_id] = order
+            return
+        self._prices.insert(place, order.price)
+        self._levels.insert(place, {order.order_id: order})
+        self._note_best()
 
     def discard(self, order: Order) -> None:
-        level = self._levels.get(order.price)
-        if level is None or level.pop(order.order_id, None) is None or level:
+        place = bisect_left(self._prices, order.price)
+        if place == len(self._prices) or self._prices[place] != order.price:
             return
-        del self._levels[order.price]
-        self._prices.pop(bisect_left(self._prices, order.price))
+        level = self._levels[place]
+        if level.pop(order.order_id, None) is not None and not level:
+            del self._levels[place], self._prices[place]
+            self._note_best()
 
-    @property
-    def best_price(self) -> Decimal | None:
+    def _note_best(self) -> None:
         if not self._prices:
-            return None
-        return self._prices[-1] if self._side is Side.BUY else self._prices[0]
+            self.best_price = None
+        else:
+            self.best_price = self._prices[-1] if self._side is BUY else self._prices[0]
 
     def front(self) -> Order | None:
         """The order that trades next."""
-        best = self.best_price
-        return None if best is None else next(iter(self._levels[best].values()))
+        if not self._levels:
+            return None
+        return next(iter(self._levels[-1 if self._side is BUY else 0].values()))
 
     def __iter__(self) -> Iterator[Order]:
-        prices = reversed(self._prices) if self._side is Side.BUY else iter(self._prices)
-        for price in prices:
-            yield from self._levels[price].values()
+        for level in reversed(self._levels) if self._side is BUY else self._levels:
+            yield from level.values()
 
 
 class Book:
     """The resting orders of all accounts on one symbol."""
 
     def __init__(self) -> None:
-        self._sides = {Side.BUY: BookSide(Side.BUY), Side.SELL: BookSide(Side.SELL)}
+        self.bids, self.asks = BookSide(BUY), BookSide(SELL)
 
     def side(self, side: Side) -> BookSide:
-        return self._sides[side]
+        return self.bids if side is BUY else self.asks
 
     @property
     def is_empty(self) -> bool:
-        return self._sides[Side.BUY].best_price is None and self._sides[Side.SELL].best_price is None
+        return self.bids.best_price is None and self.asks.best_price is None
 
     def insert(self, order: Order) -> None:
-        self._sides[order.side].insert(order)
+        self.side(order.side).insert(order)
 
     def discard(self, order: Order) -> None:
         """Take the order off the book; an order that never rested is no error."""
-        self._sides[order.side].discard(order)
+        self.side(order.side).discard(order)
 
 
 def prevents(taker: Order, maker: Order) -> bool:

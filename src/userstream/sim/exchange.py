@@ -9,10 +9,14 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from typing import Final
 
 from userstream.sim import terms
 from userstream.sim.algo import Conditionals
 from userstream.sim.books import (
+    BOTH,
+    LONG,
+    SHORT,
     AlgoOrder,
     Amendment,
     Balance,
@@ -33,7 +37,7 @@ from userstream.sim.books import (
 from userstream.sim.clearing import Clearing
 from userstream.sim.instruments import check_price, is_amount
 from userstream.sim.ledger import Leg
-from userstream.sim.margin import balance, position
+from userstream.sim.margin import balance, position, told_position
 from userstream.sim.marketplace import Marketplace
 from userstream.sim.reading import Reading
 from userstream.sim.records import Records
@@ -41,6 +45,9 @@ from userstream.sim.timeline import Timeline
 from userstream.sim.trader import Trader
 from userstream.sim.trading import Trading
 from userstream.sim.world import Account, World
+
+HEDGED: Final = (LONG, SHORT)
+ONE_WAY: Final = (BOTH,)
 
 __all__ = ["Exchange", "NewAlgo", "NewOrder", "Refused", "contracts_of"]
 
@@ -64,6 +71,7 @@ class Exchange(Reading[Account, Order]):
         self._world: World = World(instruments, seed, start_time, tells_all_positions=tells_all_positions)
         self._bound: dict[str, list[tuple[Exchange, str]]] = {}
         super().__init__(self._world)
+        self._by_symbol = [instrument for _, instrument in sorted(self._world.instruments.items())]
         self._trading = Trading(self._world)
         self._conditionals = Conditionals(self._world, self._trading)
         self._clearing = Clearing(self._world, self._trading, self._conditionals)
@@ -245,13 +253,12 @@ class Exchange(Reading[Account, Order]):
     def positions(self, account: str, *, all: bool = False) -> list[Position]:
         """Positions and flat legs with open orders, by symbol and side; with `all` every leg of every symbol."""
         owner = self._world.account(account)
-        found = [
-            leg
-            for symbol in sorted(self._world.instruments)
-            for leg in self._legs(owner, symbol)
-            if all or leg.amount or self._has_orders(owner, leg)
-        ]
-        return [position(owner, leg, self._world) for leg in found]
+        return [position(owner, leg, self._world) for leg in self._legs(owner) if all or leg.amount or self._has_orders(owner, leg)]
+
+    def told_positions(self, account: str) -> list[Position]:
+        """Every leg of every symbol, by symbol and side, without liquidation prices."""
+        owner = self._world.account(account)
+        return [told_position(owner, leg, self._world) for leg in self._legs(owner)]
 
     def position(self, account: str, symbol: str, side: PositionSide) -> Position:
         """The leg, flat or not."""
@@ -294,9 +301,9 @@ class Exchange(Reading[Account, Order]):
     def _leg(self, owner: Account, symbol: str, side: PositionSide) -> Leg:
         return owner.ledger.leg(self._world.instrument(symbol), side)
 
-    def _legs(self, owner: Account, symbol: str) -> list[Leg]:
-        hedged = owner.settings.hedge_mode
-        return [self._leg(owner, symbol, side) for side in ((PositionSide.LONG, PositionSide.SHORT) if hedged else (PositionSide.BOTH,))]
+    def _legs(self, owner: Account) -> list[Leg]:
+        sides = HEDGED if owner.settings.hedge_mode else ONE_WAY
+        return [owner.ledger.leg(instrument, side) for instrument in self._by_symbol for side in sides]
 
     def _has_orders(self, owner: Account, leg: Leg) -> bool:
         return any(order.position_side is leg.position_side for order in owner.records.open_by_symbol.get(leg.symbol, {}).values())

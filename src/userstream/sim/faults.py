@@ -8,6 +8,7 @@ import random
 import tomllib
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from functools import cached_property
 from pathlib import Path
 
 import msgspec
@@ -73,7 +74,7 @@ class FaultPlan:
     """All faults in force. The control interface and the script change it, the lanes and the server ask it."""
 
     def __init__(self, *, seed: int = 0, rest_lag_ms: int = 0, skew_ms: int = 0, strict: bool = False) -> None:
-        self._chance = random.Random(seed)
+        self._seed = seed
         self._rules: list[ActiveRule] = []
         self._delays: dict[str, Delay] = {}
         self._silences: dict[str, ActiveSilence] = {}
@@ -82,6 +83,15 @@ class FaultPlan:
         self.skew_ms = skew_ms
         self.strict = strict
         self.counters = Counters()
+
+    @cached_property
+    def _chance(self) -> random.Random:
+        return random.Random(self._seed)
+
+    @property
+    def has_rules(self) -> bool:
+        """Whether frames may be lost, doubled or displaced."""
+        return bool(self._rules)
 
     def install(self, rule: FrameRules, now: Millis) -> None:
         """Put a frame rule into force."""

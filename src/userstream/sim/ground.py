@@ -60,14 +60,12 @@ class Ground(Generic[OwnerT]):
         self._last_trade_ids[symbol] += 1
         return self._last_trade_ids[symbol]
 
-    def skip_trade_ids(self, symbol: str, count: int) -> None:
-        self._last_trade_ids[symbol] += count
-
     def step_markets(self) -> None:
         """One step of the outside: prices move, strangers trade."""
+        last_trade_ids = self._last_trade_ids
         for symbol, market in self.markets.items():
             market.step()
-            self.skip_trade_ids(symbol, market.trades_elsewhere())
+            last_trade_ids[symbol] += market.trades_elsewhere
 
     def drain(self) -> list[Happening]:
         """Everything that happened since the last call, in order."""

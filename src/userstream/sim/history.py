@@ -32,7 +32,10 @@ OPEN_ALGO_STATUSES = frozenset({AlgoStatus.NEW, AlgoStatus.TRIGGERING})
 
 
 class Books(Protocol):
-    """What a REST read may see. Sorted copies; `order` raises Refused("unknown_order")."""
+    """What a REST read may see. Sorted copies; `order` raises Refused("unknown_order").
+
+    `told_positions`: every leg of every symbol, where nobody asks for liquidation prices.
+    """
 
     def order(self, account: str, symbol: str, *, order_id: int | None = None, client_order_id: str | None = None) -> Order: ...
     def open_orders(self, account: str, symbol: str | None = None) -> Sequence[Order]: ...
@@ -40,6 +43,7 @@ class Books(Protocol):
     def fills(self, account: str, symbol: str | None = None) -> Sequence[Fill]: ...
     def income(self, account: str) -> Sequence[Income]: ...
     def positions(self, account: str, *, all: bool = False) -> Sequence[Position]: ...
+    def told_positions(self, account: str) -> Sequence[Position]: ...
     def balances(self, account: str) -> Sequence[Balance]: ...
     def algo_orders(self, account: str, symbol: str | None = None, open_only: bool = False) -> Sequence[AlgoOrder]: ...
     def settings(self, account: str) -> AccountSettings: ...
@@ -99,6 +103,8 @@ class History:
 
     def prune_orders(self, now: Millis) -> None:
         """Forget versions that no lag can reach: of an open order the newest old one stays."""
+        if not self._orders:
+            return
         for order_id, versions in list(self._orders.items()):
             old = sum(version.updated_time < now - KEPT_MS for version in versions)
             if old == len(versions) and versions[-1].status not in OPEN_STATUSES:
@@ -180,6 +186,9 @@ class LaggedBooks:
     def positions(self, account: str, *, all: bool = False) -> Sequence[Position]:
         moment = self._history.moment(account, self._cutoff)
         return moment.all_positions if all else moment.positions
+
+    def told_positions(self, account: str) -> Sequence[Position]:
+        return self.positions(account, all=True)
 
     def balances(self, account: str) -> Sequence[Balance]:
         return self._history.moment(account, self._cutoff).balances

@@ -77,6 +77,8 @@ class House:
         """Hears all that happens in the books, before any socket does."""
         for place, name in enumerate(settings.venues):
             self.halls[name] = self._open_hall(name, place)
+        self.places = _first_of_premises(self.halls.values())
+        """One venue for each exchange, the first of those that share it."""
         for spec in self._specs():
             self._open_account(spec)
         self.set_rest_lag(settings.rest_lag_ms)
@@ -139,14 +141,6 @@ class House:
         return ((hall, lane) for hall in self.places for lane in hall.hub.lanes(account))
 
     @property
-    def places(self) -> list[Hall]:
-        """One venue for each exchange, the first of those that share it."""
-        first: dict[str, Hall] = {}
-        for hall in self.halls.values():
-            first.setdefault(_premises(hall.venue), hall)
-        return list(first.values())
-
-    @property
     def accounts(self) -> tuple[str, ...]:
         return tuple(self._hall_of)
 
@@ -161,9 +155,11 @@ class House:
         for hall in self.places:
             hall.room.exchange.advance(now)
             self.publish(hall, now)
-            self.send_frames(hall, hall.dialect.tick(now), now)
+            if frames := hall.dialect.tick(now):
+                self.send_frames(hall, frames, now)
             hall.room.history.prune_orders(now)
-        self._trade(now)
+        if self._traders:
+            self._trade(now)
 
     def publish(self, hall: Hall, now: Millis) -> int:
         """Send out what happened in the books; returns the number of events."""
@@ -191,7 +187,7 @@ class House:
 
     def _trade(self, now: Millis) -> None:
         self.pace.grant(now)
-        while self._traders and self.pace.may_act:
+        while self.pace.may_act:
             hall, account = self._chance.choice(self._traders)
             hall.room.exchange.trade_randomly(account, now)
             self.pace.spend(self.publish(hall, now))
@@ -275,6 +271,13 @@ class House:
             can_withdraw=spec.can_withdraw,
             ip_restricted=spec.ip_restricted,
         )
+
+
+def _first_of_premises(halls: Iterable[Hall]) -> list[Hall]:
+    first: dict[str, Hall] = {}
+    for hall in halls:
+        first.setdefault(_premises(hall.venue), hall)
+    return list(first.values())
 
 
 def _premises(venue: Venue) -> str:

@@ -6,7 +6,7 @@ import re
 from decimal import Decimal
 from typing import Final
 
-from userstream.sim.books import ZERO, Instrument, Millis, Refused, Side
+from userstream.sim.books import BUY, ZERO, Instrument, Millis, Refused, Side
 from userstream.sim.contracts import Contract
 
 PRICE_BAND_UP: Final = Decimal("1.05")
@@ -76,13 +76,16 @@ DEFAULT_INVERSE: Final = (
 )
 
 
+TOO_LARGE: Final = Decimal(10) ** 15
+
+
 def is_multiple(value: Decimal, unit: Decimal) -> bool:
     return value % unit == ZERO
 
 
 def is_amount(value: Decimal) -> bool:
     """Whether the value is a number at all, and of a size that exact arithmetic can carry."""
-    return value.is_finite() and abs(value) < Decimal(10) ** 15
+    return value.is_finite() and abs(value) < TOO_LARGE
 
 
 def check_price(instrument: Instrument, price: Decimal) -> None:
@@ -112,12 +115,12 @@ def check_notional(instrument: Instrument, price: Decimal, quantity: Decimal) ->
 
 def price_limit(side: Side, mark_price: Decimal) -> Decimal:
     """The worst price that an order of this side may pay: 5% beyond the mark price."""
-    return mark_price * (PRICE_BAND_UP if side is Side.BUY else PRICE_BAND_DOWN)
+    return mark_price * (PRICE_BAND_UP if side is BUY else PRICE_BAND_DOWN)
 
 
 def check_price_band(side: Side, price: Decimal, mark_price: Decimal) -> None:
     limit = price_limit(side, mark_price)
-    if price > limit if side is Side.BUY else price < limit:
+    if price > limit if side is BUY else price < limit:
         raise Refused("percent_price", f"price {price} is beyond {limit}")
 
 

@@ -9,6 +9,7 @@ import string
 from collections.abc import Iterator
 from enum import StrEnum
 from functools import lru_cache
+from typing import Final
 
 import msgspec
 from cryptography.exceptions import InvalidSignature
@@ -27,6 +28,10 @@ class KeyType(StrEnum):
     HMAC = "hmac"
     RSA = "rsa"
     ED25519 = "ed25519"
+
+
+HMAC: Final = KeyType.HMAC
+HASH_BLOCK: Final = 64  # bytes, of SHA-256
 
 
 def mask(secret: str) -> str:
@@ -75,10 +80,12 @@ def verify(key: ApiKey, payload: bytes, signature: str) -> bool:
 
     HMAC signatures are hexadecimal in either case, RSA (PKCS 1 v1.5, SHA-256) and Ed25519 signatures are base64.
     """
-    if key.key_type is KeyType.HMAC:
-        made = _keyed(key.api_secret).copy()
-        made.update(payload)
-        return hmac.compare_digest(made.hexdigest().encode(), signature.lower().encode())
+    if key.key_type is HMAC:
+        keyed_inner, keyed_outer = _keyed(key.api_secret)
+        inner, outer = keyed_inner.copy(), keyed_outer.copy()
+        inner.update(payload)
+        outer.update(inner.digest())
+        return hmac.compare_digest(outer.hexdigest().encode(), signature.lower().encode())
     public = _public_key(key.api_secret)
     try:
         raw = base64.b64decode(signature, validate=True)
@@ -92,9 +99,12 @@ def verify(key: ApiKey, payload: bytes, signature: str) -> bool:
 
 
 @lru_cache(maxsize=4096)
-def _keyed(secret: str) -> hmac.HMAC:
-    """With the key taken in, once; each payload goes into a copy."""
-    return hmac.new(secret.encode(), digestmod=hashlib.sha256)
+def _keyed(secret: str) -> "tuple[hashlib._Hash, hashlib._Hash]":
+    """The two hashes of an HMAC (RFC 2104) with the key taken in, once; each payload goes into copies, which is much quicker than
+    copies of the standard library's own."""
+    key = secret.encode() if len(secret.encode()) <= HASH_BLOCK else hashlib.sha256(secret.encode()).digest()
+    padded = key.ljust(HASH_BLOCK, b"\0")
+    return hashlib.sha256(bytes(each ^ 0x36 for each in padded)), hashlib.sha256(bytes(each ^ 0x5C for each in padded))
 
 
 @lru_cache(maxsize=4096)

@@ -22,6 +22,9 @@ class Kind(StrEnum):
     PONG = "pong"
 
 
+TEXT = Kind.TEXT
+
+
 class Parcel(msgspec.Struct, frozen=True, kw_only=True):
     """Bytes ready for the wire."""
 
@@ -51,6 +54,10 @@ class Lane:
 
     def offer(self, frame: Frame, now: Millis) -> None:
         """An event for this socket, if it asked for it."""
+        if not self._plan.has_rules and self._silence is None and not self._shelf_size:
+            for body in self.session.wrap(frame):
+                self._queue(body, now + self._plan.lateness_ms(frame.account))
+            return
         for body in self.session.wrap(frame):
             if self._loses(now):
                 self._plan.counters.dropped += 1
@@ -80,13 +87,15 @@ class Lane:
             return []
         parcels = list(self._others)
         self._others.clear()
-        if active is None:
+        if active is None and (self._events or self._shelf):
             parcels += self._take_events(now)
         self._plan.counters.sent += len(parcels)
         return parcels
 
     def next_due(self, now: Millis) -> Millis | None:
         """When to look again, if time alone brings something."""
+        if not self._events and not self._shelf and self._silence is None:
+            return None
         moments = [self._events[0][0]] if self._events else []
         if self._shelf:
             moments.append(Millis(self._shelved_at + LONGEST_DISPLACEMENT_MS))
@@ -126,12 +135,13 @@ class Lane:
     def _queue(self, body: bytes, due: int) -> None:
         # One TCP stream cannot overtake itself, so a short lateness waits behind a long one.
         last = self._events[-1][0] if self._events else 0
-        self._events.append((Millis(max(due, last)), Parcel(kind=Kind.TEXT, body=body)))
+        self._events.append((Millis(max(due, last)), Parcel(kind=TEXT, body=body)))
 
     def _active(self, now: Millis) -> ActiveSilence | None:
-        if self._silence is not None and not self._silence.holds(now):
-            self._silence = None
-        return self._silence
+        silence = self._silence
+        if silence is not None and not silence.holds(now):
+            silence = self._silence = None
+        return silence
 
     def _loses(self, now: Millis) -> bool:
         active = self._active(now)

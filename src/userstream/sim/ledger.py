@@ -6,13 +6,13 @@ half-even to 8 decimals. Quantities are exact, and so are the quote quantities. 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Final
 
 import msgspec
 
-from userstream.sim.books import ZERO, Balance, Fill, Income, Instrument, Millis, Order, Position, PositionSide, Side
+from userstream.sim.books import BUY, ZERO, Balance, Fill, Income, Instrument, Millis, Order, Position, PositionSide, Side
 from userstream.sim.contracts import LINEAR, Contract
 
 MONEY_DIGITS: Final = Decimal("0.00000001")
@@ -24,8 +24,11 @@ def money(value: Decimal) -> Decimal:
     return value.quantize(MONEY_DIGITS, ROUND_HALF_EVEN)
 
 
+NOTHING: Final = money(ZERO)
+
+
 def signed(side: Side, quantity: Decimal) -> Decimal:
-    return quantity if side is Side.BUY else -quantity
+    return quantity if side is BUY else -quantity
 
 
 class Terms(msgspec.Struct):
@@ -74,6 +77,7 @@ class Ledger:
             asset: Balance(account=account, asset=asset, wallet=amount, updated_time=now) for asset, amount in balances.items()
         }
         self.legs: dict[str, dict[PositionSide, Leg]] = {}
+        self._open_legs: tuple[Leg, ...] | None = ()  # None: to be looked up anew
         self.terms: dict[str, Terms] = {}
         self.income: list[Income] = []
 
@@ -96,11 +100,11 @@ class Ledger:
         leg = self.legs.get(symbol, {}).get(side)
         return ZERO if leg is None else leg.amount
 
-    def open_legs(self) -> Iterator[Leg]:
-        for legs in self.legs.values():
-            for leg in legs.values():
-                if leg.amount:
-                    yield leg
+    def open_legs(self) -> tuple[Leg, ...]:
+        """Those that are not flat, in the order in which their symbols were first traded."""
+        if self._open_legs is None:
+            self._open_legs = tuple(leg for legs in self.legs.values() for leg in legs.values() if leg.amount)
+        return self._open_legs
 
     def wallet(self, asset: str) -> Decimal:
         balance = self.balances.get(asset)
@@ -153,6 +157,7 @@ class Ledger:
     ) -> Fill:
         """Book one execution of an order: position, realised profit and fee. Returns the fill."""
         leg = self.legs.setdefault(order.symbol, {}).setdefault(order.position_side, self.leg(instrument, order.position_side))
+        self._open_legs = None
         cost = instrument.contract.worth(price, quantity) * fee.rate
         realized = self._move(leg, signed(order.side, quantity), price, cost)
         leg.updated_time = now
@@ -219,8 +224,11 @@ class Ledger:
 
     def position(self, leg: Leg, mark_price: Decimal, maintenance_rate: Decimal) -> Position:
         """A copy of the leg as people see it at this mark price. The liquidation price is the caller's to fill in."""
-        terms = self.terms_of(leg.symbol)
-        notional = leg.contract.worth(mark_price, abs(leg.amount))
+        terms, profit, initial, maintenance = self.terms_of(leg.symbol), NOTHING, NOTHING, NOTHING
+        if leg.amount:
+            notional = leg.contract.worth(mark_price, abs(leg.amount))
+            profit = money(leg.contract.profit(leg.amount, leg.entry_price, mark_price))
+            initial, maintenance = money(notional / terms.leverage), money(notional * maintenance_rate)
         return Position(
             account=self.account,
             symbol=leg.symbol,
@@ -229,12 +237,12 @@ class Ledger:
             entry_price=leg.entry_price,
             break_even_price=leg.break_even_price,
             realized_pnl=leg.realized_pnl,
-            unrealized_pnl=money(leg.contract.profit(leg.amount, leg.entry_price, mark_price)),
+            unrealized_pnl=profit,
             mark_price=mark_price,
             margin_type="isolated" if terms.isolated else "cross",
             isolated_wallet=leg.isolated_wallet,
             leverage=terms.leverage,
-            initial_margin=money(notional / terms.leverage),
-            maintenance_margin=money(notional * maintenance_rate),
+            initial_margin=initial,
+            maintenance_margin=maintenance,
             updated_time=leg.updated_time,
         )

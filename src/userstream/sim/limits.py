@@ -4,6 +4,7 @@ An address that goes on asking after it was told to slow down is banned, each ti
 """
 
 from enum import StrEnum
+from typing import Final
 
 import msgspec
 
@@ -19,6 +20,9 @@ class Verdict(StrEnum):
     ALLOWED = "allowed"
     SLOW_DOWN = "slow_down"  # HTTP 429
     BANNED = "banned"  # HTTP 418
+
+
+ALLOWED: Final = Verdict.ALLOWED
 
 
 class LimitSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -90,9 +94,10 @@ class AddressMeter:
         if now < self._banned_until:
             return self._banned(now)
         used = self._weight.add(weight, now)
-        self.highest = max(self.highest, used)
+        if used > self.highest:
+            self.highest = used
         if used <= self._budget:
-            return Charge(verdict=Verdict.ALLOWED, used=used)
+            return Charge(verdict=ALLOWED, used=used)
         if self._strikes.add(1, now) > self._settings.strikes_before_ban:
             self.ban(min(self._settings.first_ban_s << self._bans, self._settings.longest_ban_s), now)
             return self._banned(now)
@@ -208,8 +213,9 @@ class Limits:
         return self._counted(self.account_weight(account).charge(weight, now))
 
     def _counted(self, charge: Charge) -> Charge:
-        self.slowed += charge.verdict is Verdict.SLOW_DOWN
-        self.banned += charge.verdict is Verdict.BANNED
+        if charge.verdict is not ALLOWED:
+            self.slowed += charge.verdict is Verdict.SLOW_DOWN
+            self.banned += charge.verdict is Verdict.BANNED
         return charge
 
     def ban_all(self, seconds: int, now: Millis) -> None:

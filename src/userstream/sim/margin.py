@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Final, NamedTuple, Protocol
 
-from userstream.sim.books import ZERO, AccountSettings, Balance, Instrument, Millis, Position, PositionSide
+from userstream.sim.books import LONG, SHORT, ZERO, AccountSettings, Balance, Instrument, Millis, Position, PositionSide
 from userstream.sim.ledger import Ledger, Leg, money
 from userstream.sim.records import OpenNotional, Records
 
@@ -63,9 +63,9 @@ class Health(NamedTuple):
 
 def bound_notional(side: PositionSide, held: Decimal, opening: OpenNotional) -> Decimal:
     """The notional of the leg if the worse side of its open orders were filled. `held` is signed."""
-    if side is PositionSide.LONG:
+    if side is LONG:
         return held + opening.bids
-    if side is PositionSide.SHORT:
+    if side is SHORT:
         return opening.asks - held
     return max(abs(held + opening.bids), abs(held - opening.asks))
 
@@ -88,23 +88,20 @@ def _legs_with_margin(holder: Holder, asset: str, prices: Prices) -> dict[tuple[
 
 def bound_margin(holder: Holder, asset: str, prices: Prices) -> Decimal:
     """What positions and open orders take from the cross wallet. Isolated positions bring their own margin."""
-    total = ZERO
+    ledger, records, total = holder.ledger, holder.records, ZERO
     for (symbol, side), held in _legs_with_margin(holder, asset, prices).items():
-        terms = holder.ledger.terms_of(symbol)
-        bound = bound_notional(side, held, holder.records.opening_notional(symbol, side))
+        terms = ledger.terms_of(symbol)
+        bound = bound_notional(side, held, records.opening_notional(symbol, side))
         total += (bound - abs(held) if terms.isolated else bound) / terms.leverage
     return total
 
 
 def cross_profit(holder: Holder, asset: str, prices: Prices) -> Decimal:
-    return sum(
-        (
-            _profit(leg, prices.mark_price(leg.symbol))
-            for leg in holder.ledger.open_legs()
-            if leg.margin_asset == asset and not holder.ledger.terms_of(leg.symbol).isolated
-        ),
-        ZERO,
-    )
+    ledger, total = holder.ledger, ZERO
+    for leg in ledger.open_legs():
+        if leg.margin_asset == asset and not ledger.terms_of(leg.symbol).isolated:
+            total += leg.contract.profit(leg.amount, leg.entry_price, prices.mark_price(leg.symbol))
+    return total
 
 
 def available(holder: Holder, asset: str, prices: Prices) -> Decimal:
@@ -140,12 +137,13 @@ def cross_health(holder: Holder, asset: str, prices: Prices) -> Health:
 
 
 def _pool(holder: Holder, asset: str, prices: Prices) -> Health:
-    maintenance = ZERO
-    for leg in holder.ledger.open_legs():
-        if leg.margin_asset == asset and not holder.ledger.terms_of(leg.symbol).isolated:
-            rate = prices.instruments[leg.symbol].maintenance_rate
-            maintenance += leg.contract.worth(prices.mark_price(leg.symbol), abs(leg.amount)) * rate
-    return Health(holder.ledger.cross_wallet(asset) + cross_profit(holder, asset, prices), maintenance)
+    ledger, profit, maintenance = holder.ledger, ZERO, ZERO
+    for leg in ledger.open_legs():
+        if leg.margin_asset == asset and not ledger.terms_of(leg.symbol).isolated:
+            mark, contract = prices.mark_price(leg.symbol), leg.contract
+            profit += contract.profit(leg.amount, leg.entry_price, mark)
+            maintenance += contract.worth(mark, abs(leg.amount)) * prices.instruments[leg.symbol].maintenance_rate
+    return Health(ledger.cross_wallet(asset) + profit, maintenance)
 
 
 def isolated_health(leg: Leg, prices: Prices) -> Health:
@@ -172,21 +170,30 @@ def liquidation_price(holder: Holder, leg: Leg, prices: Prices) -> Decimal:
 
 def position(holder: Holder, leg: Leg, prices: Prices) -> Position:
     """A complete copy of the leg at the present mark price."""
-    instrument = prices.instruments[leg.symbol]
-    copied = holder.ledger.position(leg, prices.mark_price(leg.symbol), instrument.maintenance_rate)
+    copied = told_position(holder, leg, prices)
     copied.liquidation_price = liquidation_price(holder, leg, prices)
     return copied
 
 
+def told_position(holder: Holder, leg: Leg, prices: Prices) -> Position:
+    """The leg as news tell of it: without a liquidation price, which needs a look at the whole account."""
+    return holder.ledger.position(leg, prices.mark_price(leg.symbol), prices.instruments[leg.symbol].maintenance_rate)
+
+
 def balance(holder: Holder, asset: str, prices: Prices) -> Balance:
     """A complete copy of the balance; available is never shown below zero."""
-    ledger = holder.ledger
+    copied = told_balance(holder.ledger, asset)
+    copied.available = max(available(holder, asset, prices), ZERO)
+    return copied
+
+
+def told_balance(ledger: Ledger, asset: str) -> Balance:
+    """The balance as news tell of it: without what is available, which needs a look at the whole account."""
     kept = ledger.balances.get(asset)
     return Balance(
         account=ledger.account,
         asset=asset,
-        wallet=ledger.wallet(asset),
+        wallet=ZERO if kept is None else kept.wallet,
         cross_wallet=ledger.cross_wallet(asset),
-        available=max(available(holder, asset, prices), ZERO),
         updated_time=Millis(0) if kept is None else kept.updated_time,
     )

@@ -7,11 +7,14 @@ Amounts of money are never floats here: a float only decides by how many ticks t
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from bisect import bisect
+from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal
+from functools import cached_property, lru_cache
+from itertools import accumulate
 from typing import Final, TypeVar
 
-from userstream.sim.books import Instrument, Millis, Side
+from userstream.sim.books import BUY, SELL, Instrument, Millis, Side
 from userstream.sim.engine import OPPOSITE, Level
 
 STEP_MS: Final = 100
@@ -25,6 +28,7 @@ _FIRST_LEVEL_NOTIONAL: Final = Decimal(300)
 _LEVEL_GROWTH: Final = Decimal("1.6")
 _NEAR_SHARE: Final = Decimal("0.0008")
 _FUNDING_UNIT: Final = Decimal("0.000001")
+_ONE: Final = Decimal(1)
 
 
 class Dice:
@@ -32,31 +36,36 @@ class Dice:
 
     def __init__(self, seed: int, name: str) -> None:
         self._random = random.Random(f"{seed}:{name}")
+        self.draw: Callable[[], float] = self._random.random
+        """From 0 on and below 1, all alike."""
 
     def chance(self, probability: float) -> bool:
-        return self._random.random() < probability
+        return self.draw() < probability
 
     def between(self, low: int, high: int) -> int:
         """A whole number from low to high, both included."""
         return self._random.randint(low, high)
 
     def choose(self, options: Sequence[OptionT]) -> OptionT:
-        return options[int(self._random.random() * len(options))]
+        return options[int(self.draw() * len(options))]
 
-    def weigh(self, options: Sequence[OptionT], weights: Sequence[int]) -> OptionT:
-        return self._random.choices(options, weights)[0]
+    def weigh(self, options: Sequence[OptionT], weights: tuple[int, ...]) -> OptionT:
+        sums = _sums(weights)
+        return options[bisect(sums, self.draw() * sums[-1], hi=len(sums) - 1)]
 
     def share(self) -> Decimal:
         """A part of a whole, above 0 and below 1, in thousandths."""
         return Decimal(self._random.randint(1, 999)) / 1000
 
-    def swing(self) -> float:
-        """Between -1 and 1, the middle more often than the ends."""
-        return self._random.random() + self._random.random() - 1.0
+
+@lru_cache(maxsize=64)
+def _sums(weights: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(accumulate(weights))
 
 
+@lru_cache(maxsize=16_384)
 def _mixed(*numbers: int) -> int:
-    """A well-spread number below 2**32 from small ones: noise that needs no state."""
+    """A well-spread number below 2**32 from small ones: noise that needs no state, the same for all symbols."""
     value = 0x9E3779B9
     for number in numbers:
         value = ((value ^ number) * 0x85EBCA6B) & 0xFFFFFFFF
@@ -65,26 +74,36 @@ def _mixed(*numbers: int) -> int:
 
 
 class Market:
-    """Prices of one symbol. `last` and `mark` are always positive; `last` is a multiple of the tick."""
+    """Prices of one symbol. `last` and `mark` are always positive; `last` is a multiple of the tick. `mark_units`: the mark price in
+    thousandths of a tick."""
 
     def __init__(self, instrument: Instrument, seed: int) -> None:
         self._instrument = instrument
         self._tick = instrument.tick_size
-        self._swing = Dice(seed, f"walk:{instrument.symbol}").swing
-        self._funding = Dice(seed, f"funding:{instrument.symbol}")
-        self.dice = Dice(seed, f"crossings:{instrument.symbol}")
+        self._draw = Dice(seed, f"walk:{instrument.symbol}").draw
+        self._seed = seed
         self._steps = 0
-        self._noise = 0
+        self.trades_elsewhere = 0
+        """How many trades of strangers the tape saw in this step, so that trade ids have holes as on a real tape."""
         self._half_spread = 1
         self._marked_units, self._mark = 0, self._tick
         self._settle(max(int(instrument.start_price / self._tick), 2))
 
     def _settle(self, ticks: int) -> None:
         self._anchor = self._middle = ticks
-        self._mark_units = ticks * _MARK_SHARE
+        self.mark_units = ticks * _MARK_SHARE
         self._reach = max(1.2, ticks * _STEP_VOLATILITY)
 
-    # Prices are made when asked for: most steps of most symbols interest nobody.
+    # Prices and draws are made when asked for: most steps of most symbols interest nobody.
+
+    @cached_property
+    def dice(self) -> Dice:
+        """Decides which part of an order a crossing price takes."""
+        return Dice(self._seed, f"crossings:{self._instrument.symbol}")
+
+    @cached_property
+    def _funding(self) -> Dice:
+        return Dice(self._seed, f"funding:{self._instrument.symbol}")
 
     @property
     def last(self) -> Decimal:
@@ -92,41 +111,45 @@ class Market:
 
     @property
     def mark(self) -> Decimal:
-        units = self._mark_units
+        units = self.mark_units
         if units != self._marked_units:
             self._marked_units, self._mark = units, self._tick * units / _MARK_SHARE
         return self._mark
 
     @property
     def best_bid(self) -> Decimal:
-        return self._tick * max(self._middle - self._half_spread, 1)
+        return self.best(SELL)
 
     @property
     def best_ask(self) -> Decimal:
-        return self._tick * (self._middle + self._half_spread)
+        return self.best(BUY)
 
     def step(self) -> None:
-        """One step of the walk. The mark price follows the middle slowly."""
+        """One step of the walk: small moves more often than large ones. The mark price follows the middle slowly."""
         self._steps += 1
-        middle = self._middle
-        middle = self._middle = max(middle + round(self._swing() * self._reach + (self._anchor - middle) * _PULL), 2)
-        self._mark_units += (middle * _MARK_SHARE - self._mark_units) // _MARK_LAG
-        self._noise = noise = _mixed(self._steps)
+        draw, middle = self._draw, self._middle
+        swing = draw() + draw() - 1.0
+        middle = self._middle = max(middle + round(swing * self._reach + (self._anchor - middle) * _PULL), 2)
+        self.mark_units += (middle * _MARK_SHARE - self.mark_units) // _MARK_LAG
+        noise = _mixed(self._steps)
         self._half_spread = 1 + noise % 2
+        self.trades_elsewhere = (noise >> 8) % 4
 
     def jump(self, price: Decimal, mark: Decimal | None = None) -> None:
         """The last price, and the mark price unless it is given apart, are this from now on; the walk goes on from here."""
         self._settle(max(int(price / self._tick), 2))
         if mark is not None:
-            self._mark_units = int(mark / self._tick * _MARK_SHARE)
+            self.mark_units = int(mark / self._tick * _MARK_SHARE)
 
     def best(self, side: Side) -> Decimal:
         """The best outside price for somebody who trades on this side."""
-        return self.best_ask if side is Side.BUY else self.best_bid
+        if side is BUY:
+            return self._tick * (self._middle + self._half_spread)
+        return self._tick * max(self._middle - self._half_spread, 1)
 
     def levels(self, side: Side) -> Iterator[Level]:
         """What somebody who trades on this side can take, best price first, without end on the ask side."""
-        sign, salt = (1, 0) if side is Side.BUY else (-1, 1)
+        sign, salt = (1, 0) if side is BUY else (-1, 1)
         ticks = self._middle + sign * self._half_spread
         notional, depth = _FIRST_LEVEL_NOTIONAL, 0
         while ticks >= 1:
@@ -138,7 +161,7 @@ class Market:
 
     def _sized(self, quantity: Decimal) -> Decimal:
         step = self._instrument.step_size
-        return max(quantity // step, Decimal(1)) * step
+        return max(quantity // step, _ONE) * step
 
     def depth_price(self, side: Side, depth: int) -> Decimal:
         """The outside price at this place of the queue, 1 being the best."""
@@ -154,16 +177,12 @@ class Market:
         away = max(int(self._middle * _NEAR_SHARE), 4)
         ticks = dice.between(0, 6) if taking else -dice.between(1, away)
         start = self.best(side) if taking else self.best(OPPOSITE[side])
-        return max(start + self._tick * ticks * (1 if side is Side.BUY else -1), self._tick)
+        return max(start + self._tick * ticks * (1 if side is BUY else -1), self._tick)
 
     def part(self, quantity: Decimal) -> Decimal:
         """A part of a quantity, in whole steps and at least one."""
         step = self._instrument.step_size
-        return max(quantity * self.dice.share() // step, Decimal(1)) * step
-
-    def trades_elsewhere(self) -> int:
-        """How many trades of strangers the tape saw in this step, so that trade ids have holes as on a real tape."""
-        return (self._noise >> 8) % 4
+        return max(quantity * self.dice.share() // step, _ONE) * step
 
     def funding_rate(self) -> Decimal:
         """Draw the rate of one funding, between -0.03% and 0.03%."""

@@ -6,6 +6,7 @@ import copy
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from decimal import Decimal
+from operator import attrgetter
 from types import MappingProxyType
 from typing import Generic
 
@@ -13,12 +14,15 @@ from userstream.sim.books import AccountSettings, Fill, Happening, Instrument, M
 from userstream.sim.ground import Ground, OwnerT
 from userstream.sim.records import OrderKind, OrderRecords
 
+_id_of = attrgetter("order_id")
+
 
 class Reading(ABC, Generic[OwnerT, OrderKind]):
     """The reading half of an exchange. Records are handed out as copies; an unknown account or symbol is Refused."""
 
     def __init__(self, world: Ground[OwnerT]) -> None:
         self._world = world
+        self._instruments = MappingProxyType(world.instruments)
 
     @abstractmethod
     def _records(self, account: str) -> OrderRecords[OrderKind]:
@@ -34,7 +38,7 @@ class Reading(ABC, Generic[OwnerT, OrderKind]):
 
     @property
     def instruments(self) -> Mapping[str, Instrument]:
-        return MappingProxyType(self._world.instruments)
+        return self._instruments
 
     @property
     def time(self) -> Millis:
@@ -50,7 +54,7 @@ class Reading(ABC, Generic[OwnerT, OrderKind]):
     def open_orders(self, account: str, symbol: str | None = None) -> list[OrderKind]:
         """Oldest first."""
         orders = self._records(account).open_orders(symbol)
-        return [copy.copy(order) for order in sorted(orders, key=lambda order: order.order_id)]
+        return [copy.copy(order) for order in sorted(orders, key=_id_of)]
 
     def orders(self, account: str, symbol: str | None = None) -> list[OrderKind]:
         """All orders ever, oldest first."""

@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 
 import msgspec
 
-from userstream.sim.books import ZERO, AlgoOrder, Amendment, Fill, Millis, Order, PositionSide, Refused, Side
+from userstream.sim.books import BOTH, BUY, LONG, SELL, ZERO, AlgoOrder, Amendment, Fill, Millis, Order, PositionSide, Refused, Side
 from userstream.sim.engine import is_open, remaining
 
 
@@ -19,7 +19,7 @@ class OpenNotional(msgspec.Struct):
     asks: Decimal = ZERO
 
     def add(self, side: Side, amount: Decimal) -> None:
-        if side is Side.BUY:
+        if side is BUY:
             self.bids += amount
         else:
             self.asks += amount
@@ -27,9 +27,8 @@ class OpenNotional(msgspec.Struct):
 
 def is_reducing(order: Order) -> bool:
     """Whether the order can only make its leg smaller: by wish in one-way mode, by its side in hedge mode (Binance USD-M, 7.4)."""
-    if order.position_side is PositionSide.BOTH:
-        return order.reduce_only
-    return (order.position_side is PositionSide.LONG) == (order.side is Side.SELL)
+    side = order.position_side
+    return order.reduce_only if side is BOTH else (side is LONG) == (order.side is SELL)
 
 
 def linear_worth(order: Order) -> Decimal:

@@ -1,6 +1,9 @@
 """One venue's part of the paper exchange: its books, keys and limits. What a dialect works with."""
 
 import random
+from functools import cached_property
+
+import msgspec
 
 from userstream.sim.books import Millis
 from userstream.sim.faults import FaultPlan
@@ -21,10 +24,16 @@ class Room:
         self.keys = KeyRing()
         self.chance = random.Random(seed)
         self.listen_keys = ListenKeys(listen_key_life_ms, random.Random(seed + 1))
-        self.listen_tokens = ListenTokens(random.Random(seed + 2))
+        self._seed = seed
         self.history = History(exchange)
+        self.ended_rows: dict[int, msgspec.Raw] = {}
+        """Orders that have ended, by id, as the dialect wrote them once: nothing changes them any more."""
         self.owners: dict[str, str] = {}
         """Whose an account is, where one person has accounts at several venues that count together."""
+
+    @cached_property
+    def listen_tokens(self) -> ListenTokens:
+        return ListenTokens(random.Random(self._seed + 2))
 
     def books(self, now: Millis) -> Books:
         """What a REST read sees now: the books, or the books of a while ago."""

@@ -17,6 +17,7 @@ from userstream.sim.world import Account, World
 
 MOST_OPEN_ORDERS: Final = 12
 MOST_EXPOSURE: Final = Decimal(3)  # positions over equity, beyond which the account reduces
+A_LITTLE_MORE: Final = Decimal("1.1")
 LEAST_EQUITY: Final = Decimal(500)  # in the quote asset; below it the account pays money in
 TOP_UP: Final = Decimal(5000)
 ACTIONS: Final = ("limit", "post_only", "market", "ioc", "fok", "gtd", "amend", "cancel", "outside", "close")
@@ -100,7 +101,7 @@ class Trader:
         notional = min(equity * share, free * 2)
         mark, contract = self._world.mark_price(instrument.symbol), instrument.contract
         step = instrument.step_size
-        least = max(instrument.min_quantity, (contract.quantity_for(mark, instrument.min_notional * Decimal("1.1")) // step + 1) * step)
+        least = max(instrument.min_quantity, (contract.quantity_for(mark, instrument.min_notional * A_LITTLE_MORE) // step + 1) * step)
         return min(max(contract.quantity(mark, notional) // step * step, least), instrument.max_market_quantity)
 
     def _position_side(self, account: Account, instrument: Instrument, side: Side, dice: Dice) -> PositionSide:

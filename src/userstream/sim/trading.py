@@ -18,13 +18,12 @@ from userstream.sim.admission import (
     takes_now,
     taking_limit,
 )
-from userstream.sim.books import ZERO, Amendment, Execution, ExpiryReason, Fill, NewOrder, Order, OrderStatus, Refused, Side
+from userstream.sim.books import BUY, SELL, ZERO, Amendment, Execution, ExpiryReason, Fill, NewOrder, Order, OrderStatus, Refused, Side
 from userstream.sim.engine import Match, Prevented, execute, finish, is_open, match, reaches, remaining
 from userstream.sim.instruments import check_notional, check_price, check_price_band, check_quantity, is_amount, is_multiple
 from userstream.sim.records import is_reducing
 from userstream.sim.world import Account, World
 
-BOTH_SIDES: Final = (Side.BUY, Side.SELL)
 MAX_AMENDMENTS: Final = 10_000
 RESTING: Final = frozenset({"gtc", "gtx", "gtd"})
 CROSSING_IN_PARTS: Final = 0.3  # how often a price that crosses an order takes only a part of it
@@ -151,10 +150,12 @@ class Trading:
     def cross(self, symbol: str, *, in_parts: bool) -> None:
         """Fill the resting orders that the outside prices have reached, sometimes only a part at a time."""
         book, market = self._world.books[symbol], self._world.markets[symbol]
-        for side in BOTH_SIDES:
-            best = book.side(side).best_price
-            if best is not None and reaches(side, best, market.best(side)):
-                self._cross_side(symbol, side, in_parts=in_parts)
+        bid = book.bids.best_price
+        if bid is not None and bid >= market.best(BUY):
+            self._cross_side(symbol, BUY, in_parts=in_parts)
+        ask = book.asks.best_price
+        if ask is not None and ask <= market.best(SELL):
+            self._cross_side(symbol, SELL, in_parts=in_parts)
 
     def _cross_side(self, symbol: str, side: Side, *, in_parts: bool) -> None:
         world, market = self._world, self._world.markets[symbol]
@@ -254,7 +255,7 @@ class Trading:
     def displace(self, account: Account, cause: Order) -> None:
         """After `cause` or its position changed: end the reducing orders of its leg that no longer have anything to reduce."""
         reducing = account.records.reducing(cause.symbol, cause.position_side)
-        for side in (Side.BUY, Side.SELL):
+        for side in (BUY, SELL):
             queue = [order for order in reducing if order.side is side]
             if queue:
                 self._displace_queue(account, queue)

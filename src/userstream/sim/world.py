@@ -20,7 +20,7 @@ from userstream.sim.books import (
 from userstream.sim.engine import remaining
 from userstream.sim.ground import Ground, Owner
 from userstream.sim.ledger import FeeTerms, Ledger, Leg, money
-from userstream.sim.margin import balance, position
+from userstream.sim.margin import told_balance, told_position
 from userstream.sim.records import Records, linear_worth
 
 FIRST_ORDER_ID: Final = 3_300_000_000
@@ -50,6 +50,7 @@ class World(Ground[Account]):
         self.touched: dict[str, None] = {}  # accounts whose margin must be looked at; dicts keep a fixed order, sets do not
         self._deadlines: list[tuple[Millis, int, Callable[[], None]]] = []
         self._deadline_count = 0
+        self.next_deadline: Millis | None = None
         self._last_algo_id = FIRST_ALGO_ID
 
     # --- prices ---
@@ -91,13 +92,12 @@ class World(Ground[Account]):
         """Have something done when the exchange's time reaches this moment; equal moments keep their order."""
         self._deadline_count += 1
         heapq.heappush(self._deadlines, (time, self._deadline_count, act))
-
-    @property
-    def next_deadline(self) -> Millis | None:
-        return self._deadlines[0][0] if self._deadlines else None
+        self.next_deadline = self._deadlines[0][0]
 
     def pop_deadline(self) -> Callable[[], None]:
-        return heapq.heappop(self._deadlines)[2]
+        act = heapq.heappop(self._deadlines)[2]
+        self.next_deadline = self._deadlines[0][0] if self._deadlines else None
+        return act
 
     # --- fees and holders ---
 
@@ -156,8 +156,8 @@ class World(Ground[Account]):
                 account=account.name,
                 time=self.now,
                 reason=reason,
-                balances=tuple(balance(account, asset, self) for asset in assets),
-                positions=tuple(position(account, leg, self) for leg in shown),
+                balances=tuple(told_balance(account.ledger, asset) for asset in assets),
+                positions=tuple(told_position(account, leg, self) for leg in shown),
                 deltas=dict(deltas or {}),
                 symbol=symbol,
             )

@@ -54,6 +54,22 @@ def test_news_are_handed_out_once_and_do_not_change_afterwards() -> None:
     assert exchange.drain() == []
 
 
+@pytest.mark.parametrize("hedged", [False, True])
+def test_told_positions_are_all_positions_without_liquidation_prices(hedged: bool) -> None:
+    exchange = open_exchange()
+    side = PositionSide.BOTH
+    if hedged:
+        exchange.set_hedge_mode("alice", True, START)
+        side = PositionSide.LONG
+    exchange.place("alice", market("buy", "5", position_side=side), START)
+    full, told = exchange.positions("alice", all=True), exchange.told_positions("alice")
+    assert any(each.liquidation_price for each in full)
+    for each in full:
+        each.liquidation_price = Decimal(0)
+    assert told == full
+    assert len(told) == len(exchange.instruments) * (2 if hedged else 1)
+
+
 def test_reads_are_sorted_and_filtered() -> None:
     exchange = open_exchange()
     for symbol, price in (("ETHUSDT", "2900"), ("BTCUSDT", "79000"), ("BNBUSDT", "890"), ("BTCUSDT", "78000")):

@@ -23,6 +23,15 @@ def test_without_rules_every_frame_goes_out_once() -> None:
     assert plan.lateness_ms("a") == 0
 
 
+def test_frames_are_safe_until_a_rule_is_installed_and_after_all_ended() -> None:
+    plan = FaultPlan()
+    seen = [plan.has_rules]
+    plan.install(Omit(), NOW)
+    seen.append(plan.has_rules)
+    plan.clear()
+    assert [*seen, plan.has_rules] == [False, True, False]
+
+
 def test_a_counted_drop_strikes_only_its_events_and_then_ends() -> None:
     plan = FaultPlan()
     plan.install(Drop(event="TRADE_LITE", count=2), NOW)

@@ -1,6 +1,8 @@
 """Keys, signatures and listen keys."""
 
 import base64
+import hashlib
+import hmac
 import random
 
 import pytest
@@ -27,6 +29,13 @@ def private_sign(pem: str, payload: bytes) -> str:
         return base64.b64encode(private.sign(payload, padding.PKCS1v15(), hashes.SHA256())).decode()
     assert isinstance(private, Ed25519PrivateKey)
     return base64.b64encode(private.sign(payload)).decode()
+
+
+@given(st.text(min_size=1, max_size=200), st.binary(max_size=300))
+def test_a_signature_is_the_standard_librarys_hmac_however_long_the_secret_is(secret: str, payload: bytes) -> None:
+    made = hmac.new(secret.encode(), payload, hashlib.sha256).hexdigest()
+    assert verify(key_with(secret), payload, made)
+    assert not verify(key_with(secret), payload + b"x", made)
 
 
 # The vectors of the venue's documents (Binance USD-M, 3.4).

@@ -43,6 +43,14 @@ def leg(book: Ledger, side: PositionSide = PositionSide.BOTH) -> Leg:
     return book.leg(BTC, side)
 
 
+@given(st.lists(st.tuples(st.sampled_from(["buy", "sell"]), st.integers(1, 3), st.sampled_from(PositionSide)), max_size=12))
+def test_open_legs_are_those_that_are_not_flat(trades: list[tuple[str, int, PositionSide]]) -> None:
+    book = ledger()
+    for side, quantity, position_side in trades:
+        trade(book, side, str(quantity), "80000", position_side=position_side)
+        assert list(book.open_legs()) == [each for legs in book.legs.values() for each in legs.values() if each.amount]
+
+
 def test_a_position_is_opened_enlarged_reduced_and_closed() -> None:
     book = ledger()
     trade(book, "buy", "1", "80000")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 from itertools import islice, pairwise
+from random import Random
 
 import pytest
 from hypothesis import given
@@ -103,12 +104,19 @@ def test_funding_rates_are_small_and_of_both_signs() -> None:
     assert min(rates) < 0 < max(rates)
 
 
+@given(st.integers(0, 1000), st.lists(st.integers(1, 30), min_size=1, max_size=12))
+def test_a_weighed_choice_is_that_of_the_standard_library(seed: int, weights: list[int]) -> None:
+    dice, random = Dice(seed, "a"), Random(f"{seed}:a")
+    options = range(len(weights))
+    assert [dice.weigh(options, tuple(weights)) for _ in range(20)] == [random.choices(options, weights)[0] for _ in range(20)]
+
+
 def test_dice_of_different_names_differ_and_keep_their_bounds() -> None:
     one, same, other = Dice(1, "a"), Dice(1, "a"), Dice(1, "b")
     draws = [one.between(1, 1000) for _ in range(20)]
     assert draws == [same.between(1, 1000) for _ in range(20)]
     assert draws != [other.between(1, 1000) for _ in range(20)]
-    assert all(0 < one.share() < 1 and -1 <= one.swing() <= 1 for _ in range(100))
+    assert all(0 < one.share() < 1 and 0 <= one.draw() < 1 for _ in range(100))
     assert {one.choose("xyz") for _ in range(100)} == set("xyz")
     assert {one.weigh("xyz", (1, 0, 1)) for _ in range(100)} == {"x", "z"}
 

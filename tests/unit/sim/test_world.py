@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.paper import BTC, INSTRUMENTS, START, refusal
-from userstream.sim.books import Millis, PositionSide
+from tests.support.paper import BTC, INSTRUMENTS, START, exact, refusal
+from userstream.sim.books import AccountHappened, Millis, PositionSide
 from userstream.sim.ledger import FeeTerms, Leg
 from userstream.sim.world import Account, World
 
@@ -34,10 +34,13 @@ def test_ids_grow_and_trade_ids_have_holes() -> None:
     here = world()
     assert here.next_order_id() < here.next_order_id()
     assert here.next_algo_id() < here.next_algo_id()
-    before = here.next_trade_id("BTCUSDT")
-    here.skip_trade_ids("BTCUSDT", 3)
-    assert here.next_trade_id("BTCUSDT") == before + 4
+    before, elsewhere = here.next_trade_id("BTCUSDT"), 0
     assert here.next_trade_id("ETHUSDT") == before
+    for _ in range(20):
+        here.step_markets()
+        elsewhere += here.markets["BTCUSDT"].trades_elsewhere
+    assert elsewhere > 0
+    assert here.next_trade_id("BTCUSDT") == before + elsewhere + 1
 
 
 @given(st.lists(st.integers(0, 5), max_size=20))
@@ -70,6 +73,20 @@ def test_fees_fall_back_to_the_margin_asset() -> None:
     assert here.fee_terms(alice, BTC, notional * 10000, maker=False) == FeeTerms(Decimal("0.0005"), "USDT")
     alice.fee_asset = "USDT"
     assert here.fee_terms(alice, BTC, notional, maker=False) == FeeTerms(Decimal("0.0005"), "USDT")
+
+
+def test_news_tell_amounts_and_leave_out_what_needs_a_look_at_the_whole_account() -> None:
+    here = world()
+    alice = here.accounts["alice"]
+    alice.ledger.legs["BTCUSDT"] = {
+        PositionSide.BOTH: Leg(symbol="BTCUSDT", position_side=PositionSide.BOTH, margin_asset="USDT", amount=Decimal(1))
+    }
+    here.tell_account(alice, "order", ["USDT", "XYZ"], alice.ledger.legs["BTCUSDT"].values())
+    [news] = here.drain()
+    assert isinstance(news, AccountHappened)
+    assert [each.asset for each in news.balances] == ["USDT", "XYZ"]
+    assert [exact(each.wallet, each.cross_wallet, each.available) for each in news.balances] == [exact(1000, 1000, 0), exact(0, 0, 0)]
+    assert [exact(each.amount, each.mark_price, each.liquidation_price) for each in news.positions] == [exact(1, 80000, 0)]
 
 
 def test_holders_are_those_with_a_position() -> None:

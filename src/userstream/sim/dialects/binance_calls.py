@@ -31,6 +31,11 @@ class Security(StrEnum):
     TRADE = "trade"  # signed, and the key may trade
 
 
+TRADE: Final = Security.TRADE
+ALLOWED: Final = Verdict.ALLOWED
+UNCOUNTED: Final = (0, 0)
+
+
 class Request:
     """What a handler gets: the account that asks, its parameters, the time of the books and the time the gateway states."""
 
@@ -135,7 +140,7 @@ def find_key(room: Room, api_key: str) -> ApiKey:
 
 
 def check_trading(key: ApiKey, security: Security) -> None:
-    if security is Security.TRADE and not key.can_trade:
+    if security is TRADE and not key.can_trade:
         raise VenueError(-2015)
 
 
@@ -155,13 +160,15 @@ def check_timestamp(parameters: Parameters, stated: Millis, manners: Manners) ->
 def check_signature(key: ApiKey, signature: str | None, payloads: list[bytes]) -> None:
     if not signature:
         raise missing("signature")
-    if not any(verify(key, payload, signature) for payload in payloads):
-        raise VenueError(-1022)
+    for payload in payloads:
+        if verify(key, payload, signature):
+            return
+    raise VenueError(-1022)
 
 
 def check_charge(charge: Charge, budget: int, manners: Manners) -> None:
     """-1003 with 429 for more weight than the budget, with 418 for an address that did not slow down."""
-    if charge.verdict is Verdict.ALLOWED:
+    if charge.verdict is ALLOWED:
         return
     advice = {"Retry-After": str(charge.retry_after_s)}
     if charge.verdict is Verdict.BANNED:
@@ -258,7 +265,7 @@ class Product(msgspec.Struct, Generic[Asked], frozen=True, kw_only=True):
     def _perform(self, room: Room, endpoint: Endpoint[Asked], key: ApiKey | None, parameters: Parameters, now: Millis) -> Outcome:
         account = key.account if key is not None else ""
         use = None
-        if endpoint.orders != (0, 0):
+        if endpoint.orders != UNCOUNTED:
             use = room.limits.account(room.owner(account)).add(*endpoint.orders, now)
             check_order_use(use, room.limits.settings, self.manners, now)
         try:

@@ -23,7 +23,9 @@ from userstream.sim.keys import ApiKey
 from userstream.sim.room import Room
 from userstream.sim.venue import Call, Json, Locations, Reply
 
-JSON_TYPE: Final = {"Content-Type": "application/json;charset=UTF-8"}
+JSON_TYPE: Final = "application/json;charset=UTF-8"
+NONE: Final = Security.NONE
+KEY: Final = Security.KEY
 
 
 class RestDoor(Generic[Asked]):
@@ -61,10 +63,10 @@ class RestDoor(Generic[Asked]):
         return VenueError(-1000, text, status=404)
 
     def _authenticate(self, security: Security, call: Call, parameters: Parameters, now: Millis) -> ApiKey | None:
-        if security is Security.NONE:
+        if security is NONE:
             return None
         key = find_key(self._room, call.headers.get("x-mbx-apikey", ""))
-        if security is Security.KEY:
+        if security is KEY:
             return key
         check_timestamp(parameters, self._room.stated(now), self._product.manners)
         check_signature(key, parameters.maybe_text("signature"), self._payloads(call))
@@ -76,7 +78,8 @@ class RestDoor(Generic[Asked]):
         return signed_payloads(call.query, call.body)
 
     def _reply(self, call: Call, status: int, body: Json, now: Millis, headers: Mapping[str, str]) -> Reply:
-        return Reply(status=status, body=msgspec.json.encode(body), headers=JSON_TYPE | self._used(call, now) | dict(headers))
+        headers = {"Content-Type": JSON_TYPE, **self._used(call, now), **headers}
+        return Reply(status=status, body=msgspec.json.encode(body), headers=headers)
 
     def _used(self, call: Call, now: Millis) -> dict[str, str]:
         return {"X-MBX-USED-WEIGHT-1M": str(self._room.limits.address(call.address).used(now))}

@@ -23,10 +23,12 @@ from userstream.sim.venue import Json
 
 
 class Picture:
-    """An account's balances, positions and open orders at one moment, with the sums that several calls show."""
+    """An account's balances, positions and open orders at one moment, with the sums that several calls show. Liquidation prices need a
+    look at all of the account, so that only a picture `with_liquidation` has them."""
 
-    def __init__(self, request: Request) -> None:
+    def __init__(self, request: Request, *, with_liquidation: bool = False) -> None:
         self._request = request
+        self._with_liquidation = with_liquidation
 
     @cached_property
     def balances(self) -> Sequence[Balance]:
@@ -35,7 +37,8 @@ class Picture:
     @cached_property
     def positions(self) -> Sequence[Position]:
         """Of every symbol, flat ones too."""
-        return self._request.books.positions(self._request.account, all=True)
+        books, account = self._request.books, self._request.account
+        return books.positions(account, all=True) if self._with_liquidation else books.told_positions(account)
 
     @cached_property
     def _orders(self) -> dict[tuple[str, PositionSide], list[Order]]:
@@ -87,7 +90,7 @@ def get_balance(request: Request) -> Json:
 
 def get_positions(request: Request) -> Json:
     """`v3/positionRisk`: only symbols with a position or an open order."""
-    picture = Picture(request)
+    picture = Picture(request, with_liquidation=True)
     return [
         position_row(position, request.instrument(position.symbol), picture.orders(position), adl_rank(position))
         for position in picture.shown(request.maybe_symbol())
@@ -210,7 +213,7 @@ def _old_account_position(position: Position, picture: Picture, request: Request
 def get_symbol_config(request: Request) -> Json:
     symbol = request.maybe_symbol()
     rows: dict[str, Json] = {}
-    for position in request.books.positions(request.account, all=True):
+    for position in request.books.told_positions(request.account):
         if symbol in (None, position.symbol):
             rows.setdefault(position.symbol, symbol_config_row(position))
     return list(rows.values())

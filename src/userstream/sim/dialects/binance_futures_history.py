@@ -2,9 +2,12 @@
 
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
+from operator import attrgetter
 from typing import TypeVar
 
-from userstream.sim.books import AlgoOrder, Income, Millis, Order, OrderStatus, Refused
+import msgspec
+
+from userstream.sim.books import AlgoOrder, Fill, Income, Millis, Order, OrderStatus, Refused
 from userstream.sim.dialects.binance_errors import invalid, missing_both
 from userstream.sim.dialects.binance_futures_calls import Endpoint, Request
 from userstream.sim.dialects.binance_futures_errors import refuse, translate
@@ -24,6 +27,8 @@ ENDED_WITHOUT_FILL = frozenset({OrderStatus.CANCELED, OrderStatus.EXPIRED, Order
 FORCED_PREFIXES = {"LIQUIDATION": "autoclose-", "ADL": "adl_autoclose"}
 
 Row = TypeVar("Row")
+_time_of: Callable[[Fill | Income], int] = attrgetter("time")
+_creation_of: Callable[[Order], int] = attrgetter("created_time")
 
 
 def find_order(request: Request) -> Order:
@@ -100,8 +105,14 @@ def get_open_order(request: Request) -> Json:
     return _row(request, order)
 
 
-def _row(request: Request, order: Order) -> dict[str, Json]:
-    return order_row(order, request.instrument(order.symbol))
+def _row(request: Request, order: Order) -> Json:
+    if order.status in OPEN_STATUSES:
+        return order_row(order, request.instrument(order.symbol))
+    rows = request.room.ended_rows
+    known = rows.get(order.order_id)
+    if known is None:
+        known = rows[order.order_id] = msgspec.Raw(msgspec.json.encode(order_row(order, request.instrument(order.symbol))))
+    return known
 
 
 def get_open_orders(request: Request) -> Json:
@@ -118,7 +129,7 @@ def orders_page(request: Request, kept: Sequence[Order]) -> Json:
     order_id = request.parameters.maybe_whole("orderId")
     if order_id is not None:
         return [_row(request, order) for order in kept if order.order_id >= order_id][: limit_of(request)]
-    return [_row(request, order) for order in page_of(kept, lambda order: order.created_time, request)]
+    return [_row(request, order) for order in page_of(kept, _creation_of, request)]
 
 
 def get_user_trades(request: Request) -> Json:
@@ -132,13 +143,13 @@ def trades_of(request: Request, symbols: Sequence[str]) -> list[Json]:
     from_id, order_id = parameters.maybe_whole("fromId"), parameters.maybe_whole("orderId")
     if from_id is not None and (parameters.maybe_text("startTime") or parameters.maybe_text("endTime")):
         raise refuse(-1128)
-    fills = sorted((fill for symbol in symbols for fill in request.books.fills(request.account, symbol)), key=lambda fill: fill.time)
-    fills = fills[bisect_left(fills, request.now - KEPT_MS, key=lambda fill: fill.time) :]
+    fills = sorted((fill for symbol in symbols for fill in request.books.fills(request.account, symbol)), key=_time_of)
+    fills = fills[bisect_left(fills, request.now - KEPT_MS, key=_time_of) :]
     if from_id is not None:
         fills = fills[bisect_left(fills, from_id, key=lambda fill: fill.trade_id) :]
     if order_id is not None:
         fills = [fill for fill in fills if fill.order_id == order_id]
-    chosen = fills[: limit_of(request)] if from_id is not None else page_of(fills, lambda fill: fill.time, request)
+    chosen = fills[: limit_of(request)] if from_id is not None else page_of(fills, _time_of, request)
     return [trade_row(fill, request.instrument(fill.symbol)) for fill in chosen]
 
 
@@ -148,7 +159,7 @@ def get_income(request: Request) -> Json:
     page = request.parameters.maybe_whole("page")
     rows = [income for income in request.books.income(request.account) if _is_wanted(income, symbol, income_type, request.now)]
     if page is None:
-        return [income_row(income) for income in page_of(rows, lambda income: income.time, request, DEFAULT_INCOME_LIMIT)]
+        return [income_row(income) for income in page_of(rows, _time_of, request, DEFAULT_INCOME_LIMIT)]
     if page < 1:
         raise invalid("page")
     first, last, _ = window_of(request)

@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from decimal import ROUND_DOWN, Decimal
+from functools import cache
 from hashlib import sha256
 
 import msgspec
 
-from userstream.sim.books import ZERO, AlgoOrder, Balance, Fill, Income, Instrument, Order, OrderStatus, Position, Side
+from userstream.sim.books import BUY, ZERO, AlgoOrder, Balance, Fill, Income, Instrument, Order, OrderStatus, Position
 from userstream.sim.contracts import Contract
 from userstream.sim.dialects.binance_futures_words import income_word, margin_word, text_of, word_of
 from userstream.sim.venue import Json
@@ -98,7 +99,7 @@ def trade_row(fill: Fill, instrument: Instrument) -> dict[str, Json]:
         "marginAsset": instrument.margin_asset,
         "time": fill.time,
         "positionSide": word_of(fill.position_side),
-        "buyer": fill.side is Side.BUY,
+        "buyer": fill.side is BUY,
         "maker": fill.maker,
     }
 
@@ -168,17 +169,17 @@ class OpenNotionals(msgspec.Struct, frozen=True, kw_only=True):
 
 def notionals_of(orders: Sequence[Order], contract: Contract) -> OpenNotionals:
     """The sums over the open orders of one leg."""
-
-    def total(side: Side, *, binding: bool) -> Decimal:
-        chosen = (order for order in orders if order.side is side and not (binding and order.reduce_only))
-        return sum((contract.worth(order.price, order.quantity - order.filled_quantity) for order in chosen if order.price), ZERO)
-
-    return OpenNotionals(
-        bids=total(Side.BUY, binding=False),
-        asks=total(Side.SELL, binding=False),
-        binding_bids=total(Side.BUY, binding=True),
-        binding_asks=total(Side.SELL, binding=True),
-    )
+    bids = asks = binding_bids = binding_asks = ZERO
+    for order in orders:
+        if not order.price:
+            continue
+        worth = contract.worth(order.price, order.quantity - order.filled_quantity)
+        binding = ZERO if order.reduce_only else worth
+        if order.side is BUY:
+            bids, binding_bids = bids + worth, binding_bids + binding
+        else:
+            asks, binding_asks = asks + worth, binding_asks + binding
+    return OpenNotionals(bids=bids, asks=asks, binding_bids=binding_bids, binding_asks=binding_asks)
 
 
 def order_margin(position: Position, open_notionals: OpenNotionals, contract: Contract) -> Decimal:
@@ -241,6 +242,7 @@ def old_position_row(position: Position) -> dict[str, Json]:
     }
 
 
+@cache
 def alias_of(account: str) -> str:
     """The short opaque name under which the venue shows an account."""
     return sha256(account.encode()).hexdigest()[:8]

@@ -1,6 +1,6 @@
 """Parameters of the Binance family, in the query, in the form body or in both; read with their types (3.4)."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 from typing import TypeVar
@@ -33,7 +33,8 @@ class Parameters:
         found = self.maybe_text(name)
         if found is None:
             return None
-        if len(found) > LONGEST_NUMBER or not found.removeprefix("-").isascii() or not found.removeprefix("-").isdigit():
+        digits = found.removeprefix("-")
+        if len(found) > LONGEST_NUMBER or not (digits.isascii() and digits.isdigit()):
             raise missing(name)
         return int(found)
 
@@ -93,14 +94,19 @@ def _amount_of(text: str) -> Decimal | None:
 def read_pairs(query: str, body: bytes) -> dict[str, str]:
     """All parameters; a name in the query wins over the same name in the body."""
     pairs = _pairs_of(query)
-    return dict(_pairs_of(body.decode("utf-8", "replace"))) | dict(pairs) if body else dict(pairs)
+    return _pairs_of(body.decode("utf-8", "replace")) | pairs if body else pairs
 
 
-def _pairs_of(text: str) -> Iterable[tuple[str, str]]:
+def _pairs_of(text: str) -> dict[str, str]:
     """What is not encoded is only taken apart, which is most of what comes."""
     if "%" in text or "+" in text:
-        return parse_qsl(text, keep_blank_values=True)
-    return ((name, value) for name, _, value in (piece.partition("=") for piece in text.split("&") if piece))
+        return dict(parse_qsl(text, keep_blank_values=True))
+    pairs: dict[str, str] = {}
+    for piece in text.split("&"):
+        if piece:
+            name, _, value = piece.partition("=")
+            pairs[name] = value
+    return pairs
 
 
 def signed_payloads(query: str, body: bytes) -> list[bytes]:
@@ -108,7 +114,7 @@ def signed_payloads(query: str, body: bytes) -> list[bytes]:
 
     The venue did not say whether it signs before or after percent-encoding, so both are taken.
     """
-    sent = _without_signature(query) + _without_signature(body.decode("utf-8", "replace"))
+    sent = _without_signature(query) + (_without_signature(body.decode("utf-8", "replace")) if body else "")
     decoded = unquote_plus(sent) if "%" in sent or "+" in sent else sent
     return [sent.encode()] if decoded == sent else [sent.encode(), decoded.encode()]
 

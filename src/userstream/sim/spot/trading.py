@@ -11,7 +11,7 @@ from decimal import Decimal
 from functools import partial
 from typing import Final, NamedTuple
 
-from userstream.sim.books import ZERO, Amendment, Execution, Fill, OrderStatus, Refused, Side
+from userstream.sim.books import BUY, SELL, ZERO, Amendment, Execution, Fill, OrderStatus, Refused, Side
 from userstream.sim.engine import FINAL, PRICE_DIGITS, Match, Prevented, match, reaches
 from userstream.sim.instruments import is_amount, is_multiple
 from userstream.sim.spot.admission import (
@@ -287,8 +287,13 @@ class SpotTrading:
 
     def cross(self, symbol: str, *, in_parts: bool) -> None:
         """Fill the resting orders that the outside prices have reached, sometimes only a part at a time."""
-        for side in (Side.BUY, Side.SELL):
-            self._cross_side(symbol, side, in_parts=in_parts)
+        book, market = self._world.books[symbol], self._world.markets[symbol]
+        bid = book.bids.best_price
+        if bid is not None and bid >= market.best(BUY):
+            self._cross_side(symbol, BUY, in_parts=in_parts)
+        ask = book.asks.best_price
+        if ask is not None and ask <= market.best(SELL):
+            self._cross_side(symbol, SELL, in_parts=in_parts)
 
     def _cross_side(self, symbol: str, side: Side, *, in_parts: bool) -> None:
         market, resting = self._world.markets[symbol], self._world.books[symbol].side(side)

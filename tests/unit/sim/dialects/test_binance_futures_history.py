@@ -267,3 +267,15 @@ def test_a_triggered_algo_order_names_its_real_order() -> None:
     assert (algo["algoStatus"], algo["actualType"], algo["actualQty"]) == ("FINISHED", "MARKET", "0.010")
     order = desk.get("/fapi/v1/order", symbol="BTCUSDT", orderId=algo["actualOrderId"])
     assert (order["clientOrderId"], order["status"], order["origType"]) == (algo["clientAlgoId"], "FILLED", "STOP_MARKET")
+
+
+def test_an_order_is_shown_as_it_is_until_it_has_ended_and_the_same_from_then_on() -> None:
+    desk = open_desk()
+    order_id = desk.limit()["orderId"]
+    assert [row["status"] for row in desk.get("/fapi/v1/allOrders", symbol="BTCUSDT").rows] == ["NEW"]
+    desk.call("DELETE", "/fapi/v1/order", symbol="BTCUSDT", orderId=order_id)
+    first = desk.get("/fapi/v1/allOrders", symbol="BTCUSDT").rows
+    desk.pass_time(5_000)
+    assert first == desk.get("/fapi/v1/allOrders", symbol="BTCUSDT").rows
+    assert [row["status"] for row in first] == ["CANCELED"]
+    assert set(first[0]) == ROW_KEYS

@@ -49,8 +49,8 @@ def test_numbers_never_come_twice() -> None:
     for next_id in (made.next_order_id, made.next_list_id, made.next_prevented_id, made.next_request_id):
         assert next_id() < next_id()
     first = made.next_trade_id("BTCUSDT")
-    made.skip_trade_ids("BTCUSDT", 3)
-    assert made.next_trade_id("BTCUSDT") == first + 4
+    made.step_markets()
+    assert made.next_trade_id("BTCUSDT") == first + made.markets["BTCUSDT"].trades_elsewhere + 1
 
 
 def test_strangers_are_refused() -> None:
