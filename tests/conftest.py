@@ -2,6 +2,8 @@
 
 import os
 import random
+import shutil
+import tempfile
 from collections.abc import Generator, Iterator
 from typing import Final
 
@@ -30,6 +32,17 @@ def pytest_configure(config: pytest.Config) -> None:
         config.option.seed = FIXED_SEED if _at_the_gate() else random.SystemRandom().randrange(1, 1_000_000)
     for name in [name for name in os.environ if name.startswith(OWN_PREFIX) and not name.startswith(KEPT_PREFIX)]:
         del os.environ[name]
+    if os.environ.get("PYTHONDONTWRITEBYTECODE"):
+        _compile_once(config)
+
+
+def _compile_once(config: pytest.Config) -> None:
+    """Where nothing may be written beside the sources, each of hundreds of processes would compile all that it imports:
+    they share a folder that ends with the run."""
+    folder = tempfile.mkdtemp(prefix="bytecode-")
+    config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
+    os.environ["PYTHONPYCACHEPREFIX"] = folder
+    del os.environ["PYTHONDONTWRITEBYTECODE"]
 
 
 def pytest_report_header(config: pytest.Config) -> str:
