@@ -1,5 +1,6 @@
 """One house for all tests: no settings leak in from outside, and every random run can be run again."""
 
+import gc
 import os
 import random
 import shutil
@@ -43,6 +44,12 @@ def _compile_once(config: pytest.Config) -> None:
     config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
     os.environ["PYTHONPYCACHEPREFIX"] = folder
     del os.environ["PYTHONDONTWRITEBYTECODE"]
+
+
+def pytest_collection_finish() -> None:
+    """All that was collected stays to the end: looking through it again would stop a scenario for a good part of its time limits."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_report_header(config: pytest.Config) -> str:
