@@ -4,7 +4,7 @@ FLOORS := userstream.kernel,userstream.domain,userstream.wire,userstream.venues
 BIN := $(shell $(PYTHON) -c "import sysconfig; print(sysconfig.get_path('scripts'))")
 
 .DEFAULT_GOAL := help
-.PHONY: help check format lint types imports spelling test scenario processes mutants coverage uncovered bench peers docs exports lock
+.PHONY: help check format lint types imports spelling collection test scenario processes mutants coverage uncovered bench peers docs exports lock
 
 help: ## what each word does
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  \1\t\2/'
@@ -27,6 +27,9 @@ imports:
 
 spelling:
 	$(PYTHON) -m codespell_lib
+
+collection: ## every test can be read
+	@found=$$($(PYTHON) -m pytest -n 0 --collect-only -qq) || { echo "$$found"; exit 1; }
 
 test: ## every test
 	$(PYTHON) -m pytest

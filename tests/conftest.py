@@ -1,7 +1,10 @@
 """One house for all tests: no settings leak in from outside, and every random run can be run again."""
 
+import gc
 import os
 import random
+import shutil
+import tempfile
 from collections.abc import Generator, Iterator
 from typing import Final
 
@@ -30,6 +33,23 @@ def pytest_configure(config: pytest.Config) -> None:
         config.option.seed = FIXED_SEED if _at_the_gate() else random.SystemRandom().randrange(1, 1_000_000)
     for name in [name for name in os.environ if name.startswith(OWN_PREFIX) and not name.startswith(KEPT_PREFIX)]:
         del os.environ[name]
+    if os.environ.get("PYTHONDONTWRITEBYTECODE"):
+        _compile_once(config)
+
+
+def _compile_once(config: pytest.Config) -> None:
+    """Where nothing may be written beside the sources, each of hundreds of processes would compile all that it imports:
+    they share a folder that ends with the run."""
+    folder = tempfile.mkdtemp(prefix="bytecode-")
+    config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
+    os.environ["PYTHONPYCACHEPREFIX"] = folder
+    del os.environ["PYTHONDONTWRITEBYTECODE"]
+
+
+def pytest_collection_finish() -> None:
+    """All that was collected stays to the end: looking through it again would stop a scenario for a good part of its time limits."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_report_header(config: pytest.Config) -> str:

@@ -28,7 +28,7 @@ VENUE: Final = "binance-usdm"
 NAME: Final = "desk"
 QUICK: Final = RecoverySettings(lag_s=0.15, overlap_s=1.0, audit_s=1.0, history_s=60.0, poll_s=1.0)
 SHORT_PINGS: Final = StreamSettings(own_ping_s=0.2, silence_s=0.6, first_delay_s=0.05, max_delay_s=0.4)
-LONG_S: Final = 20.0
+LONG_S: Final = 40.0
 OTHER_WORDS: Final = {"expired_in_match": "expired", "pending_new": "pending"}
 WIDE: Final = LimitSettings(weight_per_minute=1_000_000)
 """Scenarios read the books more often in a minute than an account does in an hour."""

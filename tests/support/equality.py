@@ -104,13 +104,15 @@ async def in_the_dark(desk: Desk, cut: bool) -> AsyncIterator[None]:
 
 
 async def until_equal(desk: Desk, store: Path) -> None:
-    """Waits until nobody says otherwise than the exchange; then the store must not either."""
+    """Waits until nobody says otherwise than the exchange, the store neither. As in `compare_in_the_end`: what is filled between two
+    looks, or a silence of this machine, is waited for, and what is lost stays so."""
     await desk.until_same()
+    wrong: list[str] = []
     for _ in range(PATIENCE):
-        if not live_differences(desk) and desk.account.health.is_healthy:
-            break
+        wrong = live_differences(desk) or await store_differences(desk, store)
+        if not wrong and desk.account.health.is_healthy:
+            return
         await desk.application.clock.sleep(5)
-    wrong = live_differences(desk) or await store_differences(desk, store)
     assert not wrong, wrong
     assert desk.account.health.is_healthy, desk.account.health
 

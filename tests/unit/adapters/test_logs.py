@@ -22,7 +22,7 @@ from userstream.kernel.errors import SettingsError
 from userstream.kernel.secret import Secret
 
 CANARY = "cANARY/Key+0123456789=é\"x'\\end"
-OTHER = "positiveControl0123456789"
+OTHER = "positiveControlThatNobodyElseRegisters"  # no digits: what a test before this one left registered may be a row of them
 
 
 class Terminal(io.StringIO):
