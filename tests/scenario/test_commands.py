@@ -105,7 +105,7 @@ async def test_a_port_in_use_is_one_line() -> None:
     async with simulator() as listing:
         port = listing["control_url"].split(":")[2].split("/")[0]
         outcome = await call("simulate", "--port", port)
-        assert outcome.code == 1
+        assert outcome.code == 2
         assert f"port {port}" in outcome.err
 
 
