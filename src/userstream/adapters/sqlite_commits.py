@@ -104,7 +104,8 @@ class Commits:
         if self._refusal is not None:
             raise StoreError(str(self._refusal))
         if self._appended - self._committed >= self._settings.max_backlog:
-            raise StoreError(f"{self._path}: {self.backlog} records wait to be written, no more are taken ({self.trouble or 'too slow'})")
+            why = self.trouble or f"{self._path}: too slow"
+            raise StoreError(f"{self.backlog} records wait to be written, no more are taken: {why}")
         self.sequences.take(record)
         self._appended += 1
         batch = self._open
@@ -162,7 +163,7 @@ class Commits:
         await self._writer.stop()
         self._fail_flushes(self.trouble or closed)
         if self.backlog:
-            raise StoreError(f"{self._path}: {self.backlog} records could not be written: {self.trouble}")
+            raise StoreError(f"{self.backlog} records could not be written: {self.trouble or self._path}")
 
     def _expect_all(self) -> _Flush:
         flush = _Flush(self._appended)

@@ -8,6 +8,7 @@ from typing import Final
 
 import msgspec
 
+from userstream.domain.alert_words import stamp_of
 from userstream.domain.alerts import SERVICE, AlertKind, Finding
 from userstream.domain.words import StreamState
 from userstream.kernel.ids import AccountId, Millis
@@ -57,7 +58,7 @@ def _words_for_dark(sight: AccountSight) -> str:
 
 def _words_for_stale(sight: AccountSight) -> str:
     state = "not connected" if sight.state is None else str(sight.state)
-    gap = f", events since {sight.gap_since} may be missing" if sight.gap_since is not None else ""
+    gap = f", events since {stamp_of(sight.gap_since)} may be missing" if sight.gap_since is not None else ""
     return f"{state}{f': {sight.reason}' if sight.reason else ''}{gap}"
 
 

@@ -129,7 +129,7 @@ async def test_flush_without_trouble_waits_as_long_as_it_takes(tmp_path: Path) -
 async def test_a_full_backlog_refuses_more_and_goes_on_after_recovery(tmp_path: Path) -> None:
     desk = await open_desk(tmp_path)
     await desk.break_disk(10)
-    with pytest.raises(StoreError, match=r"10 records wait to be written, no more are taken \(.*disk is full: .*\)"):
+    with pytest.raises(StoreError, match=r"^10 records wait to be written, no more are taken: \S+: .*disk is full: .*"):
         desk.append(1, first=11)
     desk.breakage.mend()
     await desk.clock.advance(1_000)

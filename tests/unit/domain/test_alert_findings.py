@@ -30,7 +30,7 @@ def test_an_account_without_a_socket_is_dark_and_one_that_is_not_proven_is_stale
         AlertKind.ACCOUNT_STALE: "polling: no route, next try in 3 s",
     }
     gap = AccountSight(account=ALICE, state=StreamState.LIVE, sockets=1, gap_since=Millis(1_790_000_000_000))
-    assert kinds(gap) == {AlertKind.ACCOUNT_STALE: "live, events since 1790000000000 may be missing"}
+    assert kinds(gap) == {AlertKind.ACCOUNT_STALE: "live, events since 2026-09-21 14:13:20 UTC may be missing"}
     assert kinds(AccountSight(account=ALICE, state=StreamState.CONNECTING))[AlertKind.ACCOUNT_DARK] == "no socket delivers"
 
 
