@@ -28,6 +28,8 @@ class Room:
         self.history = History(exchange)
         self.ended_rows: dict[int, msgspec.Raw] = {}
         """Orders that have ended, by id, as the dialect wrote them once: nothing changes them any more."""
+        self.fill_rows: dict[tuple[str, int, int], msgspec.Raw] = {}
+        """The same of fills, by symbol, trade and order."""
         self.owners: dict[str, str] = {}
         """Whose an account is, where one person has accounts at several venues that count together."""
 

@@ -1,7 +1,7 @@
 """Reading orders, fills, income and algo orders, with the windows, limits and retention of Binance USD-M (6.1)."""
 
 from bisect import bisect_left
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from operator import attrgetter
 from typing import TypeVar
 
@@ -111,7 +111,7 @@ def _row(request: Request, order: Order) -> Json:
     rows = request.room.ended_rows
     known = rows.get(order.order_id)
     if known is None:
-        known = rows[order.order_id] = msgspec.Raw(msgspec.json.encode(order_row(order, request.instrument(order.symbol))))
+        known = rows[order.order_id] = _written(order_row(order, request.instrument(order.symbol)))
     return known
 
 
@@ -150,7 +150,19 @@ def trades_of(request: Request, symbols: Sequence[str]) -> list[Json]:
     if order_id is not None:
         fills = [fill for fill in fills if fill.order_id == order_id]
     chosen = fills[: limit_of(request)] if from_id is not None else page_of(fills, _time_of, request)
-    return [trade_row(fill, request.instrument(fill.symbol)) for fill in chosen]
+    return [_trade_row(request, fill) for fill in chosen]
+
+
+def _trade_row(request: Request, fill: Fill) -> msgspec.Raw:
+    rows, key = request.room.fill_rows, (fill.symbol, fill.trade_id, fill.order_id)
+    known = rows.get(key)
+    if known is None:
+        known = rows[key] = _written(trade_row(fill, request.instrument(fill.symbol)))
+    return known
+
+
+def _written(row: Mapping[str, Json]) -> msgspec.Raw:
+    return msgspec.Raw(msgspec.json.encode(row))
 
 
 def get_income(request: Request) -> Json:

@@ -3,6 +3,7 @@
 from decimal import Decimal
 from typing import ClassVar, cast
 
+import msgspec
 import pytest
 
 from tests.unit.sim.kit import START, Desk, open_desk
@@ -91,7 +92,7 @@ def old_trades(days: int, **parameters: object) -> list[int]:
     desk = open_desk()
     texts = {name: str(value) for name, value in parameters.items()}
     request = Asked(desk.hall.room, desk.account, Parameters({"symbol": "BTCUSDT", **texts}), Millis(START + days * DAY))
-    return ids(cast(list[dict[str, object]], get_user_trades(request)))
+    return ids(msgspec.json.decode(msgspec.json.encode(get_user_trades(request)), type=list[dict[str, object]]))
 
 
 def test_an_order_row_has_the_keys_of_the_table() -> None:
