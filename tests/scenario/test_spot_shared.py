@@ -141,10 +141,10 @@ async def test_a_cut_is_the_end_of_one_socket_and_all_return_on_one(tmp_path: Pa
             house.anyone.act("cut")
             for member in house.members.values():
                 member.buy()
-            await house.until(lambda: all(each.account.health.reconnects == turn for each in house.members.values()), "new lines")  # noqa: B023
+            await house.until(lambda: all(each.account.health.reconnects >= turn for each in house.members.values()), "new lines")  # noqa: B023
         await house.until_all_same()
         assert house.sockets == 1
-        assert all(len(member.gaps) == 2 for member in house.members.values())
+        assert all(len(member.gaps) == member.account.health.reconnects for member in house.members.values())
 
 
 async def test_who_wants_a_socket_of_its_own_gets_one(tmp_path: Path) -> None:
