@@ -1,6 +1,6 @@
 """What an account remembers of busy minutes: bytes a frame that stay in memory, and what the garbage collector does meanwhile.
 
-`python -m benchmarks.memory [--accounts 10] [--seconds 600] [--rate 10]`. Frames of the usual mix, `rate` a second and account, go through
+`python -m benchmarks.memory [--accounts 5] [--seconds 600] [--rate 10]`. Frames of the usual mix, `rate` a second and account, go through
 each account's machine, whose clocks and whose venue's times go on as fast as the frames are taken; there is no socket and no journal. The
 account has no secret, so that nothing is proven: what stays is what a busy account keeps until its history is read. The first run
 counts bytes (tracemalloc), the second one, in which nothing is counted, times the collector's turns.
@@ -131,7 +131,7 @@ if __name__ == "__main__":
     from userstream.entry.tuning import tune_interpreter
 
     parser = argparse.ArgumentParser(prog="python -m benchmarks.memory", description="Bytes that stay of each frame of a busy account.")
-    parser.add_argument("--accounts", type=int, default=10)
+    parser.add_argument("--accounts", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=600, help="of the accounts' time")
     parser.add_argument("--rate", type=float, default=10, help="frames a second and account")
     parser.add_argument("--json", action="store_true")

@@ -54,3 +54,11 @@ def test_a_storm_is_let_go_of_in_portions() -> None:
         left.append(len(driver.account.fresh))
     assert max(before - after for before, after in pairwise(left)) <= BYTES_AT_A_TURN
     assert (left[-1], with_bytes(driver)) == (0, 0)
+
+
+def test_an_account_at_rest_is_not_woken_for_bytes() -> None:
+    driver = live()
+    driver.trade()
+    driver.run_for(4 * FRESH_MS)
+    assert not driver.account.fresh
+    assert driver.machine.deadline() > driver.now
