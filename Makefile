@@ -53,6 +53,7 @@ uncovered: ## every test, with the lines and branches no test reaches
 
 bench: ## speed and memory, never part of the tests
 	$(PYTHON) -m benchmarks
+	$(PYTHON) -m benchmarks.memory
 
 peers: ## other people's clients against the paper exchange (group `peers`)
 	$(PYTHON) -m pytest -n 0 tests/peers

@@ -1,8 +1,9 @@
 """A desk of many accounts in one process under steady load: how old an event is when its handler has it, when the journal has it, and when
 PostgreSQL has it; memory of each account; and whether accounts that come and go delay the others.
 
-`python -m benchmarks.desk [--accounts 500] [--rate 5000] [--seconds 600]`. The venue is a process of its own (`desk_venue.py`), PostgreSQL
-a real server of its own that waits for its disk at every commit. A frame is one message of the venue, of the usual mix.
+`python -m benchmarks.desk [--accounts 500] [--rate 5000] [--seconds 600] [--audit S] [--history S]`. The venue is a process of its own
+(`desk_venue.py`), PostgreSQL a real server of its own that waits for its disk at every commit. A frame is one message of the venue, of the
+usual mix. Unless it is asked for, nobody reads the venue's books meanwhile; `--history 120` shows what memory does once they were read.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ KILOBYTES: Final = 1024
 WARM_S: Final = 5
 PAUSE_S: Final = 0.5
 A_DAY_S: Final = 86_400.0
+MINUTE_S: Final = 60
 
 
 class Venue(VenueProcess):
@@ -100,8 +102,8 @@ class Noted:
 class Desk:
     """The accounts, and what is known of their events' ages."""
 
-    def __init__(self, application: Application, venue: Venue) -> None:
-        self._application, self._venue = application, venue
+    def __init__(self, application: Application, venue: Venue, recovery: RecoverySettings) -> None:
+        self._application, self._venue, self._recovery = application, venue, recovery
         self.called, self.journaled, self.stored = Ages(), Ages(), Ages()
         application.journal.watch(self.journaled.note_commit)
         assert application.postgres is not None and application.postgres.pump is not None
@@ -110,12 +112,11 @@ class Desk:
 
     async def add(self, number: int) -> LiveAccount:
         keys = credentials_of(f"key-{number:060}", f"secret-{number:057}")
-        recovery = RecoverySettings(lag_s=0.2, overlap_s=1.0, audit_s=A_DAY_S, history_s=A_DAY_S)
         settings = AccountSettings(
             name=f"account-{number}",
             venue=VENUE,
             credentials=keys,
-            recovery=recovery,
+            recovery=self._recovery,
             rest_url=self._venue.places["rest_url"],
             ws_url=self._venue.places["ws_url"],
         )
@@ -126,6 +127,14 @@ class Desk:
     async def open(self, numbers: range) -> None:
         for account in [await self.add(number) for number in numbers]:
             await account.wait_proven(300)
+
+    def mismatches(self) -> int:
+        """How much the venue's books and the accounts do not agree about at last."""
+        return sum(account.health.mismatches for account in self._application.accounts.values())
+
+    def fills(self) -> int:
+        """How many the accounts remember."""
+        return sum(len(told) for runner in self._application._runners.values() for told in runner.machine.account.fills.values())
 
     def listen(self, *, is_on: bool) -> None:
         for ages in (self.called, self.journaled, self.stored):
@@ -146,7 +155,7 @@ class Desk:
         return {"come_and_go": turns, "while_one_comes_or_goes_max_ms": busy / 1e6, "in_between_max_ms": quiet / 1e6}
 
 
-async def run(url: str, accounts: int, rate: int, seconds: int) -> dict[str, float]:
+async def run(url: str, accounts: int, rate: int, seconds: int, recovery: RecoverySettings) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         async with Venue(accounts + 1) as venue:
             target = PostgresTarget(url=Secret(url))
@@ -155,7 +164,7 @@ async def run(url: str, accounts: int, rate: int, seconds: int) -> dict[str, flo
                 await application.pump.stop(limit_ms=0)
                 application.pump = None
             try:
-                return await _measure(Desk(application, venue), venue, accounts, rate, seconds)
+                return await _measure(Desk(application, venue, recovery), venue, accounts, rate, seconds)
             finally:
                 await application.stop()
 
@@ -181,16 +190,32 @@ async def _measure(desk: Desk, venue: Venue, accounts: int, rate: int, seconds: 
 async def _load(desk: Desk, venue: Venue, accounts: int, rate: int, seconds: int) -> dict[str, float]:
     """The load in two halves, the second with an account that comes and goes."""
     half = max(seconds // 2, 1)
+    sizes: list[float] = []
+    watching = asyncio.create_task(_watch_memory(sizes))
     cpu, begun = time.thread_time(), time.monotonic()
     written = await venue.go(rate, half)
     early_mb = resident_mb()
     coming = asyncio.create_task(desk.come_and_go(accounts, time.monotonic() + half - 2))
     written += await venue.go(rate, half)
     figures = await coming
+    watching.cancel()
     await desk.pump.drain()
     took_s = time.monotonic() - begun
     figures |= {"frames_per_s": written / took_s, "loop_busy": (time.thread_time() - cpu) / took_s}
-    return figures | {"half_way_mb": early_mb, "at_the_end_mb": resident_mb()}
+    figures |= {f"after_{minute}_min_mb": size for minute, size in enumerate(sizes, 1)}
+    return figures | {
+        "mismatches": desk.mismatches(),
+        "fills_in_memory": desk.fills(),
+        "half_way_mb": early_mb,
+        "at_the_end_mb": resident_mb(),
+    }
+
+
+async def _watch_memory(sizes: list[float]) -> None:
+    """One figure a minute."""
+    while True:
+        await asyncio.sleep(MINUTE_S)
+        sizes.append(resident_mb())
 
 
 async def _at_rest() -> float:
@@ -206,10 +231,13 @@ if __name__ == "__main__":
     parser.add_argument("--accounts", type=int, default=500)
     parser.add_argument("--rate", type=int, default=5_000, help="frames a second, all accounts together")
     parser.add_argument("--seconds", type=int, default=600)
+    parser.add_argument("--audit", type=float, default=A_DAY_S, help="seconds between comparisons with the venue's books")
+    parser.add_argument("--history", type=float, default=A_DAY_S, help="seconds between readings of all history")
     parser.add_argument("--url", help="a PostgreSQL that is there already, with an empty database")
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
     logging.getLogger("picows").setLevel(logging.ERROR)
     tune_interpreter()
     with database(given.url) as place:
-        show(asyncio.run(run(place, given.accounts, given.rate, given.seconds)), as_json=given.json)
+        recovery = RecoverySettings(lag_s=0.2, overlap_s=1.0, audit_s=given.audit, history_s=given.history)
+        show(asyncio.run(run(place, given.accounts, given.rate, given.seconds, recovery)), as_json=given.json)

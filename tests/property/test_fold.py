@@ -22,8 +22,8 @@ from tests.support.events import (
 )
 from tests.support.histories import leg_words, lite, merged, order_lives, shuffled_with_copies
 from userstream.domain.account import Account
-from userstream.domain.events import BalanceSet, Event, FillCompleted, Filled, OrderChanged, PositionSet
-from userstream.domain.fold import apply, checkpoint_of, forget
+from userstream.domain.events import BalanceSet, Event, FillCompleted, Filled, Frame, OrderChanged, PositionSet, stamp
+from userstream.domain.fold import apply, checkpoint_of, forget, let_go_of_bytes
 from userstream.domain.orders import order_age
 from userstream.kernel.ids import AccountId, Millis, VenueName
 
@@ -313,6 +313,31 @@ def test_forgetting_keeps_what_is_open_and_never_tells_old_copies_again(data: st
     _, again = fold(data.draw(shuffled_with_copies(events)), folded)
     assert again == []
     assert not folded.doubts
+
+
+@given(st.data())
+def test_letting_go_of_bytes_at_any_time_changes_nothing_that_is_told_or_remembered(data: st.DataObject) -> None:
+    events: list[Event] = data.draw(shuffled_with_copies(data.draw(order_lives())))
+    plain, lighter = account(), account()
+    for number, event in enumerate(events):
+        copy = msgspec.structs.replace(event)
+        stamp(copy, 0, Frame.of(b"%d" % number))
+        assert apply(lighter, copy, 1) == (None if (news := apply(plain, event, 1)) is None else news_with_bytes(news, event, copy))
+        let_go_of_bytes(lighter, data.draw(st.integers(0, 3)))
+    let_go_of_bytes(lighter, len(lighter.fresh))
+    assert [without_bytes(order) for order in lighter.orders.values()] == list(plain.orders.values())
+    assert fills_of(lighter) == fills_of(plain)
+    assert list(lighter.recent_fills) == list(plain.recent_fills)
+    assert all(order.raw() is None for order in lighter.orders.values() if order.has_ended)
+    assert lighter.doubts == plain.doubts
+
+
+def news_with_bytes(news: Event, event: Event, copy: Event) -> Event:
+    return copy if news is event else news if isinstance(news, FillCompleted) else msgspec.structs.replace(news, frame=copy.frame)
+
+
+def without_bytes(event: Event) -> Event:
+    return msgspec.structs.replace(event, frame=None)
 
 
 @given(whole_accounts(), st.integers(0, 100))

@@ -87,7 +87,8 @@ class Account:
     never read, or can be read no more. gap_since: venue time from which events may be missing (None: nothing missing). lag_ms: how old
     a REST answer may be at most. mismatches: the open ones, by subject and key. anchors: what was filled of orders before our care.
     was_live: whether it ever was; before that, nothing says since when the stream tells all.
-    settled: the wallets as they were when a reading last explained them.
+    settled: the wallets as they were when a reading last explained them. fresh: fills and ended orders as they came, until the venue's
+    bytes behind them are let go.
     """
 
     def __init__(self, account: AccountId, venue: VenueName, *, lag_ms: int = 5_000) -> None:
@@ -106,6 +107,7 @@ class Account:
         self.can_trade: bool | None = None
         self.fills: dict[Symbol, dict[FillKey, Filled]] = {}
         self.recent_fills: deque[Filled] = deque(maxlen=RECENT_FILLS)
+        self.fresh: deque[OrderChanged | Filled] = deque()
         self.forgotten_before = NO_TIME
         self.fill_sums: dict[tuple[Symbol, OrderId], Decimal] = {}
         self.movements: list[Movement] = []

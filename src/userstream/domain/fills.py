@@ -34,6 +34,7 @@ def _add(account: Account, key: FillKey, event: Filled) -> Event | None:
         fills = account.fills[symbol] = {}
     fills[key] = event
     account.recent_fills.append(event)
+    account.fresh.append(event)
     order_key = (symbol, event.order_id)
     anchor = account.anchors.get(order_key) if account.anchors else None
     if anchor is None or event.transaction_time >= anchor.before:

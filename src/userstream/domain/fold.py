@@ -7,7 +7,8 @@ would cost the user; the answer is the event as it should be published: itself, 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Final
+from sys import intern
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -48,7 +49,7 @@ from userstream.domain.registers import (
     settle_balances,
 )
 from userstream.domain.words import Source, StreamState
-from userstream.kernel.ids import Millis, OrderId
+from userstream.kernel.ids import Millis, OrderId, Symbol
 
 
 def apply(account: Account, event: Event, connection: int = 0) -> Event | None:
@@ -158,6 +159,40 @@ def forget(account: Account, before: Millis) -> None:
     forget_lists(account, before)
     account.seen_last = {place: last for place, last in account.seen_last.items() if last.time >= before or place[0] in STANDING}
     account.forgotten_before = max(account.forgotten_before, before)
+
+
+Remembered = TypeVar("Remembered", OrderChanged, Filled)
+
+
+def let_go_of_bytes(account: Account, most: int) -> int:
+    """Lets go of the venue's bytes behind the `most` fills and ended orders that came first of those that still have them: they are
+    remembered so that copies of them are known, and nothing compares bytes. Facts that others hold stay as they are: memory gets copies.
+    Returns how many it was."""
+    count = min(most, len(account.fresh))
+    lighter: dict[int, Filled] = {}
+    for _ in range(count):
+        fact = account.fresh.popleft()
+        if isinstance(fact, Filled):
+            _lighten_fill(account, fact, lighter)
+        elif account.orders.get(key := (fact.symbol, fact.order_id, fact.conditional)) is fact and fact.frame is not None:
+            account.orders[key] = _lighter(fact)
+    recent = account.recent_fills
+    for place, fill in enumerate(recent) if lighter else ():
+        recent[place] = lighter.get(id(fill), fill)
+    return count
+
+
+def _lighten_fill(account: Account, fill: Filled, lighter: dict[int, Filled]) -> None:
+    """Its rest may have come since, and made another fact of it."""
+    fills, key = account.fills.get(fill.symbol, {}), (fill.trade_id, fill.order_id)
+    known = fills.get(key)
+    if known is not None and known.frame is not None:
+        fills[key] = lighter[id(known)] = _lighter(known)
+
+
+def _lighter(fact: Remembered) -> Remembered:
+    """A copy without bytes, whose symbol is the same text as that of all others."""
+    return msgspec.structs.replace(fact, frame=None, symbol=Symbol(intern(fact.symbol)))
 
 
 def newest_time(account: Account) -> Millis:

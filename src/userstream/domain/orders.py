@@ -61,6 +61,8 @@ def apply_order(account: Account, event: OrderChanged, connection: int) -> Event
     if known is not None:
         event = _with_what_stayed(event, known)
     account.orders[key] = event
+    if event.status in FINAL:
+        account.fresh.append(event)
     if not event.conditional:
         check_order(account, event.symbol, event.order_id, event.filled_quantity)
     return event

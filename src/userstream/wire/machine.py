@@ -28,7 +28,7 @@ from userstream.domain.events import (
     StreamChanged,
     Unrecognized,
 )
-from userstream.domain.fold import FOLDS, apply, forget, newest_time
+from userstream.domain.fold import FOLDS, apply, forget, let_go_of_bytes, newest_time
 from userstream.domain.words import Source, StreamState
 from userstream.kernel.errors import UserStreamError
 from userstream.kernel.ids import Millis
@@ -62,6 +62,12 @@ NAMED_KEYS: Final = re.compile(rb'("(?:listenKey|stream)"\s*:\s*)"[^"]*"')
 FORGET_MS: Final = 60_000
 UNPROVEN_MEMORY_MS: Final = 900_000
 """Without a secret nothing is ever proven: what ended longer ago than this (venue time) leaves memory all the same."""
+
+FRESH_MS: Final = 30_000
+BYTES_AT_A_TURN: Final = 128
+NEXT_TURN_MS: Final = 100
+"""The venue's bytes behind what ended stay for one to two times `FRESH_MS`. Letting go of so many of them at a turn takes well below a
+millisecond; where there are more, the next turn comes soon."""
 
 STOOD_STILL: Final = "this machine slept, or its wall clock jumped"
 
@@ -118,6 +124,8 @@ class Machine:
         self.doubt_tick: Millis = NEVER
         self._wall = wall
         self._next_forget = NEVER if self.books is not None else Millis(now + FORGET_MS)
+        self._next_letting_go = Millis(now + FRESH_MS)
+        self._no_longer_fresh = 0
 
     @property
     def secrets(self) -> tuple[Secret, ...]:
@@ -295,6 +303,8 @@ class Machine:
         elif self._next_forget <= now:
             self._next_forget = Millis(now + FORGET_MS)
             forget(self.account, Millis(max(0, newest_time(self.account) - UNPROVEN_MEMORY_MS)))
+        if self._next_letting_go <= now:
+            self._let_go_of_bytes(now)
         if self.books is not None and self.doubt_tick <= now:
             self._facts += self.books.weigh_doubts(now, wall)
             self.doubt_tick = Millis(now + DOUBT_TICK_MS) if self.account.doubts else NEVER
@@ -308,6 +318,8 @@ class Machine:
             due = asked
         if self.doubt_tick < due:
             due = self.doubt_tick
+        if self._next_letting_go < due and self.account.fresh:
+            due = self._next_letting_go
         return self._next_forget if self._next_forget < due else due
 
     def take_wishes(self) -> list[Wish]:
@@ -326,6 +338,16 @@ class Machine:
     @property
     def _has_ended(self) -> bool:
         return self._stopped or self.error is not None
+
+    def _let_go_of_bytes(self, now: Millis) -> None:
+        """What came before the turn before this one is no longer fresh."""
+        account = self.account
+        self._no_longer_fresh -= let_go_of_bytes(account, min(self._no_longer_fresh, BYTES_AT_A_TURN))
+        if self._no_longer_fresh:
+            self._next_letting_go = Millis(now + NEXT_TURN_MS)
+        else:
+            self._no_longer_fresh = len(account.fresh)
+            self._next_letting_go = Millis(now + FRESH_MS)
 
     def _note_unrecognized(self, event: Unrecognized, now: Millis) -> bool:
         """Counts it; unreadable bytes may have held an event: a gap, until the books were read. Returns whether that is so."""

@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from decimal import Decimal
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -27,9 +28,10 @@ from tests.support.events import (
     trigger_rejected,
     unrecognized,
 )
+from tests.support.histories import lite
 from userstream.domain.account import Account, Doubt
-from userstream.domain.events import Event, FilledBefore
-from userstream.domain.fold import apply, checkpoint_of, forget, newest_time
+from userstream.domain.events import Event, FilledBefore, Frame, stamp
+from userstream.domain.fold import apply, checkpoint_of, forget, let_go_of_bytes, newest_time
 from userstream.domain.words import PositionSide, StreamState
 from userstream.kernel.ids import AccountId, Millis, OrderId, Symbol, VenueName
 
@@ -281,3 +283,56 @@ def test_settings_survive_a_restart() -> None:
     again = told(*checkpoint_of(held))
     assert (again.leverages, again.margin_types) == (held.leverages, held.margin_types)
     assert (again.hedge_mode, again.multi_asset_mode, again.can_trade) == (True, None, False)
+
+
+# --- bytes ---
+
+
+def with_bytes(event: Event) -> Event:
+    stamp(event, 1, Frame.of(b"of the venue"))
+    return event
+
+
+def test_memory_lets_go_of_bytes_and_whoever_holds_the_fact_has_them_still() -> None:
+    fill, order = with_bytes(filled()), with_bytes(order_changed(status="filled", filled_quantity="0.100"))
+    held = told(fill, order)
+    assert let_go_of_bytes(held, 10) == 2
+    [kept], [ended] = held.fills[BTC].values(), held.orders.values()
+    assert (kept, ended) == (msgspec.structs.replace(fill, frame=None), msgspec.structs.replace(order, frame=None))
+    assert (kept.raw(), ended.raw(), held.recent_fills[-1]) == (None, None, kept)
+    assert fill.raw() == order.raw() == b"of the venue"
+    assert let_go_of_bytes(held, 10) == 0
+
+
+def test_bytes_go_in_the_order_of_their_coming_so_many_at_a_time() -> None:
+    held = told(*(with_bytes(filled(trade_id=str(number))) for number in range(5)))
+    assert let_go_of_bytes(held, 2) == 2
+    assert [fill.raw() is None for fill in held.recent_fills] == [True, True, False, False, False]
+    assert [fill.raw() is None for fill in held.fills[BTC].values()] == [True, True, False, False, False]
+
+
+def test_an_open_order_keeps_its_bytes() -> None:
+    held = told(with_bytes(order_changed()))
+    assert let_go_of_bytes(held, 10) == 0
+    assert [order.raw() for order in held.orders.values()] == [b"of the venue"]
+
+
+def test_a_fill_whose_rest_came_meanwhile_lets_go_as_it_is_now() -> None:
+    held = told(with_bytes(lite(filled())), with_bytes(filled()))
+    let_go_of_bytes(held, 10)
+    [kept] = held.fills[BTC].values()
+    assert (kept.raw(), kept.fee is None, held.recent_fills[-1] is kept) == (None, False, True)
+
+
+def test_a_fill_that_let_go_can_still_be_completed() -> None:
+    held = told(with_bytes(lite(filled())))
+    let_go_of_bytes(held, 10)
+    assert apply(held, filled()) is not None
+    assert [fill.fee is None for fill in held.recent_fills] == [False]
+
+
+def test_what_was_forgotten_does_not_come_back() -> None:
+    held = told(with_bytes(filled()), with_bytes(order_changed(status="filled", filled_quantity="0.100")))
+    forget(held, Millis(A_TIME + 100_000))
+    let_go_of_bytes(held, 10)
+    assert (held.orders, held.fills) == ({}, {})

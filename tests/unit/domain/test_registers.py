@@ -233,6 +233,12 @@ def test_a_wallet_follows_the_same_rules() -> None:
     assert held.balances["USDT"].transaction_time == A_TIME + 12
 
 
+def test_a_wallet_that_was_emptied_is_empty_at_once() -> None:
+    held = account()
+    assert [hear(held, "5", 1), hear(held, "0", 2), hear(held, "0", 2), hear(held, "5", 1)] == [True, True, False, False]
+    assert held.balances["USDT"].total == 0
+
+
 def test_what_is_available_never_goes_back_to_an_older_answer() -> None:
     held = account()
     hear(held, "5", available="4", source="snapshot", as_of=A_TIME + 50)

@@ -212,9 +212,13 @@ class Run:
         return True
 
     def _excuse(self) -> str:
-        listens = "it listens" if self._exchange.has_listener else "it does not listen"
+        if self._end_of_program():
+            return self._end_of_program()
         said = f", last error: {self._sightings.troubles[-1]}" if self._sightings.troubles else ""
-        return self._end_of_program() or f"not one fill came through before the first fault ({listens}{said})"
+        if not self._sightings.is_ready:
+            return f"its program was still starting after {_seconds(START_MS)}: play it with fewer others{said}"
+        listens = "it listens" if self._exchange.has_listener else "it does not listen"
+        return f"not one fill came through before the first fault ({listens}{said})"
 
     def _end_of_program(self) -> str:
         """Why the program is no more; empty while it runs."""

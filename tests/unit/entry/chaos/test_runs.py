@@ -64,6 +64,19 @@ async def test_a_program_that_cannot_begin_is_told_and_not_judged() -> None:
     assert "no_such_program" in score.note
 
 
+async def test_a_program_that_is_still_starting_is_told_apart_from_a_client_that_hears_nothing() -> None:
+    script = read_script("x", msgspec.json.encode({"tests": "t", "steps": []}))
+    run = Run(Plan(found=found("a"), script=script, seed=0), SystemClock())
+    starting = await run.play()
+    assert (starting.is_judged, starting.note) == (False, "its program was still starting after 180 s: play it with fewer others")
+    run._sightings.take(b'{"kind":"trouble","at_ms":1,"words":"no route"}')
+    assert (await run.play()).note == f"{starting.note}, last error: no route"
+    run._sightings.take(b'{"kind":"ready","at_ms":2}')
+    deaf = await run.play()
+    assert not deaf.is_judged
+    assert deaf.note == "not one fill came through before the first fault (it does not listen, last error: no route)"
+
+
 def test_how_long_it_takes_at_most_holds_the_script_its_stretch_and_all_that_is_waited_for() -> None:
     script = read_script("x", msgspec.json.encode({"tests": "t", "steps": [{"at_s": 20, "action": "cut"}], "patience_s": 7}))
     refused = read_script("y", msgspec.json.encode({"tests": "t", "steps": [], "refused": True, "patience_s": 50}))

@@ -108,6 +108,13 @@ def test_a_field_in_many_entries_counts_once_for_its_frame() -> None:
     assert reader.drift == {"field ACCOUNT_UPDATE.a.B.zz": 1}
 
 
+@pytest.mark.parametrize(("total", "cross"), [("0.00000000", "0"), ("0", "0.00"), ("120.5", "80.25")])
+def test_an_emptied_wallet_is_told_and_its_cross_part_is_never_called_available(total: str, cross: str) -> None:
+    wallet = {"a": "USDT", "wb": total, "cw": cross, "bc": "-7.5"}
+    told = the_only(BalanceSet, decode(encoded({"e": "ACCOUNT_UPDATE", "E": 5, "T": 4, "a": {"m": "ORDER", "B": [wallet], "P": []}})))
+    assert (told.total, told.cross_total, told.available) == (Decimal(total), Decimal(cross), None)
+
+
 def test_an_unknown_word_is_told_once_and_counted_each_time() -> None:
     reader = decoder()
     told = [reader.decode(order_frame(X="HALTED"), RECEIVED) for _ in range(3)]

@@ -1,0 +1,64 @@
+"""What a machine keeps of the venue's bytes, and until when."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import msgspec
+
+from tests.support.machine import BRISK, Driver
+from tests.unit.wire.kit import facts_of
+from userstream.domain.events import Filled
+from userstream.wire.machine import BYTES_AT_A_TURN, FRESH_MS, NEXT_TURN_MS
+
+DAILY = msgspec.structs.replace(BRISK, books=msgspec.structs.replace(BRISK.books, history_ms=86_400_000, audit_ms=86_400_000))
+"""Between readings lies a day: nothing is forgotten meanwhile."""
+
+
+def live() -> Driver:
+    driver = Driver(policy=DAILY).start()
+    driver.run_until_live()
+    return driver
+
+
+def remembered(driver: Driver) -> list[Filled]:
+    return [fill for fills in driver.account.fills.values() for fill in fills.values()]
+
+
+def with_bytes(driver: Driver) -> int:
+    return sum(fill.raw() is not None for fill in remembered(driver))
+
+
+def test_what_ended_keeps_its_bytes_for_half_a_minute_and_loses_them_within_the_next() -> None:
+    driver = live()
+    order_id = driver.trade("0.3")
+    driver.run_for(FRESH_MS - 100)
+    assert with_bytes(driver) == 1
+    driver.run_for(FRESH_MS + 200)
+    assert (with_bytes(driver), len(remembered(driver))) == (0, 1)
+    order = driver.account.order_by_id(order_id)
+    assert order is not None
+    assert (order.has_ended, order.raw()) == (True, None)
+    assert [fill.raw() is None for fill in facts_of(driver, Filled)] == [False], "who heard of it has its bytes"
+
+
+def test_a_storm_is_let_go_of_in_portions() -> None:
+    driver = live()
+    for _ in range(2 * BYTES_AT_A_TURN):
+        driver.trade("0.1")
+    driver.run_for(1_000)
+    assert len(driver.account.fresh) > 2 * BYTES_AT_A_TURN
+    left = []
+    for _ in range(2 * FRESH_MS // NEXT_TURN_MS + 10):
+        driver.run_for(NEXT_TURN_MS)
+        left.append(len(driver.account.fresh))
+    assert max(before - after for before, after in pairwise(left)) <= BYTES_AT_A_TURN
+    assert (left[-1], with_bytes(driver)) == (0, 0)
+
+
+def test_an_account_at_rest_is_not_woken_for_bytes() -> None:
+    driver = live()
+    driver.trade()
+    driver.run_for(4 * FRESH_MS)
+    assert not driver.account.fresh
+    assert driver.machine.deadline() > driver.now
