@@ -1,8 +1,8 @@
 """Positions, balances and settings: values that replace each other, guarded by the venue's time.
 
-Newer wins. Within one millisecond a socket tells the values in the order of their making: what another socket told before is a copy, what
-follows the newest known value is newer, and anything else is a tie that REST must settle. A REST answer wins over an older time, and over
-any time that lies further back than its own lag allows.
+Newer wins. Within one millisecond a socket tells the values in the order of their making: what another socket told before is a copy, and
+what any socket repeats after more than the lag; what follows the newest known value is newer, and anything else is a tie that REST must
+settle. A REST answer wins over an older time, and over any time that lies further back than its own lag allows.
 """
 
 from __future__ import annotations
@@ -192,9 +192,10 @@ def _place_in_instant(account: Account, key: RegisterKey, known: Register, event
     if instant is None or instant.time != known.transaction_time:
         instant = account.instants[key] = Instant(known.transaction_time, [known], {account.lines.get(key, 0): 0})
     reached = instant.reached.get(connection, -1)
-    for place in range(reached + 1, len(instant.told)):
+    is_late = event.received_time > known.received_time + account.lag_ms  # then a value told before is a copy, on the same socket too
+    for place in range(0 if is_late else reached + 1, len(instant.told)):
         if _says_the_same(instant.told[place], event):
-            instant.reached[connection] = place
+            instant.reached[connection] = max(reached, place)
             return LOSES
     if reached != len(instant.told) - 1:
         return TIES

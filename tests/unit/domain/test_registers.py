@@ -3,6 +3,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 import msgspec
+import pytest
 
 from tests.support.events import A_TIME, account_config_changed, balance_moved, balance_set, filled, position_set, snapshot_taken
 from userstream.domain.account import Account, Doubt
@@ -59,6 +60,15 @@ def test_within_one_instant_a_second_socket_tells_copies_or_goes_on() -> None:
     assert not leg.hear("2", by=1)
     assert leg.hear("3", by=1)
     assert (leg.amount, TIE in leg.account.doubts) == ("3", False)
+
+
+@pytest.mark.parametrize(("after_ms", "is_news"), [(LAG_MS, True), (LAG_MS + 1, False)])
+def test_a_value_of_an_instant_told_again_long_after_is_a_copy_on_the_same_socket_too(after_ms: int, is_news: bool) -> None:
+    leg = Leg()
+    leg.hear("1", received_time=A_TIME)
+    leg.hear("2", received_time=A_TIME)
+    assert leg.hear("1", received_time=A_TIME + after_ms) is is_news
+    assert leg.amount == ("1" if is_news else "2")
 
 
 def test_two_sockets_that_tell_different_things_of_one_instant_are_a_tie() -> None:
