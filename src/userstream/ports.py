@@ -282,8 +282,9 @@ class Registry(Protocol):
         """Its key, version, rights and their time; the former listen key is forgotten. Raises StoreError when its version is not the
         next."""
 
-    async def save_rights(self, account: AccountId, rights: KeyRights | None, time: Millis, note: AuditNote) -> None:
-        """What the venue said of the key at that time (our clock, ms). None: it does not tell, and what it said before stays."""
+    async def save_rights(self, account: AccountId, version: int, rights: KeyRights | None, time: Millis, note: AuditNote) -> None:
+        """What the venue said of the key of that version at that time (our clock, ms). None: it does not tell, and what it said before
+        stays. Where the account has another key by now, only the note is written."""
 
     async def save_proven(self, account: AccountId, time: Millis) -> None:
         """When its state was proven last (our clock, ms); an earlier time changes nothing."""

@@ -139,14 +139,27 @@ async def test_a_listen_key_is_kept_and_given_up(registry: AuditedRegistry) -> N
 
 async def test_rights_and_proofs_are_noted(registry: AuditedRegistry) -> None:
     await registry.add(make_account(), note())
-    await registry.save_rights(ALICE, RIGHTS, Millis(NOW + 3), note("account.check"))
+    await registry.save_rights(ALICE, 1, RIGHTS, Millis(NOW + 3), note("account.check"))
     for time in (NOW + 5, NOW + 2):
         await registry.save_proven(ALICE, Millis(time))
     found = await registry.get(ALICE)
     assert found == msgspec.structs.replace(make_account(), rights=RIGHTS, rights_time=NOW + 3, proven_time=Millis(NOW + 5))
-    await registry.save_rights(ALICE, None, Millis(NOW + 4), note("account.check"))
+    await registry.save_rights(ALICE, 1, None, Millis(NOW + 4), note("account.check"))
     assert await registry.get(ALICE) == msgspec.structs.replace(found, rights_time=NOW + 4), "a venue that tells nothing takes nothing back"
     assert await actions_of(registry) == ["account.add", "account.check", "account.check"]
+
+
+async def test_what_an_old_key_may_do_is_not_said_of_the_new_one(registry: AuditedRegistry) -> None:
+    await registry.add(make_account(), note())
+    wide = msgspec.structs.replace(RIGHTS, withdraw=True)
+    renewed = msgspec.structs.replace(make_account(version=2), rights=wide, rights_time=NOW)
+    await registry.replace_key(renewed, note("account.rotate"))
+    for rights in (RIGHTS, None):
+        await registry.save_rights(ALICE, 1, rights, Millis(NOW + 3), note("account.check"))
+        assert await registry.get(ALICE) == renewed
+    await registry.save_rights(ALICE, 2, RIGHTS, Millis(NOW + 4), note("account.check"))
+    assert await registry.get(ALICE) == msgspec.structs.replace(renewed, rights=RIGHTS, rights_time=NOW + 4)
+    assert await actions_of(registry) == ["account.add", "account.rotate", *["account.check"] * 3]
 
 
 async def test_an_account_that_is_not_there_is_named_and_nothing_is_noted(registry: AuditedRegistry) -> None:
@@ -154,7 +167,7 @@ async def test_an_account_that_is_not_there_is_named_and_nothing_is_noted(regist
         registry.set_active(ALICE, True, note()),
         registry.remove(ALICE, note()),
         registry.replace_key(make_account(), note()),
-        registry.save_rights(ALICE, RIGHTS, NOW, note()),
+        registry.save_rights(ALICE, 1, RIGHTS, NOW, note()),
         registry.save_proven(ALICE, NOW),
     ):
         with pytest.raises(SettingsError, match="no account 'alice'"):

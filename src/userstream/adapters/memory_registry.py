@@ -66,10 +66,11 @@ class MemoryRegistry:
         )
         self._append(note)
 
-    async def save_rights(self, account: AccountId, rights: KeyRights | None, time: Millis, note: AuditNote) -> None:
+    async def save_rights(self, account: AccountId, version: int, rights: KeyRights | None, time: Millis, note: AuditNote) -> None:
         """As in `Registry`."""
         known = self._known(account)
-        self._accounts[account] = msgspec.structs.replace(known, rights=rights or known.rights, rights_time=time)
+        if known.record_version == version:
+            self._accounts[account] = msgspec.structs.replace(known, rights=rights or known.rights, rights_time=time)
         self._append(note)
 
     async def save_proven(self, account: AccountId, time: Millis) -> None:

@@ -103,10 +103,10 @@ class SqliteRegistry:
 
         await self.write(replace)
 
-    async def save_rights(self, account: AccountId, rights: KeyRights | None, time: Millis, note: AuditNote) -> None:
+    async def save_rights(self, account: AccountId, version: int, rights: KeyRights | None, time: Millis, note: AuditNote) -> None:
         """As in `Registry`."""
         told = None if rights is None else encode_json(rights)
-        await self._change(account, "save_rights", {"id": account, "rights": told, "time": time}, note)
+        await self._change(account, "save_rights", {"id": account, "version": version, "rights": told, "time": time}, note)
 
     async def save_proven(self, account: AccountId, time: Millis) -> None:
         """As in `Registry`."""

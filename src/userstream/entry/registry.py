@@ -200,7 +200,7 @@ class AccountDesk(AccountBook):
         return looked
 
     async def check(self, name: AccountId) -> Looked:
-        """Opens the account's key, asks the venue what it may do, and keeps the answer."""
+        """Opens the account's key, asks the venue what it may do, and keeps the answer, unless the account has another key by then."""
         account = await self.require(name)
         credentials = await self._open_noted(account, "account.check")
         looked = await self._look(_wish_of(account), credentials)
@@ -210,7 +210,7 @@ class AccountDesk(AccountBook):
         if looked.time is None:
             await self.registry.write_note(note)
         else:
-            await self.registry.save_rights(name, looked.rights, looked.time, note)
+            await self.registry.save_rights(name, account.record_version, looked.rights, looked.time, note)
         return looked
 
     def open_key(self, account: RegisteredAccount) -> Credentials:

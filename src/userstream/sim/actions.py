@@ -15,7 +15,7 @@ from typing import Annotated, TypeAlias
 import msgspec
 
 from userstream.sim.books import ZERO, PositionSide, Side
-from userstream.sim.bounds import check_numbers
+from userstream.sim.bounds import MOST_EVENTS_PER_S, check_numbers
 
 EVERYBODY = "*"
 Meta = msgspec.Meta
@@ -386,11 +386,10 @@ class Strict(Action, frozen=True, kw_only=True):
 class Rate(Action, frozen=True, kw_only=True):
     """Events per second over all accounts."""
 
-    events_per_s: Decimal
+    events_per_s: Annotated[Decimal, Meta(description=f"0 to {MOST_EVENTS_PER_S}")]
 
     def __post_init__(self) -> None:
-        if not (self.events_per_s.is_finite() and self.events_per_s >= 0):
-            raise ValueError(f"events_per_s {self.events_per_s} must be 0 or more")
+        check_numbers(self)
 
 
 class PauseTrading(Action, frozen=True, kw_only=True):

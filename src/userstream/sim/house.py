@@ -24,6 +24,8 @@ from userstream.sim.settings import AccountListing, AccountSpec, SimulatorSettin
 from userstream.sim.venue import Dialect, Frame, Venue
 
 MOST_NAMES = 20
+MOST_ACTS_AT_ONCE = 200
+"""So much trading between two looks at the doors: whatever the rate, clients and the end of the process are not kept waiting."""
 
 
 class UnknownAccount(Exception):
@@ -187,7 +189,9 @@ class House:
 
     def _trade(self, now: Millis) -> None:
         self.pace.grant(now)
-        while self.pace.may_act:
+        for _ in range(MOST_ACTS_AT_ONCE):
+            if not self.pace.may_act:
+                return
             hall, account = self._chance.choice(self._traders)
             hall.room.exchange.trade_randomly(account, now)
             self.pace.spend(self.publish(hall, now))

@@ -1,11 +1,11 @@
 """What the paper exchange is told at its start, and what it tells about itself once it runs."""
 
-import math
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
 import msgspec
 
+from userstream.sim.bounds import MOST_EVENTS_PER_S
 from userstream.sim.faults import Script
 from userstream.sim.keys import KeyType, mask
 from userstream.sim.limits import LimitSettings
@@ -61,7 +61,7 @@ class SimulatorSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
     accounts: int | tuple[AccountSpec, ...] = 1
     seed: int = 0
     rate: float = 0.0
-    """Events per second over all accounts; 0 is a quiet exchange."""
+    """Events per second over all accounts, up to `MOST_EVENTS_PER_S`; 0 is a quiet exchange."""
     script: Script | None = None
     strict: bool = False
     """Private sockets opened without a list of events stay silent (one reading of the reports on Binance USD-M, 2.2)."""
@@ -85,8 +85,8 @@ class SimulatorSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
             raise ValueError("port must be between 0 and 65535")
         if isinstance(self.accounts, int) and not 0 <= self.accounts <= MOST_ACCOUNTS:
             raise ValueError(f"accounts must be between 0 and {MOST_ACCOUNTS}")
-        if not (math.isfinite(self.rate) and self.rate >= 0):
-            raise ValueError("rate must be 0 or more events per second")
+        if not 0 <= self.rate <= MOST_EVENTS_PER_S:
+            raise ValueError(f"rate {self.rate:g} must be between 0 and {MOST_EVENTS_PER_S} events per second")
         pings = [each for each in (self.ping_interval_s, self.pong_deadline_s) if each is not None]
         if min(self.listen_key_minutes, self.socket_life_s, self.tick_ms, *pings) <= 0:
             raise ValueError("listen_key_minutes, ping_interval_s, pong_deadline_s, socket_life_s and tick_ms must be above 0")

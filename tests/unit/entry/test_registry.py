@@ -170,6 +170,24 @@ async def test_a_look_at_a_known_key_tells_what_it_may_do_now_and_did_not_before
     assert [result for _, _, result in await desk.deeds()] == ["done", "done", "refused", "refused"]
 
 
+async def test_a_look_at_a_key_that_was_replaced_meanwhile_says_nothing_of_the_new_one() -> None:
+    desk, wide = Desk(), msgspec.structs.replace(SAFE, withdraw=True)
+    await desk.add(wish(), KEY)
+
+    async def rotate_meanwhile(settings: AccountSettings) -> KeyRights:
+        desk.ask_with(desk.venue.ask)
+        desk.venue.says = wide
+        await desk.rotate(ALICE, NEW_KEY, allow_unsafe=True)
+        return SAFE
+
+    desk.ask_with(rotate_meanwhile)
+    assert (await desk.check(ALICE)).rights == SAFE
+    account = await desk.require(ALICE)
+    assert desk.open_key(account) == NEW_KEY
+    assert account.rights == wide
+    assert [action for action, _, _ in await desk.deeds()][-2:] == ["account.rotate", "account.check"]
+
+
 async def test_a_record_that_does_not_open_is_noted() -> None:
     desk = Desk()
     await desk.add(wish(), KEY)

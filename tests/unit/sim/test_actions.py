@@ -29,6 +29,8 @@ def test_amounts_come_as_text_or_as_numbers_and_stay_exact() -> None:
         ("drop", {"probability": 2}, ["between 0 and 1"]),
         ("drop", {"count": 0}, ["count"]),
         ("rate", {"events_per_s": -1}, ["events_per_s"]),
+        ("rate", {"events_per_s": "10000.1"}, ["events_per_s 10000.1", "between 0 and 10000"]),
+        ("rate", {"events_per_s": "1e300000"}, ["events_per_s", "between 0 and 10000"]),
         ("rest_lag", {"ms": 40_000}, ["30000"]),
         ("raw", {}, ["text and hex"]),
         ("raw", {"text": "a", "hex": "00"}, ["text and hex"]),

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from userstream.sim.actions import ACTIONS, BadAction, parse_action
-from userstream.sim.bounds import LONGEST_S, check_numbers
+from userstream.sim.bounds import LONGEST_S, MOST_EVENTS_PER_S, check_numbers
 from userstream.sim.faults import load_script
 
 
@@ -21,9 +21,16 @@ class Numbers(msgspec.Struct, frozen=True, kw_only=True):
     word: str = "nan"
 
 
-@given(st.decimals(0, LONGEST_S), st.decimals(allow_nan=False, allow_infinity=False))
-def test_every_number_and_every_lasting_time_passes(lasting: Decimal, price: Decimal) -> None:
-    check_numbers(Numbers(price=price, for_s=lasting, events_per_s=price))
+@given(st.decimals(0, LONGEST_S), st.decimals(allow_nan=False, allow_infinity=False), st.decimals(0, MOST_EVENTS_PER_S))
+def test_every_number_and_every_lasting_time_passes(lasting: Decimal, price: Decimal, rate: Decimal) -> None:
+    check_numbers(Numbers(price=price, for_s=lasting, events_per_s=rate))
+
+
+@given(st.decimals(allow_nan=False, allow_infinity=False).filter(lambda rate: not 0 <= rate <= MOST_EVENTS_PER_S))
+def test_no_rate_passes_that_one_process_cannot_do(rate: Decimal) -> None:
+    with pytest.raises(ValueError, match="must be between 0 and 10000 events per second") as caught:
+        check_numbers(Numbers(events_per_s=rate))
+    assert str(caught.value).startswith(f"events_per_s {rate} ")
 
 
 @given(st.decimals().filter(lambda number: not number.is_finite() or not 0 <= number <= LONGEST_S))

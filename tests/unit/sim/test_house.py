@@ -4,7 +4,8 @@ import pytest
 
 from tests.unit.sim.kit import Desk, open_desk, open_house, rich
 from userstream.sim.books import Refused
-from userstream.sim.house import UnknownAccount, UnknownVenue
+from userstream.sim.bounds import MOST_EVENTS_PER_S
+from userstream.sim.house import MOST_ACTS_AT_ONCE, UnknownAccount, UnknownVenue
 from userstream.sim.keys import KeyType
 
 
@@ -76,6 +77,16 @@ def test_an_account_that_does_not_take_part_is_left_alone() -> None:
     exchange = house.halls["binance-usdm"].room.exchange
     assert exchange.orders("trader")
     assert not exchange.orders("watcher")
+
+
+def test_however_much_is_to_be_traded_a_tick_ends_and_the_rest_waits_for_the_next() -> None:
+    house, clock, _ = open_house(accounts=1, rate=float(MOST_EVENTS_PER_S))
+    orders = house.halls["binance-usdm"].room.exchange.orders
+    counts = []
+    for _ in range(3):
+        house.tick(clock.turn(1_000))
+        counts.append(len(orders("paper-1")))
+    assert 0 < counts[0] < counts[1] < counts[2] <= 3 * MOST_ACTS_AT_ONCE
 
 
 def test_the_same_seed_and_times_give_the_same_books() -> None:

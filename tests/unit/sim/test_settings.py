@@ -17,6 +17,7 @@ from userstream.sim.settings import AccountListing, AccountSpec, Listing, Simula
         ({"accounts": 10_001}, "10000"),
         ({"rate": -1.0}, "rate"),
         ({"rate": float("nan")}, "rate"),
+        ({"rate": 1e9}, r"rate 1e\+09 must be between 0 and 10000"),
         ({"ping_interval_s": 0}, "ping_interval_s"),
         ({"listen_key_minutes": 0}, "listen_key_minutes"),
     ],

@@ -42,7 +42,11 @@ UPDATE exchange_accounts SET rights = :rights, rights_time = :rights_time, recor
 WHERE id = :id;
 
 -- name: save_rights
-UPDATE exchange_accounts SET rights = coalesce(:rights, rights), rights_time = :time WHERE id = :id;
+-- the row is touched in any case: that none was is what tells that there is no such account
+UPDATE exchange_accounts SET
+    rights = CASE WHEN record_version = :version THEN coalesce(:rights, rights) ELSE rights END,
+    rights_time = CASE WHEN record_version = :version THEN :time ELSE rights_time END
+WHERE id = :id;
 
 -- name: save_proven
 UPDATE exchange_accounts SET proven_time = max(coalesce(proven_time, 0), :time) WHERE id = :id;

@@ -56,12 +56,14 @@ def demo(
     """
     from userstream.entry.descriptors import require_room
     from userstream.entry.tuning import tune_interpreter
+    from userstream.sim.bounds import MOST_EVENTS_PER_S
 
     if not 1 <= accounts <= MOST_ACCOUNTS:
         raise SettingsError(f"--accounts {accounts} must be between 1 and {MOST_ACCOUNTS}")
-    for option, value in (("--rate", rate), ("--seconds", seconds)):
-        if value is not None and not (math.isfinite(value) and value > 0):
-            raise SettingsError(f"{option} {value:g} must be a number above 0")
+    if seconds is not None and not (math.isfinite(seconds) and seconds > 0):
+        raise SettingsError(f"--seconds {seconds:g} must be a number above 0")
+    if not 0 < rate <= MOST_EVENTS_PER_S:
+        raise SettingsError(f"--rate {rate:g} must be above 0 and at most {MOST_EVENTS_PER_S} events per second")
     if not 0 <= port <= HIGHEST_PORT:
         raise SettingsError(f"--port {port} must be between 0 and {HIGHEST_PORT}")
     if store is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 
@@ -16,10 +16,16 @@ if TYPE_CHECKING:
 
 ANSWER_LIMIT_S: Final = 3.0
 MOST_ANSWER_BYTES: Final = 4_096
-WORDS_OF_HEALTH: Final = ("ok", "failing")
 WORD_OF_METRICS: Final = b"userstream_"
 EVERY_ADDRESS: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 """Where one asks who listens at all of them."""
+OWN_SERVICE: Final = "a service of this kind listens there now, and the store is in use"
+
+
+class Health(msgspec.Struct, frozen=True):
+    """What `/health` of a service says, whatever stands beside it."""
+
+    status: Literal["ok", "failing"]
 
 
 async def check_http(configuration: Configuration) -> Finding | None:
@@ -30,8 +36,9 @@ async def check_http(configuration: Configuration) -> Finding | None:
     place = f"{'https' if settings.has_tls else 'http'}://{settings.host}:{settings.port}"
     try:
         settings.files(configuration.folder)
-        beside = await _try_place(settings)
-        count = await _count_tokens(Path(configuration.store.path))
+        store = Path(configuration.store.path)
+        beside = await _try_place(settings, store)
+        count = await _count_tokens(store)
     except UserStreamError as error:
         return Finding("http", "problem", str(error))
     if count:
@@ -40,18 +47,27 @@ async def check_http(configuration: Configuration) -> Finding | None:
     return Finding("http", "problem" if settings.needs_token else "warning", words)
 
 
-async def _try_place(settings: HttpSection) -> str:
-    """What is to be said of the port: nothing where it is free, that a service answers where one runs. Raises SettingsError where another
-    program listens, or nobody can."""
+async def _try_place(settings: HttpSection, store: Path) -> str:
+    """What is to be said of the port: nothing where it is free, that a service answers where that of the store runs. Raises SettingsError
+    where another program or another store's service listens, or nobody can."""
     from userstream.entry.web.place import PlaceTaken, listen_at
 
     try:
         listen_at(settings).close()
-    except PlaceTaken:
+    except PlaceTaken as taken:
         if not await _is_service(settings):
             raise
-        return "; a service of this kind listens there now"
+        _check_is_own(store, taken)
+        return f"; {OWN_SERVICE}"
     return ""
+
+
+def _check_is_own(store: Path, taken: SettingsError) -> None:
+    """Whether a service that listens can be that of this store. Raises SettingsError where no process holds it."""
+    from userstream.adapters.sqlite_evidence import writer_began
+
+    if writer_began(store) is None:
+        raise SettingsError(f"{taken}: it is the service of another store, for nobody holds {store}")
 
 
 async def _is_service(settings: HttpSection) -> bool:
@@ -59,10 +75,10 @@ async def _is_service(settings: HttpSection) -> bool:
     host = EVERY_ADDRESS.get(settings.host, settings.host)
     url = f"{'https' if settings.has_tls else 'http'}://{f'[{host}]' if ':' in host else host}:{settings.port}/health"
     try:
-        told = msgspec.json.decode(await _ask(url), type=dict[str, object])
-    except ValueError:
+        msgspec.json.decode(await _ask(url), type=Health)
+    except (ValueError, RecursionError):  # the latter for what is nested without end
         return False
-    return told.get("status") in WORDS_OF_HEALTH
+    return True
 
 
 async def check_metrics(configuration: Configuration) -> Finding | None:
@@ -77,11 +93,20 @@ async def check_metrics(configuration: Configuration) -> Finding | None:
     try:
         await port.start()
         await port.stop()
-    except SettingsError as error:
-        if WORD_OF_METRICS not in await _ask(url):
+    except SettingsError as taken:
+        try:
+            await _check_is_service(url, Path(configuration.store.path), taken)
+        except SettingsError as error:
             return Finding("metrics", "problem", str(error))
-        return Finding("metrics", "ok", f"{url}; a service of this kind listens there now")
+        return Finding("metrics", "ok", f"{url}; {OWN_SERVICE}")
     return Finding("metrics", "ok", url)
+
+
+async def _check_is_service(url: str, store: Path, taken: SettingsError) -> None:
+    """Whether these are numbers of this store's service. Raises SettingsError."""
+    if WORD_OF_METRICS not in await _ask(url):
+        raise taken
+    _check_is_own(store, taken)
 
 
 async def _render_nothing() -> str:
@@ -89,15 +114,15 @@ async def _render_nothing() -> str:
 
 
 async def _ask(url: str) -> bytes:
-    """The beginning of what is answered there; empty where nothing is. Nothing is sent that others may not know, so whose certificate it
-    is does not matter."""
+    """The beginning of what is answered there; empty where nothing is, or one is sent elsewhere. Nothing is sent that others may not know,
+    so whose certificate it is does not matter."""
     import aiohttp
 
     limit = aiohttp.ClientTimeout(total=ANSWER_LIMIT_S)
     try:
-        async with aiohttp.ClientSession(timeout=limit) as session, session.get(url, ssl=False) as response:
+        async with aiohttp.ClientSession(timeout=limit) as session, session.get(url, ssl=False, allow_redirects=False) as response:
             return await response.content.read(MOST_ANSWER_BYTES)
-    except (aiohttp.ClientError, OSError, TimeoutError):
+    except (aiohttp.ClientError, OSError, TimeoutError, ValueError):
         return b""
 
 

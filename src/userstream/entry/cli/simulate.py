@@ -44,8 +44,11 @@ def simulate(
     """
     from userstream.entry.exchange import load_faults
     from userstream.sim.actions import BadAction
+    from userstream.sim.bounds import MOST_EVENTS_PER_S
     from userstream.sim.settings import SimulatorSettings
 
+    if not 0 <= rate <= MOST_EVENTS_PER_S:
+        raise SettingsError(f"--rate {rate:g} must be between 0 and {MOST_EVENTS_PER_S} events per second")
     _check_keys(accounts, api_key, api_secret)
     try:
         settings = SimulatorSettings(

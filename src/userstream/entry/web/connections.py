@@ -55,8 +55,11 @@ class ServerLimits(msgspec.Struct, frozen=True, kw_only=True):
 class Caps(Protocol):
     """How many callers there may be, of one address too, and who counts those that are refused."""
 
+    def caller_of(self, address: str) -> str:
+        """Whose address it is: what has the same answer is counted together."""
+
     def most_of(self, address: str) -> int:
-        """Connections that one address may have open."""
+        """Connections that the caller with this address may have open."""
 
     def note_refused(self, limit: str) -> None:
         """One more was refused; `limit`: "all" or "address"."""
@@ -219,11 +222,13 @@ class Listener:
         return None
 
     def _count_of(self, address: str, most: int) -> int:
-        """How many callers of the address there are, 0 while there are fewer than `most` of all."""
+        """How many connections the caller with this address has, 0 while there are fewer than `most` of all."""
         if len(self._opened) + len(self._waiting) < most:
             return 0
-        opened = sum(_peer_of(protocol) == address for protocol in self._opened - self._waiting.keys())
-        return opened + sum(opening.address == address for opening in self._waiting.values())
+        addresses = [_peer_of(protocol) for protocol in self._opened - self._waiting.keys()]
+        addresses += [opening.address for opening in self._waiting.values()]
+        caller = self._caps.caller_of(address)
+        return sum(self._caps.caller_of(other) == caller for other in addresses)
 
     def _note_refused(self, limit: str, address: str) -> None:
         self._caps.note_refused(limit)

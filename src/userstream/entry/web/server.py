@@ -188,7 +188,7 @@ class WebServer:
             h11_max_incomplete_event_size=HEAD_BYTES,
             timeout_graceful_shutdown=STOP_LIMIT_S,
             proxy_headers=self._settings.behind_proxy,
-            forwarded_allow_ips=list(self._settings.proxies),
+            forwarded_allow_ips=self._settings.proxy_networks,
             server_header=False,
             access_log=False,
             log_config=None,
@@ -205,6 +205,9 @@ class _Caps:
         self._settings, self._metrics = settings, metrics
         for limit in ("all", "address"):
             metrics.count(REFUSED, 0, {"limit": limit})
+
+    def caller_of(self, address: str) -> str:
+        return self._settings.caller_of(address)
 
     def most_of(self, address: str) -> int:
         return MOST_CONNECTIONS if self._settings.is_proxy(address) else self._settings.connections_per_address

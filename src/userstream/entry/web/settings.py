@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
+from userstream.entry.web.limits import caller_of, plain_address
 from userstream.kernel.errors import SettingsError
 from userstream.kernel.settings import check
 
@@ -16,7 +18,11 @@ MOST_CONNECTIONS: Final = 1_000
 """Of all callers together."""
 LOCAL_NAMES: Final = ("localhost", "127.0.0.1", "[::1]")
 _NAME: Final = re.compile(r"(\[[0-9a-f:]+\]|[a-z0-9.-]+)(:\d{1,5})?", re.ASCII)
+_MAPPED_BITS: Final = 96
+"""Of an IPv6 address that is an IPv4 one, before the latter begins."""
 _ORIGIN: Final = re.compile(r"https?://(\[[0-9a-f:]+\]|[a-z0-9.-]+)(:\d{1,5})?", re.ASCII)
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 class HttpSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -24,8 +30,8 @@ class HttpSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     (`behind_proxy`), and only once there is a token.
 
     hosts: names under which it is asked for, beside this machine's own. origins: web pages of other origins that may use it.
-    proxies: addresses of the proxy that is believed about who calls. connections_per_address: open ones of one caller; behind a proxy,
-    whose connections carry many callers, the requests and live feeds of one that are under way."""
+    proxies: addresses or networks of the proxy that is believed about who calls. connections_per_address: open ones of one caller; behind
+    a proxy, whose connections carry many callers, the requests and live feeds of one that are under way."""
 
     host: str = "127.0.0.1"
     port: int = 8080
@@ -51,7 +57,7 @@ class HttpSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
         for origin in self.origins:
             check(_ORIGIN.fullmatch(origin) is not None, "origins", origin, "must be origins such as https://desk.example.com")
         for proxy in self.proxies:
-            check(_is_address(proxy), "proxies", proxy, "must be addresses or networks, such as 10.0.0.0/8")
+            _read_network(proxy)
         if (self.certificate_file is None) != (self.key_file is None):
             raise SettingsError("certificate_file and key_file belong together: give both or none")
         if not (self.is_local or self.has_tls or self.behind_proxy):
@@ -65,18 +71,25 @@ class HttpSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
         """Whether only programs of this machine can reach it."""
         if self.host == "localhost":
             return True
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return False
+        address = plain_address(self.host)
+        return address is not None and address.is_loopback
 
     def is_proxy(self, address: str) -> bool:
         """Whether the proxy calls from there."""
-        try:
-            caller = ipaddress.ip_address(address)
-        except ValueError:
-            return False
-        return self.behind_proxy and any(caller in ipaddress.ip_network(proxy, strict=False) for proxy in self.proxies)
+        caller = plain_address(address) if self.behind_proxy else None
+        return caller is not None and any(caller in _read_network(proxy) for proxy in self.proxies)
+
+    def caller_of(self, address: str) -> str:
+        """Whose connections are counted with those from there. A proxy is a caller of its own, whoever its neighbours are."""
+        return address if self.is_proxy(address) else caller_of(address)
+
+    @property
+    def proxy_networks(self) -> list[str]:
+        """The proxies as networks, each IPv4 one also as a socket of both families shows it (`::ffff:10.0.0.0/104`): for a library that
+        compares addresses by itself."""
+        networks = [_read_network(proxy) for proxy in self.proxies]
+        mapped = [f"::ffff:{network.network_address}/{_MAPPED_BITS + network.prefixlen}" for network in networks if network.version == 4]
+        return [*map(str, networks), *mapped]
 
     @property
     def has_tls(self) -> bool:
@@ -99,9 +112,21 @@ class HttpSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
         return str(path)
 
 
-def _is_address(text: str) -> bool:
+@lru_cache
+def _read_network(text: str) -> Network:
+    """An address is a network of one. Raises SettingsError."""
     try:
-        ipaddress.ip_network(text, strict=False)
+        network = _plain_network(ipaddress.ip_network(text, strict=False))
     except ValueError:
-        return False
-    return True
+        raise SettingsError(f"proxies = {text!r} must be addresses or networks, such as 10.0.0.0/8") from None
+    address = plain_address(text.partition("/")[0])
+    check(address == network.network_address, "proxies", text, f"names one address within a network: write {network}, or {address} alone")
+    return network
+
+
+def _plain_network(network: Network) -> Network:
+    """An IPv4 network that is written as one of IPv6 is the IPv4 network."""
+    address = plain_address(str(network.network_address))
+    if network.version == 4 or network.prefixlen < _MAPPED_BITS or not isinstance(address, ipaddress.IPv4Address):
+        return network
+    return ipaddress.IPv4Network((int(address), network.prefixlen - _MAPPED_BITS))

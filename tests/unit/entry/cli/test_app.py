@@ -123,6 +123,7 @@ def test_the_console_script_exits_with_the_code(tmp_path: Path, capsys: Capture)
         ["--rate", "0"],
         ["--rate", "nan"],
         ["--rate", "inf"],
+        ["--rate", "10001"],
         ["--seconds", "-1"],
         ["--seconds", "nan"],
         ["--port", "70000"],

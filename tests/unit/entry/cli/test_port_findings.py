@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import pytest
 
 from tests.support.web import open_site
+from userstream.adapters.file_lock import FileLock
 from userstream.entry.cli.port_findings import check_http, check_metrics
 from userstream.entry.configuration import Configuration, read_configuration
 
@@ -32,8 +35,24 @@ async def test_a_port_of_another_program_is_a_problem(tmp_path: Path) -> None:
         taken.close()
         found = await check_http(listening(tmp_path, port))
         assert found is not None and found.verdict == "warning" and "listen" not in found.words
-    for answer in (b"", b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]", b'HTTP/1.1 200 OK\r\nContent-Length: 14\r\n\r\n{"status": "x"}'):
+    deep = b'{"status":' + b"[" * 4_000
+    for answer in (b"", answered(b"[]"), answered(b'{"status": "x"}'), answered(deep), answered(b'{"status": "ok", "a": ' + b"[" * 4_000)):
         assert await check_beside(tmp_path, answer) == ("problem", True), answer
+
+
+def answered(body: bytes) -> bytes:
+    return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """As while a service writes the store of this configuration."""
+    lock = FileLock(folder / "desk.db.lock")
+    lock.take()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 async def check_beside(folder: Path, answer: bytes) -> tuple[str, bool]:
@@ -54,7 +73,10 @@ async def test_a_service_that_runs_is_no_problem_to_itself(tmp_path: Path) -> No
         port = int(site.server.url.rpartition(":")[2])
         found = await check_http(listening(tmp_path, port))
     assert found is not None
-    assert (found.verdict, found.words) == ("ok", f"http://127.0.0.1:{port}, 3 tokens; a service of this kind listens there now")
+    assert (found.verdict, found.words) == (
+        "ok",
+        f"http://127.0.0.1:{port}, 3 tokens; a service of this kind listens there now, and the store is in use",
+    )
 
 
 async def test_no_api_no_finding_and_a_place_elsewhere_is_a_problem(tmp_path: Path) -> None:
@@ -66,17 +88,30 @@ async def test_no_api_no_finding_and_a_place_elsewhere_is_a_problem(tmp_path: Pa
 @pytest.mark.parametrize("told", [{"status": "ok"}, {"status": "failing"}])
 async def test_healthy_or_not_it_is_a_service(tmp_path: Path, told: dict[str, str]) -> None:
     body = json.dumps(told).encode()
-    verdict, is_refused = await check_beside(tmp_path, b"HTTP/1.1 503 No\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
-    assert (verdict, is_refused) == ("warning", False)
+    answer = b"HTTP/1.1 503 No\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
+    with held(tmp_path):
+        assert await check_beside(tmp_path, answer) == ("warning", False)
+    assert await check_beside(tmp_path, answer) == ("problem", True)
+
+
+async def test_the_service_of_another_store_is_a_problem(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "theirs").mkdir()
+    async with open_site(tmp_path / "theirs") as site:
+        port = int(site.server.url.rpartition(":")[2])
+        found = await check_http(listening(tmp_path / "mine", port))
+    assert found is not None and found.verdict == "problem" and "\n" not in found.words
+    assert found.words.endswith(f"it is the service of another store, for nobody holds {tmp_path / 'mine' / 'desk.db'}")
 
 
 async def test_the_port_of_the_metrics_is_tried_as_well(tmp_path: Path) -> None:
     assert await check_metrics(wanting(tmp_path)) is None
     verdicts, listen = [], ""
-    for answer in (
-        b"",
-        b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nup 1\n",
-        b"HTTP/1.1 200 OK\r\nContent-Length: 15\r\n\r\nuserstream_x 1\n",
+    for answer, lock in (
+        (b"", held(tmp_path)),
+        (answered(b"up 1\n"), held(tmp_path)),
+        (answered(b"userstream_x 1\n"), nullcontext()),
+        (answered(b"userstream_x 1\n"), held(tmp_path)),
     ):
 
         async def reply(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, said: bytes = answer) -> None:
@@ -86,9 +121,10 @@ async def test_the_port_of_the_metrics_is_tried_as_well(tmp_path: Path) -> None:
 
         async with await asyncio.start_server(reply, "127.0.0.1", 0) as server:
             listen = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
-            found = await check_metrics(wanting(tmp_path, "[metrics]", f'listen = "{listen}"'))
+            with lock:
+                found = await check_metrics(wanting(tmp_path, "[metrics]", f'listen = "{listen}"'))
         assert found is not None and listen in found.words
         verdicts.append((found.verdict, "choose another port" in found.words, "of this kind" in found.words))
-    assert verdicts == [("problem", True, False), ("problem", True, False), ("ok", False, True)]
+    assert verdicts == [("problem", True, False), ("problem", True, False), ("problem", True, False), ("ok", False, True)]
     free = await check_metrics(wanting(tmp_path, "[metrics]", f'listen = "{listen}"'))
     assert free is not None and (free.verdict, free.words) == ("ok", f"http://{listen}/metrics")

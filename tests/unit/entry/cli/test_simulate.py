@@ -21,6 +21,8 @@ from userstream.entry.cli import run_command
         (["--api-key", "two words"], "--api-key"),
         (["--rate", "-5"], "rate"),
         (["--rate", "fast"], "rate"),
+        (["--rate", "1e9"], "--rate 1e+09 must be between 0 and 10000 events per second"),
+        (["--rate", "nan"], "--rate nan must be between"),
         (["--port", "99999"], "port"),
         (["--script", "absent.json"], "absent.json"),
         (["--nonsense"], "nonsense"),

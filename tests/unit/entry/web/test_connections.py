@@ -261,6 +261,22 @@ async def test_whoever_passes_by_the_proxy_is_counted_as_himself(tmp_path: Path)
             assert b"HTTP/1.1 200" in await proxy.read_head()
 
 
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this machine has no IPv6")
+async def test_a_proxy_is_believed_also_where_the_server_listens_for_both_families(tmp_path: Path) -> None:
+    settings = msgspec.structs.replace(PROXY, host="::", proxies=("127.0.0.0/8",))
+    async with open_site(tmp_path, settings) as site:
+        place = f"http://127.0.0.1:{site.server.address[1]}/api/live"
+        named = ["203.0.113.1", "203.0.113.1", "203.0.113.2", "2001:db8::1", "2001:db8::2"]
+        feeds = [await site.client.ws_connect(place, headers={"X-Forwarded-For": address}) for address in named]
+        for address in ("203.0.113.1", "::ffff:203.0.113.1", "2001:db8::3"):
+            with pytest.raises(aiohttp.WSServerHandshakeError) as caught:
+                await site.client.ws_connect(place, headers={"X-Forwarded-For": address})
+            assert caught.value.status == 429
+        assert await refused(site) == {"all": 0, "address": 3}
+        for feed in feeds:
+            await feed.close()
+
+
 def write_certificate(folder: Path) -> HttpSection:
     """Settings of a server of this machine that speaks TLS."""
     key = ec.generate_private_key(ec.SECP256R1())
@@ -344,6 +360,9 @@ async def test_the_end_of_the_server_does_not_wait_for_a_handshake(tmp_path: Pat
 
 
 class ManyPlaces:
+    def caller_of(self, address: str) -> str:
+        return address
+
     def most_of(self, address: str) -> int:
         return 1_000
 
@@ -374,6 +393,44 @@ async def test_callers_are_accepted_again_once_the_machine_can() -> None:
         await clock.advance(ACCEPT_PAUSE_MS)
         assert await asyncio.wait_for(reader.readexactly(7), LONG_S) == b"welcome"
         writer.close()
+        await listener.close()
+    assert clock.failures == []
+
+
+class OnePlace:
+    """One place for each of the networks `127.0.x`."""
+
+    def __init__(self) -> None:
+        self.refused: list[str] = []
+
+    def caller_of(self, address: str) -> str:
+        return address.rpartition(".")[0]
+
+    def most_of(self, address: str) -> int:
+        return 1
+
+    def note_refused(self, limit: str) -> None:
+        self.refused.append(limit)
+
+
+async def test_addresses_of_one_caller_are_counted_together() -> None:
+    clock, caps, opened = ManualClock(), OnePlace(), set[object]()
+
+    class Guest(Greeter):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            self.transport = transport
+            opened.add(self)
+            super().connection_made(transport)
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        listening.setblocking(False)
+        listener = Listener(listening, Guest, opened, ServerLimits(), clock, None, caps)
+        listener.start()
+        for host, refused_so_far in (("127.0.0.1", 0), ("127.0.7.1", 0), ("127.0.0.2", 1), ("127.0.8.1", 1)):
+            reader, writer = await asyncio.open_connection(*listening.getsockname(), local_addr=(host, 0))
+            assert await asyncio.wait_for(reader.readexactly(7), LONG_S) == b"welcome"
+            assert len(caps.refused) == refused_so_far, host
+            writer.close()
         await listener.close()
     assert clock.failures == []
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from ipaddress import IPv6Address
+
+import pytest
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from userstream.entry.web.limits import MINUTE_MS, Crowd, RateLimit
+from userstream.entry.web.limits import MINUTE_MS, Crowd, RateLimit, caller_of
 
 
 @given(st.integers(1, 600), st.lists(st.integers(0, 2_000), max_size=200))
@@ -46,3 +49,33 @@ def test_a_crowd_has_so_many_places_for_each_and_takes_back_what_is_left(limit: 
         elif held[key]:
             crowd.leave(key)
             held[key] -= 1
+
+
+IPV4 = st.ip_addresses(v=4).map(str)
+
+
+@given(IPV4, IPV4)
+def test_an_ipv4_address_is_a_caller_also_where_it_is_written_as_one_of_ipv6(first: str, second: str) -> None:
+    assert caller_of(f"::ffff:{first}") == caller_of(first) == first
+    assert (caller_of(first) == caller_of(f"::ffff:{second}")) is (first == second)
+
+
+@given(st.integers(0, 2**128 - 1).map(IPv6Address), st.integers(0, 127))
+def test_addresses_of_one_ipv6_network_are_one_caller(address: IPv6Address, bit: int) -> None:
+    neighbour = IPv6Address(int(address) ^ (1 << bit))
+    assume(address.ipv4_mapped is None and neighbour.ipv4_mapped is None)
+    assert (caller_of(str(address)) == caller_of(str(neighbour))) is (bit < 64)
+
+
+@pytest.mark.parametrize("key", ["", "unknown", "0123456789ab", "1.2.3", "not:an:address", "::1" + "0" * 70])
+def test_what_is_no_address_stands_for_itself(key: str) -> None:
+    assert caller_of(key) == key
+
+
+def test_another_address_of_the_same_caller_gains_nothing() -> None:
+    rate, crowd = RateLimit(2), Crowd(2)
+    assert [rate.take(f"2001:db8::{number}", 0) == 0 for number in range(3)] == [True, True, False]
+    assert rate.wait_ms("2001:db8::ffff", 0) > 0 and rate.wait_ms("2001:db8:0:1::1", 0) == 0
+    assert [crowd.enter(f"2001:db8::{number}") for number in range(3)] == [True, True, False]
+    crowd.leave("2001:db8::1")
+    assert crowd.enter("2001:db8::7") and crowd.enter("192.0.2.1") and crowd.enter("::ffff:192.0.2.1") and not crowd.enter("192.0.2.1")
