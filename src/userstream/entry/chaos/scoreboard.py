@@ -170,6 +170,15 @@ def judge_fills(books: Books, sightings: Sightings, score: Score) -> Score:
     )
 
 
+def name_lost(books: Books, sightings: Sightings) -> tuple[str, ...]:
+    """The fills that the user was never told of, in words, in the order of their execution (ms since 1970)."""
+    lost = books.fills.keys() - {fill.key for fill in sightings.fills}
+    return tuple(
+        f"fill {'/'.join(key)}: never told, executed at {books.fills[key].time_ms}"
+        for key in sorted(lost, key=lambda key: (books.fills[key].time_ms, key))
+    )
+
+
 def worst_staleness(books: Books, sightings: Sightings) -> int:
     """The longest way (ms) of a fill from its execution to the first time the user saw it; 0 where none was seen."""
     first: dict[FillKey, int] = {}

@@ -17,6 +17,7 @@ from userstream.entry.chaos.scoreboard import (
     find_differences,
     is_complete,
     judge_fills,
+    name_lost,
     read_books,
     total_of,
 )
@@ -60,6 +61,14 @@ def test_the_staleness_is_that_of_the_first_telling_of_the_latest_fill() -> None
     score = judge_fills(books_of([("B", "1"), ("B", "2"), ("B", "3")]), sightings, SCORE)
     assert (score.stale_ms, score.lost, score.doubled) == (900, 1, 1)
     assert judge_fills(books_of([("B", "9")]), Sightings(), SCORE).stale_ms == 0
+
+
+def test_lost_fills_are_named_in_the_order_of_their_execution() -> None:
+    books = books_of([("B", "1"), ("B", "2"), ("A", "3")])
+    books.fills["B", "2"] = msgspec.structs.replace(books.fills["B", "2"], time_ms=900)
+    sightings = Sightings()
+    tell_fill(sightings, ("A", "3"))
+    assert name_lost(books, sightings) == ("fill B/2: never told, executed at 900", "fill B/1: never told, executed at 1000")
 
 
 def test_another_price_of_a_fill_is_wrong() -> None:
