@@ -42,7 +42,7 @@ def read_books(truth: Mapping[str, object], opening: Mapping[LegKey, Decimal] | 
     fills, orders, positions = (_rows(truth, name) for name in ("fills", "orders", "positions"))
     wallets = [] if opening is None else _rows(truth, "balances")
     return Books(
-        fills={(str(row["symbol"]), str(row["trade_id"])): _book_fill(row) for row in fills},
+        fills={(str(row["symbol"]), str(row["trade_id"]), str(row["order_id"])): _book_fill(row) for row in fills},
         orders={(str(row["symbol"]), str(row["order_id"])): _book_order(row) for row in orders},
         legs={(str(row["symbol"]), str(row["position_side"])): _amount(row, "amount") for row in positions}
         | {(str(row["asset"]), WALLET): _amount(row, "wallet") for row in wallets},

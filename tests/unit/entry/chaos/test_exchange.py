@@ -89,7 +89,7 @@ async def test_a_fill_is_told_again_as_often_as_asked_and_only_that() -> None:
             message = await socket.receive_json(timeout=10)
             body = message.get("o", message)
             told[message["e"], body.get("t", -1)] += 1
-        (_, first), (_, second) = sorted(exchange.books.fills, key=lambda key: int(key[1]))
+        (_, first, _), (_, second, _) = sorted(exchange.books.fills, key=lambda key: int(key[1]))
         assert told["ORDER_TRADE_UPDATE", int(first)] == 3
         assert told["ORDER_TRADE_UPDATE", int(second)] == 2
         assert told["TRADE_LITE", int(first)] == 1
