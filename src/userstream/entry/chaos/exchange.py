@@ -99,8 +99,10 @@ class ChaosExchange:
 
     def fill_probe(self, name: str) -> FillKey:
         """Somebody takes it; returns the fill's key."""
-        self.act(FillOrder(account=ACCOUNT, symbol=self._product.probe_symbol, client_order_id=name))
-        return max(self.books.fills, key=lambda key: int(key[1]))
+        symbol = self._product.probe_symbol
+        self.act(FillOrder(account=ACCOUNT, symbol=symbol, client_order_id=name))
+        # trades are numbered contract by contract: another one's last number may be higher
+        return max((key for key in self.books.fills if key[0] == symbol), key=lambda key: int(key[1]))
 
     @property
     def _hall(self) -> Hall:

@@ -13,7 +13,7 @@ import msgspec
 from userstream.adapters.clock import SystemClock
 from userstream.entry.chaos.clients import Found, start_program
 from userstream.entry.chaos.exchange import ChaosExchange
-from userstream.entry.chaos.scoreboard import Score, find_differences, is_complete, judge_fills
+from userstream.entry.chaos.scoreboard import Score, find_differences, is_complete, judge_fills, name_lost
 from userstream.entry.chaos.scripts import ChaosScript
 from userstream.entry.chaos.sightings import FillKey, Sightings
 
@@ -167,7 +167,7 @@ class Run:
             wrong=len(differences),
             recovered=recovered,
             troubles=len(self._sightings.troubles),
-            note=self._end_of_program() or "; ".join(differences[:3]),
+            note=self._end_of_program() or "; ".join((*differences, *name_lost(self._exchange.books, self._sightings))[:3]),
         )
         return judge_fills(self._exchange.books, self._sightings, score)
 

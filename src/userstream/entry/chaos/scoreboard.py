@@ -42,7 +42,7 @@ def read_books(truth: Mapping[str, object], opening: Mapping[LegKey, Decimal] | 
     fills, orders, positions = (_rows(truth, name) for name in ("fills", "orders", "positions"))
     wallets = [] if opening is None else _rows(truth, "balances")
     return Books(
-        fills={(str(row["symbol"]), str(row["trade_id"])): _book_fill(row) for row in fills},
+        fills={(str(row["symbol"]), str(row["trade_id"]), str(row["order_id"])): _book_fill(row) for row in fills},
         orders={(str(row["symbol"]), str(row["order_id"])): _book_order(row) for row in orders},
         legs={(str(row["symbol"]), str(row["position_side"])): _amount(row, "amount") for row in positions}
         | {(str(row["asset"]), WALLET): _amount(row, "wallet") for row in wallets},
@@ -167,6 +167,15 @@ def judge_fills(books: Books, sightings: Sightings, score: Score) -> Score:
         invented=len(copies.keys() - books.fills.keys()),
         wrong=score.wrong + len(other),
         stale_ms=worst_staleness(books, sightings),
+    )
+
+
+def name_lost(books: Books, sightings: Sightings) -> tuple[str, ...]:
+    """The fills that the user was never told of, in words, in the order of their execution (ms since 1970)."""
+    lost = books.fills.keys() - {fill.key for fill in sightings.fills}
+    return tuple(
+        f"fill {'/'.join(key)}: never told, executed at {books.fills[key].time_ms}"
+        for key in sorted(lost, key=lambda key: (books.fills[key].time_ms, key))
     )
 
 

@@ -7,7 +7,7 @@ from typing import Final, Literal
 
 import msgspec
 
-FillKey = tuple[str, str]
+FillKey = tuple[str, str, str]
 OrderKey = tuple[str, str]
 LegKey = tuple[str, str]
 OrderState = tuple[str, Decimal]
@@ -79,7 +79,7 @@ class Sightings:
             case "trouble":
                 self.troubles.append(line.words)
             case "fill":
-                key = (line.symbol, line.trade_id)
+                key = (line.symbol, line.trade_id, line.order_id)
                 self.fills.append(SeenFill(key=key, price=Decimal(line.price), quantity=Decimal(line.quantity), at_ms=line.at_ms))
             case "order":
                 self.orders[line.symbol, line.order_id] = (state_of(line.status), Decimal(line.filled))

@@ -13,11 +13,11 @@ import msgspec
 import pytest
 
 from userstream.entry.chaos.exchange import ChaosExchange
-from userstream.entry.chaos.products import PRODUCTS, SPOT, USDM, Product
+from userstream.entry.chaos.products import COINM, PRODUCTS, SPOT, USDM, Product
 from userstream.entry.chaos.scoreboard import WALLET
 from userstream.entry.chaos.scripts import ACCOUNT, ChaosScript, TellAgain, read_script
 from userstream.kernel.errors import PaperExchangeError
-from userstream.sim.actions import Cancel, FillOrder
+from userstream.sim.actions import Cancel, FillOrder, Place
 
 
 def script_of(product: Product = USDM, **fields: object) -> ChaosScript:
@@ -48,6 +48,21 @@ async def test_a_coin_is_listed_only_when_the_script_begins() -> None:
         assert "BTCUSDT" in before
 
 
+@pytest.mark.parametrize("product", PRODUCTS.values(), ids=list(PRODUCTS))
+async def test_a_sign_of_life_is_its_own_fill_however_high_the_numbers_of_other_contracts_are(product: Product) -> None:
+    async with ChaosExchange(script_of(product), seed=1) as exchange:
+        other, quantity, price = ("ETHUSD_PERP", "1", "2000") if product is COINM else ("ETHUSDT", "0.04", "2000")
+        for number in range(4):
+            order = {"account": ACCOUNT, "symbol": other, "side": "buy", "quantity": quantity, "price": price}
+            exchange.act(msgspec.convert(order | {"client_order_id": f"n{number}"}, Place, strict=False))
+            exchange.act(FillOrder(account=ACCOUNT, symbol=other, client_order_id=f"n{number}"))
+        before = exchange.books.fills.keys()
+        exchange.place_probe("probe")
+        key = exchange.fill_probe("probe")
+        assert key[0] == product.probe_symbol
+        assert exchange.books.fills.keys() - before == {key}
+
+
 async def test_the_account_trades_only_while_the_script_runs() -> None:
     async with ChaosExchange(script_of(rate=50), seed=1) as exchange, listening(exchange) as socket:
         assert exchange.has_listener
@@ -74,7 +89,7 @@ async def test_a_fill_is_told_again_as_often_as_asked_and_only_that() -> None:
             message = await socket.receive_json(timeout=10)
             body = message.get("o", message)
             told[message["e"], body.get("t", -1)] += 1
-        (_, first), (_, second) = sorted(exchange.books.fills, key=lambda key: int(key[1]))
+        (_, first, _), (_, second, _) = sorted(exchange.books.fills, key=lambda key: int(key[1]))
         assert told["ORDER_TRADE_UPDATE", int(first)] == 3
         assert told["ORDER_TRADE_UPDATE", int(second)] == 2
         assert told["TRADE_LITE", int(first)] == 1

@@ -17,6 +17,7 @@ from userstream.entry.chaos.scoreboard import (
     find_differences,
     is_complete,
     judge_fills,
+    name_lost,
     read_books,
     total_of,
 )
@@ -27,7 +28,7 @@ KEYS = st.lists(st.tuples(st.sampled_from(["BTCUSDT", "ETHUSDT"]), st.integers(1
 
 
 def books_of(keys: list[tuple[str, str]]) -> Books:
-    fills = {key: BookFill(price=Decimal(5), quantity=Decimal(2), time_ms=1_000) for key in keys}
+    fills = {(*key, "1"): BookFill(price=Decimal(5), quantity=Decimal(2), time_ms=1_000) for key in keys}
     return Books(fills=fills, orders={}, legs={})
 
 
@@ -60,6 +61,25 @@ def test_the_staleness_is_that_of_the_first_telling_of_the_latest_fill() -> None
     score = judge_fills(books_of([("B", "1"), ("B", "2"), ("B", "3")]), sightings, SCORE)
     assert (score.stale_ms, score.lost, score.doubled) == (900, 1, 1)
     assert judge_fills(books_of([("B", "9")]), Sightings(), SCORE).stale_ms == 0
+
+
+def test_an_account_that_trades_with_itself_has_two_fills_of_one_trade() -> None:
+    fill = BookFill(price=Decimal(5), quantity=Decimal(2), time_ms=1_000)
+    books = Books(fills={("B", "1", "1"): fill, ("B", "1", "2"): fill}, orders={}, legs={})
+    sightings = Sightings()
+    tell_fill(sightings, ("B", "1"))
+    assert judge_fills(books, sightings, SCORE).lost == 1
+    tell(sightings, "fill", symbol="B", trade_id="1", order_id="2", price="5", quantity="2")
+    score = judge_fills(books, sightings, SCORE)
+    assert (score.fills, score.lost, score.doubled) == (2, 0, 0)
+
+
+def test_lost_fills_are_named_in_the_order_of_their_execution() -> None:
+    books = books_of([("B", "1"), ("B", "2"), ("A", "3")])
+    books.fills["B", "2", "1"] = msgspec.structs.replace(books.fills["B", "2", "1"], time_ms=900)
+    sightings = Sightings()
+    tell_fill(sightings, ("A", "3"))
+    assert name_lost(books, sightings) == ("fill B/2/1: never told, executed at 900", "fill B/1/1: never told, executed at 1000")
 
 
 def test_another_price_of_a_fill_is_wrong() -> None:
@@ -121,13 +141,13 @@ def test_a_fill_that_is_not_told_leaves_something_to_wait_for() -> None:
 
 def test_books_are_read_from_the_truth() -> None:
     truth = {
-        "fills": [{"symbol": "B", "trade_id": 7, "price": "1.50", "quantity": "2", "time": 1_790_000_000_000}],
+        "fills": [{"symbol": "B", "trade_id": 7, "order_id": 1, "price": "1.50", "quantity": "2", "time": 1_790_000_000_000}],
         "orders": [{"symbol": "B", "order_id": 1, "client_order_id": "x", "status": "partially_filled", "filled_quantity": "2.0"}],
         "positions": [{"symbol": "B", "position_side": "both", "amount": "-2"}],
         "balances": [{"asset": "BTC", "wallet": "1.50"}],
     }
     books = read_books(truth)
-    assert books.fills == {("B", "7"): BookFill(price=Decimal("1.5"), quantity=Decimal(2), time_ms=1_790_000_000_000)}
+    assert books.fills == {("B", "7", "1"): BookFill(price=Decimal("1.5"), quantity=Decimal(2), time_ms=1_790_000_000_000)}
     assert (books.orders, books.legs) == ({("B", "1"): ("open", Decimal(2))}, {("B", "both"): Decimal(-2)})
     assert books.names == {("B", "1"): "x"}
     opening = {("BTC", "wallet"): Decimal(1)}

@@ -21,11 +21,11 @@ def test_each_kind_of_line_is_kept_where_it_belongs() -> None:
     ):
         sightings.take(line)
     [fill] = sightings.fills
-    assert (fill.key, fill.price, fill.quantity, fill.at_ms) == (("B", "7"), Decimal("1.5"), Decimal(2), 2)
+    assert (fill.key, fill.price, fill.quantity, fill.at_ms) == (("B", "7", "1"), Decimal("1.5"), Decimal(2), 2)
     assert (sightings.is_ready, sightings.troubles, sightings.noise) == (True, ["cut"], 0)
     assert (sightings.orders, sightings.legs) == ({("B", "1"): ("filled", Decimal(2))}, {("B", "both"): Decimal(-2)})
-    assert sightings.saw(("B", "7"))
-    assert not sightings.saw(("B", "8"))
+    assert sightings.saw(("B", "7", "1"))
+    assert not sightings.saw(("B", "8", "1"))
 
 
 @pytest.mark.parametrize(
