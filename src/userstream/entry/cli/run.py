@@ -197,6 +197,9 @@ def _sentence(event: Event) -> str:
         case GapRepaired():
             found = show_count(event.fills, "fill")
             return f"gap repaired: {show_time(event.since)} to {show_time(event.until)} UTC was read again, {found} found"
+        case Mismatch():
+            what = f"{event.subject} {event.key}: ours {event.ours}, theirs {event.theirs}"
+            return f"mismatch {'resolved' if event.resolved else 'found'}: {what}"
         case _:
             return str(public_form(event)["kind"]).replace("_", " ")
 
