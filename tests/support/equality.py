@@ -104,17 +104,35 @@ async def in_the_dark(desk: Desk, cut: bool) -> AsyncIterator[None]:
 
 
 async def until_equal(desk: Desk, store: Path) -> None:
-    """Waits until nobody says otherwise than the exchange, the store neither. As in `compare_in_the_end`: what is filled between two
-    looks, or a silence of this machine, is waited for, and what is lost stays so."""
+    """Waits until nobody says otherwise than the exchange; then the store must not either, in one look after the drain. Only where
+    something happened during that look is there another: prices move, and orders that rest are filled while nobody trades any more."""
     await desk.until_same()
     wrong: list[str] = []
     for _ in range(PATIENCE):
-        wrong = live_differences(desk) or await store_differences(desk, store)
+        await _until_live_equal(desk)
+        before = _standing(desk)
+        wrong = await store_differences(desk, store)
+        if not wrong and desk.account.health.is_healthy:
+            return
+        assert not wrong or _standing(desk) != before, wrong
+        await desk.application.clock.sleep(5)
+    raise AssertionError(f"something happens during every look: {wrong}; {desk.account.health}")
+
+
+async def _until_live_equal(desk: Desk) -> None:
+    """Listeners and the live account alone, which may have to recover first: a silence of this machine is waited for."""
+    wrong: list[str] = []
+    for _ in range(PATIENCE):
+        wrong = [*desk.differences(), *live_differences(desk)]
         if not wrong and desk.account.health.is_healthy:
             return
         await desk.application.clock.sleep(5)
-    assert not wrong, wrong
-    assert desk.account.health.is_healthy, desk.account.health
+    raise AssertionError(f"{wrong}; {desk.account.health}")
+
+
+def _standing(desk: Desk) -> tuple[object, ...]:
+    """What the exchange's books say, and how much listeners were told."""
+    return len(desk.events), {name: rows for name, rows in desk.truth().items() if name != "time"}
 
 
 def live_differences(desk: Desk) -> list[str]:

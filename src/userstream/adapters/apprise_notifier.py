@@ -30,6 +30,7 @@ TYPES: Final = MappingProxyType(
 _SIGNS: Final = re.compile(r"[/?&=@:#]+")
 _PLACE: Final = re.compile(r"([a-z0-9-]+\.)+([a-z]{2,24}|xn--[a-z0-9-]+)\.?(:\d+)?|\d{1,3}(\.\d{1,3}){3}(:\d+)?")
 _BETWEEN_TARGETS: Final = re.compile(r"[\s,]+")
+_BETWEEN_ITEMS: Final = re.compile(r"(?:[\s,]|%2c|%20)+", re.IGNORECASE)
 _SCHEME: Final = re.compile(r"[a-z][a-z0-9+.-]{0,30}(?=://)", re.IGNORECASE)
 
 
@@ -125,16 +126,18 @@ def hide_address(url: Secret) -> None:
     host, _, path = place.partition("/")
     # many services are addressed by a token where others have a host
     texts = [user, path, *([] if _is_place(host) else [host])]
-    parts = [part for text in texts for part in _SIGNS.split(text)]
-    for part in parts + [_without_places(part) for part in _SIGNS.split(query)]:
+    parts, asked = [part for text in texts for part in _SIGNS.split(text)], _SIGNS.split(query)
+    wholes = parts + [part for part in asked if not any(map(_is_place, _items_of(part)))]
+    items = [item for part in parts + asked for item in _items_of(part) if not _is_place(item)]
+    for part in dict.fromkeys(wholes + items):
         # a word of small letters alone is a setting or a name: hiding it would blind every log
         if len(part) >= SHORTEST_TOKEN and not (part.isalpha() and part.islower()):
             register_secret(unquote(part))
 
 
-def _without_places(text: str) -> str:
-    """Of a list (of mail addresses, cut at their signs) what is no name of a machine."""
-    return ",".join(part for part in text.split(",") if not _is_place(part))
+def _items_of(text: str) -> list[str]:
+    """Of a list (of tokens; of mail addresses, cut at their signs) each by itself: as such it may be shown, not as it stands here."""
+    return _BETWEEN_ITEMS.split(text)
 
 
 def _hide_password(text: str) -> None:

@@ -172,6 +172,31 @@ def test_no_part_of_an_address_that_may_be_a_token_is_logged(url: str, shown: st
     assert "TokenAAA1" not in REDACTOR.clean(shown)
 
 
+@pytest.mark.parametrize(
+    ("number", "form"),
+    list(
+        enumerate(
+            [
+                "json://host.example.com/?tokens={},hooks.example.com,{}",
+                "json://host.example.com/?tokens={}%2C%20hooks.example.com%2c{}",
+                "json://host.example.com/{},{}",
+                "mailto://desk:PassWord12@mail.example.com?to=ops@example.com,hooks.example.com,{},{}",
+            ]
+        )
+    ),
+)
+def test_each_secret_of_a_list_is_hidden_and_the_places_between_are_not(number: int, form: str) -> None:
+    secrets = (f"{number}Abc123Def456", f"{number}Ghi789Jkl012")
+    hide_address(Secret(form.format(*secrets)))
+    for secret in secrets:
+        assert REDACTOR.clean(f"{secret} refused by hooks.example.com") == "*** refused by hooks.example.com"
+
+
+def test_a_token_with_commas_is_hidden_as_a_whole() -> None:
+    hide_address(Secret("json://host.example.com/?token=aB1,cD2,eF3,gH4"))
+    assert REDACTOR.clean("GET with aB1,cD2,eF3,gH4 failed") == "GET with *** failed"
+
+
 def test_a_short_password_of_the_documents_own_example_is_hidden_and_its_places_are_not() -> None:
     words = "login with hunter2 at example.com refused"
     assert REDACTOR.clean(words) == words
