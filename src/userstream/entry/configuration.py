@@ -158,6 +158,9 @@ def read_configuration(path: Path, environment: Mapping[str, str] = os.environ) 
     sections = [] if registry.is_run and "account" not in document else _accounts(path, document.get("account", []))
     accounts = tuple(_account(path, section, common, environment) for section in sections if section.enabled)
     _check_keys(path, accounts, environment)
+    http = _section(path, "http", document["http"], HttpSection) if "http" in document else None
+    metrics = _section(path, "metrics", document["metrics"], MetricsSection) if "metrics" in document else None
+    _check_ports(path, http, metrics)
     return Configuration(
         store=store,
         postgres=_postgres(path, document.get("postgres"), environment),
@@ -169,9 +172,9 @@ def read_configuration(path: Path, environment: Mapping[str, str] = os.environ) 
         manager=_section(path, "manager", document.get("manager", {}), ManagerSection),
         recovery=common.recovery,
         stream=common.stream,
-        http=_section(path, "http", document["http"], HttpSection) if "http" in document else None,
+        http=http,
         alerts=_alerts(path, document.get("alerts"), environment),
-        metrics=_section(path, "metrics", document["metrics"], MetricsSection) if "metrics" in document else None,
+        metrics=metrics,
         folder=path.parent,
     )
 
@@ -189,6 +192,11 @@ def read_alerts(path: Path, environment: Mapping[str, str] = os.environ) -> Aler
     if target is None:
         raise SettingsError(f"{path}: there is no table [alerts]; {REFERENCE} shows how to write one")
     return target
+
+
+def _check_ports(path: Path, http: HttpSection | None, metrics: MetricsSection | None) -> None:
+    if http is not None and metrics is not None and http.port and metrics.place == (http.host, http.port):
+        raise SettingsError(f"{path}: [http] and [metrics] name the same place, {metrics.listen}: give each a port of its own")
 
 
 def _registry_part(path: Path, document: Mapping[str, object], store: StoreSection) -> RegistryPart:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -79,12 +80,11 @@ class MetricsPort:
             await web.TCPSite(self._runner, host, port).start()
         except OSError as error:
             await self.stop()
-            why = (error.strerror or "it is no place of this machine").lower()
+            why = os.strerror(error.errno).lower() if error.errno and error.errno > 0 else "it is no place of this machine"
             raise SettingsError(
                 f"[metrics] listen = {self._section.listen!r}: {why}; choose another port, or stop what listens there"
             ) from None
         self.address = self._runner.addresses[0][:2]
-        _log.info("the metrics can be read", action="metrics_started", host=self.address[0], port=self.address[1])
 
     async def stop(self) -> None:
         """Listens no more. May be called twice."""
@@ -125,6 +125,7 @@ async def open_metrics(section: MetricsSection | None, application: Application)
     try:
         if port is not None:
             await port.start()
+            _log.info("the metrics can be read", action="metrics_started", host=port.address[0], port=port.address[1])
         yield port
     finally:
         if port is not None:

@@ -29,6 +29,12 @@ def test_a_small_file_is_enough(tmp_path: Path) -> None:
     assert configuration.websocket_enabled
 
 
+def test_two_tables_cannot_name_one_place(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"\[http\] and \[metrics\] name the same place, 127\.0\.0\.1:18495"):
+        read(tmp_path, f'[http]\nport = 18495\n[metrics]\nlisten = "127.0.0.1:18495"\n{ACCOUNT}')
+    assert read(tmp_path, f'[http]\nport = 18495\n[metrics]\nlisten = "127.0.0.1:18496"\n{ACCOUNT}').metrics is not None
+
+
 def test_settings_of_all_and_of_one(tmp_path: Path) -> None:
     text = (
         "[recovery]\nlag_s = 2\naudit_s = 60\n"

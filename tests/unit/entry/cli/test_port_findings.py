@@ -10,6 +10,7 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import pytest
+import structlog
 
 from tests.support.web import open_site
 from userstream.adapters.file_lock import FileLock
@@ -126,5 +127,7 @@ async def test_the_port_of_the_metrics_is_tried_as_well(tmp_path: Path) -> None:
         assert found is not None and listen in found.words
         verdicts.append((found.verdict, "choose another port" in found.words, "of this kind" in found.words))
     assert verdicts == [("problem", True, False), ("problem", True, False), ("problem", True, False), ("ok", False, True)]
-    free = await check_metrics(wanting(tmp_path, "[metrics]", f'listen = "{listen}"'))
+    with structlog.testing.capture_logs() as entries:
+        free = await check_metrics(wanting(tmp_path, "[metrics]", f'listen = "{listen}"'))
+    assert entries == [], "nobody can read numbers where a port was only tried"
     assert free is not None and (free.verdict, free.words) == ("ok", f"http://{listen}/metrics")
