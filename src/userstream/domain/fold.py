@@ -169,25 +169,31 @@ def let_go_of_bytes(account: Account, most: int) -> int:
     remembered so that copies of them are known, and nothing compares bytes. Facts that others hold stay as they are: memory gets copies.
     Returns how many it was."""
     count = min(most, len(account.fresh))
-    lighter: dict[int, Filled] = {}
     for _ in range(count):
         fact = account.fresh.popleft()
         if isinstance(fact, Filled):
-            _lighten_fill(account, fact, lighter)
+            _lighten_fill(account, fact)
         elif account.orders.get(key := (fact.symbol, fact.order_id, fact.conditional)) is fact and fact.frame is not None:
             account.orders[key] = _lighter(fact)
-    recent = account.recent_fills
-    for place, fill in enumerate(recent) if lighter else ():
-        recent[place] = lighter.get(id(fill), fill)
+    if count:
+        _lighten_recent(account)
     return count
 
 
-def _lighten_fill(account: Account, fill: Filled, lighter: dict[int, Filled]) -> None:
+def _lighten_recent(account: Account) -> None:
+    recent = account.recent_fills
+    for place, fill in enumerate(recent):
+        known = None if fill.frame is None else account.fills.get(fill.symbol, {}).get((fill.trade_id, fill.order_id))
+        if known is not None and known.frame is None and known.sequence == fill.sequence:
+            recent[place] = known
+
+
+def _lighten_fill(account: Account, fill: Filled) -> None:
     """Its rest may have come since, and made another fact of it."""
     fills, key = account.fills.get(fill.symbol, {}), (fill.trade_id, fill.order_id)
     known = fills.get(key)
     if known is not None and known.frame is not None:
-        fills[key] = lighter[id(known)] = _lighter(known)
+        fills[key] = _lighter(known)
 
 
 def _lighter(fact: Remembered) -> Remembered:

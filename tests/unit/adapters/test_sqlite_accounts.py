@@ -9,7 +9,7 @@ from userstream.adapters.sqlite_accounts import audit_entry, entry_values, regis
 from userstream.domain.audit import AuditHead, link
 from userstream.kernel.errors import StoreError
 
-COLUMNS = ("id", "user_id", "venue", "label", "active", "rights", "options", "created_time", "proven_time", "record_version")
+COLUMNS = ("id", "user_id", "venue", "label", "active", "rights", "rights_time", "options", "created_time", "proven_time", "record_version")
 SECRETS = ("api_key_encrypted", "api_secret_encrypted", "passphrase_encrypted")
 
 
