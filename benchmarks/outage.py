@@ -110,12 +110,10 @@ async def run(accounts: int, weight: int, rate: float, again: int) -> dict[str, 
 
 async def _first_day(exchange: Exchange, store: Path, accounts: int, weight: int) -> dict[str, float]:
     await exchange.act("pause_trading")
-    for number in range(0, accounts, EXPOSED):
-        name = exchange.listing["accounts"][number]["account"]
-        await exchange.act("place", account=name, symbol="BTCUSDT", side="buy", quantity="0.010", order_type="market")
     application = await start_application(store, weight_limit=weight)
     try:
         figures = {"all_proven_s": await _start_accounts(application, exchange, accounts)}
+        await _expose(exchange, accounts)
         figures |= await _cut_all(application, exchange)
         await exchange.act("resume_trading")
         await asyncio.sleep(TRADING_S)
@@ -125,6 +123,14 @@ async def _first_day(exchange: Exchange, store: Path, accounts: int, weight: int
     finally:
         await application.stop()
     return figures | {"refusals": await exchange.refusals()}
+
+
+async def _expose(exchange: Exchange, accounts: int) -> None:
+    """Some get a position; after their start, because nothing is promised of what was before."""
+    for number in range(0, accounts, EXPOSED):
+        name = exchange.listing["accounts"][number]["account"]
+        await exchange.act("place", account=name, symbol="BTCUSDT", side="buy", quantity="0.010", order_type="market")
+    await asyncio.sleep(SETTLE_S)
 
 
 async def _start_accounts(application: Application, exchange: Exchange, accounts: int) -> float:
