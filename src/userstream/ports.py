@@ -55,8 +55,9 @@ class Clock(Protocol):
 class SocketEvents(Protocol):
     """What a socket tells its owner, in order, on the event loop's own stack."""
 
-    def on_frame(self, frame: bytes) -> None:
-        """One whole text message."""
+    def on_frames(self, frames: Sequence[bytes]) -> None:
+        """Whole text messages that came together, at least one, in their order. Who closes or pauses the socket while it takes them has
+        them all the same."""
 
     def on_odd_frame(self, frame: bytes, reason: str) -> None:
         """A message that is no text (binary, compressed), cut to a sane size; the socket goes on where it can."""

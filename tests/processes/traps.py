@@ -204,9 +204,9 @@ class TrappedEvents:
     def __init__(self, events: SocketEvents, trap: Trap) -> None:
         self._events, self._trap = events, trap
 
-    def on_frame(self, frame: bytes) -> None:
+    def on_frames(self, frames: Sequence[bytes]) -> None:
         self._trap.enter("socket.frame")
-        self._events.on_frame(frame)
+        self._events.on_frames(frames)
         self._trap.leave("socket.frame")
 
     def on_odd_frame(self, frame: bytes, reason: str) -> None:

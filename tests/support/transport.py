@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import msgspec
@@ -31,8 +31,9 @@ class RecordingEvents:
     def closed(self) -> list[str]:
         return [entry[1] for entry in self.told if entry[0] == "closed" and isinstance(entry[1], str)]
 
-    def on_frame(self, frame: bytes) -> None:
-        self._note("frame", frame)
+    def on_frames(self, frames: Sequence[bytes]) -> None:
+        for frame in frames:
+            self._note("frame", frame)
 
     def on_odd_frame(self, frame: bytes, reason: str) -> None:
         self._note("odd", frame, reason)
@@ -112,7 +113,7 @@ class PipeSocket:
     def deliver(self, frame: bytes | str) -> None:
         """A text message arrives, at once if the client reads."""
         data = frame.encode() if isinstance(frame, str) else frame
-        self._tell(lambda: self._events.on_frame(data))
+        self._tell(lambda: self._events.on_frames([data]))
 
     def deliver_odd(self, frame: bytes, reason: str) -> None:
         self._tell(lambda: self._events.on_odd_frame(frame, reason))

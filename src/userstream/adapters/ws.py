@@ -146,7 +146,8 @@ class PicowsSocket(WSListener):
         self._held: _Held | None = _Held()
         self._events: SocketEvents = self._held
         # looked up once: this is the way of every message
-        self._on_frame = self._events.on_frame
+        self._on_frames = self._events.on_frames
+        self._gathered: list[bytes] = []
         self._unfinished: bytearray | None = None
         self._oddity: str | None = None
         self._reason: str | None = None
@@ -192,7 +193,7 @@ class PicowsSocket(WSListener):
         """From now on the owner hears everything at once; first it hears what came since the handshake."""
         held, self._held, self._events = self._held, None, self._owner
         if self._reason is None:
-            self._on_frame = self._owner.on_frame
+            self._on_frames = self._owner.on_frames
         for tell in held.told if held is not None else ():
             # the owner may end the socket half way; what came before the venue ended it is still delivered
             if not self._ended_here:
@@ -213,18 +214,29 @@ class PicowsSocket(WSListener):
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         try:
             if frame.msg_type is _TEXT and frame.fin and self._unfinished is None and not (frame.rsv1 or frame.rsv2 or frame.rsv3):
-                self._on_frame(frame.get_payload_as_bytes())
-            elif self._reason is None:
-                self._take_other(transport, frame)
+                self._gathered.append(frame.get_payload_as_bytes())
+                if frame.last_in_buffer:
+                    self._hand_on()
+            else:
+                self._hand_on()
+                if self._reason is None:
+                    self._take_other(transport, frame)
         except Exception as error:
             self._blame(error)
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:
+        self._guarded(lambda _: self._hand_on())
         reason = self._reason or "the connection broke off"
         self._silence(reason)
         self.gone.set()
         self._on_gone(self, transport if self._broken else None)
         self._guarded(lambda events: events.on_closed(reason))
+
+    def _hand_on(self) -> None:
+        """What came in one packet is taken together."""
+        if frames := self._gathered:
+            self._gathered = []
+            self._on_frames(frames)
 
     # ------------------------------------------------------------ all that is not a whole text message
 
@@ -257,7 +269,7 @@ class PicowsSocket(WSListener):
 
     def _deliver(self, message: bytearray, oddity: str | None) -> None:
         if oddity is None:
-            self._on_frame(bytes(message))
+            self._on_frames((bytes(message),))
         else:
             self._events.on_odd_frame(bytes(message[:LARGEST_SAMPLE]), oddity)
 
@@ -275,10 +287,11 @@ class PicowsSocket(WSListener):
 
     def _silence(self, reason: str) -> None:
         self._reason = reason
-        self._on_frame = _drop
+        self._on_frames = _drop
         self._unfinished = None
 
     def _break_off(self) -> None:
+        self._guarded(lambda _: self._hand_on())
         told = self._transport.close_handshake if self._transport is not None else None
         if self._reason is not None or told is None or told.sent is None:
             return
@@ -312,8 +325,8 @@ class _Held:
         self.told: list[Callable[[SocketEvents], None]] = []
         self.closed: str | None = None
 
-    def on_frame(self, frame: bytes) -> None:
-        self.told.append(lambda owner: owner.on_frame(frame))
+    def on_frames(self, frames: Sequence[bytes]) -> None:
+        self.told.append(lambda owner: owner.on_frames(frames))
 
     def on_odd_frame(self, frame: bytes, reason: str) -> None:
         self.told.append(lambda owner: owner.on_odd_frame(frame, reason))
@@ -340,7 +353,7 @@ class _Whisper(logging.LoggerAdapter[logging.Logger]):
             self._on_error()
 
 
-def _drop(frame: bytes) -> None:
+def _drop(frames: Sequence[bytes]) -> None:
     return
 
 

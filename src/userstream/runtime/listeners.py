@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
 import structlog
@@ -49,7 +49,7 @@ class Reader:
         self.after, self._behind = after, True
         self._queue.clear()
 
-    def put(self, events: tuple[Event, ...]) -> None:
+    def put(self, events: Sequence[Event]) -> None:
         if not self._behind:
             types, queue = self._types, self._queue
             queue.extend(events if types is None else [event for event in events if type(event) in types])
@@ -111,7 +111,7 @@ class Listeners:
         self._ended = self._cut = False
         self.handler_errors = 0
 
-    def publish(self, events: tuple[Event, ...]) -> None:
+    def publish(self, events: Sequence[Event]) -> None:
         for reader in self._readers:
             reader.put(events)
 

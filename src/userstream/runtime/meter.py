@@ -26,7 +26,7 @@ from userstream.domain.events import (
 )
 from userstream.domain.words import STREAM, StreamState
 from userstream.kernel.ids import AccountId, Millis, VenueName
-from userstream.ports import Clock, Committed, Journal, Metrics, Record
+from userstream.ports import Clock, Committed, Journal, Metrics
 from userstream.runtime.gate import Gate
 from userstream.runtime.live import LiveAccount
 from userstream.runtime.stages import METRIC, ages_of
@@ -79,20 +79,17 @@ class Meter:
         self._missing: dict[AccountId, VenueName] = {}
         journal.watch_commits(self._take)
 
-    def count(self, record: Record) -> None:
-        """What an account tells; on the way of every message."""
-        events = record.events
-        if not events:
-            return
-        counts = self._events[record.account]
-        for event in events:
-            kind = type(event)
+    def count(self, account: AccountId, connection: int, received_time: Millis, events: Sequence[Event]) -> None:
+        """What an account tells at one moment, at least one event; on the way of every message. `connection`: the socket it came by (0:
+        none)."""
+        counts = self._events[account]
+        for kind in map(type, events):
             counts[kind] += 1
-            if kind in RARE:
-                self._count_rare(record.account, event)
+        if not RARE.isdisjoint(map(type, events)):
+            self._count_rare(account, events)
         newest = events[-1]
-        if record.connection and newest.source is STREAM:
-            self._newest[record.account] = (record.received_time, newest.event_time)
+        if connection and newest.source is STREAM:
+            self._newest[account] = (received_time, newest.event_time)
 
     def forget_account(self, account: AccountId) -> None:
         """Its numbers are told no more; an account of this name that is added later begins at 0."""
@@ -135,14 +132,15 @@ class Meter:
         received = ((commit.first_received, commit.records) for commit in commits)
         self._metrics.observe(METRIC, ages_of(received, self._clock.wall()), {"stage": "socket_to_journal"})
 
-    def _count_rare(self, account: AccountId, event: Event) -> None:
-        match event:
-            case MarginCalled(is_over=True):
-                self._events[account][MarginCalled] -= 1
-            case Mismatch(resolved=False):
-                self._rare[account]["mismatches_total"] += 1
-            case SnapshotTaken(reason=reason) if reason == POLLING:
-                self._rare[account]["polls_total"] += 1
+    def _count_rare(self, account: AccountId, events: Iterable[Event]) -> None:
+        for event in events:
+            match event:
+                case MarginCalled(is_over=True):
+                    self._events[account][MarginCalled] -= 1
+                case Mismatch(resolved=False):
+                    self._rare[account]["mismatches_total"] += 1
+                case SnapshotTaken(reason=reason) if reason == POLLING:
+                    self._rare[account]["polls_total"] += 1
 
     def _grow(self, name: str, total: int, **labels: str) -> None:
         key = (labels.get("account", ""), name, *labels.values())

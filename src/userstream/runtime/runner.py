@@ -5,7 +5,7 @@ whoever listens. It decides nothing: what to do is the machine's business.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from typing import Final
 
@@ -79,7 +79,8 @@ class AccountRunner:
         self._farewells: list[asyncio.Task[None]] = []
         self._dial_limit_ms = dial_limit_ms
         self.on_record: Callable[[Record], None] | None = None
-        self.count: Callable[[Record], None] | None = None
+        self.count: Callable[[AccountId, int, Millis, Sequence[Event]], None] | None = None
+        self._next_mind = BACKLOG_CHECK_EVERY
         self._save_error: StoreError | None = None
         self.started = clock.now()
         self.connect_failures = self.odd_frames = self.own_faults = 0
@@ -245,18 +246,29 @@ class AccountRunner:
 
     # --- what the sockets tell ---
 
-    def take_frame(self, connection: int, frame: bytes) -> None:
-        clock = self._clock
-        now, wall = clock.now(), clock.wall()
-        machine = self.machine
-        frame = self.veil.hide(frame)
-        facts = machine.frame(connection, frame, now, wall)
-        self._publish(connection, frame, facts, wall)
-        if machine.has_wishes:
-            self._carry_out()
-        elif machine.doubt_tick < self._timer_due:
+    def take_frames(self, connection: int, frames: Sequence[bytes]) -> None:
+        """They came at one moment: each is decoded, folded and given to the journal, then all that they told goes to the listeners."""
+        now, wall = self._clock.now(), self._clock.wall()
+        machine, hide, keep = self.machine, self.veil.hide, self._keep
+        told: list[Event] = []
+        try:
+            for frame in frames:
+                shown = hide(frame)
+                facts = machine.frame(connection, shown, now, wall)
+                keep(connection, shown, facts, wall)
+                told += facts
+                if machine.has_wishes:
+                    self._tell(connection, told, wall)
+                    told = []
+                    self._carry_out()
+                    if not self._sockets.has(connection):
+                        return
+        finally:
+            self._tell(connection, told, wall)
+        if machine.doubt_tick < self._timer_due:
             self._arm()
-        if machine.messages & BACKLOG_CHECK_EVERY == 0:
+        if machine.messages > self._next_mind:
+            self._next_mind = machine.messages + BACKLOG_CHECK_EVERY
             self._pressure.mind()
 
     def take_odd_frame(self, connection: int, frame: bytes, reason: str) -> None:
@@ -295,19 +307,23 @@ class AccountRunner:
     # --- facts ---
 
     def _publish(self, connection: int, frame: bytes, facts: tuple[Event, ...], wall: Millis) -> None:
-        if not facts and not frame:
-            return
+        if facts or frame:
+            self._keep(connection, frame, facts, wall)
+            self._tell(connection, facts, wall)
+
+    def _keep(self, connection: int, frame: bytes, facts: tuple[Event, ...], wall: Millis) -> None:
         sequence = facts[0].sequence if facts else self.machine.claim_sequence()
         record = Record(self.account.id, sequence, wall, connection, frame, facts)
-        kept = self.keeper.keep(record)
-        if facts:
-            self.listeners.publish(facts)
-        if self.count is not None:
-            self.count(record)
+        if not self.keeper.keep(record):
+            self._note_lost(record)
         if self.on_record is not None:
             self.on_record(record)
-        if not kept:
-            self._note_lost(record)
+
+    def _tell(self, connection: int, facts: Sequence[Event], wall: Millis) -> None:
+        if facts:
+            self.listeners.publish(facts)
+            if self.count is not None:
+                self.count(self.account.id, connection, wall, facts)
 
     def _note_lost(self, record: Record) -> None:
         if record.last_sequence - self.keeper.first_lost > RESTART_LEAP // 2 and self.failed is None and self.lost_error is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from userstream.ports import Socket
@@ -10,7 +11,7 @@ from userstream.ports import Socket
 class SocketOwner(Protocol):
     """Who hears what the sockets tell, with the number of the connection."""
 
-    def take_frame(self, connection: int, frame: bytes) -> None: ...
+    def take_frames(self, connection: int, frames: Sequence[bytes]) -> None: ...
 
     def take_odd_frame(self, connection: int, frame: bytes, reason: str) -> None: ...
 
@@ -28,8 +29,8 @@ class LineSocket:
         self._owner, self._connection = owner, connection
         self.socket: Socket | None = None
 
-    def on_frame(self, frame: bytes) -> None:
-        self._owner.take_frame(self._connection, frame)
+    def on_frames(self, frames: Sequence[bytes]) -> None:
+        self._owner.take_frames(self._connection, frames)
 
     def on_odd_frame(self, frame: bytes, reason: str) -> None:
         self._owner.take_odd_frame(self._connection, frame, reason)
@@ -57,6 +58,10 @@ class Sockets:
     def expects(self, connection: int, line: LineSocket) -> bool:
         """Whether somebody still wants the socket that was to be opened."""
         return self._lines.get(connection) is line
+
+    def has(self, connection: int) -> bool:
+        """Whether somebody still listens to this socket."""
+        return connection in self._lines
 
     def take_up(self, connection: int, line: LineSocket, socket: Socket) -> bool:
         """The socket is open. False, and it is closed, if nobody wants it any more."""

@@ -44,7 +44,8 @@ class Veil:
     def hide(self, frame: bytes) -> bytes:
         """The message without any key: ours wherever they stand, others where their name stands before them."""
         # the way of every message: nearly all end here
-        if not (self._probe in frame or self._has_more or frame[:9] == ENVELOPE or (len(frame) < LONGEST_NOTICE and KEY_NAME in frame)):
+        find = frame.find
+        if find(self._probe) < 0 and not self._has_more and frame[:9] != ENVELOPE and (len(frame) >= LONGEST_NOTICE or find(KEY_NAME) < 0):
             return frame
         for key in self._keys.values():
             frame = frame.replace(key, MASK)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 import structlog
@@ -96,7 +96,7 @@ class SharedLine:
 
     def take(self, frame: bytes) -> None:
         if self._held is None:
-            self._events.on_frame(frame)
+            self._events.on_frames((frame,))
         else:
             self._hold((frame, None))
 
@@ -146,7 +146,7 @@ class SharedLine:
             case None:
                 self._events.on_ping()
             case (frame, None):
-                self._events.on_frame(frame)
+                self._events.on_frames((frame,))
             case (frame, reason):
                 self._events.on_odd_frame(frame, reason)
 
@@ -211,7 +211,12 @@ class Wire:
 
     # --- what the socket tells ---
 
-    def on_frame(self, frame: bytes) -> None:
+    def on_frames(self, frames: Sequence[bytes]) -> None:
+        for frame in frames:
+            if not self.is_gone:
+                self._take_frame(frame)
+
+    def _take_frame(self, frame: bytes) -> None:
         line = self.lines.get(self._line_of(frame))
         if line is not None:
             try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Final, TypeAlias
 
 import pytest
@@ -147,7 +147,7 @@ async def wait(world: World, turns: int) -> bool:
 class Deaf:
     """An owner that does not care what its socket tells."""
 
-    def on_frame(self, frame: bytes) -> None: ...
+    def on_frames(self, frames: Sequence[bytes]) -> None: ...
 
     def on_odd_frame(self, frame: bytes, reason: str) -> None: ...
 

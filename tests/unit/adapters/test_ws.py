@@ -1,7 +1,7 @@
 import asyncio
 import contextlib
 import gc
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 import pytest
 import structlog
@@ -269,25 +269,48 @@ async def test_close_is_told_once_and_makes_everything_else_harmless(line: Line)
     assert repr(line.client) == "PicowsSocket(closed by us)"
 
 
-async def test_after_close_no_frame_of_the_same_packet_comes(line: Line) -> None:
+async def test_after_close_only_what_is_being_taken_still_comes(line: Line) -> None:
     line.events.on_each = line.client.close
     line.peer.write(frame_bytes(b"1") + frame_bytes(b"2") + frame_bytes(b"", PING) + frame_bytes(b"3"))
     await line.closed()
-    assert line.events.frames == [b"1"]
-    assert len(line.events.told) == 2
+    assert line.events.frames == [b"1", b"2"]
+    assert line.events.closed == ["closed by us"] and len(line.events.told) == 3
+
+
+async def test_what_came_in_one_packet_is_taken_together_and_in_its_order() -> None:
+    class Packets(RecordingEvents):
+        def __init__(self) -> None:
+            super().__init__()
+            self.packets: list[list[bytes]] = []
+
+        def on_frames(self, frames: Sequence[bytes]) -> None:
+            super().on_frames(frames)
+            self.packets.append(list(frames))
+
+    async with LoopbackServer.listening() as server:
+        transport, events = PicowsTransport(SystemClock()), Packets()
+        await transport.connect(url_of(server), events, time_limit_ms=LIMIT_MS)
+        peer = await server.next_peer()
+        peer.write(frame_bytes(b"1") + frame_bytes(b"2") + frame_bytes(b"", PING) + frame_bytes(b"3") + frame_bytes(b"4")[:2])
+        await events.until(lambda: b"3" in events.frames)
+        assert (events.packets, [entry[0] for entry in events.told]) == ([[b"1", b"2"], [b"3"]], ["frame", "frame", "ping", "frame"])
+        peer.write(frame_bytes(b"4")[2:])
+        await events.until(lambda: b"4" in events.frames)
+        await transport.close()
+    assert events.packets[2:] == [[b"4"]]
 
 
 async def test_an_owner_that_raises_is_logged_and_loses_the_socket() -> None:
     class Faulty(RecordingEvents):
-        def on_frame(self, frame: bytes) -> None:
-            super().on_frame(frame)
+        def on_frames(self, frames: Sequence[bytes]) -> None:
+            super().on_frames(frames)
             raise LookupError("no such order")
 
     async with LoopbackServer.listening() as server:
         transport, events = PicowsTransport(SystemClock()), Faulty()
         with structlog.testing.capture_logs() as lines:
             await transport.connect(url_of(server), events, time_limit_ms=LIMIT_MS)
-            (await server.next_peer()).write(frame_bytes(b"1") + frame_bytes(b"2"))
+            (await server.next_peer()).write(frame_bytes(b"1") + frame_bytes(b"", PING) + frame_bytes(b"2"))
             await events.until(lambda: bool(events.closed))
     assert events.closed == ["our own fault while handling a message: LookupError"]
     assert events.frames == [b"1"]
@@ -323,7 +346,7 @@ async def test_what_comes_with_the_handshake_waits_for_the_owner() -> None:
 async def test_an_owner_may_close_in_the_middle_of_what_waited() -> None:
     async def greet(peer: Peer) -> None:
         await peer.read_request()
-        peer.accept(then=frame_bytes(b"1") + frame_bytes(b"2"))
+        peer.accept(then=frame_bytes(b"1") + frame_bytes(b"", PING) + frame_bytes(b"2"))
 
     async with LoopbackServer.listening(greet) as server:
         transport, events = PicowsTransport(SystemClock()), RecordingEvents()

@@ -9,14 +9,13 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tests.support.events import margin_called
-from tests.support.records import record
 from tests.support.transport import json_answer
 from tests.unit.runtime.kit import SPEC, STREAM_ONLY, Shell, balance_frame
 from tests.unit.venues.binance.kit import order_frame, place
 from userstream.adapters.metrics import PrometheusMetrics
 from userstream.domain.events import Event, Filled, GapOpened, Mismatch
 from userstream.domain.words import StreamState
-from userstream.kernel.ids import AccountId
+from userstream.kernel.ids import AccountId, Millis
 from userstream.kernel.secret import Secret
 from userstream.runtime.gate import Gate
 from userstream.runtime.keeper import RETRY_MS
@@ -221,7 +220,7 @@ async def test_what_the_journal_refuses_is_counted_once_and_the_journal_called_f
 
 async def test_the_end_of_a_warning_is_no_margin_call(gauges: Gauges) -> None:
     told = [margin_called(status=status, sequence=place) for place, status in enumerate(("margin_call", "normal", ""), 1)]
-    gauges.meter.count(record(*told, account="alice"))
+    gauges.meter.count(AccountId("alice"), 0, Millis(0), told)
     assert gauges.value("margin_calls_total") == 2
 
 

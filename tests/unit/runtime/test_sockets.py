@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 from tests.support.transport import PipeSocket, PipeTransport
 from userstream.kernel.secret import Secret
@@ -15,8 +16,8 @@ class Owner:
     def __init__(self) -> None:
         self.told: list[tuple[int, str]] = []
 
-    def take_frame(self, connection: int, frame: bytes) -> None:
-        self.told.append((connection, frame.decode()))
+    def take_frames(self, connection: int, frames: Sequence[bytes]) -> None:
+        self.told += [(connection, frame.decode()) for frame in frames]
 
     def take_odd_frame(self, connection: int, frame: bytes, reason: str) -> None:
         self.told.append((connection, reason))

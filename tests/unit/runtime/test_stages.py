@@ -54,8 +54,8 @@ class Heard:
     def __init__(self) -> None:
         self.told: list[tuple[object, ...]] = []
 
-    def on_frame(self, frame: bytes) -> None:
-        self.told.append(("frame", frame))
+    def on_frames(self, frames: Sequence[bytes]) -> None:
+        self.told += [("frame", frame) for frame in frames]
 
     def on_odd_frame(self, frame: bytes, reason: str) -> None:
         self.told.append(("odd", frame, reason))
@@ -73,13 +73,16 @@ async def test_one_frame_of_a_socket_in_many_is_timed_and_nothing_is_lost() -> N
     socket: object = await timed.connect(Secret("wss://x"), heard, time_limit_ms=7)
     assert socket is inner and inner.urls == [(Secret("wss://x"), 7)] and inner.events is not None
     for number in range(2 * SAMPLE_EVERY + 1):
-        inner.events.on_frame(b"%d" % number)
+        inner.events.on_frames([b"%d" % number])
     timed_frames, together_s = numbers(metrics, "socket_to_state")
     assert timed_frames == 3 and together_s == pytest.approx(3 * 0.000025)
+    inner.events.on_frames([b"packet"] * 5 * SAMPLE_EVERY)
+    timed_frames, together_s = numbers(metrics, "socket_to_state")
+    assert timed_frames == 4 and together_s == pytest.approx(3 * 0.000025 + 0.000025 / (5 * SAMPLE_EVERY))
     inner.events.on_odd_frame(b"\x00", "binary")
     inner.events.on_ping()
     inner.events.on_closed("gone")
-    assert heard.told[:2] == [("frame", b"0"), ("frame", b"1")] and len(heard.told) == 2 * SAMPLE_EVERY + 1 + 3
+    assert heard.told[:2] == [("frame", b"0"), ("frame", b"1")] and len(heard.told) == 7 * SAMPLE_EVERY + 1 + 3
     assert heard.told[-3:] == [("odd", b"\x00", "binary"), ("ping",), ("closed", "gone")]
     with pytest.raises(ConnectionError):
         await timed.connect(Secret(""), heard, time_limit_ms=7)

@@ -261,6 +261,6 @@ async def test_a_message_behind_the_end_of_its_socket_is_dropped() -> None:
     _, alice = await building.open("alice")
     [wire] = building.shared.wires
     wire.close()
-    wire.on_frame(event(0, 1))
+    wire.on_frames([event(0, 1)])
     await building.clock.settle()
     assert (numbers_of(alice), alice.closed) == ([], ["closed by us"])
