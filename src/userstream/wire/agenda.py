@@ -16,6 +16,9 @@ HISTORY: Final = "history"
 AUDIT: Final = "audit"
 POLLING: Final = "polling"
 
+SOONEST_HISTORY: Final = 8
+"""History is read early after this part of its interval: what a busy account remembers costs memory, what it reads costs weight."""
+
 
 class Agenda:
     """The readings to come. `lit`: a socket delivers. `polls`: history must be read in short turns, because no socket tells it."""
@@ -24,7 +27,7 @@ class Agenda:
         self._policy, self._seed = policy, seed
         self._again = ""
         self._again_from = self._next_poll = Millis(0)
-        self._confirm_at = self._next_audit = self._next_history = NEVER
+        self._confirm_at = self._next_audit = self._next_history = self._early_history = NEVER
 
     # --- what is wanted ---
 
@@ -39,6 +42,10 @@ class Agenda:
     def confirm_at(self, time: Millis) -> None:
         """A full reading once the venue's lag has passed, at this time or at an earlier one that is planned already."""
         self._confirm_at = min(self._confirm_at, time)
+
+    def read_history_early(self) -> None:
+        """History is wanted before its time, because much waits for it."""
+        self._next_history = min(self._next_history, self._early_history)
 
     def postpone_confirming(self, time: Millis = NEVER) -> None:
         """As `confirm_at`, and no earlier; without a time not at all."""
@@ -90,3 +97,4 @@ class Agenda:
         self._next_audit = Millis(int(now + self._policy.audit_ms * spread))
         if full:
             self._next_history = Millis(int(now + self._policy.history_ms * spread))
+            self._early_history = Millis(int(now + self._policy.history_ms * spread / SOONEST_HISTORY))

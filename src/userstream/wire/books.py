@@ -144,6 +144,9 @@ class Books:
         """Something may have been missed: a full round as soon as none is running, but not one after the other without a pause."""
         self._agenda.read_again(reason)
 
+    def read_history_early(self) -> None:
+        self._agenda.read_history_early()
+
     def take_wishes(self) -> list[Wish]:
         wishes: list[Wish] = list(self.wishes)
         self.wishes.clear()

@@ -69,6 +69,9 @@ NEXT_TURN_MS: Final = 100
 """The venue's bytes behind what ended stay for one to two times `FRESH_MS`. Letting go of so many of them at a turn takes well below a
 millisecond; where there are more, the next turn comes soon."""
 
+MOST_UNREAD: Final = 1_000
+"""Fills and ended orders, of nearly a kilobyte each, that stay in memory until history is read: where there are more, it is read early."""
+
 STOOD_STILL: Final = "this machine slept, or its wall clock jumped"
 
 
@@ -125,7 +128,8 @@ class Machine:
         self._wall = wall
         self._next_forget = NEVER if self.books is not None else Millis(now + FORGET_MS)
         self._next_letting_go = Millis(now + FRESH_MS)
-        self._no_longer_fresh = 0
+        self._no_longer_fresh = self._unread = 0
+        self._read_until = Millis(0)
 
     @property
     def secrets(self) -> tuple[Secret, ...]:
@@ -342,12 +346,22 @@ class Machine:
     def _let_go_of_bytes(self, now: Millis) -> None:
         """What came before the turn before this one is no longer fresh."""
         account = self.account
-        self._no_longer_fresh -= let_go_of_bytes(account, min(self._no_longer_fresh, BYTES_AT_A_TURN))
+        let_go = let_go_of_bytes(account, min(self._no_longer_fresh, BYTES_AT_A_TURN))
+        self._note_unread(let_go)
+        self._no_longer_fresh -= let_go
         if self._no_longer_fresh:
             self._next_letting_go = Millis(now + NEXT_TURN_MS)
         else:
             self._no_longer_fresh = len(account.fresh)
             self._next_letting_go = Millis(now + FRESH_MS)
+
+    def _note_unread(self, facts: int) -> None:
+        """So many more, which came since history was read, are remembered until it is read again."""
+        if self._read_until != self.account.read_until:
+            self._read_until, self._unread = self.account.read_until, 0
+        self._unread += facts
+        if self._unread > MOST_UNREAD and self.books is not None:
+            self.books.read_history_early()
 
     def _note_unrecognized(self, event: Unrecognized, now: Millis) -> bool:
         """Counts it; unreadable bytes may have held an event: a gap, until the books were read. Returns whether that is so."""

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from userstream.kernel.ids import Millis
-from userstream.wire.agenda import AUDIT, CONFIRMING, HISTORY, POLLING, Agenda
+from userstream.wire.agenda import AUDIT, CONFIRMING, HISTORY, POLLING, SOONEST_HISTORY, Agenda
 from userstream.wire.feed import NEVER
 from userstream.wire.recovery import Policy
 
@@ -155,3 +155,20 @@ def test_the_deadline_is_when_something_is_due_and_not_later(deeds: list[str], w
     deadline = agenda.deadline(lit=lit, polls=polls)
     now = at(time + wait)
     assert (agenda.due(now, lit=lit, polls=polls)[0] != "") is (deadline <= now)
+
+
+def test_history_may_be_read_early_but_not_one_reading_after_the_other() -> None:
+    agenda = rested()
+    agenda.read_history_early()
+    early = agenda.deadline(lit=True, polls=False) - BEGIN
+    assert POLICY.history_ms * 0.75 <= early * SOONEST_HISTORY <= POLICY.history_ms * 1.25
+    assert (due(agenda, early - 1), due(agenda, early)) == (NOTHING, (HISTORY, True))
+    agenda.begun(at(early), full=True)
+    agenda.ended(at(early), full=True)
+    assert due(agenda, 2 * early)[0] != HISTORY, "nobody wanted it early again"
+
+
+def test_before_the_first_reading_nothing_can_be_early() -> None:
+    agenda = Agenda(POLICY, seed=1)
+    agenda.read_history_early()
+    assert agenda.deadline(lit=True, polls=False) == NEVER

@@ -9,8 +9,10 @@ import msgspec
 from tests.support.machine import BRISK, Driver
 from tests.unit.wire.kit import facts_of
 from userstream.domain.events import Filled
-from userstream.wire.machine import BYTES_AT_A_TURN, FRESH_MS, NEXT_TURN_MS
+from userstream.wire.agenda import SOONEST_HISTORY
+from userstream.wire.machine import BYTES_AT_A_TURN, FRESH_MS, MOST_UNREAD, NEXT_TURN_MS
 
+MINUTE_MS = 60_000
 DAILY = msgspec.structs.replace(BRISK, books=msgspec.structs.replace(BRISK.books, history_ms=86_400_000, audit_ms=86_400_000))
 """Between readings lies a day: nothing is forgotten meanwhile."""
 
@@ -62,3 +64,24 @@ def test_an_account_at_rest_is_not_woken_for_bytes() -> None:
     driver.run_for(4 * FRESH_MS)
     assert not driver.account.fresh
     assert driver.machine.deadline() > driver.now
+
+
+def test_what_a_busy_account_remembers_is_read_early_and_forgotten() -> None:
+    hours = msgspec.structs.replace(BRISK, books=msgspec.structs.replace(BRISK.books, history_ms=8 * MINUTE_MS * SOONEST_HISTORY))
+    driver = Driver(policy=hours).start()
+    driver.run_until_live()
+    most = 0
+    for _ in range(16):
+        for _ in range(MOST_UNREAD // 10):
+            driver.trade("0.1")
+        driver.run_for(MINUTE_MS)
+        most = max(most, len(remembered(driver)))
+    assert MOST_UNREAD // 2 < most < MOST_UNREAD, "a trade is an order and a fill"
+
+
+def test_for_an_account_that_trades_less_history_keeps_its_time() -> None:
+    driver = live()
+    for _ in range(MOST_UNREAD // 4):
+        driver.trade("0.1")
+    driver.run_for(10 * MINUTE_MS)
+    assert len(remembered(driver)) == MOST_UNREAD // 4
