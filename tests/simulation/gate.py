@@ -59,7 +59,8 @@ class Gate:
         self._paused_until = max(self._paused_until, Millis(self._scheduler.now + pause_ms))
 
     def learn_clock(self, venue_ahead_ms: int) -> None:
-        self._venue_ahead_ms = venue_ahead_ms
+        believed, self._venue_ahead_ms = self._venue_now, venue_ahead_ms
+        self._budget.correct(believed, self._venue_now)
 
     @property
     def _venue_now(self) -> Millis:
