@@ -40,11 +40,6 @@ class Gate:
         else:
             go()
 
-    @property
-    def is_waiting(self) -> bool:
-        """Whether the budget, or the venue's word, lets no call out."""
-        return bool(self._waiting) or self._paused_until > self._scheduler.now
-
     def learn(self, response: HttpResponse) -> None:
         used = response.headers.get(self._header, "")
         if used.isdecimal():
