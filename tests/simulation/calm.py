@@ -12,9 +12,11 @@ from functools import partial
 from typing import Final, TypeAlias
 
 from tests.simulation.claims import check
+from tests.simulation.client import Client
 from tests.simulation.ground import Truth
 from tests.simulation.world import World
 from userstream.kernel.amount import ZERO
+from userstream.kernel.ids import Millis
 from userstream.sim import actions as act
 from userstream.sim.faults import ActiveSilence
 from userstream.sim.lanes import Lane
@@ -31,7 +33,7 @@ OMISSION_MS: Final = 1_000
 FIND_FORM_MS: Final = 45_000
 OLD_AFTER_MS: Final = 15_000
 OLD_FRAMES: Final = 60
-OLD: Final = re.compile(rb'"e":"(?:ORDER_TRADE_UPDATE|TRADE_LITE|ACCOUNT_UPDATE)"')
+OLD: Final = re.compile(rb'"e":"(?:ORDER_TRADE_UPDATE|TRADE_LITE|ACCOUNT_UPDATE)".*?"T":(\d+)')
 NAMES_EVENTS: Final = "&events="
 MOST_LOOKS: Final = 15
 
@@ -146,11 +148,20 @@ def _hear_old_frames(world: World) -> None:
     _pass(world, OLD_AFTER_MS)
     _expect(world, None, may_blink=True)
     for account, client in world.clients.items():
-        frames = [record.frame for record in client.disk.records if OLD.search(record.frame) and len(record.events)]
-        for number, frame in enumerate(frames[:OLD_FRAMES]):
-            repeat = partial(_say, world, account, frame.decode())
-            world.scheduler.after(1 + number * 5, repeat)
+        wall, lag_ms = world.scheduler.wall + client.wall_error_ms, client.machine.account.lag_ms
+        for number, (frame, heard) in enumerate(_frames_of(client)[:OLD_FRAMES]):
+            delay_ms = 1 + number * 5
+            if not 0 <= wall + delay_ms - heard <= lag_ms:
+                world.scheduler.after(delay_ms, partial(_say, world, account, frame.decode()))
     _pass(world, 1_000)
+
+
+def _frames_of(client: Client) -> list[tuple[bytes, Millis]]:
+    """What told something, and when all of its millisecond was heard, by the client's wall clock. Until the lag has passed since then a leg
+    may go back to a value that it had in that millisecond, and no venue tells that in other words than a copy of the first."""
+    told = [(event[1], record) for record in client.disk.records if record.events and (event := OLD.search(record.frame))]
+    heard = {time: record.received_time for time, record in told}
+    return [(record.frame, heard[time]) for time, record in told]
 
 
 def _say(world: World, account: str, text: str) -> None:

@@ -312,8 +312,9 @@ class Client:
         def answered(response: HttpResponse) -> None:
             machine, now = self.machine, self._scheduler.now
             self._gate.learn(response)
-            self._gate.learn_clock(machine.clock.at(now) - now)
             facts = machine.answered(ask, response, now, self._wall)
+            if machine.clock.is_measured:  # else it is this machine's own, which may be off
+                self._gate.learn_clock(machine.clock.at(now) - now)
             self._publish(0, response.body if facts else b"", facts)
 
         self._call(request, answered)

@@ -40,11 +40,6 @@ class Gate:
         else:
             go()
 
-    @property
-    def is_waiting(self) -> bool:
-        """Whether the budget, or the venue's word, lets no call out."""
-        return bool(self._waiting) or self._paused_until > self._scheduler.now
-
     def learn(self, response: HttpResponse) -> None:
         used = response.headers.get(self._header, "")
         if used.isdecimal():
@@ -59,7 +54,8 @@ class Gate:
         self._paused_until = max(self._paused_until, Millis(self._scheduler.now + pause_ms))
 
     def learn_clock(self, venue_ahead_ms: int) -> None:
-        self._venue_ahead_ms = venue_ahead_ms
+        believed, self._venue_ahead_ms = self._venue_now, venue_ahead_ms
+        self._budget.correct(believed, self._venue_now)
 
     @property
     def _venue_now(self) -> Millis:

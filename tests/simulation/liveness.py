@@ -14,7 +14,8 @@ from userstream.domain.words import StreamState
 from userstream.kernel.ids import Millis
 
 READ_WITHIN_MS: Final = 24_000
-"""From the last moment at which a call failed, waited for the venue's budget, or a socket was not to be trusted."""
+"""From the last moment at which a call failed, others had used up the minute's weight, or a socket was not to be trusted. That a client
+waits for the budget excuses nothing by itself: it may be mistaken in its count or in its clock."""
 
 
 class Liveness:
@@ -23,12 +24,12 @@ class Liveness:
     def __init__(self) -> None:
         self._since: Millis | None = None
 
-    def look(self, client: Client, now: Millis, *, last_trouble: Millis, is_waiting: bool) -> None:
-        """`last_trouble`: when a call failed last; `is_waiting`: the budget lets no call out."""
+    def look(self, client: Client, now: Millis, *, last_trouble: Millis) -> None:
+        """`last_trouble`: when a call failed last, or the exchange's own count left no weight."""
         machine = client.machine
         books = machine.books
         is_reading = client.is_running and machine.account.state is StreamState.SYNCING and client.is_settled_but_for_readings
-        if not is_reading or is_waiting or (books is not None and books.is_deaf):
+        if not is_reading or (books is not None and books.is_deaf):
             self._since = None
             return
         self._since = now if self._since is None else self._since

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.simulation.campaign import run_campaign, run_some
+from tests.simulation.claims import Violation
+from tests.simulation.exchange import WEIGHT_PER_MINUTE
 from tests.simulation.faults import FAULTS
 from tests.simulation.ground import pair_of
 from tests.simulation.plan import WITH_PAIRS, Plan, Profile, plan_of
@@ -19,6 +21,8 @@ from tests.simulation.scheduler import START
 from tests.simulation.shrink import read_regressions, shrink
 from tests.simulation.world import World
 from userstream.kernel.ids import Millis
+from userstream.venues import find_venue
+from userstream.wire.request import HttpResponse
 
 SEEDS = 1_100
 SEEDS_OF_THE_OTHERS = 300
@@ -70,6 +74,14 @@ def test_isolated_pairs_of_one_user_trade_and_each_hears_of_its_own() -> None:
         traded = {true.fill.symbol for true in world.exchange.truth[account]}
         assert traded
         assert not pair_of(account) or traded == {pair_of(account)}
+
+
+def test_a_client_that_waits_for_a_budget_of_which_the_exchange_has_counted_little_is_not_excused() -> None:
+    world = World("binance-usdm", 1, ("alice",))
+    full = HttpResponse(status=200, body=b"", headers={find_venue("binance-usdm").used_weight_header: str(WEIGHT_PER_MINUTE)})
+    world.scheduler.every(100, lambda: world.gate.learn(full))
+    with pytest.raises(Violation, match="alice reads the books since 24"):
+        world.scheduler.run_until(Millis(START + 40_000))
 
 
 def test_a_campaign_is_its_seeds_however_many_processes_share_them() -> None:

@@ -78,4 +78,4 @@ class World:
         for client in self.clients.values():
             if now >= client.stalled_until:
                 client.watch.look(client.machine, client, now)
-            self.liveness[client.name].look(client, now, last_trouble=trouble, is_waiting=self.gate.is_waiting)
+            self.liveness[client.name].look(client, now, last_trouble=trouble)

@@ -92,7 +92,7 @@ class WeightBudget:
         answered."""
         self._window = venue_now // MINUTE_MS
         cap = self._cap(urgent, vital)
-        windows = range((venue_now - self._edge_ms) // MINUTE_MS, (venue_now + self._edge_ms) // MINUTE_MS + 1)
+        windows = self._around(venue_now)
         for window in windows:
             used = self._windows.get(window, 0)
             if used and used + weight > cap:
@@ -114,6 +114,22 @@ class WeightBudget:
         self._window = venue_now // MINUTE_MS
         window = (venue_now - self._edge_ms) // MINUTE_MS
         self._note(window, max(self._windows.get(window, 0), used))
+
+    def correct(self, believed: Millis, venue_now: Millis) -> None:
+        """The venue's clock, taken for `believed` until now, says `venue_now`: what was counted in the minute that seemed to run was used
+        in the one that runs, and nothing in minutes to come. Below `edge_ms` nothing changes: every count allows for so much."""
+        if abs(venue_now - believed) <= self._edge_ms:
+            return
+        used = max(self._windows.get(window, 0) for window in self._around(believed))
+        latest = self._around(venue_now)[-1]
+        self._windows = {window: count for window, count in self._windows.items() if window <= latest}
+        self._window = venue_now // MINUTE_MS
+        for window in self._around(venue_now):
+            self._note(window, max(self._windows.get(window, 0), used))
+
+    def _around(self, venue_now: Millis) -> range:
+        """The windows in which a call that goes out now may arrive."""
+        return range((venue_now - self._edge_ms) // MINUTE_MS, (venue_now + self._edge_ms) // MINUTE_MS + 1)
 
     def lower(self, limit: int) -> None:
         """No more than so much from now on."""

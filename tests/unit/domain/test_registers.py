@@ -71,6 +71,15 @@ def test_a_value_of_an_instant_told_again_long_after_is_a_copy_on_the_same_socke
     assert leg.amount == ("1" if is_news else "2")
 
 
+def test_within_the_lag_a_value_told_again_is_a_return_to_it_and_a_reading_asked_after_the_lag_has_the_last_word() -> None:
+    leg = Leg()
+    leg.hear("1", received_time=A_TIME)
+    leg.hear("2", received_time=A_TIME)
+    assert leg.hear("1", received_time=A_TIME + 1)
+    assert [leg.read("2", 0, LAG_MS), leg.read("2", 0, LAG_MS + 1)] == [False, True]
+    assert leg.amount == "2"
+
+
 def test_two_sockets_that_tell_different_things_of_one_instant_are_a_tie() -> None:
     leg = Leg()
     leg.hear("1", by=1)

@@ -125,6 +125,40 @@ def test_a_clock_that_steps_back_over_the_minute_and_forward_again_grants_nothin
     assert budget.wait_ms(1, False, at(0)) == MINUTE_MS
 
 
+def test_what_the_venue_counted_while_its_clock_was_taken_for_a_later_one_does_not_fill_the_minutes_to_come() -> None:
+    budget = WeightBudget(100, edge_ms=100)
+    budget.report(75, at(MINUTE_MS + 10_000))
+    budget.correct(at(MINUTE_MS + 10_000), at(40_000))
+    assert (budget.used, budget.wait_ms(10, False, at(40_000))) == (75, 20_100)
+    assert budget.wait_ms(80, False, at(MINUTE_MS + 100)) == 0
+
+
+def test_what_the_venue_counted_while_its_clock_was_taken_for_an_earlier_one_is_used_of_the_minute_that_runs() -> None:
+    budget = WeightBudget(100, edge_ms=100)
+    budget.report(75, at(-5_000))
+    budget.correct(at(-5_000), at(40_000))
+    assert (budget.used, budget.wait_ms(10, False, at(40_000))) == (75, 20_100)
+
+
+def test_a_clock_that_is_known_a_little_better_fills_no_new_minute() -> None:
+    budget = WeightBudget(100, edge_ms=100)
+    assert budget.wait_ms(80, False, at(-101)) == 0
+    budget.correct(at(-101), at(-1))
+    assert budget.wait_ms(1, False, at(-1)) == 101
+    assert budget.wait_ms(80, False, at(100)) == 0
+
+
+@given(st.lists(st.tuples(st.integers(1, 30), st.integers(-10 * MINUTE_MS, 10 * MINUTE_MS)), max_size=20))
+def test_however_often_the_clock_is_corrected_in_one_moment_no_more_is_granted_in_it(steps: list[tuple[int, int]]) -> None:
+    budget, now, granted = WeightBudget(100, edge_ms=100), NOON, 0
+    for weight, correction_ms in steps:
+        granted += weight if budget.wait_ms(weight, False, now) == 0 else 0
+        if abs(correction_ms) > 100:
+            budget.correct(now, Millis(now + correction_ms))
+            now = Millis(now + correction_ms)
+    assert granted <= 80
+
+
 def test_old_minutes_are_forgotten() -> None:
     budget = WeightBudget(100)
     for minute in range(2 * WINDOWS_KEPT):
