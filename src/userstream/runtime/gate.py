@@ -107,8 +107,10 @@ class Gate:
         return self._budget.used
 
     def learn_clock(self, venue_ahead_ms: int) -> None:
-        """The venue's clock is so far (ms) ahead of this machine's clock that never jumps: the minutes of the budget are the venue's."""
-        self._venue_ahead_ms = venue_ahead_ms
+        """The venue's clock is so far (ms) ahead of this machine's clock that never jumps: the minutes of the budget are the venue's, and
+        what was counted by a wrong clock belongs to the minute that runs."""
+        believed, self._venue_ahead_ms = self._venue_now(), venue_ahead_ms
+        self._budget.correct(believed, self._venue_now())
 
     async def grant(self, weight: int, *, urgent: bool) -> None:
         """Returns when the weight may be spent; it is counted then."""

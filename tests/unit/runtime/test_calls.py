@@ -83,6 +83,19 @@ async def test_a_call_that_nobody_wants_any_more_is_not_made(shell: Shell) -> No
     assert shell.account.health.connections == 1
 
 
+async def test_an_account_that_starts_with_a_wrong_wall_clock_does_not_move_the_minutes_of_all() -> None:
+    shell = Shell()
+    shell.http.plan("GET /fapi/v1/time", lambda request: json_answer({"serverTime": shell.clock.wall() + 45_000}))
+    shell.gate.learn_clock(shell.clock.wall() - shell.clock.now() + 45_000)
+    shell.gate.budget.report(2_270, Millis(shell.clock.wall() + 45_000))
+    await shell.start()
+    await shell.clock.advance(50_000)
+    assert set(shell.http.labels) == {CREATE, "GET /fapi/v1/time"}, "nothing else fits the venue's minute"
+    await shell.clock.advance(10_000)
+    assert shell.account.state is StreamState.LIVE
+    await shell.stop()
+
+
 async def test_waiting_for_the_venues_budget_is_said(shell: Shell) -> None:
     shell.gate.budget.report(2_400, Millis(shell.clock.wall()))
     await shell.start()

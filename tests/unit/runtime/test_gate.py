@@ -179,6 +179,22 @@ async def test_minutes_are_the_venues() -> None:
     assert door.granted == ["a", "b"]
 
 
+@pytest.mark.parametrize("error_ms", [-45_000, 45_000])
+async def test_what_was_counted_by_a_wrong_clock_is_used_of_the_minute_that_runs_and_of_no_other(error_ms: int) -> None:
+    door = Door()
+    ahead_ms = door.clock.wall() - door.clock.now() - door.clock.wall() % MINUTE_MS + 30_000
+    door.gate.learn_clock(ahead_ms + error_ms)
+    door.http.default = json_answer({}, x_mbx_used_weight_1m="75")
+    await door.gate.send(CALL, time_limit_ms=1_000)
+    door.gate.learn_clock(ahead_ms)
+    assert door.gate.used_weight == 75
+    door.ask("a", 80)
+    await door.clock.advance(29_000)
+    assert door.granted == []
+    await door.clock.advance(2_000)
+    assert door.granted == ["a"]
+
+
 async def test_the_venues_own_count_counts_and_a_new_minute_begins_with_nothing() -> None:
     door = Door()
     door.http.default = json_answer({}, x_mbx_used_weight_1m="90")
