@@ -18,7 +18,7 @@ from userstream.entry.times import show_time
 from userstream.entry.web.access import Access, Principal
 from userstream.entry.web.answers import ApiError
 from userstream.entry.web.changes import AccountChanges
-from userstream.entry.web.forms import AccountForm, ServiceHealth, StateForm, account_form, last_state_form, state_form
+from userstream.entry.web.forms import AccountForm, ServiceHealth, StateForm, account_form, has_ended, last_state_form, state_form
 from userstream.entry.web.last_known import read_last_known
 from userstream.kernel.errors import SettingsError, UserStreamError
 from userstream.kernel.ids import AccountId, Millis, VenueName
@@ -67,7 +67,7 @@ class WebDesk:
         return {} if self._manager is None else self._manager.refused
 
     async def state(self, name: str, *, or_removed: bool = False) -> StateForm:
-        """An account as it is now, or as the store knew it last where it does not run. Raises as `venue_of`."""
+        """An account as it is now, or as it was known last where it does not run. Raises as `venue_of`."""
         account = self.application.accounts.get(name)
         if account is not None:
             return state_form(account)
@@ -115,14 +115,19 @@ class WebDesk:
         return AccountForm(account=name, venue=await self.venue_of(name), is_connected=False, is_healthy=False)
 
     async def connect(self, name: str, caller: Principal, origin: str) -> AccountForm:
-        """Starts an account that is to run and does not; one that runs stays as it is. Raises ApiError."""
+        """Starts an account that is to run and does not, also one that was given up; one that runs stays as it is. Raises ApiError."""
         async with self._switching:
             self.require_name(name)
             if name in self._refused:
                 raise ApiError(409, "key_refused", "the account cannot be opened; /health says why")
-            if name not in self.application.accounts:
-                await self._note_deed("account.connect", name, caller, origin, self._start(self.wanted[name]))
+            if (account := self.application.accounts.get(name)) is None or has_ended(account):
+                await self._note_deed("account.connect", name, caller, origin, self._begin(name))
             return self.form(name)
+
+    async def _begin(self, name: str) -> None:
+        if self._manager is None and name in self.application.accounts:
+            await self.application.remove(name)
+        await self._start(self.wanted[name])
 
     async def disconnect(self, name: str, caller: Principal, origin: str) -> AccountForm:
         """Stops an account, or keeps it from being started; the others do not notice. It is dark from now on, and so not healthy. Raises
