@@ -86,11 +86,13 @@ class AccountBalance(BalanceForm, frozen=True, kw_only=True):
 
 
 class AccountForm(msgspec.Struct, frozen=True, kw_only=True):
-    """An account that this process is to run. is_connected: whether it runs. health: null where it does not, except that of one which was
+    """An account that the service knows. is_enabled: whether it is to run; false for one that the registry keeps switched off.
+    is_connected: whether it runs. health: null where it does not, except that of one which was
     given up, as the venue refuses its key: it says why. sequence: its newest event."""
 
     account: str
     venue: str
+    is_enabled: bool = True
     is_connected: bool
     is_healthy: bool
     sequence: int | None = None
@@ -225,6 +227,11 @@ def account_form(account: LiveAccount) -> AccountForm:
         complete_since=account.complete_since,
         health=health,
     )
+
+
+def dark_form(name: str, venue: str, *, is_enabled: bool = True) -> AccountForm:
+    """An account that does not run."""
+    return AccountForm(account=name, venue=venue, is_enabled=is_enabled, is_connected=False, is_healthy=False)
 
 
 def state_form(live: LiveAccount) -> StateForm:

@@ -58,13 +58,9 @@ async def test_an_account_that_was_given_up_is_not_connected_and_says_why_until_
         for action in ("revoke_api_key", "expire_key"):
             site.desk.act(action, account=NAME)
         await site.desk.until(lambda: site.desk.account.state is StreamState.FAILED, "the refusal")
-        for path, pick in (
-            (OF_ACCOUNT[0], lambda told: told),
-            ("/api/accounts", lambda told: told["items"][0]),
-            (OF_ACCOUNT[1], lambda told: told),
-        ):
-            form = pick((await site.get(path))[1])
-            assert not form["is_connected"] and form["health"]["state"] == "failed" and form["health"]["reason"], path
+        listed = (await site.get("/api/accounts"))[1]["items"]
+        for form in (*listed, (await site.get(OF_ACCOUNT[0]))[1], (await site.get(OF_ACCOUNT[1]))[1]):
+            assert not form["is_connected"] and form["health"]["state"] == "failed" and form["health"]["reason"]
         _, known = await site.get(OF_ACCOUNT[1])
         assert {name: known[name] for name in PICTURE} == {name: live[name] for name in PICTURE}
         assert 0 < known["known_until"] <= site.desk.application.clock.wall()
