@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from decimal import Decimal
 from typing import Any, Final
@@ -282,6 +282,25 @@ async def test_accounts_share_a_socket_each_by_its_own_token() -> None:
         await desk.until(lambda: pair.health.is_healthy, "a healthy pair")
         await desk.until_same()
         assert len(shared.wires) == 1
+
+
+async def test_what_each_account_owes_is_told_by_itself() -> None:
+    async with stored_desk(venue=VENUE, balances=MONEY) as desk, beside(desk, "pair", VENUE, isolated_symbol="BTCUSDT") as (_, told):
+        own = f"{NAME}.BTCUSDT"
+        desk.act("transfer", account=own, asset="USDT", amount="5000")
+        desk.act("borrow", account=NAME, asset="BTC", amount="0.2")
+        desk.act("borrow", account=own, asset="USDT", amount="300")
+        desk.act("cut")
+        await desk.until(lambda: owed(desk.told(LiabilityChanged)) == {"BTC": Decimal("0.2")}, "the cross account's debt")
+        await desk.until(lambda: owed(told) == {"USDT": Decimal(300)}, "the pair's debt")
+        desk.act("repay", account=NAME, asset="BTC")
+        desk.act("cut")
+        await desk.until(lambda: owed(desk.told(LiabilityChanged)) == {"BTC": Decimal(0)}, "no debt any more")
+
+
+def owed(told: Sequence[Event]) -> dict[str, Decimal]:
+    """What was told last of each asset."""
+    return {event.asset: event.principal for event in told if isinstance(event, LiabilityChanged)}
 
 
 async def test_an_isolated_pair_is_an_account_of_its_own() -> None:

@@ -7,8 +7,8 @@ the position again (which tells whether the lost transaction was committed) and 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from types import TracebackType
 from typing import Final
@@ -150,11 +150,8 @@ class PostgresProjection:
         async with self._turns:
             try:
                 connection = await self._usable()
-                limit = self._clock.call_at(Millis(self._clock.now() + self._settings.limit_ms), connection.terminate)
-                try:
+                with self._limited(connection):
                     yield connection
-                finally:
-                    limit.cancel()
             except StoreError:
                 self._give_up()
                 raise
@@ -165,17 +162,27 @@ class PostgresProjection:
                 self._give_up()
                 raise
 
+    @contextmanager
+    def _limited(self, connection: Connection) -> Iterator[None]:
+        """The connection is ended when what is done on it takes too long: whoever waits for its answer hears so."""
+        limit = self._clock.call_at(Millis(self._clock.now() + self._settings.limit_ms), connection.terminate)
+        try:
+            yield
+        finally:
+            limit.cancel()
+
     async def _usable(self) -> Connection:
         if self._connection is not None and self._connection.is_closed():
             self._give_up()
         return self._connection or await self._open()
 
     async def _open(self) -> Connection:
-        if self._closed:
-            raise StoreError(f"PostgreSQL at {self._address.label}: the connection was closed by ourselves")
+        self._refuse_when_closed()
         connection = await self._address.connect()
         try:
-            await self._check(connection)
+            with self._limited(connection):
+                await self._check(connection)
+            self._refuse_when_closed()
         except BaseException:
             connection.terminate()
             raise
@@ -184,8 +191,11 @@ class PostgresProjection:
             self._on_connection(connection)
         return connection
 
+    def _refuse_when_closed(self) -> None:
+        if self._closed:
+            raise StoreError(f"PostgreSQL at {self._address.label}: the connection was closed by ourselves")
+
     async def _check(self, connection: Connection) -> None:
-        limit = self._clock.call_at(Millis(self._clock.now() + self._settings.limit_ms), connection.terminate)
         try:
             form = await read_form(connection)
             if self._settings.migrate and form.number < len(load_steps()):
@@ -194,8 +204,6 @@ class PostgresProjection:
             check_form(form)
         except StoreError as error:
             raise StoreError(f"PostgreSQL at {self._address.label}: {error}") from None
-        finally:
-            limit.cancel()
         await self._make_room(connection, frozenset(months_ahead(self._clock.wall())))
 
     def _give_up(self) -> None:

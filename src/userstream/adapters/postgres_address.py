@@ -130,6 +130,9 @@ def _words_of(error: BaseException) -> str:
         return "connection refused: start the server, or check host and port"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
+    if isinstance(error, asyncpg.InternalClientError) and "another operation" in str(error):
+        # The server's last word came while nothing was asked: the driver tells of its own state and forgets what the server said.
+        return "the server ended the connection"
     return str(error) or type(error).__name__
 
 

@@ -141,8 +141,8 @@ class AccountManager:
     # --- what a person does with one account ---
 
     async def connect(self, settings: AccountSettings) -> LiveAccount:
-        """Starts an account that a person had disconnected. Raises SettingsError where nothing is connected, or the account is not to run,
-        and what its start raises."""
+        """Starts an account that a person had disconnected, or anew one that was given up. Raises SettingsError where nothing is connected,
+        or the account is not to run, and what its start raises."""
         if not self.connects:
             raise SettingsError(NO_CONNECTIONS)
         async with self._lock:
@@ -150,7 +150,9 @@ class AccountManager:
                 raise SettingsError(f"account {settings.name!r} is not to run")
             self._held.discard(settings.name)
             if (running := self._application.accounts.get(settings.name)) is not None:
-                return running
+                if running.state is not StreamState.FAILED:
+                    return running
+                await self._application.remove(settings.name)
             return await self._begin(settings.name)
 
     async def disconnect(self, name: str) -> None:

@@ -283,6 +283,42 @@ async def test_a_turn_that_takes_too_long_is_given_up_and_made_again_once(url: s
     await tables.close()
 
 
+async def test_a_new_connection_that_stands_before_a_lock_is_given_up_after_the_limit_too(url: str) -> None:
+    clock = ManualClock(wall=ms(2041, 5))
+    tables = PostgresProjection(address_of(url), clock, journal="one", settings=PostgresSettings(limit_ms=1_000))
+    holder = await asyncpg.connect(url)
+    await holder.execute("SELECT pg_advisory_lock(8463219774521934)")
+    asked = asyncio.ensure_future(tables.position("tables"))
+    await wait_for_waiters(url)
+    await clock.advance(1_000)
+    with pytest.raises(StoreError, match="closed in the middle"):
+        await asked
+    await holder.close()
+    # The server goes on with what was given up, perhaps while the next connection makes the same parts.
+    for _ in range(100):
+        with contextlib.suppress(StoreError):
+            assert await tables.position("tables") == 0
+            break
+    else:
+        raise AssertionError("no connection any more")
+    await tables.close()
+
+
+async def test_whoever_is_closed_while_a_connection_opens_keeps_none(url: str) -> None:
+    clock = ManualClock(wall=ms(2042, 5))
+    opened: list[object] = []
+    tables = PostgresProjection(address_of(url), clock, journal="one", on_connection=opened.append)
+    holder = await asyncpg.connect(url)
+    await holder.execute("SELECT pg_advisory_lock(8463219774521934)")
+    asked = asyncio.ensure_future(tables.position("tables"))
+    await wait_for_waiters(url)
+    await tables.close()
+    await holder.close()
+    with pytest.raises(StoreError, match="closed by ourselves"):
+        await asked
+    assert (opened, "not connected" in repr(tables)) == ([], True)
+
+
 async def tell_until_it_is_there(tables: PostgresProjection, *events: Event) -> None:
     """As a pump does: what was given up may be finished by the server nevertheless, before or after it is told again."""
     for _ in range(100):

@@ -55,6 +55,9 @@ def test_an_error_says_what_to_do_in_one_line_and_keeps_secrets() -> None:
     assert str(refused) == "PostgreSQL at h/d: connection refused: start the server, or check host and port"
     assert str(one.explain(TimeoutError())) == "PostgreSQL at h/d: no answer in time"
     assert str(one.explain(asyncpg.UndefinedTableError("gone"))).endswith("gone: run userstream db migrate")
+    state = asyncpg.InternalClientError("cannot switch to state 12; another operation (2) is in progress")
+    assert str(one.explain(state)) == "PostgreSQL at h/d: the server ended the connection"
+    assert str(one.explain(asyncpg.InternalClientError("not connected"))) == "PostgreSQL at h/d: not connected"
     assert str(one.explain(asyncpg.InterfaceError(""))) == "PostgreSQL at h/d: InterfaceError"
 
 

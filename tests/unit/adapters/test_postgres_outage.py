@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import tempfile
@@ -202,6 +203,49 @@ async def test_a_server_that_hangs_is_given_up_and_left_to_wake_up(server: Postg
     finally:
         os.kill(backend, signal.SIGCONT)
     await feed.finish()
+
+
+async def test_a_connection_that_ended_unheard_is_dropped_in_words_and_the_next_one_goes_on(url: str) -> None:
+    """The server's last word is read while nothing is asked, and the next statement begins before the end of the socket is read."""
+    feed = Feed(url)
+    feed.tell(5)
+    await feed.tables.apply("tables", await _committed(feed))
+    [backend] = await _backends(url)
+    feed.tell(5)
+    committed = await _committed(feed)
+    os.kill(backend, signal.SIGTERM)
+    _await_end(backend)
+    for _ in range(2):
+        await asyncio.sleep(0)
+    with pytest.raises(StoreError, match="the server ended the connection"):
+        await feed.tables.apply("tables", committed)
+    feed.pump.start()
+    await feed.finish()
+
+
+async def test_a_stop_while_the_server_hangs_waits_for_nobody(url: str) -> None:
+    feed = Feed(url)
+    feed.pump.start()
+    feed.tell(20)
+    await feed.until(lambda: feed.pump.position == 20)
+    [backend] = await _backends(url)
+    os.kill(backend, signal.SIGSTOP)
+    try:
+        feed.tell(20)
+        await feed.journal.flush()
+        stopping = asyncio.ensure_future(feed.pump.stop(limit_ms=2_000))
+        await feed.until(stopping.done)
+        await feed.tables.close()
+    finally:
+        os.kill(backend, signal.SIGCONT)
+    assert (feed.pump.position, feed.clock.failures) == (20, [])
+
+
+def _await_end(process: int) -> None:
+    """Without the event loop, which is to read nothing meanwhile."""
+    with contextlib.suppress(ProcessLookupError):
+        while True:
+            os.kill(process, 0)
 
 
 @pytest.mark.parametrize("is_asked", [False, True], ids=["unnoticed", "noticed by a reader"])

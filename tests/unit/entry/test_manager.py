@@ -125,6 +125,18 @@ async def test_a_bad_key_is_tried_again_alone_and_at_once_when_it_was_changed(tm
         assert managed.started.count("alice") == 1
 
 
+async def test_a_person_begins_an_account_anew_that_was_given_up_and_no_other(tmp_path: Path) -> None:
+    async with open_managed(tmp_path) as managed:
+        managed.bad.add(key_of("bob"))
+        await begun(managed, "alice", "bob")
+        managed.bad.clear()
+        for name in ("alice", "bob"):
+            await managed.drive(managed.manager.connect(managed.manager.wanted[name]))
+        await managed.pass_s(10)
+        assert state_of(managed, "bob") is StreamState.LIVE
+        assert (managed.started.count("alice"), managed.started.count("bob")) == (1, 2)
+
+
 async def test_a_key_that_the_venue_takes_again_heals_without_a_person(tmp_path: Path) -> None:
     async with open_managed(tmp_path) as managed:
         managed.bad.add(key_of("bob"))

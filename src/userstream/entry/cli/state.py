@@ -24,6 +24,8 @@ from userstream.kernel.ids import AccountId, VenueName
 from userstream.kernel.text import printable
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from userstream.adapters.sqlite_reader import SqliteReader
 
 Rows = list[dict[str, object]]
@@ -44,13 +46,29 @@ SHOWN: dict[str, tuple[str, ...]] = {
     "balances": ("account", "asset", "total", "reason", "transaction_time"),
     "debts": ("account", "asset", "principal", "interest", "transaction_time"),
     "positions": ("account", "symbol", "position_side", "amount", "entry_price", "transaction_time"),
-    "orders": ("transaction_time", "account", "symbol", "order_id", "side", "order_type", "status", "price", "quantity", "filled_quantity"),
+    "orders": (
+        "transaction_time",
+        "account",
+        "symbol",
+        "order_id",
+        "side",
+        "order_type",
+        "status",
+        "price",
+        "stop_price",
+        "quantity",
+        "filled_quantity",
+    ),
     "fills": ("transaction_time", "account", "symbol", "trade_id", "side", "price", "quantity", "fee", "fee_asset"),
     "coverage": ("account", "state", "since", "until"),
 }
-NUMBERS = frozenset({"total", "principal", "interest", "amount", "entry_price", "price", "quantity", "filled_quantity", "fee"})
+NUMBERS = frozenset(
+    {"total", "principal", "interest", "amount", "entry_price", "price", "stop_price", "quantity", "filled_quantity", "fee"}
+)
 RARE = frozenset({"debts"})
 """Tables that most accounts have no use for: not spoken of where they are empty."""
+RARE_COLUMNS = frozenset({"stop_price"})
+"""Shown where a row has something to say there; plain orders have none, or a zero."""
 
 
 def state(
@@ -148,29 +166,33 @@ def _age(row: dict[str, object]) -> int:
     return -time if isinstance(time, int) else 0
 
 
+def _table(name: str, rows: Rows) -> Table:
+    from rich.table import Table
+
+    table = Table(title=name, title_justify="left")
+    columns = [column for column in SHOWN[name] if column not in RARE_COLUMNS or any(_text(column, row[column]) for row in rows)]
+    for column in columns:
+        side: Literal["left", "right"] = "right" if column in NUMBERS else "left"
+        table.add_column(column.replace("transaction_time", "time (UTC)"), overflow="fold", justify=side)
+    for row in rows:
+        table.add_row(*(_text(column, row[column]) for column in columns))
+    return table
+
+
 def _show(tables: dict[str, Rows], more_orders: int) -> None:
     from rich.console import Console
-    from rich.table import Table
 
     console = Console(markup=False, emoji=False)  # what the venue wrote is no command
     if not console.is_terminal:
         console.width = WIDE  # a pipe has no edge: nothing is cut off there
-    for name, columns in SHOWN.items():
-        if not tables[name]:
-            if name not in RARE and not (name == "orders" and more_orders):
-                console.print(f"{name}: none")
-            continue
-        table = Table(title=name, title_justify="left")
-        for column in columns:
-            side: Literal["left", "right"] = "right" if column in NUMBERS else "left"
-            table.add_column(column.replace("transaction_time", "time (UTC)"), overflow="fold", justify=side)
-        for row in tables[name]:
-            table.add_row(*(_text(column, row[column]) for column in columns))
-        console.print(table)
-    if more_orders:
-        console.print(
-            f"{show_count(more_orders, 'older order')} more: --limit {len(tables['orders']) + more_orders} shows all", highlight=False
-        )
+    for name in SHOWN:
+        more = more_orders if name == "orders" else 0
+        if tables[name]:
+            console.print(_table(name, tables[name]))
+        elif name not in RARE and not more:
+            console.print(f"{name}: none")
+        if more:
+            console.print(f"{show_count(more, 'older order')} more: --limit {len(tables[name]) + more} shows all", highlight=False)
     said = {str(row["state"]) for row in tables["coverage"]}
     for word, meaning in MEANING.items():
         if word in said:
@@ -180,4 +202,6 @@ def _show(tables: dict[str, Rows], more_orders: int) -> None:
 def _text(column: str, value: object) -> str:
     if isinstance(value, int) and (column.endswith("_time") or column in ("since", "until")):
         return show_time(value)
+    if column in RARE_COLUMNS and not str(value or "").strip("0.-"):
+        return ""
     return "" if value is None else printable(str(value))

@@ -37,9 +37,9 @@ OPERATOR: Final = {ROLE: Role.OPERATOR}
 ADMIN: Final = {ROLE: Role.ADMIN}
 
 
-@get("/api/accounts", opt=VIEWER, summary="All accounts that the service is to run")
+@get("/api/accounts", opt=VIEWER, summary="All accounts: those that are to run, and those that the registry keeps switched off")
 async def list_accounts(desk: Desk) -> AccountList:
-    return AccountList(items=[desk.form(name) for name in desk.names()])
+    return AccountList(items=await desk.listing())
 
 
 @get("/api/accounts/{name:str}", opt=VIEWER, summary="One account")

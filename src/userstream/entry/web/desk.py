@@ -18,12 +18,22 @@ from userstream.entry.times import show_time
 from userstream.entry.web.access import Access, Principal
 from userstream.entry.web.answers import ApiError
 from userstream.entry.web.changes import AccountChanges
-from userstream.entry.web.forms import AccountForm, ServiceHealth, StateForm, account_form, last_state_form, state_form
+from userstream.entry.web.forms import (
+    AccountForm,
+    ServiceHealth,
+    StateForm,
+    account_form,
+    dark_form,
+    has_ended,
+    last_state_form,
+    state_form,
+)
 from userstream.entry.web.last_known import read_last_known
 from userstream.kernel.errors import SettingsError, UserStreamError
 from userstream.kernel.ids import AccountId, Millis, VenueName
 from userstream.ports import AuditLog, HistoryReader, Selection
 from userstream.runtime.live import LiveAccount
+from userstream.wire.registration import RegisteredAccount
 
 HISTORY_TABLES: Final = ("orders", "fills", "movements", "margin_calls")
 StartAccount = Callable[[AccountSettings], Awaitable[LiveAccount]]
@@ -67,7 +77,7 @@ class WebDesk:
         return {} if self._manager is None else self._manager.refused
 
     async def state(self, name: str, *, or_removed: bool = False) -> StateForm:
-        """An account as it is now, or as the store knew it last where it does not run. Raises as `venue_of`."""
+        """An account as it is now, or as it was known last where it does not run. Raises as `venue_of`."""
         account = self.application.accounts.get(name)
         if account is not None:
             return state_form(account)
@@ -79,13 +89,16 @@ class WebDesk:
         anything. Raises ApiError 404 for any other, StoreError."""
         if self._is_known(name):
             return self._venue_of_known(name)
-        registry = None if self._manager is None or self._manager.desk is None else self._manager.desk.registry
-        if registry is not None and (registered := await registry.get(AccountId(name))) is not None:
+        if (registered := await self._registered(name)) is not None:
             return registered.venue
         for table in HISTORY_TABLES if or_removed else ():
             for row in (await self.history.page(table, Selection(account=AccountId(name), limit=1))).rows:
                 return str(row["venue"])
         raise unknown_account(name)
+
+    async def _registered(self, name: str) -> RegisteredAccount | None:
+        desk = None if self._manager is None else self._manager.desk
+        return None if desk is None else await desk.registry.get(AccountId(name))
 
     def _venue_of_known(self, name: str) -> str:
         if (account := self.application.accounts.get(name)) is not None:
@@ -106,23 +119,36 @@ class WebDesk:
         if account is not None:
             return account_form(account)
         self.require_name(name)
-        return AccountForm(account=name, venue=self._venue_of_known(name), is_connected=False, is_healthy=False)
+        return dark_form(name, self._venue_of_known(name))
 
     async def show(self, name: str) -> AccountForm:
-        """The same, also of an account that is not to run. Raises ApiError 404, StoreError."""
-        if self._is_known(name):
-            return self.form(name)
-        return AccountForm(account=name, venue=await self.venue_of(name), is_connected=False, is_healthy=False)
+        """The same, also of an account that the registry keeps switched off. Raises ApiError 404, StoreError."""
+        if not self._is_known(name) and (registered := await self._registered(name)) is not None:
+            return dark_form(name, registered.venue, is_enabled=registered.active)
+        return self.form(name)
+
+    async def listing(self) -> list[AccountForm]:
+        """All that run or are to run, and those that the registry keeps switched off, by name. Raises StoreError."""
+        desk = None if self._manager is None else self._manager.desk
+        registered = [] if desk is None else [account async for account in desk.accounts()]
+        forms = {str(one.account): dark_form(one.account, one.venue, is_enabled=one.active) for one in registered}
+        forms.update({name: self.form(name) for name in self.names()})
+        return [forms[name] for name in sorted(forms)]
 
     async def connect(self, name: str, caller: Principal, origin: str) -> AccountForm:
-        """Starts an account that is to run and does not; one that runs stays as it is. Raises ApiError."""
+        """Starts an account that is to run and does not, also one that was given up; one that runs stays as it is. Raises ApiError."""
         async with self._switching:
             self.require_name(name)
             if name in self._refused:
                 raise ApiError(409, "key_refused", "the account cannot be opened; /health says why")
-            if name not in self.application.accounts:
-                await self._note_deed("account.connect", name, caller, origin, self._start(self.wanted[name]))
+            if (account := self.application.accounts.get(name)) is None or has_ended(account):
+                await self._note_deed("account.connect", name, caller, origin, self._begin(name))
             return self.form(name)
+
+    async def _begin(self, name: str) -> None:
+        if self._manager is None and name in self.application.accounts:
+            await self.application.remove(name)
+        await self._start(self.wanted[name])
 
     async def disconnect(self, name: str, caller: Principal, origin: str) -> AccountForm:
         """Stops an account, or keeps it from being started; the others do not notice. It is dark from now on, and so not healthy. Raises

@@ -11,7 +11,8 @@ from userstream.domain.account import Account
 from userstream.domain.audit import AuditEntry
 from userstream.domain.certificate import Certificate, public_certificate
 from userstream.domain.figures import Balance, Order, Position, balance_of, order_of, position_of
-from userstream.entry.web.last_known import LastKnown
+from userstream.domain.words import StreamState
+from userstream.entry.web.last_known import LastKnown, known_of_ended
 from userstream.kernel.amount import plain_amount
 from userstream.runtime.live import LiveAccount
 from userstream.runtime.views import Health
@@ -85,10 +86,13 @@ class AccountBalance(BalanceForm, frozen=True, kw_only=True):
 
 
 class AccountForm(msgspec.Struct, frozen=True, kw_only=True):
-    """An account that this process is to run. is_connected: whether it runs; if not, `health` is null. sequence: its newest event."""
+    """An account that the service knows. is_enabled: whether it is to run; false for one that the registry keeps switched off.
+    is_connected: whether it runs. health: null where it does not, except that of one which was
+    given up, as the venue refuses its key: it says why. sequence: its newest event."""
 
     account: str
     venue: str
+    is_enabled: bool = True
     is_connected: bool
     is_healthy: bool
     sequence: int | None = None
@@ -102,8 +106,8 @@ class AccountList(msgspec.Struct, frozen=True, kw_only=True):
 
 class StateForm(msgspec.Struct, frozen=True, kw_only=True):
     """All that is true of an account after the event `sequence`: open orders, held legs, wallets. Of one that does not run it is what the
-    store knew last: `health` is null then, and known_until says when the newest of it came (our clock, ms; 0: never heard of). It is null
-    where the account runs."""
+    store knew last: `health` is null then (of one that was given up it says why), and known_until says when the newest of it came (our
+    clock, ms; 0: never heard of). It is null where the account runs."""
 
     account: str
     venue: str
@@ -206,13 +210,18 @@ def balance_form(balance: Balance) -> BalanceForm:
     return msgspec.convert(_plain(balance), BalanceForm)
 
 
+def has_ended(account: LiveAccount) -> bool:
+    """Whether it was given up, or stopped: nothing is heard of it any more, and nothing is tried."""
+    return account.state in (StreamState.FAILED, StreamState.STOPPED)
+
+
 def account_form(account: LiveAccount) -> AccountForm:
-    """An account that runs."""
+    """An account that runs, or was given up."""
     health = account.health
     return AccountForm(
         account=account.id,
         venue=account.venue,
-        is_connected=True,
+        is_connected=not has_ended(account),
         is_healthy=health.is_healthy,
         sequence=account.sequence,
         complete_since=account.complete_since,
@@ -220,8 +229,15 @@ def account_form(account: LiveAccount) -> AccountForm:
     )
 
 
+def dark_form(name: str, venue: str, *, is_enabled: bool = True) -> AccountForm:
+    """An account that does not run."""
+    return AccountForm(account=name, venue=venue, is_enabled=is_enabled, is_connected=False, is_healthy=False)
+
+
 def state_form(live: LiveAccount) -> StateForm:
-    """The picture as it is now, of one moment: nothing is awaited while it is taken."""
+    """The picture as it is now, of one moment: nothing is awaited while it is taken. Of an account that was given up, the last one."""
+    if has_ended(live):
+        return last_state_form(known_of_ended(live), live.health)
     orders, positions, balances = picture_of(live.parts[0].account)
     return StateForm(
         account=live.id,
@@ -236,8 +252,8 @@ def state_form(live: LiveAccount) -> StateForm:
     )
 
 
-def last_state_form(known: LastKnown) -> StateForm:
-    """The picture of an account that does not run."""
+def last_state_form(known: LastKnown, health: Health | None = None) -> StateForm:
+    """The picture of an account that does not run; `health`: of one that was given up."""
     orders, positions, balances = picture_of(known.account)
     return StateForm(
         account=known.account.id,
@@ -245,7 +261,7 @@ def last_state_form(known: LastKnown) -> StateForm:
         sequence=known.sequence,
         is_connected=False,
         known_until=known.known_until,
-        health=None,
+        health=health,
         orders=orders,
         positions=positions,
         balances=balances,

@@ -8,9 +8,10 @@ import msgspec
 
 from userstream.domain.account import Account
 from userstream.domain.events import Event
-from userstream.domain.fold import apply
+from userstream.domain.fold import apply, checkpoint_of
 from userstream.kernel.ids import AccountId, Millis, VenueName
 from userstream.ports import Clock, Journal
+from userstream.runtime.live import LiveAccount
 
 READ_BATCH = 256
 
@@ -36,6 +37,13 @@ async def read_last_known(journal: Journal, clock: Clock, name: AccountId, venue
             _fold(account, record.events)
         await clock.sleep(0)
     return LastKnown(account=account, sequence=sequence, known_until=known_until)
+
+
+def known_of_ended(live: LiveAccount) -> LastKnown:
+    """Of an account that was given up and is still at hand: nothing is told of it any more."""
+    account = live.parts[0].account
+    known_until = max((event.received_time for event in checkpoint_of(account)), default=Millis(0))
+    return LastKnown(account=account, sequence=live.sequence, known_until=known_until)
 
 
 def _fold(account: Account, events: Iterable[Event]) -> Millis:

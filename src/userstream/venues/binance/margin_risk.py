@@ -5,6 +5,7 @@ The names of the two messages are documented in two spellings; both are known he
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from decimal import Decimal
 from typing import Final, TypeAlias
 
@@ -19,7 +20,7 @@ from userstream.venues.binance.amounts import check_amounts
 from userstream.venues.binance.answers import Reading
 from userstream.venues.binance.drift import Drift
 from userstream.venues.binance.messages import Ignored, ListenKeyExpired, Message, ServerShutdown
-from userstream.venues.binance.spot_rows import CrossAccountRow
+from userstream.venues.binance.spot_rows import CrossAccountRow, WalletRow
 
 WHOLE_ACCOUNT: Final = Symbol("")
 
@@ -96,19 +97,25 @@ def level_facts(drift: Drift, message: MarginLevelStatusChange, received_time: M
 
 def risk_facts(reading: Reading, row: CrossAccountRow) -> tuple[Event, ...]:
     """The level as it is, and all that is owed, in each asset: the warnings and changes themselves have no history."""
-    check_amounts((row.margin_level or ZERO, *(amount for wallet in row.wallets for amount in (wallet.borrowed, wallet.interest))))
+    check_amounts((row.margin_level or ZERO,))
     level = () if row.margin_level is None else (_level_read(reading, row.margin_level),)
-    return (*level, *(_debt_read(reading, wallet.asset, wallet.borrowed, wallet.interest) for wallet in row.wallets))
+    return (*level, *debt_facts(reading, row.wallets))
 
 
-def _debt_read(reading: Reading, asset: str, principal: Decimal, interest: Decimal) -> LiabilityChanged:
-    return LiabilityChanged(
-        **reading.stamp(reading.as_of),
-        asset=asset,
-        reason="reading",
-        principal=principal,
-        interest=interest,
-        transaction_time=reading.as_of,
+def debt_facts(reading: Reading, wallets: Iterable[WalletRow]) -> tuple[LiabilityChanged, ...]:
+    """All that is owed: an asset without a debt is not among them. Raises DecodeError for amounts that cannot be (Binance margin, 4.4)."""
+    owed = [wallet for wallet in wallets if wallet.borrowed or wallet.interest]
+    check_amounts(amount for wallet in owed for amount in (wallet.borrowed, wallet.interest))
+    return tuple(
+        LiabilityChanged(
+            **reading.stamp(reading.as_of),
+            asset=wallet.asset,
+            reason="reading",
+            principal=wallet.borrowed,
+            interest=wallet.interest,
+            transaction_time=reading.as_of,
+        )
+        for wallet in owed
     )
 
 

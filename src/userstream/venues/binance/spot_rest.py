@@ -16,6 +16,7 @@ from userstream.kernel.errors import OrderNotFound, RequestRefused, UserStreamEr
 from userstream.kernel.ids import Millis
 from userstream.venues.binance.answers import read_row, read_rows
 from userstream.venues.binance.errors import refusal_of
+from userstream.venues.binance.margin_risk import debt_facts
 from userstream.venues.binance.products import Read
 from userstream.venues.binance.rows import ClockRow
 from userstream.venues.binance.signed_books import Call, SignedBooks
@@ -175,7 +176,9 @@ class SpotDialect(SignedBooks):
             case AskSymbols():
                 return Answer(pairs=tuple(self._pairs_of(read_row(body, RulesRow, label))))
             case AskBalances():
-                return Answer(events=reading.account(read_row(body, self._books.account_kind, label).account))
+                row = read_row(body, self._books.account_kind, label).account
+                # Spot's wallets name no debts.
+                return Answer(events=(*reading.account(row), *debt_facts(reading, row.balances)))
             case AskOpenOrders():
                 return Answer(events=tuple(map(reading.spot_order, read_rows(body, SpotOrderRow, label))))
             case AskOrder():

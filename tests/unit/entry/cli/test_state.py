@@ -186,3 +186,29 @@ def test_of_many_orders_the_newest_are_listed_and_the_others_counted(tmp_path: P
     assert run_command(["state", str(store), "--limit", "0"]) == 0
     told = capsys.readouterr().out
     assert "orders: none" not in told and "60 older orders more" in told
+
+
+def test_the_orders_that_are_not_listed_are_counted_below_the_listed(tmp_path: Path, capsys: Capture) -> None:
+    many = [order_changed(order_id=str(number), transaction_time=A_TIME + number) for number in range(3)]
+    store = make_store(tmp_path / "a.db", record(*many, filled(), gap_opened(since=2_000), sequence=1))
+    for limit in ("2", "0"):
+        assert run_command(["state", str(store), "--limit", limit]) == 0
+        told = capsys.readouterr().out
+        words = ("positions: none", *(["filled_quantity"] if limit != "0" else []), "more: --limit 3 shows all", "trade_id", "coverage")
+        places = [told.index(word) for word in words]
+        assert places == sorted(places), told
+
+
+def test_stop_orders_say_at_which_price_and_others_are_not_asked(tmp_path: Path, capsys: Capture) -> None:
+    plain = order_changed(order_id="1", stop_price="0.00")
+    store = make_store(tmp_path / "plain.db", record(plain, order_changed(order_id="2", stop_price=None), sequence=1))
+    assert run_command(["state", str(store)]) == 0
+    assert "stop_price" not in capsys.readouterr().out
+    stop = order_changed(order_id="3", order_type="stop_market", stop_price="58123.50")
+    store = make_store(tmp_path / "stop.db", record(plain, stop, sequence=1))
+    assert run_command(["state", str(store)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    head = next(line for line in lines if "stop_price" in line)
+    place = [cell.strip() for cell in head.split("┃")].index("stop_price")
+    cells = [line.split("│")[place].strip() for line in lines if " stop_market " in line or " limit " in line]
+    assert sorted(cells) == ["", "58123.50"]

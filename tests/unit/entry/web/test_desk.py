@@ -98,6 +98,15 @@ async def test_an_account_that_the_registry_keeps_switched_off_is_still_told_of(
         form, state = await desk.show("alice"), await desk.state("alice")
         assert (form.venue, form.is_connected, form.is_healthy) == (state.venue, state.is_connected, False) == (VENUE, False, False)
         assert state.sequence > 0 and state.health is None
+        assert [(one.account, one.is_enabled, one.is_connected) for one in await desk.listing()] == [
+            ("alice", False, False),
+            ("bob", True, True),
+        ]
+        assert (await desk.listing())[0] == form and set(desk.health(with_details=True).unhealthy or {}) <= {"bob"}
+        await managed.desk.set_active(AccountId("alice"), True)
+        assert [one.is_enabled for one in await desk.listing()] == [True, True], "before the manager has looked"
+        await managed.drive(managed.manager.disconnect("bob"))
+        assert [(one.is_enabled, one.is_connected) for one in await desk.listing()][1] == (True, False)
         for ask in (desk.show, desk.state):
             with pytest.raises(ApiError) as caught:
                 await ask("nobody")
@@ -168,7 +177,7 @@ async def test_an_account_that_cannot_be_opened_is_dark_and_told_of(tmp_path: Pa
         manager = AccountManager(application, registered, (settings_of(site.desk),), application.add, ManagerSection())
         access = Access(site.tokens, application.clock, requests_per_minute=60)
         desk = WebDesk(application, manager.wanted, manager.connect, site.server._desk.history, site.tokens, access, manager)
-        assert desk.names() == [NAME, "lost"]
+        assert desk.names() == [form.account for form in await desk.listing()] == [NAME, "lost"]
         assert (desk.form("lost").venue, desk.form("lost").is_healthy) == (VENUE, False)
         assert (desk.health(with_details=True).unhealthy or {})["lost"] == "not connected: its key does not open"
         with pytest.raises(ApiError) as caught:

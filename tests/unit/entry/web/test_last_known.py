@@ -12,6 +12,7 @@ from tests.support.desk import NAME, VENUE
 from tests.support.web import Site, open_site
 from userstream.adapters.memory import MemoryJournal
 from userstream.domain.access import Role
+from userstream.domain.words import StreamState
 from userstream.entry.web.last_known import read_last_known
 from userstream.kernel.ids import AccountId, VenueName
 
@@ -48,6 +49,28 @@ async def test_an_account_that_was_stopped_is_told_as_it_was(tmp_path: Path) -> 
         assert without_key(stored["items"], "known_until") == without_key(legs["items"], "known_until")
         assert {row["known_until"] for row in stored["items"]} == {known["known_until"]}
         assert (await site.get("/api/positions"))[1] == {"items": []}, "without a name only those that run are told of"
+
+
+async def test_an_account_that_was_given_up_is_not_connected_and_says_why_until_it_is_begun_anew(tmp_path: Path) -> None:
+    async with open_site(tmp_path) as site:
+        await filled(site)
+        _, live = await site.get(f"/api/accounts/{NAME}/state")
+        for action in ("revoke_api_key", "expire_key"):
+            site.desk.act(action, account=NAME)
+        await site.desk.until(lambda: site.desk.account.state is StreamState.FAILED, "the refusal")
+        listed = (await site.get("/api/accounts"))[1]["items"]
+        for form in (*listed, (await site.get(OF_ACCOUNT[0]))[1], (await site.get(OF_ACCOUNT[1]))[1]):
+            assert not form["is_connected"] and form["health"]["state"] == "failed" and form["health"]["reason"]
+        _, known = await site.get(OF_ACCOUNT[1])
+        assert {name: known[name] for name in PICTURE} == {name: live[name] for name in PICTURE}
+        assert 0 < known["known_until"] <= site.desk.application.clock.wall()
+        rows = (await site.get("/api/positions"))[1]["items"]
+        assert {row["known_until"] for row in rows} == {known["known_until"]}
+        site.desk.act("restore_api_key", account=NAME)
+        status, form = await site.post(f"/api/accounts/{NAME}/connect")
+        assert (status, form["is_connected"]) == (200, True)
+        await site.desk.until(lambda: site.desk.application.accounts[NAME].health.is_healthy, "health")
+        assert (await site.get(OF_ACCOUNT[1]))[1]["known_until"] is None
 
 
 @pytest.mark.parametrize("still_wanted", [True, False])

@@ -8,8 +8,9 @@ from urllib.parse import parse_qsl
 import pytest
 
 from tests.unit.venues.binance.kit import answer, place
-from userstream.domain.events import AccountConfigChanged, BalanceSet, Filled, OrderChanged
-from userstream.kernel.errors import RequestRefused
+from userstream.domain.events import AccountConfigChanged, BalanceSet, Filled, LiabilityChanged, OrderChanged
+from userstream.domain.words import Source
+from userstream.kernel.errors import DecodeError, RequestRefused
 from userstream.kernel.ids import Millis, OrderId, Symbol, VenueName
 from userstream.venues import find_venue
 from userstream.wire.question import (
@@ -160,7 +161,7 @@ def test_margin_searches_the_pairs_that_have_margin() -> None:
 
 def test_the_cross_accounts_wallets_hold_what_was_borrowed() -> None:
     body = {"borrowEnabled": True, "marginLevel": "1.6", "tradeEnabled": True, "userAssets": [WALLET]}
-    wallet, rights = dialect().answer(AskBalances(), answer(body), NOW, NOW).events
+    wallet, rights, _ = dialect().answer(AskBalances(), answer(body), NOW, NOW).events
     assert isinstance(wallet, BalanceSet) and isinstance(rights, AccountConfigChanged)
     assert (wallet.asset, wallet.total, wallet.available, wallet.transaction_time) == ("USDT", Decimal(125), Decimal("120.5"), 0)
     assert rights.can_trade is True
@@ -172,6 +173,33 @@ def test_an_isolated_pair_has_two_wallets() -> None:
     assert [event.asset for event in told if isinstance(event, BalanceSet)] == ["ETH", "USDT"]
     assert [event.can_trade for event in told if isinstance(event, AccountConfigChanged)] == [False]
     assert dialect("ETHUSDT").answer(AskBalances(), answer({"assets": []}), NOW, NOW).events == ()
+
+
+def test_what_is_owed_is_told_by_the_account_that_owes_it_and_never_by_spot() -> None:
+    free = {**WALLET, "asset": "BNB", "borrowed": "0", "interest": "0"}
+    only_interest = {**free, "asset": "ETH", "interest": "0.5"}
+    cross = dialect().answer(AskBalances(), answer({"userAssets": [WALLET, free, only_interest]}), NOW, NOW)
+    pair = {"symbol": "ETHUSDT", "baseAsset": only_interest, "quoteAsset": WALLET}
+    isolated = dialect("ETHUSDT").answer(AskBalances(), answer({"assets": [pair]}), NOW, NOW)
+    for read in (cross, isolated):
+        owed = {event.asset: event for event in read.events if isinstance(event, LiabilityChanged)}
+        assert {asset: (str(debt.principal), str(debt.interest)) for asset, debt in owed.items()} == {
+            "USDT": ("500.0", "0.01"),
+            "ETH": ("0", "0.5"),
+        }
+        assert {(debt.reason, debt.source, debt.transaction_time) for debt in owed.values()} == {("reading", Source.SNAPSHOT, NOW)}
+    spot = (
+        find_venue("binance-spot")
+        .make_dialect(place(venue=VenueName("binance-spot")))
+        .answer(AskBalances(), answer({"updateTime": NOW, "balances": [free]}), NOW, NOW)
+    )
+    assert [type(event) for event in spot.events] == [BalanceSet]
+
+
+@pytest.mark.parametrize("amount", ["NaN", "Infinity", "1e999"])
+def test_a_debt_that_can_be_no_amount_is_refused(amount: str) -> None:
+    with pytest.raises(DecodeError):
+        dialect().answer(AskBalances(), answer({"userAssets": [{**WALLET, "borrowed": amount}]}), NOW, NOW)
 
 
 def test_orders_and_fills_are_read_as_spots() -> None:
