@@ -36,6 +36,8 @@ SAME_FILL_MS: Final = 7 * 24 * 3600 * 1000
 """How far apart, in venue time, two words about one fill may be; what has the same ids later is another fill (as in the SQL)."""
 _COMMON: Final = 4
 """The journal, the reader, where it stands and will stand."""
+_COVERAGE_VALUES: Final = 10
+"""The columns of what is new of the certificates."""
 _PARAMETER: Final = re.compile(r"\$(\d+)")
 _LONGEST_MONTH_MS: Final = 31 * 24 * 3600 * 1000
 _FILL_COLUMNS: Final = TABLES["fills"].columns
@@ -139,26 +141,19 @@ def _coverage_events(events: Iterable[Event]) -> dict[AccountId, list[Event]]:
 
 
 async def write_batch(connection: Connection, journal: str, batch: PostgresBatch) -> None:
-    """Writes rows and the reader's position, all or nothing: as a rule by one statement, a transaction by itself. A connection on which
-    this fails is in no known state. Raises StoreError if somebody else has moved the reader."""
+    """Writes rows and the reader's position, all or nothing: one statement, a transaction by itself. A connection on which this fails is
+    in no known state. Raises StoreError if somebody else has moved the reader, or the certificate of one of its accounts."""
     if not batch.base:
         await connection.execute(QUERIES["open_cursor"], journal, batch.reader)
-    if not batch.coverage:
-        await _add_rows(connection, journal, batch)
-        return
-    await connection.execute("BEGIN")
-    await _extend_coverage(connection, journal, batch.coverage)
-    await _add_rows(connection, journal, batch)
-    await connection.execute("COMMIT")
-
-
-async def _add_rows(connection: Connection, journal: str, batch: PostgresBatch) -> None:
+    news = await _coverage_news(connection, journal, batch.coverage) if batch.coverage else ()
     tables = tuple(sorted(batch.rows))
-    rows = [batch.rows[table] for table in tables]
+    values = (*_times_met(batch), *(batch.rows[table] for table in tables), *news)
+    statement = joined_statement(tables, with_coverage=bool(news))
     try:
-        await connection.execute(joined_statement(tables), journal, batch.reader, batch.base, batch.reached, *_times_met(batch), *rows)
+        await connection.execute(statement, journal, batch.reader, batch.base, batch.reached, *values)
     except asyncpg.DivisionByZeroError:
-        raise StoreError(f"the reader {batch.reader!r} has been moved by somebody else") from None
+        what = f"the reader {batch.reader!r}{', or the certificate of an account,' if news else ''}"
+        raise StoreError(f"{what} has been moved by somebody else") from None
 
 
 def _times_met(batch: PostgresBatch) -> tuple[int, ...]:
@@ -170,46 +165,61 @@ def _times_met(batch: PostgresBatch) -> tuple[int, ...]:
 
 
 @cache
-def joined_statement(tables: tuple[str, ...]) -> str:
+def joined_statement(tables: tuple[str, ...], *, with_coverage: bool = False) -> str:
     """The statements of these tables and that of the position as one: journal, reader, base, reached, with fills the two times between
-    which they can be there already, then each table's rows."""
+    which they can be there already, then each table's rows, then what is new of the certificates."""
     first = _COMMON + (2 if "fills" in tables else 0) + 1
-    parts = [f"{table}_added AS (\n{_renumbered(QUERIES[f'add_{table}'], place)}\n)" for place, table in enumerate(tables, first)]
-    return f"WITH {', '.join([*parts, QUERIES['move_cursor']])}"
+    parts = [f"{table}_added AS (\n{_of_table(QUERIES[f'add_{table}'], place)}\n)" for place, table in enumerate(tables, first)]
+    if not with_coverage:
+        return f"WITH {', '.join([*parts, QUERIES['move_cursor']])}"
+    last = first + len(tables) - 1
+    parts.append(_of_coverage(QUERIES["move_coverage"], last))
+    return f"WITH {', '.join([*parts, QUERIES['move_cursor']])} {_of_coverage(QUERIES['count_marks'], last)}"
 
 
-def _renumbered(query: str, place: int) -> str:
+def _of_table(query: str, place: int) -> str:
     """A statement's own rows have their place; what it shares with others are the journal, and the two times."""
-    places = {"1": place, "2": 1, "3": _COMMON + 1, "4": _COMMON + 2}
-    return _PARAMETER.sub(lambda found: f"${places[found[1]]}", query)
+    return _renumbered(query, {1: place, 2: 1, 3: _COMMON + 1, 4: _COMMON + 2})
 
 
-async def _extend_coverage(connection: Connection, journal: str, events: Mapping[AccountId, Sequence[Event]]) -> None:
-    """The certificates of all accounts of a batch at once: hundreds begin or lose their feeds together."""
-    before = await _read_coverage(connection, journal, sorted(events))
+def _of_coverage(query: str, last: int) -> str:
+    """The journal is shared; the rest comes after all others."""
+    return _renumbered(query, {1: 1} | {number: last + number - 1 for number in range(2, _COVERAGE_VALUES + 2)})
+
+
+def _renumbered(query: str, places: Mapping[int, int]) -> str:
+    return _PARAMETER.sub(lambda found: f"${places[int(found[1])]}", query)
+
+
+async def _coverage_news(connection: Connection, journal: str, events: Mapping[AccountId, Sequence[Event]]) -> tuple[list[Value], ...]:
+    """What is new of the certificates, as columns: spans that go, spans that come, and the marks, each with what it was. Of all accounts of
+    a batch at once: hundreds begin or lose their feeds together. Empty when nothing is."""
+    marks, before = await _read_coverage(connection, journal, sorted(events))
     after = {account: fold_coverage(known, events[account]) for account, known in before.items()}
+    moved = [(account, known.sequence, *marks[account]) for account, known in after.items() if known.sequence != before[account].sequence]
+    if not moved:
+        return ()
     old, new = _rows_of(before), _rows_of(after)
-    if gone := old.keys() - new.keys():
-        await connection.execute(QUERIES["remove_coverage"], *_columns([row[:2] for row in old if row in gone]))
-    if added := new.keys() - old.keys():
-        await connection.execute(QUERIES["add_coverage"], *_columns([row for row in new if row in added]))
-    if marks := [(account, known.sequence) for account, known in after.items() if known.sequence != before[account].sequence]:
-        await connection.execute(QUERIES["save_coverage_marks"], *_columns(marks), journal)
+    gone = [row[:2] for row in old if row not in new]
+    added = [row for row in new if row not in old]
+    return *_columns(gone, 2), *_columns(added, 4), *_columns(moved, 4)
 
 
-async def _read_coverage(connection: Connection, journal: str, accounts: Sequence[AccountId]) -> dict[AccountId, Coverage]:
-    marks = {row["account"]: row for row in await connection.fetch(QUERIES["lock_coverage"], accounts)}
-    spans: dict[str, list[Span]] = {}
+async def _read_coverage(
+    connection: Connection, journal: str, accounts: Sequence[AccountId]
+) -> tuple[dict[AccountId, tuple[str | None, int | None]], dict[AccountId, Coverage]]:
+    """The marks as they are (the journal, its sequence), and the certificates."""
+    marks: dict[AccountId, tuple[str | None, int | None]] = {}
+    spans: dict[AccountId, list[Span]] = {}
     for row in await connection.fetch(QUERIES["read_coverage"], accounts):
-        span = Span(Millis(row["since"]), _until(row["until"]), CoverageState(row["state"]))
-        spans.setdefault(row["account"], []).append(span)
+        account = AccountId(row["account"])
+        marks[account] = (row["journal"], row["sequence"])
+        known = spans.setdefault(account, [])
+        if row["since"] is not None:
+            known.append(Span(Millis(row["since"]), _until(row["until"]), CoverageState(row["state"])))
     # The sequences of another journal say nothing about those of this one.
-    return {
-        account: Coverage(
-            tuple(spans.get(account, ())), mark["sequence"] if (mark := marks.get(account)) and mark["journal"] == journal else 0
-        )
-        for account in accounts
-    }
+    sequences = {account: sequence or 0 if name == journal else 0 for account, (name, sequence) in marks.items()}
+    return marks, {account: Coverage(tuple(known), sequences[account]) for account, known in spans.items()}
 
 
 def _rows_of(coverages: Mapping[AccountId, Coverage]) -> dict[tuple[str, int, int | None, str], None]:
@@ -217,8 +227,8 @@ def _rows_of(coverages: Mapping[AccountId, Coverage]) -> dict[tuple[str, int, in
     return {(account, span.since, span.until, str(span.state)): None for account, coverage in coverages.items() for span in coverage.spans}
 
 
-def _columns(rows: Sequence[tuple[Value, ...]]) -> list[list[Value]]:
-    return [list(column) for column in zip(*rows, strict=True)]
+def _columns(rows: Sequence[tuple[Value, ...]], width: int) -> list[list[Value]]:
+    return [[row[place] for row in rows] for place in range(width)]
 
 
 def _until(told: int | None) -> Millis | None:

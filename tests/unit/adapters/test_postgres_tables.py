@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from datetime import UTC, datetime
 
+import asyncpg
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -136,3 +138,19 @@ def test_one_statement_for_several_tables_numbers_every_column_once(tables: tupl
     assert statement.count("AS (\n") >= len(tables) + 1
     assert statement.endswith("SELECT 1 / count(*) FROM moved")
     assert ";" not in re.sub("--.*", "", statement)
+
+
+@pytest.mark.parametrize("tables", [(), ("fills",), ("balances", "movements", "orders"), tuple(FILLED)])
+def test_the_certificates_come_after_all_tables_and_their_marks_are_counted(tables: tuple[str, ...]) -> None:
+    plain, statement = joined_statement(tables), joined_statement(tables, with_coverage=True)
+    last = max(int(number) for number in re.findall(r"\$(\d+)", plain))
+    rows = [int(number) for number in re.findall(r"\$(\d+)::userstream", statement)]
+    assert rows == [int(number) for number in re.findall(r"\$(\d+)::userstream", plain)]
+    assert {int(number) for number in re.findall(r"\$(\d+)", statement)} == set(range(1, last + 11))
+    assert statement.endswith(f"SELECT 1 / count(*) FROM moved {QUERIES['count_marks'].replace('$8', f'${last + 7}')}")
+
+
+def test_the_longest_statement_stays_prepared() -> None:
+    """Longer ones are planned anew each time."""
+    limit = inspect.signature(asyncpg.connect).parameters["max_cacheable_statement_size"].default
+    assert len(joined_statement(tuple(sorted(FILLED)), with_coverage=True).encode()) < limit

@@ -194,23 +194,41 @@ SELECT 1 / count(*) FROM moved;
 -- name: make_partitions
 SELECT userstream.make_partitions($1::bigint[]);
 
--- name: lock_coverage
-SELECT account, journal, sequence FROM userstream.coverage_marks WHERE account = ANY($1::text[]) ORDER BY account FOR UPDATE;
-
 -- name: read_coverage
-SELECT account, since, until, state FROM userstream.coverage WHERE account = ANY($1::text[]) ORDER BY account, since;
+SELECT told.account, marks.journal, marks.sequence, spans.since, spans.until, spans.state
+FROM unnest($1::text[]) AS told (account)
+LEFT JOIN userstream.coverage_marks AS marks ON marks.account = told.account
+LEFT JOIN userstream.coverage AS spans ON spans.account = told.account
+ORDER BY told.account, spans.since;
 
--- name: remove_coverage
-DELETE FROM userstream.coverage USING unnest($1::text[], $2::bigint[]) AS gone (account, since)
-WHERE coverage.account = gone.account AND coverage.since = gone.since;
+-- name: move_coverage
+-- Nothing was locked when it was read. A mark that is not what it was then is not moved here, and whoever counts the marks undoes all. A span
+-- may go and come again with another end: those that go are gone before the first one comes.
+spans_gone AS (
+    DELETE FROM userstream.coverage USING unnest($2::text[], $3::bigint[]) AS told (account, since)
+    WHERE coverage.account = told.account AND coverage.since = told.since
+    RETURNING coverage.since
+),
+spans_added AS (
+    INSERT INTO userstream.coverage (account, since, until, state)
+    SELECT told.account, told.since, told.until, told.state
+    FROM unnest($4::text[], $5::bigint[], $6::bigint[], $7::text[]) AS told (account, since, until, state)
+    WHERE (SELECT count(*) FROM spans_gone) >= 0
+),
+marks_moved AS (
+    UPDATE userstream.coverage_marks AS known SET journal = $1, sequence = told.sequence
+    FROM unnest($8::text[], $9::bigint[], $10::text[], $11::bigint[]) AS told (account, sequence, known_journal, known_sequence)
+    WHERE known.account = told.account AND known.journal = told.known_journal AND known.sequence = told.known_sequence
+    RETURNING known.account
+),
+marks_made AS (
+    INSERT INTO userstream.coverage_marks (account, sequence, journal)
+    SELECT told.account, told.sequence, $1
+    FROM unnest($8::text[], $9::bigint[], $10::text[]) AS told (account, sequence, known_journal)
+    WHERE told.known_journal IS NULL
+    ON CONFLICT DO NOTHING
+    RETURNING account
+);
 
--- name: add_coverage
-INSERT INTO userstream.coverage (account, since, until, state)
-SELECT told.account, told.since, told.until, told.state
-FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::text[]) AS told (account, since, until, state);
-
--- name: save_coverage_marks
-INSERT INTO userstream.coverage_marks (account, sequence, journal)
-SELECT told.account, told.sequence, $3 FROM unnest($1::text[], $2::bigint[]) WITH ORDINALITY AS told (account, sequence, place)
-ORDER BY told.place
-ON CONFLICT (account) DO UPDATE SET journal = excluded.journal, sequence = excluded.sequence;
+-- name: count_marks
+WHERE (SELECT count(*) FROM marks_moved) + (SELECT count(*) FROM marks_made) = cardinality($8::text[]);
