@@ -24,7 +24,7 @@ LONGEST_FAULT_PAUSE_MS: Final = 60_000
 WORTH_TELLING_MS: Final = 5_000
 """A wait that is longer than this is told in the log."""
 TOLD_FOR_MS: Final = 60_000
-"""So long nothing more is told of waiting: a desk that waits for minutes says so once a minute."""
+"""So long nothing more is told of waiting at this gate: a desk that waits for minutes says so once a minute, whatever its size."""
 
 _log = structlog.get_logger("userstream.calls")
 
@@ -53,7 +53,6 @@ class Calls:
         self._clock, self._gate, self._http, self._limit_ms = clock, gate, http, limit_ms
         self._waiting = 0
         self._alarm: Timer | None = None
-        self._told_until = clock.now()
 
     @property
     def words_for_wait(self) -> str:
@@ -121,7 +120,7 @@ class Calls:
     def _waited(self) -> Iterator[None]:
         """While the block lasts, a call of the account waits at the gate."""
         if not self._waiting:
-            due = max(self._clock.now() + WORTH_TELLING_MS, self._told_until)
+            due = max(self._clock.now() + WORTH_TELLING_MS, self._gate.told_until)
             self._alarm = self._clock.call_at(Millis(due), self._tell_wait)
         self._waiting += 1
         try:
@@ -133,10 +132,12 @@ class Calls:
                 self._alarm = None
 
     def _tell_wait(self) -> None:
-        self._told_until = Millis(self._clock.now() + TOLD_FOR_MS)
-        self._alarm = self._clock.call_at(self._told_until, self._tell_wait)
-        if reason := self._gate.words_for_wait():
-            _log.warning(reason, action="budget_wait", account=self._machine.account.id, waiting=self._gate.waiting)
+        gate, now = self._gate, self._clock.now()
+        if gate.told_until <= now:
+            gate.told_until = Millis(now + TOLD_FOR_MS)
+            if reason := gate.words_for_wait():
+                _log.warning(reason, action="budget_wait", budget=gate.name, waiting=gate.waiting)
+        self._alarm = self._clock.call_at(gate.told_until, self._tell_wait)
 
     async def _asked(self, number: int) -> HttpResponse | None:
         request = self._machine.prepare(number, self._clock.now())

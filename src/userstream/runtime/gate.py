@@ -63,7 +63,7 @@ class Gate:
         self._numbers = 0
         self._waker: asyncio.Task[None] | None = None
         self._venue_ahead_ms = clock.wall() - clock.now()
-        self._paused_until = self._open_at = clock.now()
+        self._paused_until = self._open_at = self.told_until = clock.now()
         self.requests = 0
         self.refused = 0
         self.waits = 0

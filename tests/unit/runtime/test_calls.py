@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, MutableMapping
 from typing import Any
 
@@ -15,6 +16,8 @@ from userstream.domain.events import StreamChanged
 from userstream.domain.words import StreamState
 from userstream.kernel.ids import Millis
 from userstream.kernel.secret import Secret
+from userstream.runtime.calls import Calls
+from userstream.runtime.veil import Veil
 from userstream.wire.question import Answer
 from userstream.wire.request import HttpRequest
 
@@ -126,6 +129,23 @@ async def test_who_waits_for_minutes_says_so_once_in_each(shell: Shell) -> None:
     assert told_of_waiting(entries) == [f"waiting {left_s} s{words}" for left_s in (195, 135, 75, 15)]
 
 
+async def test_accounts_that_wait_at_one_gate_say_so_together(shell: Shell) -> None:
+    shell.http.plan("GET /pause", json_answer({"code": -1003, "msg": "banned"}, 418, retry_after="200"))
+    await shell.gate.send(PAUSE_CALL, time_limit_ms=1_000)
+
+    def another() -> Calls:
+        return Calls(shell.runner, shell.runner.machine, Veil(), clock=shell.clock, gate=shell.gate, http=None, limit_ms=1_000)
+
+    others = [another() for _ in range(5)]
+    with structlog.testing.capture_logs() as entries:
+        await shell.start()
+        waiting = [asyncio.create_task(calls.ask(number, 1, False)) for number, calls in enumerate(others, 1_000)]
+        await shell.clock.advance(150_000)
+    assert len(told_of_waiting(entries)) == 3
+    for task in waiting:
+        task.cancel()
+
+
 async def test_an_account_that_is_stopped_while_it_waits_tells_nothing_more() -> None:
     shell = Shell()
     shell.gate.budget.report(2_400, Millis(shell.clock.wall()))
@@ -138,7 +158,7 @@ async def test_an_account_that_is_stopped_while_it_waits_tells_nothing_more() ->
 
 def told_of_waiting(entries: list[MutableMapping[str, Any]]) -> list[str]:
     told = [entry for entry in entries if entry.get("action") == "budget_wait"]
-    assert all((entry["account"], entry["log_level"]) == ("alice", "warning") for entry in told)
+    assert all((entry["budget"], entry["log_level"]) == ("venue", "warning") for entry in told)
     return [str(entry["event"]) for entry in told]
 
 
