@@ -24,7 +24,7 @@ import aiohttp
 from benchmarks.feed import ROOT, show
 from userstream.domain.words import StreamState
 from userstream.entry.bootstrap import AccountSettings, Application, credentials_of, start_application
-from userstream.entry.comparison import compare_account
+from userstream.entry.comparison import Comparison, compare_account
 from userstream.kernel.settings import RecoverySettings
 
 VENUE: Final = "binance-usdm"
@@ -33,17 +33,21 @@ EXPOSED: Final = 10
 
 TRADING_S: Final = 10
 SETTLE_S: Final = 2
+LOOKS: Final = 20
+LOOK_S: Final = 0.25
 LONGEST_S: Final = 3_600.0
 A_DAY_S: Final = 86_400.0
 
 
 async def be_exchange(accounts: int, weight: int, rate: float) -> None:
-    """Plays the venue until its standard input ends."""
+    """Plays the venue until its standard input ends. Nobody trades before accounts are in care: nothing is promised of what was before."""
     from userstream.sim.limits import LimitSettings
     from userstream.sim.server import PaperExchangeServer, SimulatorSettings
 
     settings = SimulatorSettings(accounts=accounts, rate=rate, limits=LimitSettings(weight_per_minute=weight))
-    async with PaperExchangeServer(settings) as server:
+    exchange = PaperExchangeServer(settings)
+    exchange.house.pace.paused = True
+    async with exchange as server:
         print(server.listing.to_json(), flush=True)
         await asyncio.to_thread(sys.stdin.read)
 
@@ -109,7 +113,6 @@ async def run(accounts: int, weight: int, rate: float, again: int) -> dict[str, 
 
 
 async def _first_day(exchange: Exchange, store: Path, accounts: int, weight: int) -> dict[str, float]:
-    await exchange.act("pause_trading")
     application = await start_application(store, weight_limit=weight)
     try:
         figures = {"all_proven_s": await _start_accounts(application, exchange, accounts)}
@@ -162,12 +165,7 @@ async def _cut_all(application: Application, exchange: Exchange) -> dict[str, fl
 
 
 async def _compare(application: Application, exchange: Exchange) -> dict[str, float]:
-    store = application.store
-    assert application.pump is not None
-    assert store is not None
-    await application.journal.flush()
-    await application.pump.drain()
-    compared = [await compare_account(store, name, await exchange.look(f"truth/{name}")) for name in application.accounts]
+    compared = [await _compare_one(application, exchange, name) for name in application.accounts]
     for different in compared:
         if not different.is_equal:
             print(different, file=sys.stderr)
@@ -176,6 +174,23 @@ async def _compare(application: Application, exchange: Exchange) -> dict[str, fl
         "fills_in_store": sum(each.fills_in_store for each in compared),
         "accounts_that_differ": sum(not each.is_equal for each in compared),
     }
+
+
+async def _compare_one(application: Application, exchange: Exchange, name: str) -> Comparison:
+    """Prices move and orders that rest are filled while nobody trades any more: what is on its way is waited for, what is lost stays so."""
+    for _ in range(LOOKS):
+        if (compared := await _look_at(application, exchange, name)).is_equal:
+            return compared
+        await asyncio.sleep(LOOK_S)
+    return await _look_at(application, exchange, name)
+
+
+async def _look_at(application: Application, exchange: Exchange, name: str) -> Comparison:
+    assert application.pump is not None and application.store is not None
+    truth = await exchange.look(f"truth/{name}")
+    await application.journal.flush()
+    await application.pump.drain()
+    return await compare_account(application.store, name, truth)
 
 
 async def _restart(exchange: Exchange, store: Path, accounts: int, weight: int) -> dict[str, float]:

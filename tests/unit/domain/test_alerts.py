@@ -260,6 +260,18 @@ def test_an_end_that_nobody_took_is_told_again_to_those_who_heard_of_the_beginni
     assert watcher.book.keep(watcher.now, watcher.now) == []
 
 
+def test_of_a_beginning_that_nobody_took_nobody_hears_the_end() -> None:
+    watcher = Watcher()
+    watcher.is_taken, watcher.heard = False, {ALICE: set()}
+    watcher.call()
+    watcher.look()
+    watcher.look(after_ms=RULES.settle_ms)
+    told = len(watcher.messages)
+    watcher.is_taken = True
+    watcher.look(after_ms=RULES.tell_again_ms)
+    assert len(watcher.messages) == told and watcher.book.keep(watcher.now, watcher.now) == []
+
+
 def test_a_beginning_that_is_taken_after_its_end_leaves_the_end_to_be_told() -> None:
     watcher = Watcher()
     watcher.is_taken, watcher.heard = None, {ALICE: set()}

@@ -226,6 +226,13 @@ def test_symbols_that_are_suspended_now_are_searched_last_and_not_left_out() -> 
     assert read_widely(desk, pairs) == [[], ["BNBUSDT", "BTCUSDT", "ETHUSDT", "SOLUSDT", "AAAUSDT"]]
 
 
+def test_a_list_without_symbols_answers_nothing() -> None:
+    desk = Desk(USDT="1000")
+    desk.hold(USDT="1003")
+    desk.holdings.learn(())
+    assert desk.holdings.lacks_pairs(Millis(0))
+
+
 def test_the_list_of_symbols_is_kept_no_longer_than_something_is_unexplained() -> None:
     desk = Desk(USDT="1000", BTC="1")
     desk.hold(USDT="1003")
