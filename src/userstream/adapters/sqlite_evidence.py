@@ -94,6 +94,16 @@ def writer_began(path: Path) -> Millis | None:
         os.close(file)
 
 
+def writer_number(path: Path) -> str:
+    """The number of the process that writes the store now, as it noted it itself; empty if nobody writes it, or that cannot be known."""
+    if writer_began(path) is None:
+        return ""
+    try:
+        return path.with_name(f"{path.name}.lock").read_text("ascii", "replace").strip()
+    except OSError:
+        return ""
+
+
 def read_evidence(connection: sqlite3.Connection, account: AccountId) -> Evidence:
     """Raises StoreError for a row that holds what no row of ours holds."""
     connection.execute("BEGIN")

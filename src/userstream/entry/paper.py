@@ -14,7 +14,7 @@ import msgspec
 
 from userstream.entry.api import connect
 from userstream.entry.background import Blocking
-from userstream.entry.refusals import FieldRule, Premises, explain
+from userstream.entry.refusals import Premises, explain
 from userstream.kernel.errors import PaperExchangeError, SettingsError, nearest
 from userstream.kernel.settings import RecoverySettings, StreamSettings, check
 from userstream.runtime.live import LiveAccount
@@ -102,12 +102,9 @@ class PaperExchange:
         return answer
 
     def _premises(self) -> Premises:
-        from userstream.sim.notes import describe_actions
+        from userstream.sim.actions import ACTIONS
 
-        actions = {
-            name: {field: FieldRule(told.type, told.meaning) for field, told in note.fields.items()}
-            for name, note in describe_actions().items()
-        }
+        actions = {name: kind.__struct_fields__ for name, kind in ACTIONS.items()}
         return Premises(actions, tuple(self._server.house.hall_of(self._account).room.exchange.instruments), self._account)
 
 

@@ -9,10 +9,8 @@ from typing import Final, NamedTuple
 
 from userstream.kernel.errors import nearest
 
-_WRONG_FIELD: Final = re.compile(r"^action '\w+': .* - at `\$\.(?P<field>\w+).*`$", re.DOTALL)
-_MISSING_FIELD: Final = re.compile(r"^action '\w+': Object missing required field `(?P<field>\w+)`$")
 _UNKNOWN_FIELD: Final = re.compile(r"^action '\w+' has no field '(?P<field>[^']+)'")
-_TYPES: Final = MappingProxyType({"decimal": "a decimal number such as '0.001'", "integer": "a whole number", "null": "None"})
+_NULL: Final = re.compile(r"\bnull\b")
 _IDS: Final = ("order_id", "client_order_id")
 
 
@@ -58,17 +56,10 @@ HINTS: Final[Mapping[str, Hint]] = MappingProxyType(
 )
 
 
-class FieldRule(NamedTuple):
-    """What may stand in a field of an action: a word for its type (decimal, one of buy, sell, ...), and what it means."""
-
-    type: str
-    meaning: str
-
-
 class Premises(NamedTuple):
     """What an exchange takes: the fields of each action, the symbols it trades, the account at hand."""
 
-    actions: Mapping[str, Mapping[str, FieldRule]]
+    actions: Mapping[str, Collection[str]]
     symbols: Collection[str]
     account: str
 
@@ -83,23 +74,11 @@ def explain(action: str, fields: Mapping[str, object], error: str, rule: str, pr
         return f"{action}: {_named(hint.fields, fields)}{error}" + (f"; {hint.advice}" if hint.advice else "")
     if error.startswith(f"there is no account {account!r}"):
         return f"{action}: account = {account!r} is not known; this one is {premises.account!r}"
-    rules = premises.actions.get(action, {})
-    if missing := _MISSING_FIELD.match(error):
-        name = missing["field"]
-        return f"{action}: {name} is missing: it {_must(rules[name])}"
-    if wrong := _WRONG_FIELD.match(error):
-        name = wrong["field"]
-        return f"{action}: {name} = {fields.get(name)!r} {_must(rules[name])}"
     if unknown := _UNKNOWN_FIELD.match(error):
-        return f"{action}: there is no field {unknown['field']!r}; {nearest(unknown['field'], rules)}"
-    return f"{action}: {error.removeprefix(f'action {action!r}: ')}"
+        return f"{action}: there is no field {unknown['field']!r}; {nearest(unknown['field'], premises.actions.get(action, ()))}"
+    return f"{action}: {_NULL.sub('None', error.removeprefix(f'action {action!r}: '))}"
 
 
 def _named(names: tuple[str, ...], fields: Mapping[str, object]) -> str:
     given = ", ".join(f"{name} = {fields[name]!r}" for name in names if fields.get(name) not in (None, ""))
     return f"{given}: " if given else ""
-
-
-def _must(rule: FieldRule) -> str:
-    words = ", or ".join(_TYPES.get(word, word) for word in rule.type.split(" or "))
-    return f"must be {words}" + (f" ({rule.meaning.replace('null', 'None')})" if rule.meaning else "")

@@ -20,7 +20,7 @@ from userstream.entry.desk import open_desk
 from userstream.entry.key_owners import KeyOwners
 from userstream.entry.key_rights import RightsCalendar, RightsDesk
 from userstream.entry.listen_keys import KeepingHttp, ListenKeys
-from userstream.entry.registry import AccountDesk, settings_of
+from userstream.entry.registry import AccountDesk, Looked, settings_of
 from userstream.entry.vault_settings import RegistrySection
 from userstream.kernel.errors import SettingsError, UserStreamError
 from userstream.kernel.ids import AccountId
@@ -239,14 +239,16 @@ class RegisteredAccounts:
         """Asks what those keys may do whose turn it is; a key that may do more than before, or than it should, is told. Ends where the
         venue gives no answer: the rest is asked later."""
         for name in self._calendar.due(self._clock.now()):
-            wait_ms = await self._check_rights_of(name)
-            if wait_ms is not None:
-                self._calendar.note_silence(name, self._clock.now(), wait_ms)
+            looked = await self._check_rights_of(name)
+            if looked is not None and looked.is_stale:
+                continue  # it stays due: by then the new key is looked at
+            if looked is not None and looked.wait_ms is not None:
+                self._calendar.note_silence(name, self._clock.now(), looked.wait_ms)
                 return
             self._calendar.note_asked(name, self._clock.now())
 
-    async def _check_rights_of(self, name: str) -> int | None:
-        """As `Looked.wait_ms`."""
+    async def _check_rights_of(self, name: str) -> Looked | None:
+        """What was found, and told; None where the key could not be looked at."""
         if self.desk is None:
             return None
         try:
@@ -254,15 +256,18 @@ class RegisteredAccounts:
         except UserStreamError as error:
             _log.warning("a key was not looked at", action="key_unchecked", account=name, reason=str(error))
             return None
+        if looked.is_stale:
+            _log.info("a key was replaced while it was looked at", action="key_replaced", account=name)
+            return looked
         if looked.rights is None:
             _log.warning("what a key may do is not known", action="key_unchecked", account=name, reason=looked.trouble)
-            return looked.wait_ms
+            return looked
         widened = f"the key may do more than before: {', '.join(looked.widened)}" if looked.widened else ""
         if words := looked.refusals or widened:
             _log.error("a key may do what it should not", action="key_widened", account=name, reason=words)
         if self.tell_rights is not None:
             self.tell_rights(AccountId(name), looked.refusals, widened)
-        return looked.wait_ms
+        return looked
 
 
 def _open_key(desk: AccountDesk, account: RegisteredAccount) -> Credentials | VaultError:

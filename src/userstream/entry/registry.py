@@ -56,7 +56,7 @@ class Looked(msgspec.Struct, frozen=True, kw_only=True):
     """What came of looking at a key. `trouble`: why its rights are not known; `next_step`: what a person does where it is refused;
     `widened`: rights that it did not have when last asked; `wait_ms`: where it may be known later, how long the venue wants silence, 0 if
     it did not say; None where asking again does not help; `time`: when the venue gave its final word (our clock, ms), None where it did
-    not."""
+    not; `is_stale`: the account has another key by now, or is gone, and nothing that was found is told."""
 
     rights: KeyRights | None
     verdict: RightsVerdict
@@ -65,12 +65,21 @@ class Looked(msgspec.Struct, frozen=True, kw_only=True):
     widened: tuple[str, ...] = ()
     wait_ms: int | None = None
     time: Millis | None = None
+    is_stale: bool = False
 
     @property
     def refusals(self) -> str:
         """Why the key should not be used, in one line; empty if it may be."""
         told = "; ".join(self.verdict.refusals)
         return f"{told} ({self.trouble})" if told and self.trouble else told
+
+
+STALE: Final = Looked(
+    rights=None,
+    verdict=RightsVerdict(warnings=("the key was replaced while the venue was asked about the former one: look again",)),
+    wait_ms=0,
+    is_stale=True,
+)
 
 
 class AccountBook:
@@ -200,7 +209,8 @@ class AccountDesk(AccountBook):
         return looked
 
     async def check(self, name: AccountId) -> Looked:
-        """Opens the account's key, asks the venue what it may do, and keeps the answer, unless the account has another key by then."""
+        """Opens the account's key, asks the venue what it may do, and keeps the answer, unless the account has another key by then: what
+        the former one could do is nobody's news."""
         account = await self.require(name)
         credentials = await self._open_noted(account, "account.check")
         looked = await self._look(_wish_of(account), credentials)
@@ -211,7 +221,8 @@ class AccountDesk(AccountBook):
             await self.registry.write_note(note)
         else:
             await self.registry.save_rights(name, account.record_version, looked.rights, looked.time, note)
-        return looked
+        now = await self.registry.get(name)
+        return looked if now is not None and now.record_version == account.record_version else STALE
 
     def open_key(self, account: RegisteredAccount) -> Credentials:
         """Its credentials. Raises VaultError; the caller notes it."""

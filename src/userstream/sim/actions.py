@@ -6,18 +6,19 @@ where it has that default.
 
 from __future__ import annotations
 
-import difflib
 import types
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Annotated, TypeAlias
 
 import msgspec
 
 from userstream.sim.books import ZERO, PositionSide, Side
-from userstream.sim.bounds import MOST_EVENTS_PER_S, check_numbers
+from userstream.sim.bounds import MOST_EVENTS_PER_S, check_close, check_hex, check_numbers
+from userstream.sim.rules import explain_mistake, nearest
 
 EVERYBODY = "*"
+LARGEST_FRAME = 64 * 1024 * 1024
 Meta = msgspec.Meta
 
 
@@ -58,14 +59,18 @@ class Cancel(Action, frozen=True, kw_only=True):
 
 
 class FillOrder(Action, frozen=True, kw_only=True):
-    """A counter-order from outside takes (a part of) a resting order."""
+    """A counter-order from outside takes (a part of) a resting order, which is named by one of its two ids."""
 
     account: str
     symbol: str
-    order_id: int | None = None
-    client_order_id: str | None = None
+    order_id: Annotated[int | None, Meta(description="null: named by client_order_id")] = None
+    client_order_id: Annotated[str | None, Meta(description="null: named by order_id")] = None
     quantity: Annotated[Decimal | None, Meta(description="null: all that is left")] = None
     price: Annotated[Decimal | None, Meta(description="null: the order's own price")] = None
+
+    def __post_init__(self) -> None:
+        if self.order_id is None and self.client_order_id is None:
+            raise ValueError("give one of order_id and client_order_id")
 
 
 class MovePrice(Action, frozen=True, kw_only=True):
@@ -237,8 +242,11 @@ class Close(Action, frozen=True, kw_only=True):
     """Close the sockets with a close frame."""
 
     account: str = EVERYBODY
-    code: int = 1001
-    reason: str = ""
+    code: Annotated[int, Meta(description="1000 to 1003, 1007 to 1014, or 3000 to 4999")] = 1001
+    reason: Annotated[str, Meta(description="123 bytes at most")] = ""
+
+    def __post_init__(self) -> None:
+        check_close(self.code, self.reason)
 
 
 class Silence(Action, frozen=True, kw_only=True):
@@ -302,20 +310,19 @@ class Raw(Action, frozen=True, kw_only=True):
 
     account: str = EVERYBODY
     text: str | None = None
-    hex: str | None = None
+    hex: Annotated[str | None, Meta(description="pairs of hexadecimal digits")] = None
 
     def __post_init__(self) -> None:
         if (self.text is None) == (self.hex is None):
             raise ValueError("give exactly one of text and hex")
-        if self.hex is not None:
-            bytes.fromhex(self.hex)
+        check_hex(self.hex or "")
 
 
 class Oversize(Action, frozen=True, kw_only=True):
     """Send a valid JSON text frame of about this size."""
 
     account: str = EVERYBODY
-    size_bytes: Annotated[int, Meta(ge=1, le=64 * 1024 * 1024)] = 2 * 1024 * 1024
+    size_bytes: Annotated[int, Meta(ge=1, le=LARGEST_FRAME, description=f"1 to {LARGEST_FRAME}")] = 2 * 1024 * 1024
 
 
 class ShutdownNotice(Action, frozen=True, kw_only=True):
@@ -354,7 +361,7 @@ class Answer(Action, frozen=True, kw_only=True):
     status: Annotated[int, Meta(ge=200, le=599, description="200 to 599")] = 503
     body: Annotated[str, Meta(description="sent as it is")] = ""
     headers: dict[str, str] = {}
-    count: Annotated[int, Meta(ge=1)] = 1
+    count: Annotated[int, Meta(ge=1, description="1 or more")] = 1
     apply: Annotated[bool, Meta(description="do what was asked, then answer with this")] = False
     abort: Annotated[bool, Meta(description="cut the connection instead of any answer")] = False
 
@@ -362,7 +369,7 @@ class Answer(Action, frozen=True, kw_only=True):
 class RestLag(Action, frozen=True, kw_only=True):
     """REST reads show the books as of so long ago. 0 ends it."""
 
-    ms: Annotated[int, Meta(ge=0, le=30_000)]
+    ms: Annotated[int, Meta(ge=0, le=30_000, description="0 to 30000")]
 
 
 class Skew(Action, frozen=True, kw_only=True):
@@ -374,7 +381,7 @@ class Skew(Action, frozen=True, kw_only=True):
 class Ban(Action, frozen=True, kw_only=True):
     """Ban the address. 0 lifts the ban."""
 
-    seconds: Annotated[int, Meta(ge=0)] = 120
+    seconds: Annotated[int, Meta(ge=0, description="0 or more")] = 120
 
 
 class Strict(Action, frozen=True, kw_only=True):
@@ -454,30 +461,36 @@ ACTIONS: Mapping[str, type[Action]] = types.MappingProxyType(
 FrameRules: TypeAlias = Drop | Double | Reorder | Omit
 
 
-def nearest(word: str, known: Iterable[str]) -> str:
-    """The most similar known word; there is always one."""
-    words = sorted(known)
-    found = difflib.get_close_matches(word, words, n=1, cutoff=0.0)
-    return found[0] if found else words[0]
+def name_of(action: Action) -> str:
+    """The word for an action, as in a script."""
+    return next(name for name, kind in ACTIONS.items() if kind is type(action))
 
 
 def parse_action(name: str, fields: Mapping[str, object]) -> Action:
     """The action of this name with these fields.
 
-    Raises BadAction with the nearest valid word for an unknown name, and with the field for a wrong, missing or unknown field.
+    Raises BadAction with the nearest valid word for an unknown name or field, and with the field, its value and its rule for a wrong one.
     """
     kind = ACTIONS.get(name)
     if kind is None:
-        raise BadAction(f"unknown action {name!r}; the nearest is {nearest(name, ACTIONS)!r}")
+        raise BadAction(f"action {name!r} is not known; the nearest is {nearest(name, ACTIONS)!r}")
     for field in fields:
         if field not in kind.__struct_fields__:
             raise BadAction(_unknown_field(name, kind, field))
     try:
         action = msgspec.convert(dict(fields), kind)
         check_numbers(action)
+        _check_account(action)
     except ValueError as wrong:  # one of the reader's is of this kind too
-        raise BadAction(f"action {name!r}: {wrong}") from wrong
+        raise BadAction(f"action {name!r}: {explain_mistake(kind, fields, wrong)}") from wrong
     return action
+
+
+def _check_account(action: Action) -> None:
+    """Only what may happen to all accounts at once says so by its default."""
+    defaults = {field.name: field.default for field in msgspec.structs.fields(action)}
+    if getattr(action, "account", "") == EVERYBODY != defaults["account"]:
+        raise ValueError(f"account {EVERYBODY!r} must be the name of one account")
 
 
 def _unknown_field(name: str, kind: type[Action], field: str) -> str:

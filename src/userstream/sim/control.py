@@ -13,12 +13,13 @@ from urllib.parse import unquote
 
 import msgspec
 
-from userstream.sim.actions import ACTIONS, BadAction, nearest, parse_action
+from userstream.sim.actions import ACTIONS, BadAction, parse_action
 from userstream.sim.books import Millis, Refused
 from userstream.sim.house import Hall, House, UnknownAccount
 from userstream.sim.keys import mask
 from userstream.sim.notes import describe_actions
 from userstream.sim.performing import perform, plain
+from userstream.sim.rules import nearest
 from userstream.sim.spot.exchange import SpotExchange
 from userstream.sim.venue import Call, Json, Reply
 

@@ -26,11 +26,11 @@ from userstream.sim.actions import (
     Omit,
     Reorder,
     Silence,
-    nearest,
     parse_action,
 )
 from userstream.sim.books import Millis
 from userstream.sim.bounds import SHORTEST_STEP_S, check_numbers
+from userstream.sim.rules import explain_mistake, nearest, show_value
 
 MOST_STEPS_AT_ONCE = 1000
 
@@ -211,7 +211,7 @@ def end_of(for_s: Decimal | None, now: Millis) -> Millis | None:
 
 
 class ScriptError(ValueError):
-    """The fault script cannot be used. The text names the entry and the nearest valid word."""
+    """The fault script cannot be used. The text names step, action, field, value and rule, or the nearest valid word."""
 
 
 class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -255,13 +255,21 @@ class Script:
 
     def due(self, after_s: Decimal, now_s: Decimal) -> list[Action]:
         """The actions of the time after `after_s` up to and with `now_s`. A start at 0 is seen with an `after_s` below 0."""
-        return [action for step, action in self.steps for _ in range(min(step.times(after_s, now_s), MOST_STEPS_AT_ONCE))]
+        return [action for _, action in self.due_steps(after_s, now_s)]
+
+    def due_steps(self, after_s: Decimal, now_s: Decimal) -> list[tuple[int, Action]]:
+        """The same, each with the number of its step, counted from 1."""
+        return [
+            (number, action)
+            for number, (step, action) in enumerate(self.steps, start=1)
+            for _ in range(min(step.times(after_s, now_s), MOST_STEPS_AT_ONCE))
+        ]
 
 
 def load_script(source: Path | str | bytes) -> Script:
     """Read a JSON or TOML script: a list of steps, or a table with one list `steps`.
 
-    A path is read, bytes are the script itself. Raises ScriptError for anything that is not right, naming the entry.
+    A path is read, bytes are the script itself. Raises ScriptError for anything that is not right, naming the step.
     """
     raw = source if isinstance(source, bytes) else _read(Path(source))
     return Script([_parse_step(number, entry) for number, entry in enumerate(_entries(raw), start=1)])
@@ -297,15 +305,29 @@ def _parse(raw: bytes) -> object:
 
 
 def _parse_step(number: int, entry: object) -> tuple[Step, Action]:
-    if not isinstance(entry, Mapping) or not isinstance(name := entry.get("action"), str):
-        raise ScriptError(f"script entry {number}: needs an action, a word")
+    try:
+        return read_step(entry)
+    except ScriptError as wrong:
+        raise ScriptError(f"script step {number}: {wrong}") from wrong
+
+
+def read_step(entry: object) -> tuple[Step, Action]:
+    """One step. Raises ScriptError that names the action, the field, its value and the rule."""
+    if not isinstance(entry, Mapping):
+        raise ScriptError(f"{show_value(entry)} must be an object with an action and a time")
+    if not isinstance(name := entry.get("action"), str):
+        raise ScriptError("action is missing: it must be text" if name is None else f"action {show_value(name)} must be text")
+    when = {field: value for field, value in entry.items() if field in Step.__struct_fields__}
+    fields = {field: value for field, value in entry.items() if field not in when and field != "action"}
     try:
         _check_fields(name, entry)
-        when = {field: value for field, value in entry.items() if field in Step.__struct_fields__}
-        fields = {field: value for field, value in entry.items() if field not in when and field != "action"}
-        return msgspec.convert(when, Step), parse_action(name, fields)
-    except (BadAction, msgspec.ValidationError) as wrong:
-        raise ScriptError(f"script entry {number}: {wrong}") from wrong
+        action = parse_action(name, fields)
+    except BadAction as wrong:
+        raise ScriptError(str(wrong)) from wrong
+    try:
+        return msgspec.convert(when, Step), action
+    except msgspec.ValidationError as wrong:
+        raise ScriptError(f"action {name!r}: {explain_mistake(Step, when, wrong)}") from wrong
 
 
 def _check_fields(name: str, entry: Mapping[str, object]) -> None:

@@ -14,12 +14,13 @@ from functools import cached_property, lru_cache
 from itertools import accumulate
 from typing import Final, TypeVar
 
-from userstream.sim.books import BUY, SELL, Instrument, Millis, Side
-from userstream.sim.engine import OPPOSITE, Level
+from userstream.sim.books import BUY, SELL, Instrument, Millis, Order, Side
+from userstream.sim.engine import OPPOSITE, Book, Level, reaches
 
 STEP_MS: Final = 100
 OptionT = TypeVar("OptionT")
 
+CROSSING_IN_PARTS: Final = 0.3  # how often a price that crosses an order takes only a part of it
 _STEP_VOLATILITY: Final = 8e-5  # largest relative move of one step; about 3% a day
 _PULL: Final = 5e-7  # share of the distance to the anchor that one step goes back
 _MARK_SHARE: Final = 1000  # the mark price is kept in thousandths of a tick
@@ -187,6 +188,42 @@ class Market:
     def funding_rate(self) -> Decimal:
         """Draw the rate of one funding, between -0.03% and 0.03%."""
         return _FUNDING_UNIT * self._funding.between(-300, 300)
+
+
+def cross(
+    book: Book,
+    market: Market,
+    executable: Callable[[Order], Decimal],
+    fill: Callable[[Order, Decimal], object],
+    *,
+    in_parts: bool,
+) -> None:
+    """Fill the resting orders that the outside prices have reached, sometimes only a part at a time. `executable`: how much of an order may
+    still trade; `fill`: lets somebody outside take so much of it at its own price."""
+    bid = book.bids.best_price
+    if bid is not None and bid >= market.best(BUY):
+        _cross_side(book, market, BUY, executable, fill, in_parts=in_parts)
+    ask = book.asks.best_price
+    if ask is not None and ask <= market.best(SELL):
+        _cross_side(book, market, SELL, executable, fill, in_parts=in_parts)
+
+
+def _cross_side(
+    book: Book,
+    market: Market,
+    side: Side,
+    executable: Callable[[Order], Decimal],
+    fill: Callable[[Order, Decimal], object],
+    *,
+    in_parts: bool,
+) -> None:
+    resting = book.side(side)
+    while (front := resting.front()) is not None and reaches(side, front.price, market.best(side)):
+        quantity = executable(front)
+        part = market.part(quantity) if in_parts and market.dice.chance(CROSSING_IN_PARTS) else quantity
+        fill(front, part)
+        if part < quantity:
+            return
 
 
 def grid_after(time: Millis, interval_ms: int) -> Millis:

@@ -14,6 +14,7 @@ from userstream.sim.exchange import Exchange, contracts_of
 from userstream.sim.house import Hall, House
 from userstream.sim.keys import mask
 from userstream.sim.lanes import Kind, Parcel
+from userstream.sim.rules import show_given
 from userstream.sim.spot.exchange import SpotExchange, spot_of
 from userstream.sim.venue import Json, Subscribed
 
@@ -40,7 +41,15 @@ def _flatten(value: object) -> Json:
 def perform(action: act.Action, house: House, now: Millis) -> Json:
     """Do it and return what a person wants to know about it. News are published by the caller."""
     del house, now
-    raise act.BadAction(f"the action {type(action).__name__} cannot be carried out")
+    raise act.BadAction(f"action {act.name_of(action)!r}: it cannot be carried out")
+
+
+def explain_refusal(action: act.Action, wrong: Exception) -> str:
+    """Why it was not carried out, for people: the action with the values that were given, the rule, what it says."""
+    if isinstance(wrong, act.BadAction):
+        return str(wrong)
+    rule = f"refused by the rule {wrong.rule}: " if isinstance(wrong, Refused) and str(wrong) != wrong.rule else "refused: "
+    return f"action {act.name_of(action)!r}: {show_given(action)}: {rule}{wrong}"
 
 
 # --- the market and the accounts ---------------------------------------------------------------------------------------
@@ -75,8 +84,6 @@ def _cancel(action: act.Cancel, house: House, now: Millis) -> Json:
 @perform.register
 def _fill(action: act.FillOrder, house: House, now: Millis) -> Json:
     exchange = house.hall_of(action.account).room.exchange
-    if action.order_id is None and action.client_order_id is None:
-        raise act.BadAction("action 'fill' needs an order_id or a client_order_id")
     order: Order = exchange.order(action.account, action.symbol, order_id=action.order_id, client_order_id=action.client_order_id)
     return plain(exchange.counter_fill(action.account, order.order_id, action.symbol, action.quantity, now, price=action.price))
 
@@ -357,7 +364,7 @@ def _send_event(action: act.Event, house: House, now: Millis) -> Json:
     try:
         frame = hall.dialect.rare_event(action.account, action.name, action.fields, now)
     except ValueError as wrong:
-        raise act.BadAction(str(wrong)) from wrong
+        raise act.BadAction(f"action 'event': {wrong}") from wrong
     house.send_frames(hall, [frame], now)
     return {"sockets": len(list(house.lanes(action.account)))}
 

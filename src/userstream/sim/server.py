@@ -8,15 +8,15 @@ from decimal import Decimal
 
 from aiohttp import web
 
-from userstream.sim.actions import EVERYBODY, Answer, BadAction
+from userstream.sim.actions import EVERYBODY, Answer, BadAction, name_of
 from userstream.sim.books import Millis, Refused
 from userstream.sim.clock import ExchangeClock, SystemClock, pause, spawn
 from userstream.sim.connection import GOING_AWAY, Connection, LifeSettings
 from userstream.sim.control import PREFIX, Control
 from userstream.sim.faults import ScriptError
-from userstream.sim.house import Hall, House
+from userstream.sim.house import Hall, House, UnknownAccount
 from userstream.sim.lanes import Lane
-from userstream.sim.performing import perform
+from userstream.sim.performing import explain_refusal, perform
 from userstream.sim.settings import AccountSpec, Listing, SimulatorSettings, VenueListing
 from userstream.sim.venue import Call, Reply, SocketSession, Venue
 
@@ -156,19 +156,20 @@ class PaperExchangeServer:
         for number, (_, action) in enumerate(self.settings.script.steps if self.settings.script else (), start=1):
             account = getattr(action, "account", EVERYBODY)
             if account != EVERYBODY and not self.house.knows(account):
-                raise ScriptError(f"script entry {number}: there is no account {account!r}; {self.house.known_names}")
+                words = f"action {name_of(action)!r}: account {account!r} must be one that there is; {self.house.known_names}"
+                raise ScriptError(f"script step {number}: {words}")
 
     def _follow_script(self, now: Millis) -> None:
         if self.settings.script is None:
             return
         since_s = Decimal(now - self.house.started_at) / 1000
-        due = self.settings.script.due(self._script_s, since_s)
+        due = self.settings.script.due_steps(self._script_s, since_s)
         self._script_s = since_s
-        for action in due:
+        for number, action in due:
             try:
                 perform(action, self.house, now)
-            except (BadAction, Refused) as wrong:
-                log.warning("script action %s was not carried out: %s", type(action).__name__, wrong)
+            except (BadAction, Refused, UnknownAccount) as wrong:
+                log.warning("script step %d: %s", number, explain_refusal(action, wrong))
 
     # --- doors ---------------------------------------------------------------------------------------------------------
 

@@ -18,15 +18,15 @@ from userstream.sim.admission import (
     takes_now,
     taking_limit,
 )
-from userstream.sim.books import BUY, SELL, ZERO, Amendment, Execution, ExpiryReason, Fill, NewOrder, Order, OrderStatus, Refused, Side
-from userstream.sim.engine import Match, Prevented, execute, finish, is_open, match, reaches, remaining
+from userstream.sim.books import BUY, SELL, ZERO, Amendment, Execution, ExpiryReason, Fill, NewOrder, Order, OrderStatus, Refused
+from userstream.sim.engine import Match, Prevented, execute, finish, is_open, match, remaining
 from userstream.sim.instruments import check_notional, check_price, check_price_band, check_quantity, is_amount, is_multiple
+from userstream.sim.market import cross
 from userstream.sim.records import is_reducing
 from userstream.sim.world import Account, World
 
 MAX_AMENDMENTS: Final = 10_000
 RESTING: Final = frozenset({"gtc", "gtx", "gtd"})
-CROSSING_IN_PARTS: Final = 0.3  # how often a price that crosses an order takes only a part of it
 REMAINDER_REASON: Final = {"ioc": ExpiryReason.IOC_REMAINDER, "fok": ExpiryReason.FOK_NOT_FILLABLE}
 
 
@@ -35,6 +35,7 @@ class Trading:
 
     def __init__(self, world: World) -> None:
         self._world = world
+        self._executable = partial(executable, world)
         self.on_ended: Callable[[Order], None] = lambda _: None  # told after the news of an order's end
 
     # --- placing ---
@@ -61,7 +62,7 @@ class Trading:
         world = self._world
         outside = world.markets[order.symbol].levels(order.side)
         book = world.books[order.symbol]
-        for meeting in match(book, order, taking_limit(world, order), outside, partial(executable, world)):
+        for meeting in match(book, order, taking_limit(world, order), outside, self._executable):
             if isinstance(meeting, Prevented):
                 self._prevent(account, order, meeting.maker)
             else:
@@ -149,23 +150,11 @@ class Trading:
 
     def cross(self, symbol: str, *, in_parts: bool) -> None:
         """Fill the resting orders that the outside prices have reached, sometimes only a part at a time."""
-        book, market = self._world.books[symbol], self._world.markets[symbol]
-        bid = book.bids.best_price
-        if bid is not None and bid >= market.best(BUY):
-            self._cross_side(symbol, BUY, in_parts=in_parts)
-        ask = book.asks.best_price
-        if ask is not None and ask <= market.best(SELL):
-            self._cross_side(symbol, SELL, in_parts=in_parts)
+        world = self._world
+        cross(world.books[symbol], world.markets[symbol], self._executable, self._fill_crossed, in_parts=in_parts)
 
-    def _cross_side(self, symbol: str, side: Side, *, in_parts: bool) -> None:
-        world, market = self._world, self._world.markets[symbol]
-        resting = world.books[symbol].side(side)
-        while (order := resting.front()) is not None and reaches(side, order.price, market.best(side)):
-            quantity = executable(world, order)
-            partial_quantity = market.part(quantity) if in_parts and market.dice.chance(CROSSING_IN_PARTS) else quantity
-            self.fill_from_outside(world.accounts[order.account], order, order.price, partial_quantity)
-            if partial_quantity < quantity:
-                return
+    def _fill_crossed(self, order: Order, quantity: Decimal) -> None:
+        self.fill_from_outside(self._world.accounts[order.account], order, order.price, quantity)
 
     # --- amending ---
 

@@ -190,7 +190,9 @@ class Books:
         overlap = self._policy.overlap_ms if self._account.read_until else 0
         read = self.watermark if full else max(self.watermark, Millis(self._last_round - self._policy.lag_ms))
         read, kept = min(read, venue_now), Millis(venue_now - self._dialect.history_depth_ms())
-        since = max(read - overlap, self._account.forgotten_before, kept)
+        # An audit reads no fills: of an order that ended before our care began nothing would explain what was filled.
+        oldest = self._account.forgotten_before if full else max(self._account.forgotten_before, self._account.began)
+        since = max(read - overlap, oldest, kept)
         self._last_round, self._round_at = venue_now, now
         self._epoch = max(self._epoch, self._account.epoch) + 1
         traits = self._dialect.traits()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import closing
@@ -15,7 +16,7 @@ from tests.support.clock import ManualClock
 from tests.support.events import filled, mismatch, order_changed, position_set, snapshot_taken, stream_changed
 from tests.support.records import record
 from userstream.adapters.sqlite import SqliteStore
-from userstream.adapters.sqlite_evidence import SqliteEvidence, writer_began
+from userstream.adapters.sqlite_evidence import SqliteEvidence, writer_began, writer_number
 from userstream.domain.events import Event, FilledBefore
 from userstream.domain.evidence import Evidence
 from userstream.kernel.errors import StoreError
@@ -146,6 +147,14 @@ async def test_while_the_account_runs_the_streams_word_reaches_to_now(writer: Wr
     await writer.write(*STORY, received_time=began)
     evidence = await writer.evidence()
     assert (evidence.is_growing, evidence.heard_until) == (True, writer.clock.wall())
+
+
+async def test_whoever_writes_the_store_is_known_by_its_number_until_it_leaves(tmp_path: Path) -> None:
+    path = tmp_path / "a.db"
+    assert writer_number(path) == ""
+    async with await SqliteStore.open(path, ManualClock()):
+        assert writer_number(path) == str(os.getpid())
+    assert writer_number(path) == ""
 
 
 async def test_a_writer_that_came_later_does_not_vouch_for_an_account_that_it_does_not_run(writer: Writer) -> None:

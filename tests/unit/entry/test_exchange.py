@@ -58,7 +58,7 @@ async def test_a_port_in_use_is_named_and_an_exchange_ends_with_its_block() -> N
     [
         ("{", "neither JSON"),
         ("5", "a script is a list of steps"),
-        ("[5]", "script entry 1: needs an action"),
+        ("[5]", "script step 1: 5 must be an object with an action and a time"),
         ('[{"every_s": 5, "action": "cutt"}]', "cutt"),
         ("[" * 100_000, "no script"),
     ],

@@ -277,6 +277,33 @@ async def test_what_keys_may_do_is_looked_at_again(tmp_path: Path) -> None:
     assert told[4][:2] == ("key_unchecked", "alice") and "no account 'alice'" in told[4][2]
 
 
+@pytest.mark.parametrize("is_removed", [False, True], ids=["replaced", "removed"])
+async def test_nothing_is_told_of_a_key_that_was_replaced_while_it_was_looked_at(tmp_path: Path, is_removed: bool) -> None:
+    ground, alice = Ground(), AccountId("alice")
+    await ground.fill()
+    await ground.registered.read(configured(tmp_path))
+    looks: list[tuple[AccountId, str, str]] = []
+    ground.registered.tell_rights = lambda *found: looks.append(found)
+    await ground.clock.advance(EVERY_MS)
+
+    async def part_with_it(settings: AccountSettings) -> KeyRights:
+        ground.desk.ask_with(ground.venue.ask)
+        if is_removed:
+            await ground.desk.remove(alice)
+        else:
+            await ground.desk.rotate(alice, credentials_of("NEW-KEY", "NEW-SECRET", None))
+        return msgspec.structs.replace(SAFE, withdraw=True)
+
+    ground.desk.ask_with(part_with_it)
+    with capture_logs() as logs:
+        await ground.registered.check_rights()
+    assert looks == [("bob", "", "")]
+    assert [entry["action"] for entry in logs if entry["log_level"] == "error"] == []
+    assert not is_removed or "no account 'alice'" in str(logs)
+    await ground.registered.check_rights()
+    assert looks[1:] == ([] if is_removed else [("alice", "", "")]), "the new key is looked at next"
+
+
 @pytest.mark.parametrize("trouble", [RequestRefused("a test network"), AuthenticationError("no such key")])
 async def test_rights_that_cannot_be_read_are_no_wider_ones(tmp_path: Path, trouble: UserStreamError) -> None:
     ground = Ground()

@@ -10,20 +10,41 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from userstream.sim.actions import ACTIONS, BadAction, parse_action
-from userstream.sim.bounds import LONGEST_S, MOST_EVENTS_PER_S, check_numbers
+from userstream.sim.bounds import LONGEST_S, MOST_EVENTS_PER_S, check_close, check_numbers
 from userstream.sim.faults import load_script
 
 
 class Numbers(msgspec.Struct, frozen=True, kw_only=True):
     price: Decimal = Decimal(1)
+    amount: Decimal = Decimal(1)
     for_s: Decimal | None = None
     events_per_s: Decimal = Decimal(1)
     word: str = "nan"
 
 
 @given(st.decimals(0, LONGEST_S), st.decimals(allow_nan=False, allow_infinity=False), st.decimals(0, MOST_EVENTS_PER_S))
-def test_every_number_and_every_lasting_time_passes(lasting: Decimal, price: Decimal, rate: Decimal) -> None:
-    check_numbers(Numbers(price=price, for_s=lasting, events_per_s=rate))
+def test_every_number_and_every_lasting_time_passes(lasting: Decimal, amount: Decimal, rate: Decimal) -> None:
+    check_numbers(Numbers(price=abs(amount), amount=amount, for_s=lasting, events_per_s=rate))
+
+
+@given(st.decimals(max_value=0, allow_nan=False, allow_infinity=False).filter(lambda price: price < 0))
+def test_no_price_below_zero_passes(price: Decimal) -> None:
+    with pytest.raises(ValueError, match="must be 0 or more") as caught:
+        check_numbers(Numbers(price=price))
+    assert str(caught.value).startswith(f"price {price} ")
+
+
+@given(st.integers(-10, 70_000))
+def test_the_codes_that_pass_are_those_that_a_close_frame_may_carry(code: int) -> None:
+    may = code in (1000, 1001, 1002, 1003) or 1007 <= code <= 1014 or 3000 <= code <= 4999
+    try:
+        check_close(code, "x" * 123)
+    except ValueError as wrong:
+        assert not may and str(wrong).startswith(f"code {code} must be")
+    else:
+        assert may
+    with pytest.raises(ValueError, match="must be 123 bytes or less"):
+        check_close(1000, "x" * 124)
 
 
 @given(st.decimals(allow_nan=False, allow_infinity=False).filter(lambda rate: not 0 <= rate <= MOST_EVENTS_PER_S))

@@ -169,37 +169,49 @@ def test_scripts_are_json_or_toml_and_say_the_same(raw: str, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("raw", "words"),
     [
-        (b'[{"at_s": 5, "action": "cut"}, {"at_s": 5, "action": "sillence"}]', ["entry 2", "'sillence'", "'silence'"]),
-        (b'[{"at_s": 5, "action": "silence", "fors": 4}]', ["entry 1", "'fors'", "'for_s'"]),
-        (b'[{"ats": 5, "action": "cut"}]', ["entry 1", "'ats'", "'at_s'"]),
-        (b'[{"action": "cut"}]', ["entry 1", "at_s", "every_s"]),
-        (b'[{"at_s": 1, "every_s": 1, "action": "cut"}]', ["entry 1", "exactly one"]),
-        (b'[{"every_s": 0, "action": "cut"}]', ["entry 1", "every_s 0", "0.001 or more"]),
-        (b'[{"at_s": -1, "action": "cut"}]', ["entry 1", "at_s -1", "between 0 and"]),
-        (b'[{"at_s": NaN, "action": "cut"}]', ["entry 1", "at_s NaN", "finite"]),
-        (b'[{"at_s": 1e999999, "action": "cut"}]', ["entry 1", "at_s 1E+999999", "between 0 and"]),
-        (b'[{"at_s": 1, "at": 2, "action": "cut"}]', ["entry 1", "'at'", "'at_s'"]),
-        (b'steps = [{every_s = inf, action = "cut"}]', ["entry 1", "every_s Infinity", "finite"]),
-        (b'[{"every_s": 1e-40, "action": "cut"}]', ["entry 1", "every_s 1E-40", "0.001 or more"]),
-        (b'[{"every_s": 1, "from_s": -3, "action": "cut"}]', ["entry 1", "from_s -3", "between 0 and"]),
-        (b'[{"every_s": 1, "from_s": 5, "until_s": 4, "action": "cut"}]', ["entry 1", "until_s 4", "before from_s 5"]),
-        (b'[{"at_s": 1, "action": "silence", "for_s": -4}]', ["entry 1", "'silence'", "for_s -4", "between 0 and"]),
-        (b'[{"at_s": 1, "action": "drop", "probability": NaN}]', ["entry 1", "probability NaN", "between 0 and 1"]),
-        (b'[{"at_s": 1, "action": "rate", "events_per_s": Infinity}]', ["entry 1", "events_per_s Infinity", "finite number"]),
-        (b'[{"at_s": 1, "action": "rate", "events_per_s": 1e30}]', ["entry 1", "events_per_s 1E+30", "between 0 and 10000"]),
-        (b'[{"at_s": 1, "action": "delay", "ms": -1}]', ["entry 1", "'delay'", "ms", ">= 0"]),
-        (b'[{"at_s": 1, "action": "answer", "status": 42}]', ["entry 1", "'answer'", "status", ">= 200"]),
+        (b'[{"at_s": 5, "action": "cut"}, {"at_s": 5, "action": "sillence"}]', ["script step 2", "'sillence'", "'silence'"]),
+        (b'[{"at_s": 5, "action": "silence", "fors": 4}]', ["script step 1", "'fors'", "'for_s'"]),
+        (b'[{"ats": 5, "action": "cut"}]', ["script step 1", "'ats'", "'at_s'"]),
+        (b'[{"action": "cut"}]', ["script step 1", "at_s", "every_s"]),
+        (b'[{"at_s": 1, "every_s": 1, "action": "cut"}]', ["script step 1", "exactly one"]),
+        (b'[{"every_s": 0, "action": "cut"}]', ["script step 1", "every_s 0", "0.001 or more"]),
+        (b'[{"at_s": -1, "action": "cut"}]', ["script step 1", "at_s -1", "between 0 and"]),
+        (b'[{"at_s": NaN, "action": "cut"}]', ["script step 1", "at_s NaN", "finite"]),
+        (b'[{"at_s": 1e999999, "action": "cut"}]', ["script step 1", "at_s 1E+999999", "between 0 and"]),
+        (b'[{"at_s": 1, "at": 2, "action": "cut"}]', ["script step 1", "'at'", "'at_s'"]),
+        (b'steps = [{every_s = inf, action = "cut"}]', ["script step 1", "every_s Infinity", "finite"]),
+        (b'[{"every_s": 1e-40, "action": "cut"}]', ["script step 1", "every_s 1E-40", "0.001 or more"]),
+        (b'[{"every_s": 1, "from_s": -3, "action": "cut"}]', ["script step 1", "from_s -3", "between 0 and"]),
+        (b'[{"every_s": 1, "from_s": 5, "until_s": 4, "action": "cut"}]', ["script step 1", "until_s 4", "before from_s 5"]),
+        (b'[{"at_s": 1, "action": "silence", "for_s": -4}]', ["script step 1", "'silence'", "for_s -4", "between 0 and"]),
+        (b'[{"at_s": 1, "action": "drop", "probability": NaN}]', ["script step 1", "probability NaN", "between 0 and 1"]),
+        (b'[{"at_s": 1, "action": "rate", "events_per_s": Infinity}]', ["script step 1", "events_per_s Infinity", "finite number"]),
+        (b'[{"at_s": 1, "action": "rate", "events_per_s": 1e30}]', ["script step 1", "events_per_s 1E+30", "between 0 and 10000"]),
+        (b'[{"at_s": 1, "action": "delay", "ms": -1}]', ["script step 1: action 'delay': ms -1 must be a whole number (0 or more)"]),
+        (
+            b'[{"at_s": 1, "action": "answer", "status": 42}]',
+            ["script step 1: action 'answer': status 42 must be a whole number (200 to 599)"],
+        ),
         (b'[{"at_s": ' + b"9" * 5_000 + b', "action": "cut"}]', ["JSON", "digits"]),
-        (b'[{"at_s": 1, "until_s": 3, "action": "cut"}]', ["entry 1", "every_s"]),
-        (b'[{"at_s": "soon", "action": "cut"}]', ["entry 1", "at_s"]),
-        (b'[{"at_s": 1}]', ["entry 1", "action"]),
-        (b"[3]", ["entry 1"]),
+        (b'[{"at_s": 1, "until_s": 3, "action": "cut"}]', ["script step 1", "every_s"]),
+        (
+            b'[{"at_s": "soon", "action": "cut"}]',
+            ["script step 1: action 'cut': at_s 'soon' must be a decimal number such as '0.001', or null"],
+        ),
+        (b'[{"at_s": 1}]', ["script step 1: action is missing"]),
+        (b'[{"at_s": 1, "action": 7}]', ["script step 1: action 7 must be text"]),
+        (
+            b'[{"at_s": 1, "action": "move_price", "symbol": "B", "price": -3}]',
+            ["script step 1: action 'move_price': price -3 must be 0 or more"],
+        ),
+        (b'[{"at_s": 1, "action": "close", "code": 1005}]', ["script step 1: action 'close': code 1005 must be one that"]),
+        (b"[3]", ["step 1: 3 must be an object"]),
         (b'{"cut": 1}', ["list of steps"]),
         (b"{cut", ["JSON", "TOML"]),
         (b"\xff\xfe", ["UTF-8"]),
     ],
 )
-def test_a_wrong_script_names_the_entry_and_the_nearest_word(raw: bytes, words: list[str]) -> None:
+def test_a_wrong_script_names_the_step_and_the_nearest_word(raw: bytes, words: list[str]) -> None:
     with pytest.raises(ScriptError) as raised:
         load_script(raw)
     assert all(word in str(raised.value) for word in words), str(raised.value)
@@ -223,6 +235,7 @@ def test_steps_happen_once_at_their_time_and_repeated_ones_in_their_span() -> No
     assert script.due(Decimal(-1), Decimal(0)) == [Cut()]
     assert script.due(Decimal(0), Decimal(100)) == [Silence(), Silence(), Silence()]
     assert script.due(Decimal(5), Decimal(100)) == []
+    assert script.due_steps(Decimal(-1), Decimal(2)) == [(1, Cut()), (2, Silence())]
 
 
 @given(

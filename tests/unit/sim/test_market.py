@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.paper import BTC, START
-from userstream.sim.books import Instrument, Millis, Side
+from userstream.sim.books import Instrument, Millis, Order, Side
+from userstream.sim.engine import Book, execute, remaining
 from userstream.sim.instruments import DEFAULT_INSTRUMENTS
-from userstream.sim.market import Dice, Market, grid_after
+from userstream.sim.market import Dice, Market, cross, grid_after
 
 CHEAP = DEFAULT_INSTRUMENTS[5]
 
@@ -127,3 +128,45 @@ def test_the_grid_goes_on(time: int, interval_ms: int) -> None:
     assert time < after <= time + interval_ms
     assert after % interval_ms == 0
     assert grid_after(START, 100) == START + 100
+
+
+def rest(number: int, side: Side, price: Decimal) -> Order:
+    return Order(
+        order_id=number,
+        client_order_id=str(number),
+        account="alice",
+        symbol=BTC.symbol,
+        side=side,
+        order_type="limit",
+        original_type="limit",
+        time_in_force="gtc",
+        quantity=Decimal(number),
+        price=price,
+        created_time=START,
+        updated_time=START,
+    )
+
+
+@given(st.lists(st.tuples(st.sampled_from(Side), st.integers(-40, 40)), min_size=1, max_size=12), st.booleans())
+def test_what_the_outside_reaches_is_filled_best_first_and_nothing_else(places: list[tuple[Side, int]], in_parts: bool) -> None:
+    book, market, filled = Book(), Market(BTC, 7), list[tuple[Order, Decimal]]()
+    orders = [rest(number, side, market.last + ticks * BTC.tick_size) for number, (side, ticks) in enumerate(places, start=1)]
+    for order in orders:
+        book.insert(order)
+    reached = [each for each in orders if (each.price >= market.best_ask if each.side is Side.BUY else each.price <= market.best_bid)]
+
+    def fill(order: Order, quantity: Decimal) -> None:
+        filled.append((order, quantity))
+        execute(order, order.price, quantity, Millis(START + 1))
+        if not remaining(order):
+            book.discard(order)
+
+    cross(book, market, remaining, fill, in_parts=in_parts)
+    assert all(order in reached and quantity > 0 for order, quantity in filled)
+    for side, sign in ((Side.BUY, -1), (Side.SELL, 1)):
+        took = [order for order, _ in filled if order.side is side]
+        assert took == sorted(took, key=lambda order: (sign * order.price, order.order_id))
+        assert not [order for order in took[:-1] if remaining(order)], "a part of one ends its side"
+    if not in_parts:
+        assert sorted(order.order_id for order, _ in filled) == [order.order_id for order in reached]
+        assert not any(remaining(order) for order in reached)

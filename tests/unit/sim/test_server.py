@@ -362,7 +362,9 @@ async def test_the_control_interface_over_http() -> None:
             assert "'cut'" in (await reply.json())["error"]
 
 
-async def test_a_script_is_carried_out_at_its_times_and_a_failing_step_does_not_stop_it(tmp_path: Path) -> None:
+async def test_a_script_is_carried_out_at_its_times_and_a_failing_step_does_not_stop_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     steps = [
         {"at_s": 0, "action": "skew", "ms": 7},
         {"at_s": 2, "action": "margin_call", "account": "paper-1"},
@@ -378,6 +380,12 @@ async def test_a_script_is_carried_out_at_its_times_and_a_failing_step_does_not_
             client.turn(1000)
         [balance] = client.server.house.hall_of("paper-1").room.exchange.balances("paper-1")
         assert balance.wallet == Decimal(100_003)
+    told = [entry.getMessage() for entry in caplog.records]
+    place = "action 'place': account 'paper-1', symbol 'NONE', side 'buy', quantity 1"
+    assert told == [
+        "script step 2: action 'margin_call': account 'paper-1': refused by the rule no_position: the account has no position",
+        f"script step 3: {place}: refused by the rule unknown_symbol: symbol does not exist",
+    ]
 
 
 def test_a_script_may_name_the_isolated_accounts_of_a_margin_user() -> None:
@@ -394,7 +402,7 @@ def test_a_script_may_name_the_isolated_accounts_of_a_margin_user() -> None:
 
 def test_a_script_for_an_account_nobody_has_is_refused_at_once() -> None:
     script = load_script(b'[{"at_s": 1, "action": "cut"}, {"at_s": 2, "action": "cut", "account": "nobody"}]')
-    with pytest.raises(ScriptError, match=r"entry 2.*'nobody'.*paper-1"):
+    with pytest.raises(ScriptError, match=r"^script step 2: action 'cut': account 'nobody' must be one that there is; there are paper-1$"):
         PaperExchangeServer(SimulatorSettings(script=script))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import msgspec
+import pytest
 
 from tests.support.events import liability_changed
 from tests.support.machine import BRISK, Driver, Instead
@@ -10,7 +11,7 @@ from tests.support.scripted import REFUSED, Script, frame_of
 from tests.support.truth import BTC, USDT
 from tests.unit.wire.kit import LAG_MS, QUIET, Late, SilentAbout, asked, books, facts_of, live, mismatches, trade_unheard
 from userstream.domain.account import Doubt
-from userstream.domain.events import Filled, GapOpened, GapRepaired, LiabilityChanged, Mismatch, SnapshotTaken
+from userstream.domain.events import Filled, GapOpened, GapRepaired, LiabilityChanged, Mismatch, OrderChanged, SnapshotTaken
 from userstream.domain.fold import apply
 from userstream.domain.words import PositionSide, Side, Source, StreamState
 from userstream.kernel.amount import ZERO
@@ -18,6 +19,7 @@ from userstream.kernel.ids import Millis, OrderId, Symbol
 from userstream.wire.books import NOT_FOUND_TRIES
 from userstream.wire.doubts import DISPUTED_AFTER
 from userstream.wire.question import AskFills, AskOrder, AskOrderFills, AskSettings
+from userstream.wire.recovery import Policy
 
 ANOTHER = "another amount of the same time by another"
 
@@ -44,6 +46,29 @@ def test_fills_that_an_order_misses_are_asked_for() -> None:
     assert isinstance(question, AskOrderFills)
     assert (question.order_id, question.since) == (order_id, order.created_time)
     assert [fill.source for fill in facts_of(driver, Filled)] == [Source.SNAPSHOT]
+    driver.laws.hold_at_rest(driver.venue_now)
+
+
+@pytest.mark.parametrize("before_ms", [500, 3_500, 9_000])
+def test_what_ended_before_our_care_began_is_in_no_doubt_when_an_audit_looks_back(before_ms: int) -> None:
+    """A fill right before the start, of an order that goes on, keeps the first reading from proving anything: no later one reads the time
+    before it in full."""
+    driver = Driver(policy=msgspec.structs.replace(BRISK, books=Policy()))
+    goes_on = driver.truth.place(driver.venue_now)
+    driver.tell_nobody()
+    driver.now = Millis(driver.now + 60_000)
+    ended = trade_unheard(driver)
+    driver.now = Millis(driver.now + before_ms)
+    driver.truth.fill(driver.venue_now, goes_on, "0.1")
+    driver.tell_nobody()
+    driver.now = Millis(driver.now + 500)
+    driver.laws.began = driver.venue_now
+    driver.start().run_until_live()
+    driver.run_for(3 * driver.policy.books.audit_ms)
+    assert [snapshot.reason for snapshot in facts_of(driver, SnapshotTaken)][:2] == ["confirming", "audit"]
+    assert facts_of(driver, Mismatch) == []
+    told = {fill.order_id for fill in facts_of(driver, Filled)} | {order.order_id for order in facts_of(driver, OrderChanged)}
+    assert ended not in told
     driver.laws.hold_at_rest(driver.venue_now)
 
 

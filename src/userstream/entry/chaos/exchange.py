@@ -17,7 +17,7 @@ from userstream.kernel.errors import PaperExchangeError
 from userstream.sim.actions import EVERYBODY, Action, Answer, BadAction, Clear, FillOrder, PauseTrading, ResumeTrading
 from userstream.sim.books import Happening, Millis, OrderHappened, Refused
 from userstream.sim.house import Hall
-from userstream.sim.performing import perform
+from userstream.sim.performing import explain_refusal, perform
 from userstream.sim.server import PaperExchangeServer
 from userstream.sim.settings import AccountListing, AccountSpec, SimulatorSettings, VenueListing
 from userstream.sim.venue import Call
@@ -89,7 +89,7 @@ class ChaosExchange:
             else:
                 perform(action, house, now)
         except (BadAction, Refused) as wrong:
-            raise PaperExchangeError(f"the script {self._script.name}, {type(action).__name__}: {wrong}") from wrong
+            raise PaperExchangeError(f"the script {self._script.name}: {explain_refusal(action, wrong)}") from wrong
         finally:
             house.publish(hall, now)
 
@@ -115,7 +115,7 @@ class ChaosExchange:
 
     def _tell_again(self, action: TellAgain, now: Millis) -> None:
         if len(self._fills) <= action.back:
-            raise BadAction("there is no such fill yet")
+            raise BadAction("action 'tell_again': there is no such fill yet")
         frames = self._hall.dialect.write(self._fills[-1 - action.back], now)
         for _ in range(action.times):
             self._server.house.send_frames(self._hall, [each for each in frames if action.event in (EVERYBODY, each.event)], now)

@@ -12,6 +12,7 @@ import msgspec
 from userstream.kernel.errors import SettingsError, nearest
 from userstream.sim.actions import Place
 from userstream.sim.books import Side
+from userstream.venues import REGISTRY
 
 
 class Product(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,8 +69,10 @@ PRODUCTS: Final = MappingProxyType({product.venue: product for product in (USDM,
 
 
 def find_products(venues: tuple[str, ...] | list[str] = ()) -> tuple[Product, ...]:
-    """The named products, or all. Raises SettingsError that names the nearest known one."""
+    """The named products, or all. Raises SettingsError that names the nearest known one, or for another product all that there are."""
     for venue in venues:
         if venue not in PRODUCTS:
-            raise SettingsError(f"--venue {venue!r} has no fault scripts; {nearest(venue, PRODUCTS)}")
+            # a product without scripts was not mistyped: its nearest neighbour was not meant
+            advice = f"there are some for {', '.join(PRODUCTS)}" if venue in REGISTRY else nearest(venue, PRODUCTS)
+            raise SettingsError(f"--venue {venue!r} has no fault scripts; {advice}")
     return tuple(product for product in PRODUCTS.values() if not venues or product.venue in venues)

@@ -15,7 +15,7 @@ import msgspec
 from userstream.entry.chaos.products import USDM, Product, find_products
 from userstream.kernel.errors import SettingsError, nearest
 from userstream.sim.actions import EVERYBODY, Action
-from userstream.sim.faults import Script, ScriptError, Step, load_script
+from userstream.sim.faults import Script, ScriptError, Step, read_step
 
 FOLDER: Final = Path(__file__).parent / "scripts"
 ACCOUNT: Final = "paper-1"
@@ -94,7 +94,7 @@ def find_scripts(names: Sequence[str] = (), products: Sequence[Product] = ()) ->
 
 
 def read_script(name: str, source: bytes, product: Product = USDM) -> ChaosScript:
-    """A script from its text. Raises ScriptError that names the entry."""
+    """A script from its text. Raises ScriptError that names the step."""
     try:
         file = msgspec.convert(json.loads(source, parse_float=Decimal), ScriptFile)
     except (ValueError, msgspec.ValidationError) as wrong:
@@ -110,7 +110,7 @@ def read_script(name: str, source: bytes, product: Product = USDM) -> ChaosScrip
 
 def _read_step(entry: Mapping[str, object]) -> tuple[Step, Action]:
     if entry.get("action") != "tell_again":
-        return load_script(msgspec.json.encode([entry])).steps[0]
+        return read_step(entry)
     when = {name: value for name, value in entry.items() if name in Step.__struct_fields__}
     fields = {name: value for name, value in entry.items() if name not in when and name != "action"}
     return msgspec.convert(when, Step), msgspec.convert(fields, TellAgain)

@@ -19,7 +19,6 @@ MOST_ANSWER_BYTES: Final = 4_096
 WORD_OF_METRICS: Final = b"userstream_"
 EVERY_ADDRESS: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 """Where one asks who listens at all of them."""
-OWN_SERVICE: Final = "a service of this kind listens there now, and the store is in use"
 
 
 class Health(msgspec.Struct, frozen=True):
@@ -57,17 +56,19 @@ async def _try_place(settings: HttpSection, store: Path) -> str:
     except PlaceTaken as taken:
         if not await _is_service(settings):
             raise
-        _check_is_own(store, taken)
-        return f"; {OWN_SERVICE}"
+        return f"; {_tell_service(store, taken)}"
     return ""
 
 
-def _check_is_own(store: Path, taken: SettingsError) -> None:
-    """Whether a service that listens can be that of this store. Raises SettingsError where no process holds it."""
-    from userstream.adapters.sqlite_evidence import writer_began
+def _tell_service(store: Path, taken: SettingsError) -> str:
+    """What is to be said of a service that listens: who listens does not say of which store it is, so that only who holds this one can be
+    told. Raises SettingsError where no process does."""
+    from userstream.adapters.sqlite_evidence import writer_began, writer_number
 
     if writer_began(store) is None:
         raise SettingsError(f"{taken}: it is the service of another store, for nobody holds {store}")
+    holder = writer_number(store) or "of an unknown number"
+    return f"a service of this kind listens there now, and process {holder} holds {store}: if that is another service, choose another port"
 
 
 async def _is_service(settings: HttpSection) -> bool:
@@ -95,18 +96,18 @@ async def check_metrics(configuration: Configuration) -> Finding | None:
         await port.stop()
     except SettingsError as taken:
         try:
-            await _check_is_service(url, Path(configuration.store.path), taken)
+            beside = await _tell_metrics(url, Path(configuration.store.path), taken)
         except SettingsError as error:
             return Finding("metrics", "problem", str(error))
-        return Finding("metrics", "ok", f"{url}; {OWN_SERVICE}")
+        return Finding("metrics", "ok", f"{url}; {beside}")
     return Finding("metrics", "ok", url)
 
 
-async def _check_is_service(url: str, store: Path, taken: SettingsError) -> None:
-    """Whether these are numbers of this store's service. Raises SettingsError."""
+async def _tell_metrics(url: str, store: Path, taken: SettingsError) -> str:
+    """What is to be said where these can be the numbers of this store's service. Raises SettingsError where they cannot."""
     if WORD_OF_METRICS not in await _ask(url):
         raise taken
-    _check_is_own(store, taken)
+    return _tell_service(store, taken)
 
 
 async def _render_nothing() -> str:

@@ -11,9 +11,10 @@ from decimal import Decimal
 from functools import partial
 from typing import Final, NamedTuple
 
-from userstream.sim.books import BUY, SELL, ZERO, Amendment, Execution, Fill, OrderStatus, Refused, Side
+from userstream.sim.books import ZERO, Amendment, Execution, Fill, Order, OrderStatus, Refused, Side
 from userstream.sim.engine import FINAL, PRICE_DIGITS, Match, Prevented, match, reaches
 from userstream.sim.instruments import is_amount, is_multiple
+from userstream.sim.market import cross
 from userstream.sim.spot.admission import (
     admit,
     check_funds,
@@ -37,7 +38,6 @@ from userstream.sim.spot.books import (
 from userstream.sim.spot.instruments import MAX_AMENDMENTS, check_client_id, check_notional, check_price, check_quantity
 from userstream.sim.spot.world import SpotAccount, SpotWorld
 
-CROSSING_IN_PARTS: Final = 0.3  # how often a price that crosses an order takes only a part of it
 RESTING: Final = frozenset({"gtc"})
 REJECTABLE: Final = frozenset({"balance_insufficient", "post_only_would_take", "would_trigger_immediately"})
 
@@ -287,22 +287,11 @@ class SpotTrading:
 
     def cross(self, symbol: str, *, in_parts: bool) -> None:
         """Fill the resting orders that the outside prices have reached, sometimes only a part at a time."""
-        book, market = self._world.books[symbol], self._world.markets[symbol]
-        bid = book.bids.best_price
-        if bid is not None and bid >= market.best(BUY):
-            self._cross_side(symbol, BUY, in_parts=in_parts)
-        ask = book.asks.best_price
-        if ask is not None and ask <= market.best(SELL):
-            self._cross_side(symbol, SELL, in_parts=in_parts)
+        world = self._world
+        cross(world.books[symbol], world.markets[symbol], executable, self._fill_crossed, in_parts=in_parts)
 
-    def _cross_side(self, symbol: str, side: Side, *, in_parts: bool) -> None:
-        market, resting = self._world.markets[symbol], self._world.books[symbol].side(side)
-        while (front := resting.front()) is not None and reaches(side, front.price, market.best(side)):
-            quantity = executable(front)
-            part = market.part(quantity) if in_parts and market.dice.chance(CROSSING_IN_PARTS) else quantity
-            self.fill_from_outside(spot_order(front), front.price, part)
-            if part < quantity:
-                return
+    def _fill_crossed(self, order: Order, quantity: Decimal) -> None:
+        self.fill_from_outside(spot_order(order), order.price, quantity)
 
     # --- amending ---
 

@@ -16,6 +16,10 @@ def test_names_are_checked_and_the_nearest_is_told() -> None:
     assert find_products(["binance-coinm", "binance-usdm"]) == (USDM, COINM)
     with pytest.raises(SettingsError, match="did you mean 'binance-spot'"):
         find_products(["binance-spt"])
+    with pytest.raises(
+        SettingsError, match=r"'binance-margin' has no fault scripts; there are some for binance-usdm, binance-spot, binance-coinm$"
+    ):
+        find_products(["binance-margin"])
 
 
 @pytest.mark.parametrize("product", PRODUCTS.values(), ids=PRODUCTS)

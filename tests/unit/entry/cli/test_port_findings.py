@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -76,8 +77,20 @@ async def test_a_service_that_runs_is_no_problem_to_itself(tmp_path: Path) -> No
     assert found is not None
     assert (found.verdict, found.words) == (
         "ok",
-        f"http://127.0.0.1:{port}, 3 tokens; a service of this kind listens there now, and the store is in use",
+        f"http://127.0.0.1:{port}, 3 tokens; a service of this kind listens there now, and process {os.getpid()} holds "
+        f"{tmp_path / 'desk.db'}: if that is another service, choose another port",
     )
+
+
+async def test_another_service_on_the_port_of_one_that_holds_its_own_store_is_not_taken_for_it(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "theirs").mkdir()
+    async with open_site(tmp_path / "theirs") as site:
+        port = int(site.server.url.rpartition(":")[2])
+        with held(tmp_path / "mine"):
+            found = await check_http(listening(tmp_path / "mine", port))
+    assert found is not None
+    assert f"process {os.getpid()} holds {tmp_path / 'mine' / 'desk.db'}: if that is another service, choose another port" in found.words
 
 
 async def test_no_api_no_finding_and_a_place_elsewhere_is_a_problem(tmp_path: Path) -> None:
@@ -126,7 +139,7 @@ async def test_the_port_of_the_metrics_is_tried_as_well(tmp_path: Path) -> None:
                 found = await check_metrics(wanting(tmp_path, "[metrics]", f'listen = "{listen}"'))
         assert found is not None and listen in found.words
         verdicts.append((found.verdict, "choose another port" in found.words, "of this kind" in found.words))
-    assert verdicts == [("problem", True, False), ("problem", True, False), ("problem", True, False), ("ok", False, True)]
+    assert verdicts == [("problem", True, False), ("problem", True, False), ("problem", True, False), ("ok", True, True)]
     with structlog.testing.capture_logs() as entries:
         free = await check_metrics(wanting(tmp_path, "[metrics]", f'listen = "{listen}"'))
     assert entries == [], "nobody can read numbers where a port was only tried"
