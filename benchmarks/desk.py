@@ -1,5 +1,6 @@
 """A desk of many accounts in one process under steady load: how old an event is when its handler has it, when the journal has it, and when
-PostgreSQL has it; memory of each account; and whether accounts that come and go delay the others.
+PostgreSQL has it; memory of each account; and whether accounts that come and go delay the others. Beside them stands how long the disk took
+for one page meanwhile.
 
 `python -m benchmarks.desk [--accounts 500] [--rate 5000] [--seconds 600] [--audit S] [--history S]`. The venue is a process of its own
 (`desk_venue.py`), PostgreSQL a real server of its own that waits for its disk at every commit. A frame is one message of the venue, of the
@@ -49,6 +50,17 @@ class Venue(VenueProcess):
     async def go(self, rate: int, seconds: int) -> int:
         """Returns how many frames were written, when all are."""
         return int((await self.obey(f"go {rate} {seconds}"))["written"])
+
+
+class Disk(VenueProcess):
+    """The disk under the journal, seen from beside."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__("benchmarks.desk_disk", str(folder))
+
+    async def figures(self) -> dict[str, float]:
+        """Since the last time."""
+        return await self.obey("figures")
 
 
 class Ages:
@@ -157,19 +169,19 @@ class Desk:
 
 async def run(url: str, accounts: int, rate: int, seconds: int, recovery: RecoverySettings) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
-        async with Venue(accounts + 1) as venue:
+        async with Venue(accounts + 1) as venue, Disk(Path(folder)) as disk:
             target = PostgresTarget(url=Secret(url))
             application = await start_application(Path(folder) / "desk.db", weight_limit=NO_LIMIT, postgres=target)
             if application.pump is not None:  # the tables are PostgreSQL's work here
                 await application.pump.stop(limit_ms=0)
                 application.pump = None
             try:
-                return await _measure(Desk(application, venue, recovery), venue, accounts, rate, seconds)
+                return await _measure(Desk(application, venue, recovery), venue, disk, accounts, rate, seconds)
             finally:
                 await application.stop()
 
 
-async def _measure(desk: Desk, venue: Venue, accounts: int, rate: int, seconds: int) -> dict[str, float]:
+async def _measure(desk: Desk, venue: Venue, disk: Disk, accounts: int, rate: int, seconds: int) -> dict[str, float]:
     await desk.open(range(1))
     one_mb = await _at_rest()
     begun = time.monotonic()
@@ -180,7 +192,9 @@ async def _measure(desk: Desk, venue: Venue, accounts: int, rate: int, seconds: 
     await venue.go(rate, WARM_S)
     await desk.pump.drain()
     desk.listen(is_on=True)
+    await disk.figures()
     figures |= await _load(desk, venue, accounts, rate, seconds)
+    figures |= await disk.figures()
     desk.listen(is_on=False)
     for name, ages in (("callback", desk.called), ("journal", desk.journaled), ("postgres", desk.stored)):
         figures |= ages.figures(name)
