@@ -64,8 +64,7 @@ class Books:
         self._clock_read = Millis(0)
         self._began = Millis(0)
         self._started = Millis(0)
-        self._last_round = Millis(0)
-        self._round_at = Millis(0)
+        self._last_round = self._round_at = Millis(0)
         self._read_at: Millis | None = None
         self._venue_ahead = 0
         self._doubts = Doubts(policy)
@@ -74,8 +73,7 @@ class Books:
         self._hearing = Hearing()
         self._unsaid: list[Event] = []
         self._holdings = Holdings(account)
-        self.lit = False
-        self.polling = False
+        self.lit = self.polling = False
         self.error: AuthenticationError | None = None
         self.missed_by_stream = 0
         self.recovered_fills = 0
