@@ -24,6 +24,7 @@ PAUSE_MS: Final = 300
 LOOK_MS: Final = 100
 STEP_MS: Final = 20
 REST_MS: Final = 500
+ON_ITS_WAY_MS: Final = 1_000
 STOP_S: Final = 3.0
 SIDE_BY_SIDE: Final = 20
 PREPARE_MS: Final = START_MS + REST_MS + PAUSE_MS + HELLO_MS + REST_MS
@@ -49,7 +50,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     def longest_ms(self) -> int:
         """How long the script and the looks behind it take at most, once the client is up."""
         last_sign = self.script.patience_ms if self.script.file.refused else PAUSE_MS + PROBE_MS
-        return self.script.length_for(self.seed) + self.script.patience_ms + last_sign + 2 * REST_MS
+        return self.script.length_for(self.seed) + self.script.patience_ms + last_sign + 2 * (REST_MS + ON_ITS_WAY_MS)
 
     @property
     def words(self) -> str:
@@ -157,11 +158,11 @@ class Run:
             return msgspec.structs.replace(self.plan.score, is_judged=False, recovered=False, note=self._excuse())
         known = len(self._sightings.troubles)
         await self._play_script()
-        await self._until(lambda: is_complete(self._exchange.books, self._sightings), self.plan.script.patience_ms)
-        await self._clock.sleep(REST_MS)
+        await self._until(self._is_complete, self.plan.script.patience_ms)
+        await self._rest()
         differences = find_differences(self._exchange.books, self._sightings)
         recovered = await (self._was_told(known) if self.plan.script.file.refused else self._is_alive())
-        await self._clock.sleep(REST_MS)
+        await self._rest()
         score = msgspec.structs.replace(
             self.plan.score,
             wrong=len(differences),
@@ -170,6 +171,14 @@ class Run:
             note=self._end_of_program() or "; ".join((*differences, *name_lost(self._exchange.books, self._sightings))[:3]),
         )
         return judge_fills(self._exchange.books, self._sightings, score)
+
+    def _is_complete(self) -> bool:
+        return is_complete(self._exchange.books, self._sightings)
+
+    async def _rest(self) -> None:
+        """Time for copies to come. The market goes on, and may fill an order that rests just now: what is on its way is no difference."""
+        await self._clock.sleep(REST_MS)
+        await self._until(self._is_complete, ON_ITS_WAY_MS)
 
     async def _is_alive(self) -> bool:
         key = await self._probe("sign-of-life")

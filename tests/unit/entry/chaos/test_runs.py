@@ -81,7 +81,7 @@ def test_how_long_it_takes_at_most_holds_the_script_its_stretch_and_all_that_is_
     script = read_script("x", msgspec.json.encode({"tests": "t", "steps": [{"at_s": 20, "action": "cut"}], "patience_s": 7}))
     refused = read_script("y", msgspec.json.encode({"tests": "t", "steps": [], "refused": True, "patience_s": 50}))
     plan, other = (Plan(found=found("a"), script=each, seed=0) for each in (script, refused))
-    assert (plan.longest_ms, other.longest_ms) == (20_000 + 7_000 + 4_300 + 1_000, 50_000 + 50_000 + 1_000)
+    assert (plan.longest_ms, other.longest_ms) == (20_000 + 7_000 + 4_300 + 3_000, 50_000 + 50_000 + 3_000)
     assert msgspec.structs.replace(plan, seed=3).longest_ms == plan.longest_ms - 20_000 + script.length_for(3)
     assert longest_ms([plan, other]) == longest_ms([other]) > other.longest_ms + 190_000
     assert longest_ms([plan] * (SIDE_BY_SIDE + 1)) == 2 * longest_ms([plan])
