@@ -218,11 +218,7 @@ class SqliteWriter:
 
     def _open(self) -> sqlite3.Connection:
         connection = self._connect()
-        try:
-            leave_log_alone(connection)
-        except Exception:
-            connection.close()
-            raise
+        leave_log_alone(connection)
         return connection
 
     def _gather_in_one_file(self) -> None:
