@@ -27,10 +27,8 @@ PATIENCE_PAGES: Final = 4 * LONGEST_LOG
 
 
 def leave_log_alone(connection: sqlite3.Connection) -> None:
-    """The connection's commits copy nothing, unless the log has become so long that nobody else can be doing it. A connection that refuses
-    is as good as any: its commits copy now and then."""
-    with contextlib.suppress(sqlite3.Error):
-        connection.execute(f"PRAGMA wal_autocheckpoint = {PATIENCE_PAGES}")
+    """The connection's commits copy nothing, unless the log has become so long that nobody else can be doing it."""
+    connection.execute(f"PRAGMA wal_autocheckpoint = {PATIENCE_PAGES}")
 
 
 def open_for_copying(path: Path) -> sqlite3.Connection:

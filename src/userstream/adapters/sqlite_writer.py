@@ -218,7 +218,11 @@ class SqliteWriter:
 
     def _open(self) -> sqlite3.Connection:
         connection = self._connect()
-        leave_log_alone(connection)
+        try:
+            leave_log_alone(connection)
+        except Exception:
+            connection.close()
+            raise
         return connection
 
     def _gather_in_one_file(self) -> None:

@@ -176,18 +176,6 @@ async def test_a_file_that_cannot_be_opened_is_told_by_open(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before its work", "after its work"])
-async def test_a_connection_that_will_not_leave_its_log_alone_is_used_all_the_same(tmp_path: Path, after: bool) -> None:
-    path, owner = tmp_path / "a.db", Owner()
-    breakage = Breakage(sqlite3.SQLITE_IOERR, times=2, after=after, only=("wal_autocheckpoint",))
-    breakage.arm()
-    writer = await start(path, owner, breakage.connect(path))
-    owner.hand_over(mixed(5))
-    await until(lambda: len(owner.committed) == 10)
-    assert await writer.stop() == 0
-    assert (breakage.hits, owner.troubles, len(read_all(path))) == (1, [], 10)
-
-
-@pytest.mark.parametrize("after", [False, True], ids=["before its work", "after its work"])
 @pytest.mark.parametrize("code", [sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_BUSY], ids=["full", "io error", "busy"])
 async def test_whichever_statement_fails_nothing_is_lost_or_doubled(tmp_path: Path, code: int, after: bool) -> None:
     """Fails the first statement, then the second, and so on, until a run needs no failing one any more."""
