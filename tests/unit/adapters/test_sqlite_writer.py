@@ -16,7 +16,6 @@ from tests.support.events import filled
 from tests.support.records import make_batch, record, row_of_records
 from userstream.adapters.sqlite_batches import Batch
 from userstream.adapters.sqlite_file import ADVICE, open_for_reading, open_for_writing
-from userstream.adapters.sqlite_log import PAGES_OF_A_TURN
 from userstream.adapters.sqlite_rows import read_after
 from userstream.adapters.sqlite_writer import SqliteWriter
 from userstream.kernel.errors import StoreError
@@ -94,20 +93,6 @@ async def test_more_accounts_than_one_statement_holds(tmp_path: Path) -> None:
     await until(lambda: len(owner.committed) == 200)
     assert await writer.stop() == 0
     assert len(read_all(tmp_path / "a.db")) == 200
-
-
-async def test_what_is_in_the_log_comes_into_the_file_while_commits_go_on(tmp_path: Path) -> None:
-    path, owner = tmp_path / "a.db", Owner()
-    writer = await start(path, owner)
-    before, size = path.stat().st_size, PAGES_OF_A_TURN * 4_096
-    large = [record(filled(), sequence=number, frame=b"x" * (size // 40)) for number in range(1, 51)]
-    owner.hand_over(large)
-    await until(lambda: path.stat().st_size > before + size)
-    owner.hand_over(row_of_records(10, account="bob"))
-    await writer.submit(lambda connection: connection.execute("DELETE FROM removed").rowcount)
-    assert await writer.stop() == 0
-    assert not path.with_name("a.db-wal").exists()
-    assert [stored.record for stored in read_all(path)][:50] == large
 
 
 async def test_jobs_take_turns_with_commits(tmp_path: Path) -> None:
