@@ -23,8 +23,6 @@ _LIST_HEAD: Final = b"\xdd"
 """MessagePack's list with a length of four bytes: it is known last."""
 
 _HEAD_BYTES: Final = 5
-_LEAVES: Final = 2
-_PAGE_BYTES: Final = 4_096
 _Parameters: TypeAlias = tuple[int, str, int, int, int, int, int, bytes | bytearray]
 
 _encode_into: Final = msgspec.msgpack.Encoder().encode_into
@@ -42,11 +40,6 @@ class JournalRow(msgspec.Struct, frozen=True, gc=False):
     last_received: Millis
     count: int
     data: bytearray
-
-    @property
-    def pages(self) -> int:
-        """About how many pages of the file it takes: of the table, and of the index by account, where no two rows are neighbours."""
-        return _LEAVES + len(self.data) // _PAGE_BYTES
 
     def parameters(self) -> _Parameters:
         times = (self.first_received, self.last_received)

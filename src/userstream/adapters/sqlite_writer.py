@@ -19,7 +19,6 @@ from typing import NamedTuple, Protocol, TypeVar
 
 from userstream.adapters.sqlite_batches import Batch
 from userstream.adapters.sqlite_file import Remedy, remedy_of, roll_back, store_error
-from userstream.adapters.sqlite_log import LogCopier, leave_log_alone
 from userstream.adapters.sqlite_rows import insert_rows, is_stored, read_last_sequences, read_newest_position
 from userstream.kernel.errors import StoreError
 from userstream.kernel.ids import AccountId
@@ -58,7 +57,6 @@ class SqliteWriter:
         self._connection: sqlite3.Connection | None = None
         self._in_doubt = False
         self._synchronous = "FULL"
-        self._log = LogCopier(path)
         self._thread = threading.Thread(target=self._run, name=f"userstream-writer-{path.name}", daemon=True)
 
     async def open(self) -> Contents:
@@ -109,14 +107,13 @@ class SqliteWriter:
 
     def _run(self) -> None:
         try:
-            self._connection = self._open()
+            self._connection = self._connect()
             contents = Contents(read_last_sequences(self._connection), read_newest_position(self._connection) + 1)
         except Exception as error:
             self._post(_fail, self._opened, error if isinstance(error, StoreError) else store_error(error, self._path))
         else:
             self._post(_fulfil, self._opened, contents)
             self._work()
-            self._log.end()
             self._gather_in_one_file()
         self._discard()
         self._post(_fulfil, self._ended, None)
@@ -132,8 +129,6 @@ class SqliteWriter:
                     self._commit()
                 if self._jobs:
                     self._jobs.popleft()()
-                # whoever waits for a commit has been told before
-                self._log.mind(self._connection)
             if stopping and not (self._blocked and may_try_again):
                 return
             if stopping:
@@ -159,7 +154,6 @@ class SqliteWriter:
         self._set_synchronous(connection, "FULL")
         rows = [row for row in batch.rows if not is_stored(connection, row)] if self._in_doubt else batch.rows
         insert_rows(connection, rows)
-        self._log.note(sum(row.pages for row in rows))
 
     def _suffer(self, error: Exception) -> None:
         final = self._undo(error) is Remedy.NONE
@@ -173,10 +167,8 @@ class SqliteWriter:
             connection = self._usable()
             self._set_synchronous(connection, "FULL" if durable else "NORMAL")
             connection.execute("BEGIN IMMEDIATE")
-            before = connection.total_changes
             result = work(connection)
             connection.execute("COMMIT")
-            self._log.note(connection.total_changes - before)
             return result
         except sqlite3.Error as error:
             self._undo(error)
@@ -205,25 +197,15 @@ class SqliteWriter:
 
     def _usable(self) -> sqlite3.Connection:
         if self._connection is None:
-            connection = self._open()
+            connection = self._connect()
             self._synchronous = "FULL"
             try:
-                with self._log.standing_still():
-                    _settle(connection)
+                _settle(connection)
             except Exception:
                 connection.close()
                 raise
             self._connection = connection
         return self._connection
-
-    def _open(self) -> sqlite3.Connection:
-        connection = self._connect()
-        try:
-            leave_log_alone(connection)
-        except Exception:
-            connection.close()
-            raise
-        return connection
 
     def _gather_in_one_file(self) -> None:
         """So that the file alone can be copied. What a full disk or a reader keeps from it stays in the log, for the next start."""
