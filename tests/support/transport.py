@@ -112,8 +112,11 @@ class PipeSocket:
 
     def deliver(self, frame: bytes | str) -> None:
         """A text message arrives, at once if the client reads."""
-        data = frame.encode() if isinstance(frame, str) else frame
-        self._tell(lambda: self._events.on_frames([data]))
+        self.deliver_together([frame.encode() if isinstance(frame, str) else frame])
+
+    def deliver_together(self, frames: Sequence[bytes]) -> None:
+        """Text messages arrive in one packet."""
+        self._tell(lambda: self._events.on_frames(frames))
 
     def deliver_odd(self, frame: bytes, reason: str) -> None:
         self._tell(lambda: self._events.on_odd_frame(frame, reason))

@@ -132,7 +132,7 @@ class _Attempt:
 
 
 class PicowsSocket(WSListener):
-    """An open WebSocket; made by `PicowsTransport`. After `close` no more frames come, only `on_closed`, once.
+    """An open WebSocket; made by `PicowsTransport`. After `close` nothing comes but `on_closed`, once; what is being taken is still taken.
 
     Messages that came in one packet with the one during which `pause` was called are still delivered.
     """
@@ -225,7 +225,7 @@ class PicowsSocket(WSListener):
             self._blame(error)
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:
-        self._guarded(lambda _: self._hand_on())
+        self._guarded(lambda _: self._hand_on())  # as in `_break_off`, which may not have had its turn yet
         reason = self._reason or "the connection broke off"
         self._silence(reason)
         self.gone.set()
@@ -291,7 +291,7 @@ class PicowsSocket(WSListener):
         self._unfinished = None
 
     def _break_off(self) -> None:
-        self._guarded(lambda _: self._hand_on())
+        self._guarded(lambda _: self._hand_on())  # what stood before the broken one had no last of its packet behind it
         told = self._transport.close_handshake if self._transport is not None else None
         if self._reason is not None or told is None or told.sent is None:
             return

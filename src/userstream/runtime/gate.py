@@ -19,6 +19,9 @@ from userstream.wire.request import HttpRequest, HttpResponse
 LONGEST_NAP_MS: Final = 1_000
 """Whoever waits looks again this often: a more urgent question may have come, or the venue's clock be known better."""
 
+PART_LEFT_FREE: Final = 4
+"""What could as well be asked later is asked while no more than this part of the minute is used."""
+
 
 class Urgency(IntEnum):
     """In which order those who wait are served, and how much of the budget they may use."""
@@ -105,6 +108,11 @@ class Gate:
         """What is used of the venue's current minute, as far as we know."""
         self._budget.report(0, self._venue_now())
         return self._budget.used
+
+    @property
+    def has_room(self) -> bool:
+        """Whether so little of the venue's minute is used that what can wait may be asked: whoever comes with more shall not wait for it."""
+        return not self.waiting and self.used_weight * PART_LEFT_FREE <= self._budget.limit
 
     def learn_clock(self, venue_ahead_ms: int) -> None:
         """The venue's clock is so far (ms) ahead of this machine's clock that never jumps: the minutes of the budget are the venue's, and

@@ -45,8 +45,8 @@ _log = structlog.get_logger("userstream.runner")
 
 class AccountRunner:
     """Runs one account from `start` to `stop`. `failed` holds the error that only a person can mend, `store_error` the store's trouble
-    now, `lost_error` why events are in no journal for good; `on_record` and `count` hear every record, those too that
-    the journal does not get. `own_faults` counts exceptions of this program while it read an answer."""
+    now, `lost_error` why events are in no journal for good; `on_record` hears every record, those too that
+    the journal does not get, and `count` what they tell. `own_faults` counts exceptions of this program while it read an answer."""
 
     def __init__(
         self,
@@ -67,7 +67,7 @@ class AccountRunner:
         self.keeper, self.veil, self._sockets = Keeper(self.account.id, journal, clock), Veil(machine.secrets), Sockets(self)
         self.listeners = Listeners(self.account.id, self.keeper, clock, lambda: machine.sequence)
         self._calls = Calls(self, machine, self.veil, clock=clock, gate=gate, http=http, limit_ms=call_limit_ms)
-        self._clock, self._transport, self._journal = clock, transport, journal
+        self._clock, self._transport, self._journal, self._gate = clock, transport, journal, gate
         self._pressure = pressure or BackPressure(journal, clock)
         self._tasks: set[asyncio.Task[None]] = set()
         self._timer: Timer | None = None
@@ -258,8 +258,8 @@ class AccountRunner:
                 keep(connection, shown, facts, wall)
                 told += facts
                 if machine.has_wishes:
-                    self._tell(connection, told, wall)
-                    told = []
+                    first, told = told, []
+                    self._tell(connection, first, wall)
                     self._carry_out()
                     if not self._sockets.has(connection):
                         return
@@ -418,6 +418,8 @@ class AccountRunner:
         now, wall = self._clock.now(), self._clock.wall()
         if self._has_slept():
             self._publish(0, b"", self.machine.stood_still(now, wall), wall)
+        if self.machine.remembers_much and self._gate.has_room:
+            self.machine.read_history_early()
         self._publish(0, b"", self.machine.tick(now, wall), wall)
         if self._next_checkpoint <= now:
             self._next_checkpoint = Millis(now + CHECKPOINT_MS)

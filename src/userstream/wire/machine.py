@@ -70,7 +70,7 @@ NEXT_TURN_MS: Final = 100
 millisecond; where there are more, the next turn comes soon."""
 
 MOST_UNREAD: Final = 1_000
-"""Fills and ended orders, of nearly a kilobyte each, that stay in memory until history is read: where there are more, it is read early."""
+"""Fills and ended orders, of nearly a kilobyte each, stay in memory until history is read. Where more do, it is worth to read it early."""
 
 STOOD_STILL: Final = "this machine slept, or its wall clock jumped"
 
@@ -141,6 +141,16 @@ class Machine:
         """A place in the journal for bytes that told nothing new."""
         self.sequence += 1
         return self.sequence
+
+    @property
+    def remembers_much(self) -> bool:
+        """Whether so much waits for history in memory that it should be read early, if the venue's budget has room for that."""
+        return self._unread > MOST_UNREAD
+
+    def read_history_early(self) -> None:
+        """At the next tick, but not before an eighth of its interval is over."""
+        if self.books is not None:
+            self.books.read_history_early()
 
     # --- beginning and end ---
 
@@ -360,8 +370,6 @@ class Machine:
         if self._read_until != self.account.read_until:
             self._read_until, self._unread = self.account.read_until, 0
         self._unread += facts
-        if self._unread > MOST_UNREAD and self.books is not None:
-            self.books.read_history_early()
 
     def _note_unrecognized(self, event: Unrecognized, now: Millis) -> bool:
         """Counts it; unreadable bytes may have held an event: a gap, until the books were read. Returns whether that is so."""

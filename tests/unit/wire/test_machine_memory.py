@@ -74,14 +74,19 @@ def test_what_a_busy_account_remembers_is_read_early_and_forgotten() -> None:
     for _ in range(16):
         for _ in range(MOST_UNREAD // 10):
             driver.trade("0.1")
+        if driver.machine.remembers_much:
+            driver.machine.read_history_early()
         driver.run_for(MINUTE_MS)
         most = max(most, len(remembered(driver)))
     assert MOST_UNREAD // 2 < most < MOST_UNREAD, "a trade is an order and a fill"
 
 
-def test_for_an_account_that_trades_less_history_keeps_its_time() -> None:
+def test_nothing_is_read_early_unasked() -> None:
     driver = live()
-    for _ in range(MOST_UNREAD // 4):
-        driver.trade("0.1")
-    driver.run_for(10 * MINUTE_MS)
-    assert len(remembered(driver)) == MOST_UNREAD // 4
+    much = []
+    for trades in (MOST_UNREAD // 4, MOST_UNREAD // 4 + 1):
+        for _ in range(trades):
+            driver.trade("0.1")
+        driver.run_for(10 * MINUTE_MS)
+        much.append(driver.machine.remembers_much)
+    assert (much, len(remembered(driver))) == ([False, True], MOST_UNREAD // 2 + 1)
