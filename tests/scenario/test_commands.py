@@ -209,7 +209,7 @@ async def test_a_run_of_nobody_says_so(tmp_path: Path) -> None:
     (tmp_path / "u.toml").write_text(account)
     outcome = await call("run", "--config", "u.toml", "--seconds", "0.2", environment={"KEY": "paper-key"}, cwd=tmp_path)
     assert outcome.code == 0
-    assert "every account of the configuration has enabled = false" in outcome.err
+    assert "the configuration has no account that is enabled" in outcome.err
 
 
 async def test_a_demo_in_a_pipe_speaks_while_it_runs_and_ends_with_a_line_break(tmp_path: Path) -> None:

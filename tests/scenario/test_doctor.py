@@ -32,7 +32,10 @@ async def test_the_doctor_goes_through_the_registry(
         assert found["vault"][0] == found["audit log"][0] == "ok"
         assert found["account alice"] == ("ok", "the key works, the stream opens, the state is proven")
         assert found["account alice: clock"][0] == found["account alice: rights"][0] == found["account alice: listen key"][0] == "ok"
-        assert found["account alice: last proven"] == ("warning", "never: no service has run it until its history was complete")
+        assert found["account alice: last proven"] == (
+            "warning",
+            "never, as far as the registry knows: a service that runs it says so within a minute of its proof",
+        )
         assert found["account bob"] == ("ok", "is disabled: userstream run does not take it up")
         assert found["account carol: rights"][0] == "problem" and "the key may withdraw" in found["account carol: rights"][1]
         await desk.call("accounts", "disable", "carol")

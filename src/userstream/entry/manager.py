@@ -117,9 +117,8 @@ class AccountManager:
         if not self.connects:
             _log.warning(NO_CONNECTIONS, action="disabled")
         elif not self.wanted:
-            also = " and none of the registry is active" if self.desk is not None else ""
-            words = f"every account of the configuration has enabled = false{also}: nothing is run"
-            _log.warning(words, action="no_account_enabled")
+            also = ", and the registry has no active one (userstream accounts add, or enable)" if self.desk is not None else ""
+            _log.warning(f"the configuration has no account that is enabled{also}: nothing is run", action="no_account_enabled")
         self._exposed_before = await read_exposed(self._application.store, self.wanted)
         async with self._lock:
             await self._carry_out(is_beginning=True)

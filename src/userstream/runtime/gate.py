@@ -111,7 +111,7 @@ class Gate:
 
     @property
     def has_room(self) -> bool:
-        """Whether so little of the venue's minute is used that what can wait may be asked: whoever comes with more shall not wait for it."""
+        """Whether so little of the venue's minute is used that what can wait may be asked: nobody shall have to wait for that."""
         return not self.waiting and self.used_weight * PART_LEFT_FREE <= self._budget.limit
 
     def learn_clock(self, venue_ahead_ms: int) -> None:

@@ -26,7 +26,7 @@ WIDE: Final = 160
 _WILL_BE_READ: Final = "STREAM_ONLY at the end: the next reading of the venue's history compares it"
 _NOT_READ_AGAIN: Final = "STREAM_ONLY at the end: the account stopped before the venue's history was read again; the next start reads it"
 _NOT_REPAIRED: Final = "KNOWN_GAP at the end: the account stopped before it had read what it may have missed; the next start reads it"
-_NEVER_READ: Final = "STREAM_ONLY: the venue's history was never read to the end, which needs the account's secret"
+_NEVER_READ: Final = "STREAM_ONLY: the venue's history was not read to the end yet; that takes some seconds, and the account's secret"
 FEEDS_WITHOUT_FILLS: Final[Mapping[str, str]] = MappingProxyType(
     {"binance-margin-risk": "it tells margin warnings and debts; the fills are told to the account at binance-margin: audit that one"}
 )

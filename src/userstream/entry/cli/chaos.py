@@ -82,6 +82,8 @@ async def _play(found: tuple[Found, ...], chosen: tuple[ChaosScript, ...], seeds
     # asked to end, it still ends the programs it started
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, playing.cancel)
     plans, scores = make_plans(found, chosen, seeds), list["Score"]()
+    if not plans:
+        return scores
     with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as progress:
         tell = partial(progress.console.print, highlight=False, markup=False, emoji=False, soft_wrap=True)
         bar = progress.add_task("runs", total=len(plans))

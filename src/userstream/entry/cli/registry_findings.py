@@ -113,7 +113,9 @@ def judge_proof(account: RegisteredAccount, now: Millis) -> Finding:
     """When a running service last found the account proven. `now`: wall clock (ms)."""
     subject = f"account {account.account}: last proven"
     if account.proven_time is None:
-        return Finding(subject, "warning", "never: no service has run it until its history was complete")
+        return Finding(
+            subject, "warning", "never, as far as the registry knows: a service that runs it says so within a minute of its proof"
+        )
     age = now - account.proven_time
     words = f"{show_time(account.proven_time)} UTC, {_span(age)} ago"
     return Finding(subject, "warning" if age > LONG_UNPROVEN_MS else "ok", words)

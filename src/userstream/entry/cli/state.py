@@ -201,7 +201,7 @@ def _show(tables: dict[str, Rows], more_orders: int) -> None:
 
 def _text(column: str, value: object) -> str:
     if isinstance(value, int) and (column.endswith("_time") or column in ("since", "until")):
-        return show_time(value)
+        return show_time(value) if value else "-"
     if column in RARE_COLUMNS and not str(value or "").strip("0.-"):
         return ""
     return "" if value is None else printable(str(value))

@@ -116,7 +116,7 @@ def test_the_streams_word_alone_is_called_so(make: Make, capsys: Capture) -> Non
     assert run_command(["audit", "alice", "--store", str(make(BEGUN, STOP))]) == 0
     *_, verdict, why = capsys.readouterr().out.splitlines()
     assert "nothing is proven yet" in verdict
-    assert why == "STREAM_ONLY: the venue's history was never read to the end, which needs the account's secret"
+    assert why == "STREAM_ONLY: the venue's history was not read to the end yet; that takes some seconds, and the account's secret"
 
 
 def test_people_are_told_what_becomes_of_a_gap_at_the_end(make: Make, capsys: Capture) -> None:

@@ -94,6 +94,12 @@ def test_people_get_tables(store: Path, capsys: Capture) -> None:
     assert {word for word, meaning in MEANING.items() if f"{word}: {meaning}" in told} == shown
 
 
+def test_a_time_that_the_venue_did_not_tell_is_no_time(tmp_path: Path, capsys: Capture) -> None:
+    store = make_store(tmp_path / "a.db", record(balance_set(transaction_time=0), sequence=1))
+    assert run_command(["state", str(store)]) == 0
+    assert "1970" not in capsys.readouterr().out
+
+
 def test_mistakes_are_told(tmp_path: Path, store: Path, capsys: Capture) -> None:
     assert run_command(["state", str(tmp_path / "absent.db")]) == 2
     assert "there is no store" in capsys.readouterr().err
