@@ -6,6 +6,7 @@ Threads read too, while the loop changes the account: whatever is gone through i
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 import msgspec
 
@@ -14,6 +15,8 @@ from userstream.domain.events import Filled
 from userstream.domain.figures import Balance, Order, Position, balance_of, flat, order_of, position_of
 from userstream.domain.words import PositionSide, StreamState
 from userstream.kernel.ids import Millis, Symbol
+
+SIDES: Final = tuple(side.value for side in PositionSide if side is not PositionSide.UNKNOWN)
 
 
 class OrdersView:
@@ -66,6 +69,8 @@ class PositionsView:
     def leg(self, symbol: str, position_side: PositionSide | str) -> Position:
         """One leg, flat where nothing is held. `position_side`: both (one-way mode), long or short (hedge mode). Raises ValueError for
         another side."""
+        if position_side not in SIDES:
+            raise ValueError(f"position_side {position_side!r} must be one of {', '.join(SIDES)}")
         key = (Symbol(symbol), PositionSide(position_side))
         event = self._account.positions.get(key)
         return flat(self._account, *key) if event is None else position_of(self._account, event)

@@ -94,6 +94,8 @@ def test_the_leg_that_is_held_is_the_symbols() -> None:
     positions = PositionsView(account_of([short, position_set(position_side="long", amount="0", entry_price="0")]))
     assert positions["BTCUSDT"] == positions.leg("BTCUSDT", "short") == positions.open()[0]
     assert positions.leg("BTCUSDT", PositionSide.LONG).amount == 0
+    with pytest.raises(ValueError, match="'up' must be one of both, long, short"):
+        positions.leg("BTCUSDT", "up")
     assert "short -0.500" in repr(positions)
 
 

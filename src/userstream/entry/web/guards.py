@@ -42,7 +42,8 @@ def require_role(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRo
     if caller is None:
         raise ApiError(401, "token_needed", "give a token: Authorization: Bearer ...")
     if not (isinstance(needed, Role) and allows(caller.role, needed)):
-        raise ApiError(403, "role_too_small", "the token's role does not allow this")
+        wanted = f"this needs the role {needed.value}" if isinstance(needed, Role) else "nobody may do this"
+        raise ApiError(403, "role_too_small", f"{wanted}; the token's role is {caller.role.value}")
 
 
 def plain_path(path: str) -> str:
