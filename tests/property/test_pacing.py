@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from userstream.kernel.ids import Millis
-from userstream.wire.pacing import MINUTE_MS, Backoff, VenueClock, WeightBudget
+from userstream.wire.pacing import GOOD_ERROR_MS, MINUTE_EDGE_MS, MINUTE_MS, Backoff, BudgetClock, Measurement, VenueClock, WeightBudget
 
 LIMIT = 2_400
 EDGE_MS = 2_000
@@ -104,3 +104,116 @@ def test_the_estimate_is_off_by_half_of_the_shortest_recent_way_at_most(samples:
         clock.sample(Millis(now), Millis(now + there + back), Millis(now + there + offset))
     shortest = min(there + back for there, back, _ in samples[-8:])
     assert abs(clock.at(Millis(now)) - (now + offset)) <= shortest / 2 + 1
+
+
+# --- one budget, the clocks of many accounts ---
+
+SLACK_MS = MINUTE_EDGE_MS + GOOD_ERROR_MS
+"""What is used so near to a full minute may count in both of its windows."""
+
+Clock = tuple[int, int]
+"""How wrong it may be, and how wrong it is (ms)."""
+Step = tuple[int, int, list[int], tuple[int, Clock] | None]
+"""After a pause (ms) so much weight is asked for; who tells, in order, what it measured last; who has just measured anew."""
+
+
+class CountingBudget(WeightBudget):
+    """Counts how often what was used is taken over into another minute."""
+
+    corrections = 0
+
+    def correct(self, believed: Millis, venue_now: Millis) -> None:
+        self.corrections += abs(venue_now - believed) > MINUTE_EDGE_MS
+        super().correct(believed, venue_now)
+
+
+class Address:
+    """Accounts behind one address, each with what it measured last of the venue's clock, and what really arrived there."""
+
+    def __init__(self, clocks: list[Clock], guess_ms: int) -> None:
+        self.now, self.ahead_ms = 1_760_000_040_000, 0
+        self.budget = CountingBudget(LIMIT, edge_ms=MINUTE_EDGE_MS)
+        self.clock = BudgetClock(self.budget, guess_ms)
+        self.measured = [self.measure(clock) for clock in clocks]
+        self.used: list[tuple[int, int]] = []
+
+    @property
+    def venue_now(self) -> int:
+        return self.now + self.ahead_ms
+
+    def measure(self, clock: Clock) -> Measurement:
+        """Wrong by no more than it says."""
+        self.now += 1
+        error_ms, off_ms = clock
+        return Measurement(self.ahead_ms + max(-error_ms, min(off_ms, error_ms)), error_ms, Millis(self.now))
+
+    def tell(self, *accounts: int) -> None:
+        for account in accounts:
+            self.clock.learn(self.measured[account % len(self.measured)], Millis(self.now))
+
+    def spend(self, weight: int) -> bool:
+        granted = self.budget.wait_ms(weight, True, self.clock.at(Millis(self.now)), vital=True) == 0
+        if granted:
+            self.used.append((self.venue_now, weight))
+        return granted
+
+    def used_around(self, minute: int) -> int:
+        """What was really used in a minute of the venue's clock, or so near to it that it may have been."""
+        begin, end = minute * MINUTE_MS - SLACK_MS, (minute + 1) * MINUTE_MS + SLACK_MS
+        return sum(weight for arrived, weight in self.used if begin <= arrived < end)
+
+    def live(self, steps: list[Step], since: int) -> None:
+        """Asks on, and from the venue's minute `since` on holds in the middle of each that all of it is granted but what was used."""
+        for pause_ms, weight, order, anew in steps:
+            self.now += pause_ms
+            if anew is not None:
+                self.measured[anew[0] % len(self.measured)] = self.measure(anew[1])
+            self.tell(*order)
+            minute, phase = divmod(self.venue_now, MINUTE_MS)
+            left = LIMIT - self.used_around(minute)
+            if minute >= since and left > 0 and SLACK_MS <= phase < MINUTE_MS - SLACK_MS:
+                assert self.spend(left), f"of a minute are left {left}, and not granted"
+                since = minute + 1
+            self.spend(weight)
+
+
+good_clocks = st.integers(0, GOOD_ERROR_MS).flatmap(lambda error_ms: st.tuples(st.just(error_ms), st.integers(-error_ms, error_ms)))
+accounts = st.integers(0, 4)
+lives = st.lists(
+    st.tuples(st.integers(1, 10_000), st.integers(0, 400), st.lists(accounts, max_size=4), st.none() | st.tuples(accounts, good_clocks)),
+    min_size=15,
+    max_size=50,
+)
+
+
+@given(st.lists(good_clocks, min_size=1, max_size=5), st.integers(-10 * MINUTE_MS, 10 * MINUTE_MS), st.integers(0, LIMIT), lives)
+def test_whoever_tells_its_good_clock_of_each_minute_all_is_granted_but_what_was_used(
+    clocks: list[Clock], guess_ms: int, used: int, steps: list[Step]
+) -> None:
+    address = Address(clocks, guess_ms)
+    address.spend(used)
+    address.tell(0)
+    corrections = address.budget.corrections
+    address.live(steps, since=address.venue_now // MINUTE_MS + 2)
+    assert address.budget.corrections == corrections <= 1
+    arrived: Counter[int] = Counter()
+    for at, weight in address.used[1:]:
+        arrived[at // MINUTE_MS] += weight
+    assert all(weight <= LIMIT for weight in arrived.values())
+
+
+@given(st.lists(good_clocks, min_size=1, max_size=5), lives, st.integers(-10 * MINUTE_MS, 10 * MINUTE_MS), good_clocks, lives)
+def test_a_jump_of_the_venues_clock_costs_a_minute_and_no_more_however_long_others_do_not_ask_again(
+    clocks: list[Clock], steps: list[Step], jump_ms: int, anew: Clock, later_steps: list[Step]
+) -> None:
+    address = Address(clocks, 0)
+    address.tell(0)
+    address.live(steps, since=address.venue_now // MINUTE_MS)
+    address.ahead_ms += jump_ms
+    address.used.clear()
+    address.spend(LIMIT // 2)
+    address.measured[0] = address.measure(anew)
+    corrections = address.budget.corrections
+    address.tell(0)
+    address.live(later_steps, since=address.venue_now // MINUTE_MS + 2)
+    assert address.budget.corrections - corrections <= 1

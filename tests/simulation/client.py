@@ -313,8 +313,7 @@ class Client:
             machine, now = self.machine, self._scheduler.now
             self._gate.learn(response)
             facts = machine.answered(ask, response, now, self._wall)
-            if machine.clock.is_measured:  # else it is this machine's own, which may be off
-                self._gate.learn_clock(machine.clock.at(now) - now)
+            self._gate.learn_clock(machine.clock.measurement)
             self._publish(0, response.body if facts else b"", facts)
 
         self._call(request, answered)

@@ -8,7 +8,7 @@ from typing import Final
 
 from tests.simulation.scheduler import EPOCH_MS, Scheduler
 from userstream.kernel.ids import Millis
-from userstream.wire.pacing import WeightBudget
+from userstream.wire.pacing import BudgetClock, Measurement, WeightBudget
 from userstream.wire.request import HttpResponse
 
 NAP_MS: Final = 250
@@ -23,7 +23,7 @@ class Gate:
         self._waiting: list[tuple[bool, int, int, Callable[[], None]]] = []
         self._number = 0
         self._paused_until = Millis(0)
-        self._venue_ahead_ms = EPOCH_MS
+        self._venue_clock = BudgetClock(budget, EPOCH_MS)
         self._naps = False
 
     def grant(self, weight: int, urgent: bool, go: Callable[[], None]) -> None:
@@ -53,13 +53,12 @@ class Gate:
         """The venue wants silence for so long."""
         self._paused_until = max(self._paused_until, Millis(self._scheduler.now + pause_ms))
 
-    def learn_clock(self, venue_ahead_ms: int) -> None:
-        believed, self._venue_ahead_ms = self._venue_now, venue_ahead_ms
-        self._budget.correct(believed, self._venue_now)
+    def learn_clock(self, told: Measurement | None) -> None:
+        self._venue_clock.learn(told, self._scheduler.now)
 
     @property
     def _venue_now(self) -> Millis:
-        return Millis(self._scheduler.now + self._venue_ahead_ms)
+        return self._venue_clock.at(self._scheduler.now)
 
     def _wait_ms(self, weight: int, urgent: bool, *, vital: bool = False) -> int:
         pause_ms = max(0, self._paused_until - self._scheduler.now)

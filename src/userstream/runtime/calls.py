@@ -22,9 +22,7 @@ from userstream.wire.request import HttpResponse
 FAULT_PAUSE_MS: Final = 1_000
 LONGEST_FAULT_PAUSE_MS: Final = 60_000
 WORTH_TELLING_MS: Final = 5_000
-"""A wait that is longer than this is told in the log."""
-TOLD_FOR_MS: Final = 60_000
-"""So long nothing more is told of waiting at this gate: a desk that waits for minutes says so once a minute, whatever its size."""
+"""A wait that is longer than this is told in the log, if the gate has anything to say of it; else one looks again after as long."""
 
 _log = structlog.get_logger("userstream.calls")
 
@@ -120,8 +118,7 @@ class Calls:
     def _waited(self) -> Iterator[None]:
         """While the block lasts, a call of the account waits at the gate."""
         if not self._waiting:
-            due = max(self._clock.now() + WORTH_TELLING_MS, self._gate.told_until)
-            self._alarm = self._clock.call_at(Millis(due), self._tell_wait)
+            self._set_alarm()
         self._waiting += 1
         try:
             yield
@@ -131,13 +128,16 @@ class Calls:
                 self._alarm.cancel()
                 self._alarm = None
 
+    def _set_alarm(self) -> None:
+        due = max(self._clock.now() + WORTH_TELLING_MS, self._gate.told_until)
+        self._alarm = self._clock.call_at(Millis(due), self._tell_wait)
+
     def _tell_wait(self) -> None:
-        gate, now = self._gate, self._clock.now()
-        if gate.told_until <= now:
-            gate.told_until = Millis(now + TOLD_FOR_MS)
-            if reason := gate.words_for_wait():
-                _log.warning(reason, action="budget_wait", budget=gate.name, waiting=gate.waiting)
-        self._alarm = self._clock.call_at(gate.told_until, self._tell_wait)
+        gate = self._gate
+        reason = gate.words_for_wait()
+        if reason and gate.may_tell(self._clock.now()):
+            _log.warning(reason, action="budget_wait", budget=gate.name, waiting=gate.waiting)
+        self._set_alarm()
 
     async def _asked(self, number: int) -> HttpResponse | None:
         request = self._machine.prepare(number, self._clock.now())
@@ -147,6 +147,5 @@ class Calls:
         now, wall = self._clock.now(), self._clock.wall()
         response = structs.replace(response, body=self._veil.hide_in_answer(response.body))
         facts = self._machine.answered(number, response, now, wall)
-        if self._machine.clock.is_measured:  # else it is this machine's own, and all accounts would count by it
-            self._gate.learn_clock(self._machine.clock.at(now) - now)
+        self._gate.learn_clock(self._machine.clock.measurement)
         self._owner.take_facts(0, response.body if facts else b"", facts, wall)

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 from userstream.kernel.ids import Millis
 from userstream.ports import Clock, HttpClient
-from userstream.wire.pacing import WeightBudget
+from userstream.wire.pacing import BudgetClock, Measurement, WeightBudget
 from userstream.wire.request import HttpRequest, HttpResponse
 
 LONGEST_NAP_MS: Final = 1_000
@@ -21,6 +21,9 @@ LONGEST_NAP_MS: Final = 1_000
 
 PART_LEFT_FREE: Final = 4
 """What could as well be asked later is asked while no more than this part of the minute is used."""
+
+TOLD_FOR_MS: Final = 60_000
+"""So long nothing more is told of waiting here: a desk that waits for minutes says so once a minute, whatever its size."""
 
 
 class Urgency(IntEnum):
@@ -65,8 +68,8 @@ class Gate:
         self._waiting: list[Waiting] = []
         self._numbers = 0
         self._waker: asyncio.Task[None] | None = None
-        self._venue_ahead_ms = clock.wall() - clock.now()
-        self._paused_until = self._open_at = self.told_until = clock.now()
+        self._venue_clock = BudgetClock(budget, clock.wall() - clock.now())
+        self._paused_until = self._open_at = self._told_until = clock.now()
         self.requests = 0
         self.refused = 0
         self.waits = 0
@@ -104,6 +107,18 @@ class Gate:
         return f", as {len(queued)} questions do, the last of them for about {minutes + 1} min" if minutes else ""
 
     @property
+    def told_until(self) -> Millis:
+        """Until when (by the clock that never jumps) enough is told of waiting here."""
+        return self._told_until
+
+    def may_tell(self, now: Millis) -> bool:
+        """Whether one of those who wait may tell of it for all. Who may must do so: nobody else may for the next TOLD_FOR_MS."""
+        if now < self._told_until:
+            return False
+        self._told_until = Millis(now + TOLD_FOR_MS)
+        return True
+
+    @property
     def used_weight(self) -> int:
         """What is used of the venue's current minute, as far as we know."""
         self._budget.report(0, self._venue_now())
@@ -114,11 +129,10 @@ class Gate:
         """Whether so little of the venue's minute is used that what can wait may be asked: nobody shall have to wait for that."""
         return not self.waiting and self.used_weight * PART_LEFT_FREE <= self._budget.limit
 
-    def learn_clock(self, venue_ahead_ms: int) -> None:
-        """The venue's clock is so far (ms) ahead of this machine's clock that never jumps: the minutes of the budget are the venue's, and
-        what was counted by a wrong clock belongs to the minute that runs."""
-        believed, self._venue_ahead_ms = self._venue_now(), venue_ahead_ms
-        self._budget.correct(believed, self._venue_now())
+    def learn_clock(self, told: Measurement | None) -> None:
+        """What an account measured of the venue's clock last (None: nothing), as often as one likes: the minutes of the budget are the
+        venue's, and what was counted by a wrong clock belongs to the minute that runs."""
+        self._venue_clock.learn(told, self._clock.now())
 
     async def grant(self, weight: int, *, urgent: bool) -> None:
         """Returns when the weight may be spent; it is counted then."""
@@ -204,7 +218,7 @@ class Gate:
             self.refrain(pause_ms)
 
     def _venue_now(self) -> Millis:
-        return Millis(self._clock.now() + self._venue_ahead_ms)
+        return self._venue_clock.at(self._clock.now())
 
 
 def host_of(base_url: str) -> str:

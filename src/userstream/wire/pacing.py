@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import zlib
 from operator import itemgetter
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -15,6 +15,9 @@ MINUTE_MS: Final = 60_000
 MINUTE_EDGE_MS: Final = 2_000
 """How far a call's arrival at the venue may lie from the time we take it for: the way there, and half of the way that clocks are
 measured over, a first handshake included."""
+
+GOOD_ERROR_MS: Final = MINUTE_EDGE_MS // 2
+"""Clocks that are wrong by no more lie within the edge of each other: who tells which of them changes nothing in what was counted."""
 
 WINDOWS_KEPT: Final = 16
 
@@ -148,6 +151,48 @@ class WeightBudget:
         self.highest = max(self.highest, used)
 
 
+class Measurement(NamedTuple):
+    """What one answer told of the venue's clock: how far (ms) it is ahead of ours that never jumps, give or take `error_ms`, because the
+    answer's time was read somewhere on the way. `measured_at`: when the answer came, by our clock."""
+
+    ahead_ms: int
+    error_ms: int
+    measured_at: Millis
+
+
+class BudgetClock:
+    """The venue's clock by which the minutes of one address's budget are counted, from what all its accounts measured.
+
+    Promises: a measurement counts once at most, whoever tells it however often, and none that is older than the one believed. One that may
+    be wrong by more than GOOD_ERROR_MS counts only instead of a guess, or of a measurement that is worse still. What was counted so far is
+    taken over into the minute that runs only when the clock moves by more than the budget's edge: between good measurements that is after
+    a jump of the venue's own clock, and once.
+    """
+
+    def __init__(self, budget: WeightBudget, ahead_ms: int) -> None:
+        """`ahead_ms`: the guess until something is measured."""
+        self._budget, self._ahead_ms = budget, ahead_ms
+        self._believed: Measurement | None = None
+
+    def at(self, now: Millis) -> Millis:
+        return Millis(now + self._ahead_ms)
+
+    def learn(self, told: Measurement | None, now: Millis) -> None:
+        """What an account measured of the venue's clock (None: nothing yet), told at `now`, by our clock that never jumps."""
+        if told is None or not self._is_news(told):
+            return
+        taken_for, self._ahead_ms, self._believed = self.at(now), told.ahead_ms, told
+        self._budget.correct(taken_for, self.at(now))
+
+    def _is_news(self, told: Measurement) -> bool:
+        believed = self._believed
+        if believed is None:
+            return True
+        if told.measured_at == believed.measured_at:  # a process that stood still hears many answers in one instant
+            return told.error_ms < believed.error_ms
+        return told.measured_at > believed.measured_at and (told.error_ms <= GOOD_ERROR_MS or told.error_ms < believed.error_ms)
+
+
 class VenueClock:
     """An estimate of the venue's clock from question and answer times on our own monotonic clock: of the last samples the one with the
     shortest way counts. Jumps of this machine's wall clock do not touch it. `error_ms`: it is ahead of the true one by no more, because
@@ -156,21 +201,28 @@ class VenueClock:
     def __init__(self, now: Millis, wall: Millis) -> None:
         self._offset = wall - now
         self.error_ms = 0
-        self._samples: list[tuple[int, int]] = []
+        self._samples: list[tuple[int, Measurement]] = []
+        self._measurement: Measurement | None = None
 
     def at(self, now: Millis) -> Millis:
         return Millis(now + self._offset)
 
     @property
     def is_measured(self) -> bool:
-        return bool(self._samples)
+        return self._measurement is not None
+
+    @property
+    def measurement(self) -> Measurement | None:
+        """The sample that counts; None before the first one, and from a doubt until the next."""
+        return self._measurement
 
     def sample(self, asked: Millis, answered: Millis, venue_time: Millis) -> None:
         way = answered - asked
-        self._samples = [*self._samples[-7:], (way, venue_time - (asked + answered) // 2)]
-        way, self._offset = min(reversed(self._samples), key=itemgetter(0))
-        self.error_ms = -(-way // 2)
+        told = Measurement(ahead_ms=venue_time - (asked + answered) // 2, error_ms=-(-way // 2), measured_at=answered)
+        self._samples = [*self._samples[-7:], (way, told)]
+        _, self._measurement = min(reversed(self._samples), key=itemgetter(0))
+        self._offset, self.error_ms = self._measurement.ahead_ms, self._measurement.error_ms
 
     def doubt(self) -> None:
         """The venue refused our time stamp: what was measured before no longer counts."""
-        self._samples = []
+        self._samples, self._measurement = [], None

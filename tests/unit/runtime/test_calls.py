@@ -18,6 +18,7 @@ from userstream.kernel.ids import Millis
 from userstream.kernel.secret import Secret
 from userstream.runtime.calls import Calls
 from userstream.runtime.veil import Veil
+from userstream.wire.pacing import Measurement
 from userstream.wire.question import Answer
 from userstream.wire.request import HttpRequest
 
@@ -89,13 +90,33 @@ async def test_a_call_that_nobody_wants_any_more_is_not_made(shell: Shell) -> No
 async def test_an_account_that_starts_with_a_wrong_wall_clock_does_not_move_the_minutes_of_all() -> None:
     shell = Shell()
     shell.http.plan("GET /fapi/v1/time", lambda request: json_answer({"serverTime": shell.clock.wall() + 45_000}))
-    shell.gate.learn_clock(shell.clock.wall() - shell.clock.now() + 45_000)
+    shell.gate.learn_clock(Measurement(shell.clock.wall() - shell.clock.now() + 45_000, 20, shell.clock.now()))
     shell.gate.budget.report(2_270, Millis(shell.clock.wall() + 45_000))
     await shell.start()
     await shell.clock.advance(50_000)
     assert set(shell.http.labels) == {CREATE, "GET /fapi/v1/time"}, "nothing else fits the venue's minute"
     await shell.clock.advance(10_000)
     assert shell.account.state is StreamState.LIVE
+    await shell.stop()
+
+
+async def test_an_account_whose_first_question_was_long_on_its_way_does_not_move_the_minutes_of_all() -> None:
+    shell = Shell()
+    shell.gate.learn_clock(Measurement(shell.clock.wall() - shell.clock.now(), 20, shell.clock.now()))
+    shell.http.hold()
+    await shell.start()
+    await shell.clock.advance(6_000)
+    shell.http.let_go()
+    await shell.clock.advance(100)
+    clock = shell.runner.machine.clock
+    assert (clock.at(shell.clock.now()) - shell.clock.wall(), clock.error_ms) == (3_000, 3_000), "its own clock is off"
+    shell.gate.budget.report(2_400, shell.clock.wall())
+    shell.gate.learn_clock(clock.measurement)
+    left_ms = MINUTE_MS - shell.clock.wall() % MINUTE_MS
+    await shell.clock.advance(left_ms - 1)
+    assert shell.gate.used_weight == 2_400
+    await shell.clock.advance(1)
+    assert shell.gate.used_weight < 2_400, "the minute of all ends when the venue's does"
     await shell.stop()
 
 
@@ -144,6 +165,23 @@ async def test_accounts_that_wait_at_one_gate_say_so_together(shell: Shell) -> N
     assert len(told_of_waiting(entries)) == 3
     for task in waiting:
         task.cancel()
+
+
+async def test_a_wait_of_which_there_is_nothing_to_tell_silences_no_other(shell: Shell) -> None:
+    def account() -> Calls:
+        return Calls(shell.runner, shell.runner.machine, Veil(), clock=shell.clock, gate=shell.gate, http=None, limit_ms=1_000)
+
+    await shell.clock.advance(MINUTE_MS - shell.clock.wall() % MINUTE_MS - 5_000)
+    shell.gate.budget.report(2_400, shell.clock.wall())
+    with structlog.testing.capture_logs() as entries:
+        first = asyncio.create_task(account().ask(1_000, 1, False))
+        await shell.clock.advance(5_000)
+        assert first.done(), "its wait was over when it was long enough to be told"
+        shell.gate.refrain(30_000)
+        second = asyncio.create_task(account().ask(1_001, 1, False))
+        await shell.clock.advance(5_000)
+    assert told_of_waiting(entries) == ["waiting 25 s, as long as the venue wants no calls from this address"]
+    second.cancel()
 
 
 async def test_an_account_that_is_stopped_while_it_waits_tells_nothing_more() -> None:

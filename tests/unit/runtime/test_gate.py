@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 
 from tests.support.clock import ManualClock
 from tests.support.transport import RecordingHttp, json_answer
+from userstream.kernel.ids import Millis
 from userstream.kernel.secret import Secret
 from userstream.runtime.gate import Gate
 from userstream.venues.binance.errors import pause_ms
-from userstream.wire.pacing import MINUTE_MS, WeightBudget
+from userstream.wire.pacing import MINUTE_EDGE_MS, MINUTE_MS, Measurement, WeightBudget
 from userstream.wire.request import HttpRequest
 
 HEADER = "x-mbx-used-weight-1m"
@@ -40,6 +41,10 @@ class Door:
             self.granted.append(name)
 
         self.tasks[name] = self.clock.spawn(wait(), name)
+
+    def learn_clock(self, ahead_ms: int) -> None:
+        """An account measured the venue's clock this instant, and well."""
+        self.gate.learn_clock(Measurement(ahead_ms=ahead_ms, error_ms=0, measured_at=self.clock.now()))
 
     async def refuse(self, status: int, **headers: str) -> None:
         """The venue answers one call with a refusal."""
@@ -150,7 +155,7 @@ def test_a_better_known_venue_clock_does_not_move_the_end_of_a_pause(shift_ms: i
         door = Door()
         await door.refuse(418, retry_after="90")
         began = door.clock.now()
-        door.gate.learn_clock(MINUTE_MS * 1_000 + shift_ms)
+        door.learn_clock(MINUTE_MS * 1_000 + shift_ms)
         door.ask("a", vital=True)
         await door.clock.advance_until(lambda: door.granted == ["a"], limit_ms=2 * HOUR_MS)
         assert door.clock.now() - began == 90_000
@@ -172,7 +177,7 @@ async def test_a_backward_jump_opens_no_minute_anew_and_lengthens_no_wait() -> N
 async def test_minutes_are_the_venues() -> None:
     door = Door()
     ahead_ms = door.clock.wall() - door.clock.now()
-    door.gate.learn_clock(ahead_ms + 59_000 - door.clock.wall() % MINUTE_MS)
+    door.learn_clock(ahead_ms + 59_000 - door.clock.wall() % MINUTE_MS)
     door.ask("a", 80)
     door.ask("b", 80)
     await door.clock.advance(1_000)
@@ -183,16 +188,70 @@ async def test_minutes_are_the_venues() -> None:
 async def test_what_was_counted_by_a_wrong_clock_is_used_of_the_minute_that_runs_and_of_no_other(error_ms: int) -> None:
     door = Door()
     ahead_ms = door.clock.wall() - door.clock.now() - door.clock.wall() % MINUTE_MS + 30_000
-    door.gate.learn_clock(ahead_ms + error_ms)
+    door.learn_clock(ahead_ms + error_ms)
     door.http.default = json_answer({}, x_mbx_used_weight_1m="75")
     await door.gate.send(CALL, time_limit_ms=1_000)
-    door.gate.learn_clock(ahead_ms)
+    await door.clock.advance(1)
+    door.learn_clock(ahead_ms)
     assert door.gate.used_weight == 75
     door.ask("a", 80)
     await door.clock.advance(29_000)
     assert door.granted == []
     await door.clock.advance(2_000)
     assert door.granted == ["a"]
+
+
+@pytest.mark.parametrize(("accounts", "weight"), [(2, 40), (20, 5)])
+async def test_an_account_whose_clock_is_poor_takes_nothing_from_the_budget_of_all(accounts: int, weight: int) -> None:
+    clock = ManualClock(wall=MINUTE_MS * 1_000)
+    budget = WeightBudget(2_400, edge_ms=MINUTE_EDGE_MS)
+    gate = Gate("http://venue", budget, RecordingHttp(), clock, pause_of=pause_ms)
+    began, ahead_ms, granted = clock.now(), clock.wall() - clock.now(), [0] * 7
+
+    async def keep_asking(told: Measurement) -> None:
+        while True:
+            await gate.grant(weight, urgent=True)
+            granted[(clock.now() - began) // MINUTE_MS] += weight
+            await clock.sleep(200)
+            gate.learn_clock(told)
+            await clock.sleep(1_800)
+
+    well, badly = Measurement(ahead_ms, 20, began), Measurement(ahead_ms + 3_000, 3_000, Millis(began + 6_000))
+    clocks = [well] * (accounts - 1) + [badly]
+    asking = [clock.spawn(keep_asking(told), f"account {number}") for number, told in enumerate(clocks)]
+    for _ in range(7 * 120):
+        await clock.advance(500)
+    assert all(weight_of_minute >= 2_000 for weight_of_minute in granted), granted
+    for task in asking:
+        task.cancel()
+    await gate.close()
+
+
+async def test_after_a_jump_of_the_venues_clock_nobody_who_has_not_asked_again_moves_the_minutes_back() -> None:
+    door = Door()
+    before = Measurement(door.clock.wall() - door.clock.now(), 20, door.clock.now())
+    door.gate.learn_clock(before)
+    await door.clock.advance(1)
+    door.learn_clock(before.ahead_ms + 90_000)
+    door.ask("a", 80)
+    door.ask("b", 80)
+    await door.clock.settle()
+    door.gate.learn_clock(before)
+    await door.clock.advance(30_000)
+    assert door.granted == ["a", "b"]
+
+
+async def test_one_of_those_who_wait_tells_of_it_for_all_for_a_minute() -> None:
+    door = Door()
+    began = door.clock.now()
+    assert [door.gate.may_tell(Millis(began + after_ms)) for after_ms in (0, 1, 59_999, 60_000, 60_001)] == [
+        True,
+        False,
+        False,
+        True,
+        False,
+    ]
+    assert door.gate.told_until == began + 2 * MINUTE_MS
 
 
 async def test_the_venues_own_count_counts_and_a_new_minute_begins_with_nothing() -> None:

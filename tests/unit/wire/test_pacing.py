@@ -5,7 +5,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from userstream.kernel.ids import Millis
-from userstream.wire.pacing import MINUTE_MS, RISK_RESERVE, WINDOWS_KEPT, Backoff, VenueClock, WeightBudget, jitter, life_ms
+from userstream.wire.pacing import (
+    GOOD_ERROR_MS,
+    MINUTE_EDGE_MS,
+    MINUTE_MS,
+    RISK_RESERVE,
+    WINDOWS_KEPT,
+    Backoff,
+    BudgetClock,
+    Measurement,
+    VenueClock,
+    WeightBudget,
+    jitter,
+    life_ms,
+)
 
 NOON = Millis(1_760_000_040_000)
 """The beginning of a minute."""
@@ -217,3 +230,84 @@ def test_a_doubted_clock_is_no_longer_measured_but_still_the_best_guess() -> Non
     assert (clock.is_measured, clock.at(Millis(0))) == (False, 900)
     clock.sample(Millis(0), Millis(1_000), Millis(2_500))
     assert (clock.is_measured, clock.at(Millis(0))) == (True, 2_000)
+    doubted = clock.measurement
+    clock.doubt()
+    assert (doubted, clock.measurement) == (Measurement(ahead_ms=2_000, error_ms=500, measured_at=Millis(1_000)), None)
+
+
+def test_a_measurement_is_as_old_as_the_sample_that_counts() -> None:
+    clock = VenueClock(Millis(0), Millis(0))
+    assert clock.measurement is None
+    clock.sample(Millis(100), Millis(121), Millis(7_010))
+    clock.sample(Millis(1_000), Millis(3_000), Millis(8_000))
+    assert clock.measurement == Measurement(ahead_ms=6_900, error_ms=11, measured_at=Millis(121))
+
+
+# --- the venue's clock that the budget counts by ---
+
+
+def believed(*told: Measurement | None) -> int:
+    """How far ahead the budget's clock is after all that; 0 is the guess."""
+    clock = BudgetClock(WeightBudget(100, edge_ms=MINUTE_EDGE_MS), 0)
+    for number, measurement in enumerate(told):
+        clock.learn(measurement, Millis(1_000_000 + number))
+    return clock.at(NOON) - NOON
+
+
+def measured(ahead_ms: int, error_ms: int, measured_at: int) -> Measurement:
+    return Measurement(ahead_ms, error_ms, Millis(measured_at))
+
+
+def test_what_is_not_measured_moves_nothing() -> None:
+    assert believed(None) == 0
+    assert believed(measured(70, 10, 5), None) == 70
+
+
+def test_anything_measured_is_better_than_a_guess_and_a_poor_one_gives_way_to_a_less_poor_one_alone() -> None:
+    poor = measured(9_000, 5_000, 5)
+    assert believed(poor) == 9_000
+    assert believed(poor, measured(3_000, 5_000, 6)) == 9_000
+    assert believed(poor, measured(3_000, 4_999, 6)) == 3_000
+    assert believed(poor, measured(3_000, GOOD_ERROR_MS, 6)) == 3_000
+
+
+@pytest.mark.parametrize(("error_ms", "ahead_ms"), [(GOOD_ERROR_MS, 3_000), (GOOD_ERROR_MS + 1, 70)])
+def test_a_good_clock_gives_way_to_a_newer_good_one_alone(error_ms: int, ahead_ms: int) -> None:
+    assert believed(measured(70, 10, 5), measured(3_000, error_ms, 6)) == ahead_ms
+
+
+def test_what_was_measured_before_is_not_news_and_of_one_instant_the_best_counts() -> None:
+    good = measured(70, 10, 5)
+    assert believed(good, measured(3_000, 1, 4)) == 70
+    assert believed(good, measured(3_000, 11, 5)) == believed(good, measured(3_000, 10, 5)) == 70
+    assert believed(good, measured(3_000, 9, 5)) == 3_000
+
+
+@given(st.lists(st.builds(measured, st.integers(-(10**6), 10**6), st.integers(0, 5_000), st.integers(0, 20)), min_size=1, max_size=12))
+def test_told_again_in_whatever_order_measurements_change_nothing(told: list[Measurement]) -> None:
+    last = believed(*sorted(told, key=lambda one: one.measured_at))
+    assert believed(*sorted(told, key=lambda one: one.measured_at), *told, *reversed(told)) == last
+
+
+def test_accounts_whose_clocks_lie_apart_do_not_carry_what_was_used_into_the_next_minutes() -> None:
+    budget = WeightBudget(2_400, edge_ms=MINUTE_EDGE_MS)
+    clock, well, badly = BudgetClock(budget, 0), measured(0, 20, 5), measured(3_000, 3_000, 6)
+    granted = [0] * 10
+    for now in range(NOON, NOON + 10 * MINUTE_MS, 500):
+        for told in (well, badly):
+            clock.learn(told, Millis(now))
+            granted[(now - NOON) // MINUTE_MS] += 7 if budget.wait_ms(7, True, clock.at(Millis(now))) == 0 else 0
+    assert granted == [1_680] * 10, "all that was asked for"
+
+
+def test_a_jump_of_the_venues_clock_is_taken_over_once_though_others_have_not_asked_again() -> None:
+    budget = WeightBudget(2_400, edge_ms=MINUTE_EDGE_MS)
+    clock, before, after = BudgetClock(budget, 0), measured(0, 20, 5), measured(90_000, 20, 6)
+    clock.learn(before, NOON)
+    assert budget.wait_ms(2_000, True, clock.at(at(10_000))) == 0
+    clock.learn(after, at(10_000))
+    assert (budget.used, budget.wait_ms(400, True, clock.at(at(10_000)))) == (2_000, 22_000), "used of the minute that runs now"
+    for since_ms in range(10_000, 40_000, 1_000):
+        clock.learn(before, at(since_ms))
+        clock.learn(after, at(since_ms))
+    assert budget.wait_ms(2_200, True, clock.at(at(40_000))) == 0
