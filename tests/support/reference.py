@@ -236,7 +236,10 @@ PROMISED: Final[Mapping[str, tuple[str, ...]]] = {
 
 STAGES: Final[Mapping[str, str]] = {
     "venue_to_socket": "from the venue's stamp to our socket, on the venue's clock: the newest message of each account at each scrape",
-    "socket_to_state": "from the socket until folded and handed to journal and listeners: of each socket the first frame and one in 64",
+    "socket_to_state": (
+        "from the socket until folded and handed to journal and listeners: of each socket one frame in 64 is sampled, the first too; "
+        "a packet that holds one is one observation, its time divided by all its frames"
+    ),
     "socket_to_journal": "from the socket until durable: every record, a commit at a time",
     "socket_to_callback": "from the socket until a handler is called: every fill",
     "socket_to_tables": "from the socket until the embedded tables have it: every record, a batch at a time",

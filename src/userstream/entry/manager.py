@@ -152,7 +152,14 @@ class AccountManager:
                 if running.state is not StreamState.FAILED:
                     return running
                 await self._application.remove(settings.name)
-            return await self._begin(settings.name)
+            return await self._begin_for_a_person(settings.name)
+
+    async def _begin_for_a_person(self, name: str) -> LiveAccount:
+        try:
+            return await self._begin(name)
+        except UserStreamError as error:
+            self._connections[name] = self._given_up(self._connections[name], str(error), "account_refused")
+            raise
 
     async def disconnect(self, name: str) -> None:
         """Stops an account, or keeps it from being started, until a person connects it again, or this process ends. Raises StoreError."""

@@ -8,11 +8,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 import msgspec
 
-from userstream.domain.audit import AuditNote, verify_chain
+from userstream.domain.audit import AuditHead, AuditNote, verify_chain
 from userstream.entry.advice import next_step
 from userstream.entry.bootstrap import AccountSettings, check_account
 from userstream.entry.key_owners import KeyOwners
@@ -135,6 +135,34 @@ class AccountBook:
             result=result,
             detail=detail,
         )
+
+
+class RosterLine(NamedTuple):
+    """An account of the registry, and whether it is to run."""
+
+    account: AccountId
+    venue: VenueName
+    is_active: bool
+
+
+class Roster:
+    """Who is in the registry, for those who ask often: read anew only after a deed was noted, as every change of it is."""
+
+    def __init__(self, book: AccountBook) -> None:
+        self._book = book
+        self._head: AuditHead | None = None
+        self._lines: tuple[RosterLine, ...] = ()
+        self._reading = asyncio.Lock()
+
+    async def read(self) -> Sequence[RosterLine]:
+        """All of them as they are now, in the order of ids. Raises StoreError."""
+        async with self._reading:
+            # before the accounts: a deed done while they are read is seen the next time
+            head = await self._book.registry.audit_head()
+            if head != self._head:
+                lines = [RosterLine(one.account, one.venue, one.active) async for one in self._book.accounts()]
+                self._head, self._lines = head, tuple(lines)
+            return self._lines
 
 
 class KeyRefused(UserStreamError):

@@ -34,8 +34,9 @@ def ages_of(received: Iterable[tuple[Millis, int]], wall: Millis) -> Counter[flo
 
 
 class TimedTransport:
-    """A transport of whose frames one in 64 is timed, the first of each socket too: from the socket until it is decoded, folded, handed to
-    the journal and to listeners. Timing each would cost half of what is measured."""
+    """A transport of whose frames one in 64 is sampled, the first of each socket too: from the socket until it is decoded, folded, handed
+    to the journal and to listeners. The packet that holds a sampled frame is timed as a whole, and is one observation: its time divided by
+    all its frames. Timing each frame would cost half of what is measured."""
 
     def __init__(self, transport: Transport, metrics: Metrics, stopwatch: Callable[[], int]) -> None:
         """`stopwatch`: nanoseconds that never jump."""

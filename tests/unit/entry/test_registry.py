@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
+from contextlib import suppress
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from tests.support.clock import ManualClock
@@ -13,12 +17,12 @@ from tests.support.vaults import make_vault
 from userstream.adapters.memory_registry import MemoryRegistry
 from userstream.domain.audit import AuditEntry
 from userstream.entry.bootstrap import AccountSettings, credentials_of
-from userstream.entry.registry import AccountDesk, Caller, NewAccount, settings_of
-from userstream.kernel.errors import AuthenticationError, RetryLater, SettingsError, UserStreamError
+from userstream.entry.registry import AccountDesk, Caller, NewAccount, Roster, settings_of
+from userstream.kernel.errors import AuthenticationError, RetryLater, SettingsError, StoreError, UserStreamError
 from userstream.kernel.ids import AccountId, VenueName
 from userstream.kernel.sealed import VaultError
 from userstream.kernel.settings import RecoverySettings, StreamSettings
-from userstream.wire.registration import AccountOptions
+from userstream.wire.registration import AccountOptions, RegisteredAccount
 from userstream.wire.rights import KeyRights
 
 ALICE = AccountId("alice")
@@ -52,6 +56,21 @@ class Desk(AccountDesk):
 
     async def deeds(self) -> list[tuple[str, str, str]]:
         return [(entry.note.action, entry.note.subject, entry.note.result) for entry in await self.entries()]
+
+
+class CountingRegistry(MemoryRegistry):
+    """Counts the accounts that were read a page at a time, and does not let them be read while it `is_shut`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.read, self.is_shut = 0, False
+
+    async def page(self, *, after: str = "", limit: int = 1_000, active_only: bool = False) -> list[RegisteredAccount]:
+        if self.is_shut:
+            raise StoreError("the registry is shut")
+        found = await super().page(after=after, limit=limit, active_only=active_only)
+        self.read += len(found)
+        return found
 
 
 def wish(name: str = "alice", options: AccountOptions | None = None, venue: str = "binance-usdm") -> NewAccount:
@@ -227,3 +246,62 @@ async def test_no_secret_is_in_what_is_kept_logged_raised_or_shown_and_a_planted
     assert not any("CANARY" in repr(each) for each in told)
     told.append(desk.note("account.add", "alice", detail=KEY.api_key.reveal()))
     assert any("CANARY" in repr(each) for each in told)
+
+
+def counted() -> tuple[CountingRegistry, AccountDesk]:
+    registry = CountingRegistry()
+    return registry, AccountDesk(registry, make_vault(), ManualClock(), Caller("tess", "desk-1"), Venue().ask, {})
+
+
+async def listed(roster: Roster) -> list[tuple[str, bool]]:
+    return [(line.account, line.is_active) for line in await roster.read()]
+
+
+async def test_the_roster_reads_the_accounts_again_only_after_a_deed() -> None:
+    registry, desk = counted()
+    for number in range(3):
+        await desk.add(wish(f"account-{number}"), credentials_of(f"KEY-{number}", "SECRET"))
+    roster, registry.read = Roster(desk), 0
+    assert await listed(roster) == [("account-0", True), ("account-1", True), ("account-2", True)]
+    assert [await listed(roster) for _ in range(5)] == [await listed(roster)] * 5 and registry.read == 3
+    await desk.set_active(AccountId("account-1"), False)
+    registry.read = 0
+    await asyncio.gather(*(roster.read() for _ in range(5)))
+    assert registry.read == 3, "those that ask at the same moment share a reading"
+    assert await listed(roster) == [("account-0", True), ("account-1", False), ("account-2", True)]
+    await desk.remove(AccountId("account-0"))
+    assert await listed(roster) == [("account-1", False), ("account-2", True)]
+
+
+async def test_a_roster_that_could_not_be_read_is_read_again() -> None:
+    registry, desk = counted()
+    roster = Roster(desk)
+    assert await listed(roster) == []
+    await desk.add(wish(), KEY)
+    registry.is_shut = True
+    for _ in range(2):
+        with pytest.raises(StoreError):
+            await roster.read()
+    registry.is_shut = False
+    assert await listed(roster) == [("alice", True)]
+
+
+@given(deeds=st.lists(st.tuples(st.sampled_from(("add", "enable", "disable", "remove", "look")), st.sampled_from(("alice", "bob")))))
+def test_the_roster_is_what_the_registry_says_whatever_was_done(deeds: list[tuple[str, str]]) -> None:
+    async def play() -> None:
+        registry, desk = counted()
+        roster = Roster(desk)
+        for deed, name in deeds:
+            with suppress(SettingsError):
+                match deed:
+                    case "add":
+                        await desk.add(wish(name), credentials_of(f"KEY-{name}", "SECRET"))
+                    case "enable" | "disable":
+                        await desk.set_active(AccountId(name), deed == "enable")
+                    case "remove":
+                        await desk.remove(AccountId(name))
+                    case _:
+                        assert await listed(roster) == [(one.account, one.active) for one in await registry.page()]
+        assert await listed(roster) == [(one.account, one.active) for one in await registry.page()]
+
+    asyncio.run(play())

@@ -19,6 +19,7 @@ from userstream.entry.web.forms import (
     PositionList,
     StateForm,
     certificate_form,
+    has_ended,
     owned_balance,
     owned_position,
     state_form,
@@ -39,7 +40,7 @@ ADMIN: Final = {ROLE: Role.ADMIN}
 
 @get("/api/accounts", opt=VIEWER, summary="All accounts: those that are to run, and those that the registry keeps switched off")
 async def list_accounts(desk: Desk) -> AccountList:
-    return AccountList(items=await desk.listing())
+    return await desk.listing()
 
 
 @get("/api/accounts/{name:str}", opt=VIEWER, summary="One account")
@@ -104,7 +105,7 @@ async def list_balances(
 
 async def _chosen(desk: WebDesk, account: str | None) -> list[StateForm]:
     if account is None:
-        return [state_form(live) for live in desk.application.accounts.values()]
+        return [state_form(live) for live in desk.application.accounts.values() if not has_ended(live)]
     return [await desk.state(account, or_removed=True)]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final
 
 import structlog
@@ -13,13 +13,14 @@ from userstream.domain.certificate import Certificate, certify
 from userstream.entry.bootstrap import AccountSettings, Application
 from userstream.entry.manager import NO_CONNECTIONS, AccountManager
 from userstream.entry.registered import RefusedAccount
-from userstream.entry.registry import Caller
+from userstream.entry.registry import Caller, Roster, RosterLine
 from userstream.entry.times import show_time
 from userstream.entry.web.access import Access, Principal
 from userstream.entry.web.answers import ApiError
 from userstream.entry.web.changes import AccountChanges
 from userstream.entry.web.forms import (
     AccountForm,
+    AccountList,
     ServiceHealth,
     StateForm,
     account_form,
@@ -29,7 +30,7 @@ from userstream.entry.web.forms import (
     state_form,
 )
 from userstream.entry.web.last_known import read_last_known
-from userstream.kernel.errors import SettingsError, UserStreamError
+from userstream.kernel.errors import SettingsError, StoreError, UserStreamError
 from userstream.kernel.ids import AccountId, Millis, VenueName
 from userstream.ports import AuditLog, HistoryReader, Selection
 from userstream.runtime.live import LiveAccount
@@ -63,6 +64,7 @@ class WebDesk:
         self.clock = application.clock
         self.is_ready = False
         self._start, self._manager = start, manager
+        self._roster = None if manager is None or manager.desk is None else Roster(manager.desk)
         self._switching = asyncio.Lock()
 
     # ---- accounts
@@ -127,13 +129,20 @@ class WebDesk:
             return dark_form(name, registered.venue, is_enabled=registered.active)
         return self.form(name)
 
-    async def listing(self) -> list[AccountForm]:
-        """All that run or are to run, and those that the registry keeps switched off, by name. Raises StoreError."""
-        desk = None if self._manager is None else self._manager.desk
-        registered = [] if desk is None else [account async for account in desk.accounts()]
-        forms = {str(one.account): dark_form(one.account, one.venue, is_enabled=one.active) for one in registered}
+    async def listing(self) -> AccountList:
+        """All that run or are to run, and those that the registry keeps switched off, by name. Where it cannot be read now, the former
+        alone, and so it is told."""
+        lines, is_whole = await self._read_roster()
+        forms = {str(line.account): dark_form(line.account, line.venue, is_enabled=line.is_active) for line in lines}
         forms.update({name: self.form(name) for name in self.names()})
-        return [forms[name] for name in sorted(forms)]
+        return AccountList(items=[forms[name] for name in sorted(forms)], is_whole=is_whole)
+
+    async def _read_roster(self) -> tuple[Sequence[RosterLine], bool]:
+        """Who is in the registry, and whether it could be read."""
+        try:
+            return (() if self._roster is None else await self._roster.read()), True
+        except StoreError:
+            return (), False  # the manager's log says why, once
 
     async def connect(self, name: str, caller: Principal, origin: str) -> AccountForm:
         """Starts an account that is to run and does not, also one that was given up; one that runs stays as it is. Raises ApiError."""

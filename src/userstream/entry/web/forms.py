@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import Annotated, Final
 
 import msgspec
+from msgspec import Meta
 
 from userstream.domain.access import Role
 from userstream.domain.account import Account
@@ -16,6 +18,8 @@ from userstream.entry.web.last_known import LastKnown, known_of_ended
 from userstream.kernel.amount import plain_amount
 from userstream.runtime.live import LiveAccount
 from userstream.runtime.views import Health
+
+WHOLE: Final = "False while the registry cannot be read: accounts that it keeps switched off, or was given a moment ago, are missing then."
 
 
 class OrderForm(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,7 +105,10 @@ class AccountForm(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AccountList(msgspec.Struct, frozen=True, kw_only=True):
+    """All accounts of a service, as far as they can be known now: a list that is not whole still has those that run or are to run."""
+
     items: list[AccountForm]
+    is_whole: Annotated[bool, Meta(description=WHOLE)]
 
 
 class StateForm(msgspec.Struct, frozen=True, kw_only=True):

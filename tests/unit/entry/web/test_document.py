@@ -70,6 +70,8 @@ async def test_roles_headers_and_refusals_are_told(tmp_path: Path) -> None:
             "account", "symbol", "since", "until", "cursor", "limit", "format"
         }  # fmt: skip
         assert "text/csv" in fills["responses"]["200"]["content"]
+        accounts = document["components"]["schemas"]["AccountList"]
+        assert "is_whole" in accounts["required"] and "registry" in accounts["properties"]["is_whole"]["description"]
         for path in ("/api/fills", "/api/positions", "/api/balances", "/api/ledger"):
             assert "404" in document["paths"][path]["get"]["responses"], path
 

@@ -64,8 +64,10 @@ async def test_an_account_that_was_given_up_is_not_connected_and_says_why_until_
         _, known = await site.get(OF_ACCOUNT[1])
         assert {name: known[name] for name in PICTURE} == {name: live[name] for name in PICTURE}
         assert 0 < known["known_until"] <= site.desk.application.clock.wall()
-        rows = (await site.get("/api/positions"))[1]["items"]
-        assert {row["known_until"] for row in rows} == {known["known_until"]}
+        for path in ("/api/positions", "/api/balances"):
+            assert (await site.get(path))[1] == {"items": []}, "it does not run"
+            rows = (await site.get(f"{path}?account={NAME}"))[1]["items"]
+            assert {row["known_until"] for row in rows} == {known["known_until"]}
         site.desk.act("restore_api_key", account=NAME)
         status, form = await site.post(f"/api/accounts/{NAME}/connect")
         assert (status, form["is_connected"]) == (200, True)
