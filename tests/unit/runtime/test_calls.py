@@ -100,6 +100,18 @@ async def test_an_account_that_starts_with_a_wrong_wall_clock_does_not_move_the_
     await shell.stop()
 
 
+async def test_what_an_account_measured_of_the_venues_clock_is_told_to_the_gate() -> None:
+    shell, ahead_ms = Shell(), 25_000
+    shell.http.plan("GET /fapi/v1/time", lambda request: json_answer({"serverTime": shell.clock.wall() + ahead_ms}))
+    await shell.start()
+    shell.gate.learn_used(2_400)
+    await shell.clock.advance(MINUTE_MS - (shell.clock.wall() + ahead_ms) % MINUTE_MS - 1)
+    assert shell.gate.used_weight == 2_400
+    await shell.clock.advance(1)
+    assert shell.gate.used_weight < 2_400
+    await shell.stop()
+
+
 async def test_an_account_whose_first_question_was_long_on_its_way_does_not_move_the_minutes_of_all() -> None:
     shell = Shell()
     shell.gate.learn_clock(Measurement(shell.clock.wall() - shell.clock.now(), 20, shell.clock.now()))
