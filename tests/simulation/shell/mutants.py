@@ -63,7 +63,7 @@ SHELL_MUTANTS: Final = (
     _mutant(
         "the end of a socket is not told",
         "whoever owns a socket hears that it ended",
-        (WS, "        self._guarded(lambda events: events.on_closed(reason))\n\n    # ---", "\n    # ---"),
+        (WS, "        self._guarded(lambda events: events.on_closed(reason))\n\n    def _hand_on", "\n    def _hand_on"),
     ),
     _mutant(
         "a refused dial is not told",
