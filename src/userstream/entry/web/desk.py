@@ -102,6 +102,12 @@ class WebDesk:
         desk = None if self._manager is None else self._manager.desk
         return None if desk is None else await desk.registry.get(AccountId(name))
 
+    async def _require_enabled(self, name: str) -> None:
+        """Raises ApiError 409 for an account that the registry keeps switched off, 404 for one that nobody knows."""
+        if not self._is_known(name) and await self._registered(name) is not None:
+            raise ApiError(409, "account_disabled", f"the registry keeps {name!r} switched off: enable it first")
+        self.require_name(name)
+
     def _venue_of_known(self, name: str) -> str:
         if (account := self.application.accounts.get(name)) is not None:
             return account.venue
@@ -147,7 +153,7 @@ class WebDesk:
     async def connect(self, name: str, caller: Principal, origin: str) -> AccountForm:
         """Starts an account that is to run and does not, also one that was given up; one that runs stays as it is. Raises ApiError."""
         async with self._switching:
-            self.require_name(name)
+            await self._require_enabled(name)
             if name in self._refused:
                 raise ApiError(409, "key_refused", "the account cannot be opened; /health says why")
             if (account := self.application.accounts.get(name)) is None or has_ended(account):
@@ -163,7 +169,7 @@ class WebDesk:
         """Stops an account, or keeps it from being started; the others do not notice. It is dark from now on, and so not healthy. Raises
         ApiError."""
         async with self._switching:
-            self.require_name(name)
+            await self._require_enabled(name)
             if self._manager is not None or name in self.application.accounts:
                 await self._note_deed("account.disconnect", name, caller, origin, self._stop(name))
             return self.form(name)

@@ -131,6 +131,10 @@ async def test_an_account_that_the_registry_keeps_switched_off_is_still_told_of(
             ("bob", True, True),
         ]
         assert (await desk.listing()).items[0] == form and set(desk.health(with_details=True).unhealthy or {}) <= {"bob"}
+        for deed in (desk.connect, desk.disconnect):
+            with pytest.raises(ApiError, match="enable it first") as refused:
+                await deed("alice", CALLER, "10.0.0.1")
+            assert refused.value.refusal.status == 409
         await managed.desk.set_active(AccountId("alice"), True)
         assert [one.is_enabled for one in (await desk.listing()).items] == [True, True], "before the manager has looked"
         await managed.drive(managed.manager.disconnect("bob"))
