@@ -253,6 +253,7 @@ async def test_an_owner_that_closes_while_it_hears_a_message_hears_no_other(venu
     opened, events = await connected(venue)
     events.on_each = opened.close
     venue.say("1")
+    venue.ping()
     venue.say("2")
     await events.until(lambda: bool(events.closed))
     assert events.told == [("frame", b"1"), ("closed", "closed by us")]

@@ -31,7 +31,7 @@ SHOWN_FIELDS: Final = frozenset(
         "connection task worker reader handler handlers sink table topic partition offset position sequence sequences",
         "reason error code mode state before after version name setting signal host port label request channel node",
         "age_ms delay_ms duration_ms gap_ms limit_ms skew_ms since until when",
-        "attempt attempts backlog bytes count events fills frames limit orders records size total used waiting weight",
+        "attempt attempts backlog budget bytes count events fills frames limit orders records size total used waiting weight",
     )
     for name in line.split()
 )
