@@ -144,13 +144,14 @@ class Machine:
 
     @property
     def remembers_much(self) -> bool:
-        """Whether so much waits for history in memory that it should be read early, if the venue's budget has room for that."""
-        return self._unread > MOST_UNREAD
+        """Whether so much waits for history in memory that it should be read early, if the venue's budget has room for that. Without a
+        secret nothing waits for it."""
+        return self.books is not None and self._unread > MOST_UNREAD
 
     def read_history_early(self) -> None:
-        """At the next tick, but not before an eighth of its interval is over."""
-        if self.books is not None:
-            self.books.read_history_early()
+        """For who remembers much: at the next tick, but not before an eighth of its interval is over."""
+        assert self.books is not None
+        self.books.read_history_early()
 
     # --- beginning and end ---
 
