@@ -80,7 +80,7 @@ class AccountRunner:
         self._dial_limit_ms = dial_limit_ms
         self.on_record: Callable[[Record], None] | None = None
         self.count: Callable[[AccountId, int, Millis, Sequence[Event]], None] | None = None
-        self._next_mind = BACKLOG_CHECK_EVERY
+        self._next_backlog_check = BACKLOG_CHECK_EVERY
         self._save_error: StoreError | None = None
         self.started = clock.now()
         self.connect_failures = self.odd_frames = self.own_faults = 0
@@ -267,8 +267,8 @@ class AccountRunner:
             self._tell(connection, told, wall)
         if machine.doubt_tick < self._timer_due:
             self._arm()
-        if machine.messages > self._next_mind:
-            self._next_mind = machine.messages + BACKLOG_CHECK_EVERY
+        if machine.messages > self._next_backlog_check:
+            self._next_backlog_check = machine.messages + BACKLOG_CHECK_EVERY
             self._pressure.mind()
 
     def take_odd_frame(self, connection: int, frame: bytes, reason: str) -> None:

@@ -195,13 +195,9 @@ async def test_a_server_that_hangs_is_given_up_and_left_to_wake_up(server: Postg
     feed.pump.start()
     feed.tell(20)
     await feed.until(lambda: feed.pump.position == 20)
-    [backend] = await _backends(url)
-    os.kill(backend, signal.SIGSTOP)
-    try:
+    with _stopped(*await _backends(url)):
         feed.tell(20)
         await feed.until(lambda: feed.pump.trouble is not None)
-    finally:
-        os.kill(backend, signal.SIGCONT)
     await feed.finish()
 
 
@@ -228,17 +224,23 @@ async def test_a_stop_while_the_server_hangs_waits_for_nobody(url: str) -> None:
     feed.pump.start()
     feed.tell(20)
     await feed.until(lambda: feed.pump.position == 20)
-    [backend] = await _backends(url)
-    os.kill(backend, signal.SIGSTOP)
-    try:
+    with _stopped(*await _backends(url)):
         feed.tell(20)
         await feed.journal.flush()
         stopping = asyncio.ensure_future(feed.pump.stop(limit_ms=2_000))
         await feed.until(stopping.done)
         await feed.tables.close()
+    assert (feed.pump.position, feed.clock.failures) == (20, [])
+
+
+@contextlib.contextmanager
+def _stopped(backend: int) -> Iterator[None]:
+    """The server's process for a connection stands still meanwhile."""
+    os.kill(backend, signal.SIGSTOP)
+    try:
+        yield
     finally:
         os.kill(backend, signal.SIGCONT)
-    assert (feed.pump.position, feed.clock.failures) == (20, [])
 
 
 def _await_end(process: int) -> None:

@@ -231,6 +231,16 @@ def test_what_nobody_took_is_not_kept_as_told(story: list[tuple[object, ...]]) -
 # --- cases ---
 
 
+def called_and_over(*, is_taken: bool | None) -> Watcher:
+    """A margin call and its end are handed out. `is_taken`: what became of both; None: nobody knows yet."""
+    watcher = Watcher()
+    watcher.is_taken, watcher.heard = is_taken, {ALICE: set()}
+    watcher.call()
+    watcher.look()
+    watcher.look(after_ms=RULES.settle_ms)
+    return watcher
+
+
 def test_a_beginning_that_nobody_took_is_told_again_while_it_goes_on() -> None:
     watcher = Watcher()
     watcher.is_taken = False
@@ -261,11 +271,7 @@ def test_an_end_that_nobody_took_is_told_again_to_those_who_heard_of_the_beginni
 
 
 def test_of_a_beginning_that_nobody_took_nobody_hears_the_end() -> None:
-    watcher = Watcher()
-    watcher.is_taken, watcher.heard = False, {ALICE: set()}
-    watcher.call()
-    watcher.look()
-    watcher.look(after_ms=RULES.settle_ms)
+    watcher = called_and_over(is_taken=False)
     told = len(watcher.messages)
     watcher.is_taken = True
     watcher.look(after_ms=RULES.tell_again_ms)
@@ -273,11 +279,7 @@ def test_of_a_beginning_that_nobody_took_nobody_hears_the_end() -> None:
 
 
 def test_a_beginning_that_is_taken_after_its_end_leaves_the_end_to_be_told() -> None:
-    watcher = Watcher()
-    watcher.is_taken, watcher.heard = None, {ALICE: set()}
-    watcher.call()
-    watcher.look()
-    watcher.look(after_ms=RULES.settle_ms)
+    watcher = called_and_over(is_taken=None)
     begun, over = (message.notes for message in watcher.messages)
     watcher.book.note_outcome(begun, watcher.now, is_taken=True)
     assert [each.kind for each in watcher.book.keep(watcher.now, watcher.now)] == [AlertKind.MARGIN_CALL]
