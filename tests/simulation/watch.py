@@ -191,6 +191,9 @@ class Watch:
                 self._prove(machine)
             case PositionSet():
                 self._place(event)
+            case GapRepaired():
+                unknown = [true.name for true in self._before_gap]
+                check("gap", not unknown, f"since {event.since}, but {unknown} were unknown")
             case Unrecognized(source=Source.SNAPSHOT):
                 check("answers", not self.answers_are_whole, f"{event.name} was read, though it cannot be: {event.sample!r}")
             case Unrecognized(name="bytes"):
@@ -285,7 +288,6 @@ class Watch:
 
     def _repaired(self, event: GapRepaired) -> None:
         check("gap", event.since == self._gap_since, f"repaired {event.since}, open was {self._gap_since}")
-        check("gap", not self._before_gap, f"since {event.since}, but {[true.name for true in self._before_gap]} were unknown")
         self._gap_since = None
         if self._running_since is not None:
             self._nothing_missing("I1 repaired", event.since, event.until)
