@@ -365,6 +365,10 @@ class Answer(Action, frozen=True, kw_only=True):
     apply: Annotated[bool, Meta(description="do what was asked, then answer with this")] = False
     abort: Annotated[bool, Meta(description="cut the connection instead of any answer")] = False
 
+    def __post_init__(self) -> None:
+        if not self.path.startswith("/"):
+            raise ValueError(f"path {self.path!r} must begin with /, such as '/fapi/v1/order'")
+
 
 class RestLag(Action, frozen=True, kw_only=True):
     """REST reads show the books as of so long ago. 0 ends it."""

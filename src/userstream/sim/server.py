@@ -8,15 +8,15 @@ from decimal import Decimal
 
 from aiohttp import web
 
-from userstream.sim.actions import EVERYBODY, Answer, BadAction, name_of
+from userstream.sim.actions import Answer, BadAction
 from userstream.sim.books import Millis, Refused
 from userstream.sim.clock import ExchangeClock, SystemClock, pause, spawn
 from userstream.sim.connection import GOING_AWAY, Connection, LifeSettings
 from userstream.sim.control import PREFIX, Control
-from userstream.sim.faults import ScriptError
 from userstream.sim.house import Hall, House, UnknownAccount
 from userstream.sim.lanes import Lane
 from userstream.sim.performing import explain_refusal, perform
+from userstream.sim.script_checks import check_script
 from userstream.sim.settings import AccountSpec, Listing, SimulatorSettings, VenueListing
 from userstream.sim.venue import Call, Reply, SocketSession, Venue
 
@@ -52,7 +52,8 @@ class PaperExchangeServer:
         self._clock = clock or SystemClock()
         self.house = House(self.settings, self._clock, self)
         self.control = Control(self.house)
-        self._check_script()
+        if self.settings.script is not None:
+            check_script(self.settings.script, self.house)
         self._connections: dict[Lane, Connection] = {}
         self._runner: web.AppRunner | None = None
         self._loop_task: asyncio.Task[None] | None = None
@@ -150,14 +151,6 @@ class PaperExchangeServer:
                 log.exception("a tick of the paper exchange failed")
             busy = self.house.pace.events_per_s >= BUSY_RATE
             await pause((min(self.settings.tick_ms, BUSY_TICK_MS) if busy else self.settings.tick_ms) / 1000)
-
-    def _check_script(self) -> None:
-        """A script that names an account nobody has is a mistake of its writer, not a fault to be played."""
-        for number, (_, action) in enumerate(self.settings.script.steps if self.settings.script else (), start=1):
-            account = getattr(action, "account", EVERYBODY)
-            if account != EVERYBODY and not self.house.knows(account):
-                words = f"action {name_of(action)!r}: account {account!r} must be one that there is; {self.house.known_names}"
-                raise ScriptError(f"script step {number}: {words}")
 
     def _follow_script(self, now: Millis) -> None:
         if self.settings.script is None:

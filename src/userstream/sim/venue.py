@@ -85,7 +85,10 @@ class SocketSession(Protocol):
 
 
 class Dialect(Protocol):
-    """How one venue reads requests and writes answers and events."""
+    """How one venue reads requests and writes answers and events. `event_names`: of all that its private sockets tell."""
+
+    @property
+    def event_names(self) -> frozenset[str]: ...
 
     def serves(self, path: str) -> bool:
         """True of every path that is this venue's."""

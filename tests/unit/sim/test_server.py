@@ -368,7 +368,7 @@ async def test_a_script_is_carried_out_at_its_times_and_a_failing_step_does_not_
     steps = [
         {"at_s": 0, "action": "skew", "ms": 7},
         {"at_s": 2, "action": "margin_call", "account": "paper-1"},
-        {"at_s": 2, "action": "place", "account": "paper-1", "symbol": "NONE", "side": "buy", "quantity": 1},
+        {"at_s": 2, "action": "cancel", "account": "paper-1", "symbol": "BTCUSDT", "order_id": 1},
         {"every_s": 1, "until_s": 3, "action": "transfer", "account": "paper-1", "asset": "USDT", "amount": "1"},
     ]
     path = tmp_path / "script.json"
@@ -381,10 +381,10 @@ async def test_a_script_is_carried_out_at_its_times_and_a_failing_step_does_not_
         [balance] = client.server.house.hall_of("paper-1").room.exchange.balances("paper-1")
         assert balance.wallet == Decimal(100_003)
     told = [entry.getMessage() for entry in caplog.records]
-    place = "action 'place': account 'paper-1', symbol 'NONE', side 'buy', quantity 1"
+    cancel = "action 'cancel': account 'paper-1', symbol 'BTCUSDT', order_id 1"
     assert told == [
         "script step 2: action 'margin_call': account 'paper-1': refused by the rule no_position: the account has no position",
-        f"script step 3: {place}: refused by the rule unknown_symbol: symbol does not exist",
+        f"script step 3: {cancel}: refused by the rule unknown_order: order does not exist",
     ]
 
 
@@ -404,6 +404,35 @@ def test_a_script_for_an_account_nobody_has_is_refused_at_once() -> None:
     script = load_script(b'[{"at_s": 1, "action": "cut"}, {"at_s": 2, "action": "cut", "account": "nobody"}]')
     with pytest.raises(ScriptError, match=r"^script step 2: action 'cut': account 'nobody' must be one that there is; there are paper-1$"):
         PaperExchangeServer(SimulatorSettings(script=script))
+
+
+@pytest.mark.parametrize(
+    ("step", "words"),
+    [
+        ({"action": "settle", "symbol": "BTCUSDT", "venue": "kraken"}, "venue 'kraken' must be one that is played here: binance-usdm"),
+        (
+            {"action": "place", "account": "paper-1", "symbol": "BTCUSD", "side": "buy", "quantity": 1},
+            "symbol 'BTCUSD' must be one that is traded there; the nearest is 'BTCUSDT'",
+        ),
+        ({"action": "move_price", "symbol": "NONE", "price": 1}, "symbol 'NONE' must be one that is traded there; the nearest is '[A-Z]+'"),
+        (
+            {"action": "drop", "event": "ORDER_TRADE_UPDTE"},
+            r"event 'ORDER_TRADE_UPDTE' must be one of the venue's, or \* for all; the nearest is 'ORDER_TRADE_UPDATE'",
+        ),
+        ({"action": "event", "account": "paper-1", "name": "NOTHING"}, "no rare event 'NOTHING'.*GRID_UPDATE"),
+    ],
+    ids=lambda value: value["action"] if isinstance(value, dict) else "",
+)
+def test_a_script_that_names_what_nobody_here_has_is_refused_at_once(step: dict[str, object], words: str) -> None:
+    script = load_script(json.dumps([{"at_s": 1, **step}]).encode())
+    with pytest.raises(ScriptError, match=f"^script step 1: action '{step['action']}': {words}"):
+        PaperExchangeServer(SimulatorSettings(script=script))
+
+
+@pytest.mark.parametrize(("venue", "event"), [("binance-coinm", "ACCOUNT_UPDATE"), ("binance-spot", "executionReport"), ("binance-margin", "*")])
+def test_a_script_may_name_the_events_of_its_venues(venue: str, event: str) -> None:
+    script = load_script(json.dumps([{"at_s": 1, "action": "drop", "event": event}]).encode())
+    PaperExchangeServer(SimulatorSettings(venues=(venue,), script=script))
 
 
 async def test_the_trading_loop_runs_by_itself() -> None:

@@ -42,6 +42,10 @@ class Futures(RestDoor[Request], ABC):
     def _open_stream(self, path: str, query: str) -> StreamSession | None:
         """The session of a stream address; None for an address that is none."""
 
+    @property
+    def event_names(self) -> frozenset[str]:
+        return frozenset(binance_futures_messages.EVENT_NAMES)
+
     def write(self, happenings: Sequence[Happening], now: Millis) -> list[Frame]:
         return self._writer.write(happenings, self._room.stated(now))
 

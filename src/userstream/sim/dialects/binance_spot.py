@@ -84,6 +84,10 @@ class BinanceSpot(RestDoor[Request]):
             return {}
         return {"X-SAPI-USED-UID-WEIGHT-1M": str(self._room.limits.account_weight(self._room.owner(key.account)).used(now))}
 
+    @property
+    def event_names(self) -> frozenset[str]:
+        return binance_spot_messages.EVENT_NAMES | RISK_EVENTS
+
     # --- sockets -------------------------------------------------------------------------------------------------------
 
     def open_socket(self, path: str, query: str, address: str, now: Millis) -> SpotSession | StreamSession | None:

@@ -22,6 +22,9 @@ from userstream.sim.spot.books import Prevention, SpotOrder, SpotOrderHappened
 from userstream.sim.venue import Frame, Json
 
 ZERO_TEXT = "0.00000000"
+EVENT_NAMES = frozenset(
+    {"executionReport", "outboundAccountPosition", "balanceUpdate", "listStatus", "externalLockUpdate", "eventStreamTerminated"}
+)
 RARE_EVENTS = ("externalLockUpdate", "listStatus")
 
 
