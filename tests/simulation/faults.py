@@ -213,9 +213,8 @@ def _change_mode(world: World, account: str, chance: Random) -> bool:
         books = contracts_of(world.exchange.hall.room.exchange)
     except Refused:
         return False  # the venue has no positions
-    for algo in books.algo_orders(account, open_only=True):
-        books.cancel_algo(account, algo_id=algo.algo_id, now=world.exchange.now())
     for symbol in world.exchange.symbols:
+        books.cancel_all_algo(account, symbol, world.exchange.now())
         world.exchange.perform(act.Cancel(account=account, symbol=symbol))
     for leg in books.positions(account):
         if leg.amount:

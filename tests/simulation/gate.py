@@ -53,6 +53,11 @@ class Gate:
         """The venue wants silence for so long."""
         self._paused_until = max(self._paused_until, Millis(self._scheduler.now + pause_ms))
 
+    @property
+    def is_paused(self) -> bool:
+        """Whether the venue still wants silence."""
+        return self._scheduler.now < self._paused_until
+
     def learn_clock(self, told: Measurement | None) -> None:
         self._venue_clock.learn(told, self._scheduler.now)
 

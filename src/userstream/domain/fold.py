@@ -197,8 +197,11 @@ def _lighten_fill(account: Account, fill: Filled) -> None:
 
 
 def _lighter(fact: Remembered) -> Remembered:
-    """A copy without bytes, whose symbol is the same text as that of all others."""
-    return msgspec.structs.replace(fact, frame=None, symbol=Symbol(intern(fact.symbol)))
+    """A copy without bytes, whose words are the same text as those of all others."""
+    lighter = msgspec.structs.replace(fact, frame=None, symbol=Symbol(intern(fact.symbol)))
+    if isinstance(lighter, Filled) and lighter.fee_asset is not None:
+        return msgspec.structs.replace(lighter, fee_asset=intern(lighter.fee_asset))
+    return lighter
 
 
 def newest_time(account: Account) -> Millis:

@@ -356,7 +356,7 @@ class Clear(Action, frozen=True, kw_only=True):
 class Answer(Action, frozen=True, kw_only=True):
     """Answer the next calls below a path with this instead. A WebSocket API call has the path of its socket, a slash and its method."""
 
-    path: Annotated[str, Meta(description="path prefix, for instance /fapi/v1/order")] = "/"
+    path: Annotated[str, Meta(pattern="^/", description="the beginning of a path, for instance /fapi/v1/order")] = "/"
     method: Annotated[str, Meta(description="GET, POST, ... or *")] = EVERYBODY
     status: Annotated[int, Meta(ge=200, le=599, description="200 to 599")] = 503
     body: Annotated[str, Meta(description="sent as it is")] = ""
@@ -364,10 +364,6 @@ class Answer(Action, frozen=True, kw_only=True):
     count: Annotated[int, Meta(ge=1, description="1 or more")] = 1
     apply: Annotated[bool, Meta(description="do what was asked, then answer with this")] = False
     abort: Annotated[bool, Meta(description="cut the connection instead of any answer")] = False
-
-    def __post_init__(self) -> None:
-        if not self.path.startswith("/"):
-            raise ValueError(f"path {self.path!r} must begin with /, such as '/fapi/v1/order'")
 
 
 class RestLag(Action, frozen=True, kw_only=True):

@@ -16,7 +16,7 @@ HISTORY: Final = "history"
 AUDIT: Final = "audit"
 POLLING: Final = "polling"
 
-SOONEST_HISTORY: Final = 8
+SOONEST_HISTORY: Final = 16
 """History is read early after this part of its interval: what a busy account remembers costs memory, what it reads costs weight."""
 
 

@@ -123,13 +123,12 @@ class Mismatches:
         apply(self._account, resolved)
         return [resolved]
 
-    def settle_older(self, epoch: int, wall: Millis) -> list[Event]:
-        """A full reading found no more of what earlier ones had found. What is in doubt is not explained by that, nor is an interval that
+    def older_than(self, epoch: int) -> list[tuple[str, str]]:
+        """What earlier readings had found, and this one found no more. What is in doubt is not explained by that, nor is an interval that
         nobody keeps any more, nor a trade whose fill is still not known."""
         doubted = {(doubt.subject, key_of(doubt)) for doubt in self._account.doubts}
         found = {place: self._found_in.get(place, 0) for place in self.open}
-        settled = [place for place, last in found.items() if last < epoch and place not in doubted and place[0] not in LASTING]
-        return [fact for subject, key in settled for fact in self.settle(subject, key, wall)]
+        return [place for place, last in found.items() if last < epoch and place not in doubted and place[0] not in LASTING]
 
 
 def key_of(doubt: Doubt) -> str:

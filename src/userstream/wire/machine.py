@@ -69,7 +69,7 @@ NEXT_TURN_MS: Final = 100
 """The venue's bytes behind what ended stay for one to two times `FRESH_MS`. Letting go of so many of them at a turn takes well below a
 millisecond; where there are more, the next turn comes soon."""
 
-MOST_UNREAD: Final = 1_000
+MOST_UNREAD: Final = 400
 """Fills and ended orders, of nearly a kilobyte each, stay in memory until history is read. Where more do, it is worth to read it early."""
 
 STOOD_STILL: Final = "this machine slept, or its wall clock jumped"
@@ -149,7 +149,7 @@ class Machine:
         return self.books is not None and self._unread > MOST_UNREAD
 
     def read_history_early(self) -> None:
-        """For who remembers much: at the next tick, but not before an eighth of its interval is over."""
+        """For who remembers much: at the next tick, but not before a sixteenth of its interval is over."""
         assert self.books is not None
         self.books.read_history_early()
 

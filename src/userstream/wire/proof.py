@@ -40,6 +40,7 @@ class Proof:
         self.is_proven = self.is_read = False
         self.repaired_fills: list[Millis] = []
         self._unexplained: list[Place] = []
+        self._explained: list[Place] = []
         self._readings_of: dict[Place, int] = {}
         self._tries = 0
 
@@ -68,24 +69,24 @@ class Proof:
     # --- the end of a full reading ---
 
     def weigh(self, finished: Round, wall: Millis) -> list[Event]:
-        """What the reading explained, and what it did not."""
+        """What the reading did not explain. What it did explain is told at the conclusion, once all of the rest is told too."""
         until = self._provable(finished)
         if not finished.refused:
             settle_unsure_legs(self._account, finished, until)
         anchored = {(anchor.symbol, anchor.order_id) for anchor in self._anchors(finished)}
         short = [order for order in self._short_orders(finished, until) if (order.symbol, order.order_id) not in anchored]
         unknown = finished.unknown_trades(self._account)
-        facts = self._explain(finished, wall)
+        self._explained = self._explained_by(finished)
         legs = [doubt for doubt in self._account.doubts if doubt.subject == "position" and self._doubts.was_asked(doubt)]
         places = [("order", f"{order.symbol}.{order.order_id}") for order in short]
         places += [("fills", ".".join(trade)) for trade in unknown]
         places += [("position", key_of(doubt)) for doubt in legs]
         places += [("question", name_of(question)) for question in finished.refused]
-        places += [place for place in self._mismatches.open if place[0] in HELD_OPEN]
+        places += [place for place in self._mismatches.open if place[0] in HELD_OPEN and place not in self._explained]
         self._unexplained = list(dict.fromkeys(places))
         self._readings_of = {place: self._readings_of.get(place, 0) + 1 for place in self._unexplained}
         self._tries = self._tries + 1 if self._unexplained else 0
-        return facts + (self._dispute_trades(unknown, finished, wall) if self._tries >= DISPUTED_AFTER else [])
+        return self._dispute_trades(unknown, finished, wall) if self._tries >= DISPUTED_AFTER else []
 
     @property
     def lasting_legs(self) -> list[Doubt]:
@@ -97,12 +98,11 @@ class Proof:
     def _provable(self, finished: Round) -> Millis:
         return Millis(finished.started - self._policy.lag_ms)
 
-    def _explain(self, finished: Round, wall: Millis) -> list[Event]:
+    def _explained_by(self, finished: Round) -> list[Place]:
         """A trade is explained by its fill alone; most other things by a reading that lacks no answer and does not find them any more."""
         known = {f"{symbol}.{key[0]}" for symbol, fills in self._account.fills.items() for key in fills}
-        explained = [key for subject, key in self._mismatches.open if subject == "fills" and key in known]
-        facts = [fact for key in explained for fact in self._mismatches.settle("fills", key, wall)]
-        return facts if finished.refused else facts + self._mismatches.settle_older(finished.epoch, wall)
+        explained = [(subject, key) for subject, key in self._mismatches.open if subject == "fills" and key in known]
+        return explained if finished.refused else explained + self._mismatches.older_than(finished.epoch)
 
     def _short_orders(self, finished: Round, until: Millis) -> list[OrderChanged]:
         """Orders that lack a fill which may be older than `until`. One that has just changed may wait for a message that is on its way,
@@ -143,7 +143,7 @@ class Proof:
     def conclude(self, finished: Round, read_until: Millis, wall: Millis) -> list[Event]:
         """The facts of a full reading that is settled. `read_until`: how far back ours ended (venue time)."""
         account, until = self._account, self._provable(finished)
-        is_read, facts = not finished.refused, list[Event]()
+        is_read, facts = not finished.refused, self._settle(wall)
         if finished.lost_since and is_read:
             ours, theirs = f"read until {read_until}", f"kept since {finished.since}"
             facts += self._mismatches.note("history", str(read_until), ours, theirs, epoch=finished.epoch, wall=wall)
@@ -160,6 +160,11 @@ class Proof:
                 unexplained=finished.unexplained,
             ),
         ]
+
+    def _settle(self, wall: Millis) -> list[Event]:
+        """The end of the mismatches that the reading explained; not before what it could not explain is told, or between the two a live
+        account with a gap would show no reason for it."""
+        return [fact for subject, key in self._explained for fact in self._mismatches.settle(subject, key, wall)]
 
     def _read_since(self, finished: Round) -> Millis:
         """From where on everything was read, by this reading and by those before it that could not prove what they read."""

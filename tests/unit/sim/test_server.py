@@ -429,7 +429,9 @@ def test_a_script_that_names_what_nobody_here_has_is_refused_at_once(step: dict[
         PaperExchangeServer(SimulatorSettings(script=script))
 
 
-@pytest.mark.parametrize(("venue", "event"), [("binance-coinm", "ACCOUNT_UPDATE"), ("binance-spot", "executionReport"), ("binance-margin", "*")])
+@pytest.mark.parametrize(
+    ("venue", "event"), [("binance-coinm", "ACCOUNT_UPDATE"), ("binance-spot", "executionReport"), ("binance-margin", "*")]
+)
 def test_a_script_may_name_the_events_of_its_venues(venue: str, event: str) -> None:
     script = load_script(json.dumps([{"at_s": 1, "action": "drop", "event": event}]).encode())
     PaperExchangeServer(SimulatorSettings(venues=(venue,), script=script))
