@@ -193,15 +193,13 @@ def _lighten_fill(account: Account, fill: Filled) -> None:
     fills, key = account.fills.get(fill.symbol, {}), (fill.trade_id, fill.order_id)
     known = fills.get(key)
     if known is not None and known.frame is not None:
-        fills[key] = _lighter(known)
+        fee_asset = None if known.fee_asset is None else intern(known.fee_asset)
+        fills[key] = msgspec.structs.replace(_lighter(known), fee_asset=fee_asset)
 
 
 def _lighter(fact: Remembered) -> Remembered:
-    """A copy without bytes, whose words are the same text as those of all others."""
-    lighter = msgspec.structs.replace(fact, frame=None, symbol=Symbol(intern(fact.symbol)))
-    if isinstance(lighter, Filled) and lighter.fee_asset is not None:
-        return msgspec.structs.replace(lighter, fee_asset=intern(lighter.fee_asset))
-    return lighter
+    """A copy without bytes, whose symbol is the same text as that of all others."""
+    return msgspec.structs.replace(fact, frame=None, symbol=Symbol(intern(fact.symbol)))
 
 
 def newest_time(account: Account) -> Millis:
