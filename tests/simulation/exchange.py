@@ -108,7 +108,7 @@ class Exchange(Ground):
     def hang_up(self, lane: Lane) -> None:
         """The client's end is gone."""
         self._links.pop(lane, None)
-        self.hall.hub.close(lane, self.now())
+        self.hall.hub.close(lane)
 
     def _flush(self, lane: Lane, link: Link) -> None:
         now = self.now()

@@ -29,7 +29,7 @@ LOOK_MS: Final = 500
 def policy_of(number: int) -> MachinePolicy:
     """All cares in quick succession: half a minute sees each of them."""
     return MachinePolicy(
-        feed=FeedPolicy(drain_ms=500, opening_limit_ms=6_000, backoff=Backoff(first_delay_ms=200, max_delay_ms=2_000, seed=number)),
+        feed=FeedPolicy(drain_ms=1_500, opening_limit_ms=6_000, backoff=Backoff(first_delay_ms=200, max_delay_ms=2_000, seed=number)),
         books=Policy(lag_ms=1_500, overlap_ms=2_000, audit_ms=5_500, history_ms=11_000, poll_ms=2_000, longest_retry_ms=2_000),
         polling_after_failures=3,
     )

@@ -23,7 +23,7 @@ from userstream.entry.key_owners import KeyOwners
 from userstream.kernel.errors import SettingsError, UserStreamError
 from userstream.kernel.ids import AccountId, Symbol, VenueName
 from userstream.kernel.secret import Secret
-from userstream.kernel.settings import SHORTEST_LIFE_S, RecoverySettings, StreamSettings, check
+from userstream.kernel.settings import MOST_OF_A_LIFE, SHORTEST_DRAIN_S, SHORTEST_LIFE_S, RecoverySettings, StreamSettings, check
 from userstream.ports import Clock, EvidenceReader, HttpClient, Journal, Record, Transport
 from userstream.runtime.gate import Gate
 from userstream.runtime.live import LiveAccount
@@ -415,6 +415,7 @@ def policy_of(settings: AccountSettings, seed: int) -> MachinePolicy:
     return MachinePolicy(
         feed=FeedPolicy(
             redundancy=stream.redundancy,
+            drain_ms=int(min(max(recovery.lag_s, SHORTEST_DRAIN_S), stream.rotate_s * MOST_OF_A_LIFE) * 1000),
             backoff=Backoff(
                 first_delay_ms=int(stream.first_delay_s * 1000),
                 max_delay_ms=int(stream.max_delay_s * 1000),

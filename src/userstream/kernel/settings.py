@@ -36,11 +36,11 @@ class RecoverySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
         check(0 <= self.backfill_s <= 90 * 86400, "backfill_s", self.backfill_s, "must be between 0 and 90 days")
 
 
-DRAIN_S: Final = 2.0
-"""A replaced socket goes on so long beside its successor."""
-
 SHORTEST_LIFE_S: Final = 3.0
-"""Longer than the drain: no more than two sockets overlap."""
+SHORTEST_DRAIN_S: Final = 2.0
+MOST_OF_A_LIFE: Final = 2 / 3
+"""A replaced socket goes on beside its successor for the venue's lag, so that what the venue tells late still comes by it: at least so
+long, and at most for this part of a socket's life, so that no more than two overlap."""
 
 
 class StreamSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -77,7 +77,7 @@ class StreamSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
 
 
 _WHY_NOT_SOONER: Final = (
-    f"must be at least {SHORTEST_LIFE_S:g}: a replaced socket goes on for {DRAIN_S:g} s beside its successor, "
+    f"must be at least {SHORTEST_LIFE_S:g}: a replaced socket goes on for {SHORTEST_LIFE_S * MOST_OF_A_LIFE:g} s beside its successor, "
     "so that sockets replaced sooner pile up"
 )
 

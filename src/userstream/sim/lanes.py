@@ -108,10 +108,6 @@ class Lane:
     def waiting(self) -> int:
         return len(self._events) + len(self._others) + len(self._shelf)
 
-    def held_back(self, now: Millis) -> int:
-        """How many frames a delay or a displacement keeps from leaving now."""
-        return sum(due > now for due, _ in self._events) + len(self._shelf)
-
     def _take_events(self, now: Millis) -> list[Parcel]:
         if self._shelf and now >= self._shelved_at + LONGEST_DISPLACEMENT_MS:
             self._clear_shelf(now)
@@ -172,9 +168,7 @@ class Hub:
         self.refile(lane)
         return lane
 
-    def close(self, lane: Lane, now: Millis) -> None:
-        """The socket has ended; what a fault still held back for it goes with it."""
-        self._plan.counters.withheld += lane.held_back(now)
+    def close(self, lane: Lane) -> None:
         self._lanes.pop(lane.number, None)
         self._forget_accounts(lane)
 

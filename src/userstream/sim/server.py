@@ -252,7 +252,7 @@ class PaperExchangeServer:
             await connection.serve()
         finally:
             del self._connections[lane]
-            hall.hub.close(lane, self._clock.now())
+            hall.hub.close(lane)
 
 
 def _response(reply: Reply) -> web.Response:

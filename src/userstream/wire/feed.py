@@ -13,7 +13,6 @@ from userstream.domain.events import Event
 from userstream.kernel.errors import UserStreamError
 from userstream.kernel.ids import Millis
 from userstream.kernel.secret import Secret
-from userstream.kernel.settings import DRAIN_S
 from userstream.wire.assurance import PUNCTUAL_MS, Assurance
 from userstream.wire.pacing import Backoff, VenueClock
 from userstream.wire.request import HttpRequest, HttpResponse
@@ -118,11 +117,11 @@ class Break(msgspec.Struct, frozen=True):
 
 
 class FeedPolicy(msgspec.Struct, frozen=True, kw_only=True):
-    """redundancy: how many sockets deliver at any time. drain_ms: how long a predecessor goes on beside its successor. opening_limit_ms:
-    how long a socket may take from the first wish to delivery."""
+    """redundancy: how many sockets deliver at any time. drain_ms: how long a predecessor goes on beside its successor, for what
+    the venue tells so much later than it happened. opening_limit_ms: how long a socket may take from the first wish to delivery."""
 
     redundancy: int = 1
-    drain_ms: int = int(DRAIN_S * 1000)
+    drain_ms: int = 5_000
     opening_limit_ms: int = 30_000
     backoff: Backoff = Backoff()
 

@@ -64,6 +64,12 @@ def test_settings_reach_their_place_in_milliseconds() -> None:
     assert (policy.feed.backoff.first_delay_ms, policy.feed.backoff.max_delay_ms) == (250, 8_000)
 
 
+@pytest.mark.parametrize(("rotate_s", "lag_s", "drain_ms"), [(82_800, 5, 5_000), (82_800, 0.75, 2_000), (6, 5, 4_000), (3, 5, 2_000)])
+def test_a_replaced_socket_goes_on_for_the_lag_but_not_as_long_as_it_may_live(rotate_s: float, lag_s: float, drain_ms: int) -> None:
+    made = settings(stream=StreamSettings(rotate_s=rotate_s), recovery=RecoverySettings(lag_s=lag_s))
+    assert policy_of(made, 0).feed.drain_ms == drain_ms
+
+
 def test_accounts_do_not_move_in_step() -> None:
     seeds = {place_of(settings(name=f"account-{number}"), SPEC).jitter_seed for number in range(100)}
     assert len(seeds) == 100

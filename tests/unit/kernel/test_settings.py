@@ -6,7 +6,7 @@ import pytest
 from userstream.kernel.errors import SettingsError
 from userstream.kernel.settings import (
     CLASSIC_DEFAULTS,
-    DRAIN_S,
+    MOST_OF_A_LIFE,
     SHORTEST_LIFE_S,
     ClassicConfig,
     RecoverySettings,
@@ -69,7 +69,7 @@ def test_a_wrong_stream_setting_names_field_value_and_rule(field: str, value: fl
 
 
 def test_sockets_are_not_replaced_sooner_than_their_predecessors_end() -> None:
-    assert SHORTEST_LIFE_S > DRAIN_S
+    assert MOST_OF_A_LIFE < 1
     assert StreamSettings(rotate_s=SHORTEST_LIFE_S).rotate_s == SHORTEST_LIFE_S
     with pytest.raises(SettingsError, match=r"^rotate_s = 1\.2 must be at least 3: a replaced socket goes on for 2 s beside its successor"):
         StreamSettings(rotate_s=1.2)
