@@ -127,6 +127,7 @@ class Watch:
         self._places: dict[PositionKey, tuple[Millis, int]] = {}
         self._keyless_since: Millis | None = None
         self._before_gap: list[TrueFill] = []
+        self._kept_back, self._kept_back_until = 0, Millis(0)
         self._dials = 0
         self._probe = Frame(account=account, event=PROBE, body=b"{}")
         self._calm_ms: int | None = None
@@ -168,6 +169,7 @@ class Watch:
     # --- what is told ---
 
     def told(self, facts: Sequence[Event], machine: Machine, now: Millis) -> None:
+        self._note_what_is_kept_back()
         if not facts:
             return
         self._learn_truth()
@@ -182,6 +184,7 @@ class Watch:
             self._take(event)
             if type(event) not in UNWEIGHED:
                 self._weigh(event, machine, now)
+        self._look_at_gap(machine)
 
     def _weigh(self, event: Event, machine: Machine, now: Millis) -> None:
         match event:
@@ -232,13 +235,15 @@ class Watch:
     def _note_beginning(self, gap: GapOpened, machine: Machine) -> None:
         """What ended sockets took with them must lie within the gap when it is repaired: that their key had died is known only when the
         next one opens. Of what the venue itself kept back a client knows nothing."""
-        lost = self._exchange.house.faults.counters
-        if lost.omitted or lost.dropped or lost.withheld:
-            self._before_gap.clear()
-            return
         if not machine.feed.is_lit:
             self._before_gap = [true for true in self._missing.values() if (self._began or 0) <= true.fill.time]
-        self._before_gap = [true for true in self._before_gap if true.fill.time < gap.since]
+        self._before_gap = [true for true in self._before_gap if self._kept_back_until < true.fill.time < gap.since]
+
+    def _note_what_is_kept_back(self) -> None:
+        """What happened before the venue last kept something back may be what it kept back."""
+        faults = self._exchange.house.faults.counters
+        if (kept_back := faults.omitted + faults.dropped + faults.withheld) != self._kept_back:
+            self._kept_back, self._kept_back_until = kept_back, Millis(self._exchange.now())
 
     def _time(self, name: FillName, now: Millis) -> None:
         true = self._true.get(name)
@@ -275,10 +280,12 @@ class Watch:
         time, amounts = event.transaction_time, self._amounts.get(key, [])
         first, end = (bisect(amounts, time, key=_time_of) for bisect in (bisect_left, bisect_right))
         known_time, known = self._places.get(key, (Millis(0), -1))
-        if event.source is Source.STREAM and not self._is_order_lost(amounts[first:end]):
+        faults = self._exchange.house.faults.counters
+        if event.source is Source.STREAM and not faults.displaced:
             if time < known_time:
                 raise Violation("I3", f"{key} goes back from {known_time} to {time}")
-            first = max(first, known + 1) if time == known_time else first
+            if time == known_time and not self._is_order_lost(amounts[first:end]):
+                first = max(first, known + 1)
         found = [place for place in range(first, end) if amounts[place][1] == event.amount]
         before = amounts[first - 1][1] if first else Decimal(0)
         may_be_before = first == end or event.venue == TELLS_ALL_LEGS
@@ -341,12 +348,17 @@ class Watch:
         elif now - (since := max(self._dark_since, links.last_opened)) > DARK_TOLD_WITHIN_MS:  # one may live and die between two looks
             check("I6", machine.account.state is not StreamState.LIVE, f"live in the dark since {since}")
 
+    def _look_at_gap(self, machine: Machine) -> None:
+        """A live account with a gap was read, and is told not to be proven: a mismatch says why."""
+        account = machine.account
+        if account.state is LIVE and account.gap_since is not None and not account.mismatches:
+            raise Violation("I6", f"live, with a gap since {account.gap_since}")
+
     def _look_at_sockets(self, machine: Machine, links: Links, now: Millis) -> None:
         account = machine.account
         if account.state in WITH_A_GAP and account.gap_since is None:
             raise Violation("gap", f"{account.state} without a gap")
-        if account.state is LIVE and not account.mismatches and account.gap_since is not None:  # else it is read, and told not to be proven
-            raise Violation("I6", f"live, with a gap since {account.gap_since}")
+        self._look_at_gap(machine)
         dials, self._dials = self._dials, max(machine.feed.lines, default=self._dials)
         if dials and self._dials - dials > DIALS_IN_A_LOOK:
             raise Violation("I7", f"{self._dials - dials} sockets tried at {now}")

@@ -29,8 +29,6 @@ def _add(account: Account, key: FillKey, event: Filled) -> Event | None:
     if event.transaction_time < account.forgotten_before and _was_forgotten(account, event):
         account.duplicates += 1
         return None
-    if not event.client_order_id:
-        event = _named_by_its_order(account, event)
     fills = account.fills.get(symbol)
     if fills is None:
         fills = account.fills[symbol] = {}
@@ -47,14 +45,6 @@ def _add(account: Account, key: FillKey, event: Filled) -> Event | None:
         check_order(account, symbol, event.order_id, None if order is None else order.filled_quantity)
     _move_leg(account, event)
     return event
-
-
-def _named_by_its_order(account: Account, event: Filled) -> Filled:
-    """A history of trades tells neither the client order id nor who made the order: the order does, where it is known."""
-    order = account.orders.get((event.symbol, event.order_id, False))
-    if order is None or not order.client_order_id:
-        return event
-    return msgspec.structs.replace(event, client_order_id=order.client_order_id, origin=order.origin)
 
 
 def _was_forgotten(account: Account, event: Filled) -> bool:

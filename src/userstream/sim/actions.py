@@ -356,7 +356,7 @@ class Clear(Action, frozen=True, kw_only=True):
 class Answer(Action, frozen=True, kw_only=True):
     """Answer the next calls below a path with this instead. A WebSocket API call has the path of its socket, a slash and its method."""
 
-    path: Annotated[str, Meta(pattern="^/", description="the beginning of a path, for instance /fapi/v1/order")] = "/"
+    path: Annotated[str, Meta(pattern="^(/|$)", description="a slash and the beginning of a path, for instance /fapi/v1/order")] = "/"
     method: Annotated[str, Meta(description="GET, POST, ... or *")] = EVERYBODY
     status: Annotated[int, Meta(ge=200, le=599, description="200 to 599")] = 503
     body: Annotated[str, Meta(description="sent as it is")] = ""

@@ -48,10 +48,10 @@ def explain_mistake(kind: type[msgspec.Struct], fields: Mapping[str, object], wr
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """The most similar known word; there is always one."""
-    words = sorted(known)
-    found = difflib.get_close_matches(word, words, n=1, cutoff=0.0)
-    return found[0] if found else words[0]
+    """The most similar known word, whatever its case; there is always one."""
+    words = {known_word.lower(): known_word for known_word in sorted(known)}
+    found = difflib.get_close_matches(word.lower(), words, n=1, cutoff=0.0)
+    return words[found[0]] if found else next(iter(words.values()))
 
 
 def show_value(value: object) -> str:

@@ -97,4 +97,5 @@ class Agenda:
         self._next_audit = Millis(int(now + self._policy.audit_ms * spread))
         if full:
             self._next_history = Millis(int(now + self._policy.history_ms * spread))
-            self._early_history = Millis(int(now + self._policy.history_ms * spread / SOONEST_HISTORY))
+            early_ms = max(self._policy.history_ms * spread / SOONEST_HISTORY, 2 * self._policy.lag_ms)
+            self._early_history = Millis(int(now + early_ms))

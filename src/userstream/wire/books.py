@@ -93,7 +93,7 @@ class Books:
     @property
     def reason(self) -> str:
         """Why the account may be live, or may not, one line for people."""
-        return DEAF if self.is_deaf else self._proof.reason if self.is_read else "reading the venue's books"
+        return DEAF if self.is_deaf else self._proof.reason if self.is_read else f"reading the venue's books{self._inquiries.trouble}"
 
     @property
     def mismatches(self) -> Mapping[tuple[str, str], Mismatch]:
@@ -383,7 +383,7 @@ class Books:
                 # half an answer is trouble on the way and soon over; a refusal stays one until something else changes
                 facts = self._unreadable(inquiry.question, error, response, wall) if not inquiry.failures else []
                 inquiry.refused += isinstance(error, RequestRefused)
-                known = inquiry.for_round and ("question", name_of(inquiry.question)) in self._mismatches.open
+                known = inquiry.for_round and self._proof.leaves_open(("question", name_of(inquiry.question)))
                 if inquiry.refused >= DISPUTED_AFTER or (inquiry.refused and known):
                     return facts + self._give_up(inquiry, error, now, wall)
                 self._inquiries.retry(inquiry, now, None if isinstance(error, DecodeError) else REFUSED_PAUSE_MS)
@@ -412,11 +412,9 @@ class Books:
             self._inquiries.retry(inquiry, now, self._policy.lag_ms)
             return []
         self._inquiries.done(inquiry)
-        facts: list[Event] = []
         current = self._round
         order = self._account.orders.get((question.symbol, question.order_id, question.conditional))
-        if order is not None and not order.has_ended:
-            facts = self._not_known(order, now, wall)
+        facts = self._not_known(order, now, wall) if order is not None and not order.has_ended else []
         if inquiry.for_round and current is not None:
             current.close(question, self._account)
             facts += self._go_on(now, wall)
@@ -428,7 +426,9 @@ class Books:
         kept_ms = self._dialect.history_depth_ms() if order.filled_quantity else self._dialect.unfilled_depth_ms()
         if (order.created_time or order.transaction_time) + kept_ms >= venue_now:
             return self._mismatches.note("order", key, order.status, "not known to the venue", epoch=self._epoch, wall=wall)
-        return self._applied([gone_order(order, venue_now, wall)]) + self._mismatches.settle("order", key, wall)
+        if ("order", key) in self._mismatches.open:
+            self.read_again("an order is gone")
+        return self._applied([gone_order(order, venue_now, wall)])
 
     def _give_up(self, inquiry: Inquiry, error: UserStreamError, now: Millis, wall: Millis) -> list[Event]:
         """The venue refuses a question again and again: a reading ends without it, unproven, and the next one asks again."""
@@ -453,10 +453,10 @@ class Books:
         due, settled = self._doubts.weigh(self._account, now)
         facts: list[Event] = []
         for doubt in settled:
-            if doubt.subject != "position":  # that one is settled by reading all of history
+            if doubt.subject == "order" and (doubt.subject, key_of(doubt)) in self._mismatches.open:
+                self.read_again("an order adds up again")  # the reading tells its end, with what else it finds
+            elif doubt.subject != "position":  # that one is settled by reading all of history
                 facts += self._mismatches.settle(doubt.subject, key_of(doubt), wall)
-        if any(fact.subject == "order" for fact in facts if isinstance(fact, Mismatch)):
-            self.read_again("an order adds up again")
         if self._clock.is_measured and self._began:
             for doubt in due:
                 facts += self._ask_about(doubt, now, wall)

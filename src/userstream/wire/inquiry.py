@@ -73,6 +73,12 @@ class Inquiries:
         inquiry.failures += 1
         inquiry.retry_at = Millis(now + max(after_ms or 0, self._backoff.delay_ms(inquiry.failures)))
 
+    @property
+    def trouble(self) -> str:
+        """What hinders the asking, for people; empty where nothing does."""
+        failed = sum(inquiry.failures > 0 for inquiry in self._open.values())
+        return f"; {failed} of its questions failed, asked again" if failed else ""
+
     def tick(self, now: Millis) -> None:
         for inquiry in self._open.values():
             if inquiry.retry_at is not None and inquiry.retry_at <= now:

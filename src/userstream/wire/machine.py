@@ -146,7 +146,8 @@ class Machine:
     def remembers_much(self) -> bool:
         """Whether so much waits for history in memory that it should be read early, if the venue's budget has room for that. Without a
         secret nothing waits for it."""
-        return self.books is not None and self._unread > MOST_UNREAD
+        is_read = self._read_until != self.account.read_until
+        return self.books is not None and not is_read and self._unread > MOST_UNREAD
 
     def read_history_early(self) -> None:
         """For who remembers much: at the next tick, but not before a sixteenth of its interval is over."""

@@ -54,6 +54,10 @@ class Proof:
         """Whether what is unexplained, if anything, was told as a mismatch."""
         return all(place in self._mismatches.open for place in self._unexplained)
 
+    def leaves_open(self, place: Place) -> bool:
+        """Whether it was told as a mismatch, and no reading has explained it since."""
+        return place in self._mismatches.open and place not in self._explained
+
     @property
     def reason(self) -> str:
         """Why the account may be live, one line for people."""
@@ -99,8 +103,10 @@ class Proof:
         return Millis(finished.started - self._policy.lag_ms)
 
     def _explained_by(self, finished: Round) -> list[Place]:
-        """A trade is explained by its fill alone; most other things by a reading that lacks no answer and does not find them any more."""
+        """A trade is explained by its fill alone, once that is whole; most other things by a reading that lacks no answer and does not find
+        them any more."""
         known = {f"{symbol}.{key[0]}" for symbol, fills in self._account.fills.items() for key in fills}
+        known -= {".".join(trade) for trade in finished.unknown_trades(self._account)}
         explained = [(subject, key) for subject, key in self._mismatches.open if subject == "fills" and key in known]
         return explained if finished.refused else explained + self._mismatches.older_than(finished.epoch)
 

@@ -60,16 +60,6 @@ def test_the_completed_fill_keeps_its_place_its_bytes_and_what_the_full_copy_doe
     assert (kept.client_order_id, kept.sequence, kept.raw(), kept.fee) == ("bot-1", 7, b"fast", Decimal("1.22500200"))
 
 
-def test_a_fill_of_the_history_is_named_by_its_order_where_that_is_known() -> None:
-    held, told = account(), filled(client_order_id="", source="snapshot")
-    assert apply(account(), told) == told
-    apply(held, order_changed(client_order_id="autoclose-1", origin="liquidation", status="filled"))
-    named = apply(held, told)
-    assert isinstance(named, Filled)
-    assert (named.client_order_id, named.origin) == ("autoclose-1", "liquidation")
-    assert list(held.fills[BTC].values()) == [named]
-
-
 def test_people_see_the_completed_fill() -> None:
     held = account()
     apply(held, filled(trade_id="1"))

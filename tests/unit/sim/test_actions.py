@@ -32,7 +32,7 @@ def test_amounts_come_as_text_or_as_numbers_and_stay_exact() -> None:
         ("rate", {"events_per_s": "10000.1"}, ["events_per_s 10000.1", "between 0 and 10000"]),
         ("rate", {"events_per_s": "1e300000"}, ["events_per_s", "between 0 and 10000"]),
         ("rest_lag", {"ms": 40_000}, ["ms 40000 must be a whole number (0 to 30000)"]),
-        ("answer", {"path": "fapi"}, ["path 'fapi' must be text (the beginning of a path, for instance /fapi/v1/order)"]),
+        ("answer", {"path": "fapi"}, ["path 'fapi' must be text (a slash and the beginning of a path, for instance /fapi/v1/order)"]),
         ("raw", {}, ["text and hex"]),
         ("raw", {"text": "a", "hex": "00"}, ["text and hex"]),
         ("raw", {"hex": "0g"}, ["hex '0g' must be pairs of hexadecimal digits"]),

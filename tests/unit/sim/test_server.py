@@ -414,10 +414,14 @@ def test_a_script_for_an_account_nobody_has_is_refused_at_once() -> None:
             {"action": "place", "account": "paper-1", "symbol": "BTCUSD", "side": "buy", "quantity": 1},
             "symbol 'BTCUSD' must be one that is traded there; the nearest is 'BTCUSDT'",
         ),
+        (
+            {"action": "move_price", "symbol": "btcusdt", "price": 1},
+            "symbol 'btcusdt' must be one that is traded there; the nearest is 'BTCUSDT'",
+        ),
         ({"action": "move_price", "symbol": "NONE", "price": 1}, "symbol 'NONE' must be one that is traded there; the nearest is '[A-Z]+'"),
         (
             {"action": "drop", "event": "ORDER_TRADE_UPDTE"},
-            r"event 'ORDER_TRADE_UPDTE' must be one of the venue's, or \* for all; the nearest is 'ORDER_TRADE_UPDATE'",
+            r"event 'ORDER_TRADE_UPDTE' must be one that accounts there are told of, or \* for all; the nearest is 'ORDER_TRADE_UPDATE'",
         ),
         ({"action": "event", "account": "paper-1", "name": "NOTHING"}, "no rare event 'NOTHING'.*GRID_UPDATE"),
     ],
@@ -429,12 +433,26 @@ def test_a_script_that_names_what_nobody_here_has_is_refused_at_once(step: dict[
         PaperExchangeServer(SimulatorSettings(script=script))
 
 
-@pytest.mark.parametrize(
-    ("venue", "event"), [("binance-coinm", "ACCOUNT_UPDATE"), ("binance-spot", "executionReport"), ("binance-margin", "*")]
-)
-def test_a_script_may_name_the_events_of_its_venues(venue: str, event: str) -> None:
-    script = load_script(json.dumps([{"at_s": 1, "action": "drop", "event": event}]).encode())
-    PaperExchangeServer(SimulatorSettings(venues=(venue,), script=script))
+EVENTS = {
+    "binance-usdm": {"ORDER_TRADE_UPDATE", "TRADE_LITE", "CONDITIONAL_ORDER_TRIGGER_REJECT", "listenKeyExpired", "MARGIN_CALL"},
+    "binance-coinm": {"ORDER_TRADE_UPDATE", "ACCOUNT_UPDATE", "ALGO_UPDATE", "listenKeyExpired", "MARGIN_CALL"},
+    "binance-spot": {"executionReport", "outboundAccountPosition", "balanceUpdate", "listStatus", "eventStreamTerminated"},
+    "binance-margin": {"executionReport", "balanceUpdate", "USER_LIABILITY_CHANGE", "MARGIN_LEVEL_STATUS_CHANGE", "listenKeyExpired"},
+}
+
+
+@pytest.mark.parametrize("venue", sorted(EVENTS))
+def test_a_script_may_name_what_the_accounts_of_its_venues_are_told_of_and_nothing_else(venue: str) -> None:
+    def start(event: str) -> None:
+        script = load_script(json.dumps([{"at_s": 1, "action": "drop", "event": event}]).encode())
+        PaperExchangeServer(SimulatorSettings(venues=(venue,), script=script))
+
+    for event in {"*"} | EVENTS[venue]:
+        start(event)
+    foreign = {"TRADE_LITE", "CONDITIONAL_ORDER_TRIGGER_REJECT", "executionReport", "USER_LIABILITY_CHANGE"} - EVENTS[venue]
+    for event in foreign:
+        with pytest.raises(ScriptError, match="must be one that accounts there are told of"):
+            start(event)
 
 
 async def test_the_trading_loop_runs_by_itself() -> None:

@@ -95,6 +95,16 @@ def test_retries_follow_the_back_off_and_never_undercut_the_advice_of_the_venue(
         now = due
 
 
+def test_people_read_how_many_questions_failed_until_they_are_answered() -> None:
+    asked = inquiries()
+    first, _ = ask(asked, AskBalances(), AskPositions())
+    assert asked.trouble == ""
+    asked.retry(first, NOW, None)
+    assert asked.trouble == "; 1 of its questions failed, asked again"
+    asked.done(first)
+    assert asked.trouble == ""
+
+
 def test_only_what_waits_has_a_deadline() -> None:
     asked = inquiries()
     one, other = ask(asked, ORDER, AskBalances())

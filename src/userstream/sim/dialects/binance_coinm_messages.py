@@ -17,6 +17,8 @@ NOT_HERE = "CONDITIONAL_ORDER_TRIGGER_REJECT"
 class CoinmWriter(MessageWriter):
     """Writes happenings as frames of COIN-M: no TRADE_LITE, an alias of the account, the margin asset of each order."""
 
+    event_names = MessageWriter.event_names - {"TRADE_LITE", NOT_HERE}
+
     def __init__(self, chance: random.Random, instruments: Mapping[str, Instrument]) -> None:
         super().__init__(chance)
         self._instruments = instruments

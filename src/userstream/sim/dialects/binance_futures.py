@@ -44,7 +44,7 @@ class Futures(RestDoor[Request], ABC):
 
     @property
     def event_names(self) -> frozenset[str]:
-        return frozenset(binance_futures_messages.EVENT_NAMES)
+        return self._writer.event_names
 
     def write(self, happenings: Sequence[Happening], now: Millis) -> list[Frame]:
         return self._writer.write(happenings, self._room.stated(now))

@@ -47,6 +47,8 @@ BEFORE_TRIGGER = frozenset({"new", "canceled", "triggering", "rejected", "expire
 class MessageWriter:
     """Writes happenings as frames. Chance decides only which of two independent event types comes first."""
 
+    event_names = frozenset(EVENT_NAMES)
+
     def __init__(self, chance: random.Random) -> None:
         self._chance = chance
 

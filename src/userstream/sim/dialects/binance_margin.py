@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Final
 
+from userstream.sim.dialects.binance_margin_messages import RISK_EVENTS
 from userstream.sim.dialects.binance_spot import NAME as SPOT
 from userstream.sim.dialects.binance_spot import OWN_PREFIXES, RISK_STREAMS, BinanceSpot, found_spot
 from userstream.sim.dialects.binance_spot_calls import LIMITS
@@ -20,6 +21,10 @@ NAME: Final = "binance-margin"
 
 class BinanceMargin(BinanceSpot):
     """The dialect of Spot, told to clients with the address of the risk stream, which is also at the root where no other venue is meant."""
+
+    @property
+    def event_names(self) -> frozenset[str]:
+        return super().event_names | RISK_EVENTS
 
     def serves(self, path: str) -> bool:
         return super().serves(path) or path.startswith("/ws/")

@@ -86,7 +86,7 @@ class BinanceSpot(RestDoor[Request]):
 
     @property
     def event_names(self) -> frozenset[str]:
-        return binance_spot_messages.EVENT_NAMES | RISK_EVENTS
+        return binance_spot_messages.EVENT_NAMES
 
     # --- sockets -------------------------------------------------------------------------------------------------------
 
