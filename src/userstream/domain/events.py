@@ -119,8 +119,8 @@ class OrderChanged(Fact, frozen=True, kw_only=True, tag="order_changed"):
 
 class Filled(Fact, frozen=True, kw_only=True, tag="filled"):
     """One execution of one order, known by (symbol, trade_id, order_id). fee, fee_asset, realized_pnl and position_side are None while
-    a fast message may bring the fill first and `FillCompleted` the rest. A fee paid is positive, a rebate negative. A history of trades tells
-    neither client order id nor origin: read from one (source snapshot), they are empty and `own`, and the order has them."""
+    a fast message may bring the fill first and `FillCompleted` the rest. A fee paid is positive, a rebate negative. Of fills read
+    from a history of trades (source snapshot) neither client order id nor origin is known (empty, `own`): the order has them."""
 
     symbol: Symbol
     order_id: OrderId
