@@ -24,9 +24,9 @@ class PositionWatch:
     """Is anchor + signed fills = the amount the venue tells? One watch for each leg.
 
     The anchor is the last amount that was confirmed. Fills before `since` are inside it, fills after `until` are not; of those in between
-    (without `until`: of that very millisecond) the first few may be, and every reading is allowed. Sums that agree make it exact: where
-    there is a choice, once the venue's next word finds them agreeing. While a history is read fill by fill, the sum of a part of it may
-    agree by chance with a choice that is wrong.
+    (without `until`: of that very millisecond) the first few may be, and every reading is allowed. Sums that agree with a word as it comes
+    make it exact; where there is a choice, or where they agree only since another fill came, once the venue's next word finds them
+    agreeing. While a history is read fill by fill, the sum of a part of it may agree by chance.
 
     `is_exact`: the anchor is, or follows without a choice from, an amount of a known moment. One of an interval is not: a sum that agrees
     by taking some fills of that interval for included may agree by chance, and then the next fill does not add up.
@@ -73,13 +73,13 @@ class PositionWatch:
         """The venue says what the leg is at `time`, or at some moment between `time` and `until`; older words are ignored."""
         if time < self._told_time:
             return
-        if self._has_choice and self._until < self._told_time < time and (standing := self._reading()) is not None:
+        if self._later and self._until < self._told_time < time and (standing := self._reading()) is not None:
             self._make_exact(standing)
         if until is None or amount != self._told:  # a leg told flat again at some moment: when it was told first says more
             self._first_told = time, time if until is None else until
         self._told, self._told_time = amount, time
         self._told_until = time if until is None else until
-        self._settle()
+        self._settle(is_word=True)
 
     def accept(self) -> None:
         """Takes the venue's word as the new anchor, whatever our fills say."""
@@ -105,10 +105,12 @@ class PositionWatch:
         """Whether a fill is known that the anchor may include."""
         return bool(self._later) and self._later[0][0] <= self._until
 
-    def _settle(self) -> None:
+    def _settle(self, *, is_word: bool = False) -> None:
+        """`is_word`: the venue has just told an amount. Fills that are read one by one may agree with it by chance before all are there: that
+        makes nothing exact until its next word; of a leg told at some moment of an interval there is none to wait for."""
         reading = self._reading()
         self._matched = reading is not None
-        if reading is not None and not self._has_choice:
+        if reading is not None and not self._has_choice and (is_word or self._told_until > self._told_time):
             self._make_exact(reading)
 
     def _make_exact(self, reading: tuple[int, bool]) -> None:

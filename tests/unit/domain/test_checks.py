@@ -98,6 +98,18 @@ def test_a_lost_fill_shows_and_comes_back() -> None:
     assert not leg.fill(15, 2)
 
 
+def test_a_part_of_a_history_that_agrees_by_chance_hides_no_fill_that_is_lost() -> None:
+    leg = Leg()
+    assert leg.tell(10, 1)
+    assert leg.tell(20, 3)
+    assert leg.tell(30, 6)  # fills of 1, 2 and 3, of which the one of 2 is lost; and there was another pair of 5 and -5
+    assert leg.fill(30, 3)
+    assert not leg.fill(25, 3)
+    assert leg.fill(10, 1)
+    assert leg.fill(26, -3), "the one of 2 is still missing"
+    assert not leg.fill(20, 2)
+
+
 def test_a_leg_that_was_flat_at_some_moment_includes_the_fill_that_closed_it_in_between() -> None:
     leg = Leg(anchor=2, since=0)
     assert leg.tell(100, 0, until=200)
