@@ -106,8 +106,8 @@ class PositionWatch:
         return bool(self._later) and self._later[0][0] <= self._until
 
     def _settle(self, *, is_word: bool = False) -> None:
-        """`is_word`: the venue has just told an amount. Fills that are read one by one may agree with it by chance before all are there: that
-        makes nothing exact until its next word; of a leg told at some moment of an interval there is none to wait for."""
+        """`is_word`: the venue has just told an amount. Fills that are read one by one may agree with it by chance before all are there:
+        that makes nothing exact until its next word; of a leg told at some moment of an interval there is none to wait for."""
         reading = self._reading()
         self._matched = reading is not None
         if reading is not None and not self._has_choice and (is_word or self._told_until > self._told_time):
