@@ -82,6 +82,8 @@ async def _audit(store: Path, account: str, since: Millis | None, until: Millis 
     for option, moment in (("--from", since), ("--until", until)):
         if moment is not None and moment > clock.wall():
             raise SettingsError(f"{option} {show_time(moment)} lies in the future")
+    if since is not None and until is not None and since >= until:
+        raise SettingsError(f"--from {show_time(since)} --until {show_time(until)}: the interval must end after it begins")
     evidence = await SqliteEvidence(store, clock).gather(AccountId(account))
     try:
         return certify(evidence, since, until)
