@@ -15,6 +15,7 @@ import gc
 import logging
 import tempfile
 import time
+from array import array
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -63,10 +64,11 @@ class Disk(VenueProcess):
 
 
 class Ages:
-    """How old orders were (ns) when a place had them. `longest_of_late`: the highest since somebody last set it to 0."""
+    """How old orders were when a place had them. `ages`: in microseconds, of four bytes each, so that measuring shows little in the memory
+    that is measured. `longest_of_late`: the highest (ns) since somebody last set it to 0."""
 
     def __init__(self) -> None:
-        self.ages: list[int] = []
+        self.ages = array("I")
         self.longest_of_late = 0
         self.is_on = False
 
@@ -77,7 +79,7 @@ class Ages:
         for event in events:
             if type(event) is OrderChanged and event.client_order_id.startswith(PREFIX):
                 age = now - int(event.client_order_id[len(PREFIX) :])
-                self.ages.append(age)
+                self.ages.append(age // 1_000)
                 self.longest_of_late = max(self.longest_of_late, age)
 
     def note_one(self, event: Event) -> None:
@@ -90,9 +92,9 @@ class Ages:
     def figures(self, name: str) -> dict[str, float]:
         ages = sorted(self.ages) or [0]
         return {
-            f"{name}_p50_ms": ages[len(ages) // 2] / 1e6,
-            f"{name}_p99_ms": ages[len(ages) * 99 // 100] / 1e6,
-            f"{name}_max_ms": ages[-1] / 1e6,
+            f"{name}_p50_ms": ages[len(ages) // 2] / 1e3,
+            f"{name}_p99_ms": ages[len(ages) * 99 // 100] / 1e3,
+            f"{name}_max_ms": ages[-1] / 1e3,
         }
 
 

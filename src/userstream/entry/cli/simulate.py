@@ -24,7 +24,7 @@ def simulate(
     *,
     venue: Annotated[
         list[str] | None,
-        Parameter(help="Which venue to play, can be given again for more: binance-usdm (without this option), binance-coinm, binance-spot, binance-margin."),
+        Parameter(help="Which venue to play, binance-usdm if none is named; again for more: binance-coinm, binance-spot, binance-margin."),
     ] = None,
     port: Annotated[int, Parameter(help="On 127.0.0.1; 0 takes a free one.")] = 0,
     accounts: Annotated[int, Parameter(help="How many at each venue; their names are paper-1, paper-2, ...")] = 1,
