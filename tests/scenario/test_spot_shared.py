@@ -131,7 +131,7 @@ async def test_each_hears_its_own_trades_on_the_one_socket(tmp_path: Path) -> No
             member.buy(quantity=f"0.0{number + 10}")
         await house.until_all_same()
         assert (house.sockets, house.subscriptions) == (1, dict.fromkeys(house.members, 1))
-        assert all(member.gaps == [] and member.account.health.fills_recovered == 0 for member in house.members.values())
+        assert all(member.gaps == [] and member.account.health.fills_missed_by_stream == 0 for member in house.members.values())
 
 
 async def test_a_cut_is_the_end_of_one_socket_and_all_return_on_one(tmp_path: Path) -> None:

@@ -37,8 +37,8 @@ def _mistake_in(action: Action, house: House) -> str:
 
 
 def _mistake_in_event(event: str, halls: list[Hall]) -> str:
-    names = {name for hall in halls for name in hall.dialect.event_names}
-    if event in (EVERYBODY, *names):
+    names = frozenset[str]().union(*(hall.dialect.event_names for hall in halls))
+    if event == EVERYBODY or event in names:
         return ""
     return f"event {event!r} must be one that accounts there are told of, or * for all; the nearest is {nearest(event, names)!r}"
 
