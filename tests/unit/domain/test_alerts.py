@@ -228,9 +228,6 @@ def test_what_nobody_took_is_not_kept_as_told(story: list[tuple[object, ...]]) -
         assert watcher.book.keep(watcher.now, watcher.now) == []
 
 
-# --- cases ---
-
-
 def called_and_over(*, is_taken: bool | None) -> Watcher:
     """A margin call and its end are handed out. `is_taken`: what became of both; None: nobody knows yet."""
     watcher = Watcher()
@@ -278,13 +275,17 @@ def test_of_a_beginning_that_nobody_took_nobody_hears_the_end() -> None:
     assert len(watcher.messages) == told and watcher.book.keep(watcher.now, watcher.now) == []
 
 
-def test_a_beginning_that_is_taken_after_its_end_leaves_the_end_to_be_told() -> None:
+@pytest.mark.parametrize("begins_again", [False, True])
+def test_a_beginning_that_is_taken_after_its_end_leaves_the_end_to_be_told(begins_again: bool) -> None:
     watcher = called_and_over(is_taken=None)
     begun, over = (message.notes for message in watcher.messages)
     watcher.book.note_outcome(begun, watcher.now, is_taken=True)
     assert [each.kind for each in watcher.book.keep(watcher.now, watcher.now)] == [AlertKind.MARGIN_CALL]
+    if begins_again:
+        watcher.is_taken = True
+        watcher.call()
     watcher.book.note_outcome(over, watcher.now, is_taken=True)
-    assert watcher.book.keep(watcher.now, watcher.now) == []
+    assert len(watcher.book.keep(watcher.now, watcher.now)) == begins_again
 
 
 def test_an_unknown_word_is_over_when_it_did_not_come_for_long() -> None:
