@@ -105,7 +105,9 @@ def connect_client(exchange: GuestExchange, secret: str | None = None) -> Any:
             addresses[name] = f"{exchange.place.rest_url}/fapi/{address.rpartition('/')[2]}"
         elif isinstance(address, str):
             addresses[name] = f"{exchange.place.rest_url}/not-served"
-    addresses["ws"] = {"linear": f"{exchange.place.ws_url}/ws", "ws-api": {"linear": exchange.place.ws_api_url}}
+    names = ("linear", "future")  # since 4.5.6x the second one
+    ws_api = dict.fromkeys(names, exchange.place.ws_api_url)
+    addresses["ws"] = dict.fromkeys(names, f"{exchange.place.ws_url}/ws") | {"ws-api": ws_api}
     return client
 
 

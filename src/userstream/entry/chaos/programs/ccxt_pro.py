@@ -19,6 +19,10 @@ PRODUCTS = {
 }
 
 
+NEWER_KINDS = {"linear": "future", "inverse": "delivery"}
+"""Under which the client has looked for its sockets since 4.5.6x."""
+
+
 def make_client(place: Place) -> Any:
     """The client for the product with its private addresses at the exchange."""
     name, kind, folder = PRODUCTS[place.venue]
@@ -31,7 +35,8 @@ def make_client(place: Place) -> Any:
     for route, address in addresses.items():
         if isinstance(address, str):
             addresses[route] = f"{place.rest_url}/{folder}/{address.rpartition('/')[2]}"
-    addresses["ws"] = {kind: f"{place.ws_url}/ws", "ws-api": {kind: place.ws_api_url}}
+    kinds = (kind, NEWER_KINDS.get(kind, kind))
+    addresses["ws"] = dict.fromkeys(kinds, f"{place.ws_url}/ws") | {"ws-api": dict.fromkeys(kinds, place.ws_api_url)}
     return client
 
 
