@@ -85,8 +85,8 @@ class SocketSession(Protocol):
 
 
 class Dialect(Protocol):
-    """How one venue reads requests and writes answers and events. `event_names`: of all that accounts may
-    be told of, whatever happens to them."""
+    """How one venue reads requests and writes answers and events. `event_names`: of all that accounts may be told
+    of, whatever happens to them."""
 
     @property
     def event_names(self) -> frozenset[str]: ...

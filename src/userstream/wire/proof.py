@@ -170,7 +170,8 @@ class Proof:
     def _settle(self, wall: Millis) -> list[Event]:
         """The end of the mismatches that the reading explained; not before what it could not explain is told, or between the two a live
         account with a gap would show no reason for it."""
-        return [fact for subject, key in self._explained for fact in self._mismatches.settle(subject, key, wall)]
+        explained, self._explained = self._explained, []
+        return [fact for subject, key in explained for fact in self._mismatches.settle(subject, key, wall)]
 
     def _read_since(self, finished: Round) -> Millis:
         """From where on everything was read, by this reading and by those before it that could not prove what they read."""
