@@ -41,6 +41,8 @@ class ChaosExchange:
                 socket_life_s=file.life_s,
             )
         )
+        self.moves = 0
+        """How often something happened in the books so far."""
         self._fills: deque[tuple[Happening, ...]] = deque(maxlen=MOST_REMEMBERED)
         self._server.house.on_news = self._remember
         self._opening: Mapping[LegKey, Decimal] = {(asset, WALLET): amount for asset, amount in script.balances.items()}
@@ -110,6 +112,7 @@ class ChaosExchange:
 
     def _remember(self, happenings: Sequence[Happening]) -> None:
         """Keeps what the venue told of the latest fills: the reports of the order and of the account."""
+        self.moves += 1
         if any(isinstance(each, OrderHappened) and each.fill is not None for each in happenings):
             self._fills.append(tuple(happenings))
 

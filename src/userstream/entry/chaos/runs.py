@@ -24,7 +24,7 @@ PAUSE_MS: Final = 300
 LOOK_MS: Final = 100
 STEP_MS: Final = 20
 REST_MS: Final = 500
-ON_ITS_WAY_MS: Final = 1_000
+MOST_PATIENCE: Final = 3
 STOP_S: Final = 3.0
 SIDE_BY_SIDE: Final = 20
 PREPARE_MS: Final = START_MS + REST_MS + PAUSE_MS + HELLO_MS + REST_MS
@@ -49,8 +49,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def longest_ms(self) -> int:
         """How long the script and the looks behind it take at most, once the client is up."""
-        last_sign = self.script.patience_ms if self.script.file.refused else PAUSE_MS + PROBE_MS
-        return self.script.length_for(self.seed) + self.script.patience_ms + last_sign + 2 * (REST_MS + ON_ITS_WAY_MS)
+        patience_ms = self.script.patience_ms
+        last_sign = patience_ms if self.script.file.refused else PAUSE_MS + PROBE_MS
+        return self.script.length_for(self.seed) + last_sign + REST_MS + 2 * MOST_PATIENCE * patience_ms
 
     @property
     def words(self) -> str:
@@ -107,6 +108,20 @@ def _seconds(span_ms: int) -> str:
     return f"{-(-span_ms // 1_000)} s"
 
 
+class Patience:
+    """Whether somebody was waited for long enough: for `patience_ms` since the books last moved, as far as the looks show."""
+
+    def __init__(self, patience_ms: int) -> None:
+        self._patience_ms = patience_ms
+        self._moves, self._since = -1, 0
+
+    def is_over(self, moves: int, now: int) -> bool:
+        """One look (`now` in ms): `moves` says how often the books have moved so far."""
+        if moves != self._moves:
+            self._moves, self._since = moves, now
+        return now - self._since >= self._patience_ms
+
+
 class Run:
     """One client, one script, one seed. Owns the exchange and the process: use it as a context manager. `is_up`: whether the client listens
     and told of a first fill."""
@@ -158,27 +173,29 @@ class Run:
             return msgspec.structs.replace(self.plan.score, is_judged=False, recovered=False, note=self._excuse())
         known = len(self._sightings.troubles)
         await self._play_script()
-        await self._until(self._is_complete, self.plan.script.patience_ms)
-        await self._rest()
-        differences = find_differences(self._exchange.books, self._sightings)
+        await self._settle()
         recovered = await (self._was_told(known) if self.plan.script.file.refused else self._is_alive())
-        await self._rest()
-        score = msgspec.structs.replace(
-            self.plan.score,
-            wrong=len(differences),
-            recovered=recovered,
-            troubles=len(self._sightings.troubles),
-            note=self._end_of_program() or "; ".join((*differences, *name_lost(self._exchange.books, self._sightings))[:3]),
-        )
-        return judge_fills(self._exchange.books, self._sightings, score)
+        await self._clock.sleep(REST_MS)  # for copies to come
+        await self._settle()
+        return self._judge(recovered)
 
-    def _is_complete(self) -> bool:
-        return is_complete(self._exchange.books, self._sightings)
+    def _judge(self, recovered: bool) -> Score:
+        books, troubles = self._exchange.books, len(self._sightings.troubles)
+        differences = find_differences(books, self._sightings)
+        note = self._end_of_program() or "; ".join((*differences, *name_lost(books, self._sightings))[:3])
+        score = msgspec.structs.replace(self.plan.score, wrong=len(differences), recovered=recovered, troubles=troubles, note=note)
+        return judge_fills(books, self._sightings, score)
 
-    async def _rest(self) -> None:
-        """Time for copies to come. The market goes on, and may fill an order that rests just now: what is on its way is no difference."""
-        await self._clock.sleep(REST_MS)
-        await self._until(self._is_complete, ON_ITS_WAY_MS)
+    async def _settle(self) -> None:
+        """Waits until the user was told all that is in the books, as long as the client may need for it. The market goes on, and may fill
+        an order that rests under a fault that the script left behind: that needs as long again."""
+        patience = Patience(self.plan.script.patience_ms)
+
+        def is_settled() -> bool:
+            told = is_complete(self._exchange.books, self._sightings)
+            return told or patience.is_over(self._exchange.moves, self._clock.now())
+
+        await self._until(is_settled, MOST_PATIENCE * self.plan.script.patience_ms)
 
     async def _is_alive(self) -> bool:
         key = await self._probe("sign-of-life")

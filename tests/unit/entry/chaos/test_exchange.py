@@ -57,7 +57,9 @@ async def test_a_sign_of_life_is_its_own_fill_however_high_the_numbers_of_other_
             exchange.act(msgspec.convert(order | {"client_order_id": f"n{number}"}, Place, strict=False))
             exchange.act(FillOrder(account=ACCOUNT, symbol=other, client_order_id=f"n{number}"))
         before = exchange.books.fills.keys()
+        moves = exchange.moves
         exchange.place_probe("probe")
+        assert exchange.moves == moves + 1
         key = exchange.fill_probe("probe")
         assert key[0] == product.probe_symbol
         assert exchange.books.fills.keys() - before == {key}

@@ -9,7 +9,7 @@ import msgspec
 from userstream.adapters.clock import SystemClock
 from userstream.entry.chaos.clients import Client, Found
 from userstream.entry.chaos.products import PRODUCTS, USDM
-from userstream.entry.chaos.runs import SIDE_BY_SIDE, Plan, Run, longest_ms, make_plans, play_wave, waves_of
+from userstream.entry.chaos.runs import SIDE_BY_SIDE, Patience, Plan, Run, longest_ms, make_plans, play_wave, waves_of
 from userstream.entry.chaos.scripts import find_scripts, read_script
 
 SCRIPTS = find_scripts((), [USDM])
@@ -42,6 +42,12 @@ async def test_who_is_told_that_the_key_is_refused_has_recovered() -> None:
     async with Run(Plan(found=found("a", program="no_such_program"), script=script, seed=0), SystemClock()) as run:
         await run.prepare()
         assert await run._was_told(known=0)
+
+
+def test_patience_begins_anew_whenever_the_books_move() -> None:
+    patience = Patience(500)
+    assert [patience.is_over(moves, now) for moves, now in ((3, 100), (3, 599), (4, 600), (4, 1_099), (4, 1_100))] == [False] * 4 + [True]
+    assert not patience.is_over(5, 1_100)
 
 
 def test_waves_hold_all_runs_in_their_order() -> None:
@@ -81,7 +87,7 @@ def test_how_long_it_takes_at_most_holds_the_script_its_stretch_and_all_that_is_
     script = read_script("x", msgspec.json.encode({"tests": "t", "steps": [{"at_s": 20, "action": "cut"}], "patience_s": 7}))
     refused = read_script("y", msgspec.json.encode({"tests": "t", "steps": [], "refused": True, "patience_s": 50}))
     plan, other = (Plan(found=found("a"), script=each, seed=0) for each in (script, refused))
-    assert (plan.longest_ms, other.longest_ms) == (20_000 + 7_000 + 4_300 + 3_000, 50_000 + 50_000 + 3_000)
+    assert (plan.longest_ms, other.longest_ms) == (20_000 + 6 * 7_000 + 4_300 + 500, 6 * 50_000 + 50_000 + 500)
     assert msgspec.structs.replace(plan, seed=3).longest_ms == plan.longest_ms - 20_000 + script.length_for(3)
     assert longest_ms([plan, other]) == longest_ms([other]) > other.longest_ms + 190_000
     assert longest_ms([plan] * (SIDE_BY_SIDE + 1)) == 2 * longest_ms([plan])
