@@ -80,11 +80,12 @@ class LoopTimer:
         self._now = now
         self._when = when
         self._callback = callback
-        self._handle = self._arm(now())
+        self._handle: asyncio.Handle | None = self._arm(now())
 
     def cancel(self) -> None:
         """The call-back does not come any more. Harmless when repeated or too late."""
-        self._handle.cancel()
+        if self._handle is not None:
+            self._handle.cancel()
 
     def _arm(self, now: Millis) -> asyncio.Handle:
         loop = asyncio.get_running_loop()
@@ -92,6 +93,8 @@ class LoopTimer:
         return loop.call_later(left_ms / 1000, self._fire) if left_ms > 0 else loop.call_soon(self._fire)
 
     def _fire(self) -> None:
+        # A timer and its handle that still knew each other would be left to the garbage collector, which hardly ever looks at old ones.
+        self._handle = None
         if (now := self._now()) < self._when:
             self._handle = self._arm(now)
         else:

@@ -33,7 +33,9 @@ FillKey: TypeAlias = tuple[str, OrderId]
 PositionKey: TypeAlias = tuple[Symbol, PositionSide]
 
 NO_TIME: Final = Millis(0)
-RECENT_FILLS: Final = 500
+RECENT_FILLS: Final = 200
+"""Of nearly a kilobyte each, in the memory of every account; all of them are in the store."""
+
 BUY: Final = Side.BUY
 
 

@@ -22,6 +22,10 @@ LONGEST_NAP_MS: Final = 1_000
 PART_LEFT_FREE: Final = 4
 """What could as well be asked later is asked while no more than this part of the minute is used."""
 
+APART_MS: Final = 200
+"""Readings that could as well come later begin so far apart: of hundreds of accounts that want one at the same time each tells thousands of
+rows, and the events of all others would wait behind them."""
+
 TOLD_FOR_MS: Final = 60_000
 """So long nothing more is told of waiting here: a desk that waits for minutes says so once a minute, whatever its size."""
 
@@ -69,7 +73,7 @@ class Gate:
         self._numbers = 0
         self._waker: asyncio.Task[None] | None = None
         self._venue_clock = BudgetClock(budget, clock.wall() - clock.now())
-        self._paused_until = self._open_at = self._told_until = clock.now()
+        self._paused_until = self._open_at = self._told_until = self._room_from = clock.now()
         self.requests = 0
         self.refused = 0
         self.waits = 0
@@ -124,10 +128,14 @@ class Gate:
         self._budget.report(0, self._venue_now())
         return self._budget.used
 
-    @property
-    def has_room(self) -> bool:
-        """Whether so little of the venue's minute is used that what can wait may be asked: nobody shall have to wait for that."""
-        return not self.waiting and self.used_weight * PART_LEFT_FREE <= self._budget.limit
+    def take_room(self) -> bool:
+        """Whether a reading that could as well come later may begin now: little of the venue's minute is used, nobody waits, and no other
+        one began just before. Who may must begin it."""
+        now = self._clock.now()
+        if now < self._room_from or self.waiting or self.used_weight * PART_LEFT_FREE > self._budget.limit:
+            return False
+        self._room_from = Millis(now + APART_MS)
+        return True
 
     def learn_clock(self, told: Measurement | None) -> None:
         """What an account measured of the venue's clock last (None: nothing), as often as one likes: the minutes of the budget are the

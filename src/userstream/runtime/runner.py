@@ -418,7 +418,7 @@ class AccountRunner:
         now, wall = self._clock.now(), self._clock.wall()
         if self._has_slept():
             self._publish(0, b"", self.machine.stood_still(now, wall), wall)
-        if self.machine.remembers_much and self._gate.has_room:
+        if self.machine.wants_history(now) and self._gate.take_room():
             self.machine.read_history_early()
         self._publish(0, b"", self.machine.tick(now, wall), wall)
         if self._next_checkpoint <= now:

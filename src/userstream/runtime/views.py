@@ -131,7 +131,7 @@ class FillsView:
         self._account = account
 
     def recent(self, symbol: str | None = None) -> list[Filled]:
-        """The last fills (up to 500 of the account), oldest first, of one symbol or of all; `recent()[-1:]` is the newest. Raises TypeError
+        """The last fills (up to 200 of the account), oldest first, of one symbol or of all; `recent()[-1:]` is the newest. Raises TypeError
         for a symbol that is no text."""
         _check_text("recent", "symbol", symbol, "BTCUSDT", "; the newest N are recent()[-N:]")
         return [fill for fill in list(self._account.recent_fills) if symbol in (None, fill.symbol)]

@@ -43,6 +43,10 @@ class Agenda:
         """A full reading once the venue's lag has passed, at this time or at an earlier one that is planned already."""
         self._confirm_at = min(self._confirm_at, time)
 
+    def may_read_early(self, now: Millis) -> bool:
+        """Whether so much of the interval is over that history may be read before its time."""
+        return self._early_history <= now
+
     def read_history_early(self) -> None:
         """History is wanted before its time, because much waits for it."""
         self._next_history = min(self._next_history, self._early_history)

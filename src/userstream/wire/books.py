@@ -58,7 +58,7 @@ class Books:
         self.wishes = self._inquiries.wishes
         self._round: Round | None = None
         self._epoch = 0
-        self._agenda = Agenda(policy, seed)
+        self.agenda = Agenda(policy, seed)
         self._next_clock = Millis(0)
         self._settings_read = False
         self._clock_read = Millis(0)
@@ -118,7 +118,7 @@ class Books:
 
     def stream_opened(self, venue_now: Millis, now: Millis, *, key_died: bool = False) -> None:
         """A socket delivers after darkness: what lies before must be read, and read again once the venue's lag has passed."""
-        self._agenda.read_at_once(now)
+        self.agenda.read_at_once(now)
         self._hearing.opened(now, key_died=key_died)
         self.message_lost("the stream opened", venue_now, now)
 
@@ -135,15 +135,12 @@ class Books:
     def message_lost(self, reason: str, venue_now: Millis, now: Millis) -> None:
         """Before this moment the stream may have kept something back: nothing is proven until history includes the moment."""
         self._proof.lose(venue_now, now)
-        self._agenda.postpone_confirming()
+        self.agenda.postpone_confirming()
         self.read_again(reason)
 
     def read_again(self, reason: str) -> None:
         """Something may have been missed: a full round as soon as none is running, but not one after the other without a pause."""
-        self._agenda.read_again(reason)
-
-    def read_history_early(self) -> None:
-        self._agenda.read_history_early()
+        self.agenda.read_again(reason)
 
     def take_wishes(self) -> list[Wish]:
         wishes: list[Wish] = list(self.wishes)
@@ -156,7 +153,7 @@ class Books:
     def deadline(self) -> Millis:
         due = min(self._inquiries.deadline(), self._next_clock, self._hearing.deadline())
         if self._round is None and self._clock.is_measured:
-            return min(due, self._agenda.deadline(lit=self.lit, polls=self.polling or self.is_deaf))
+            return min(due, self.agenda.deadline(lit=self.lit, polls=self.polling or self.is_deaf))
         return due
 
     def tick(self, now: Millis) -> None:
@@ -170,7 +167,7 @@ class Books:
         """Begins what is due."""
         if self._round is not None or not self._clock.is_measured:
             return
-        reason, full = self._agenda.due(now, lit=self.lit, polls=self.polling or self.is_deaf)
+        reason, full = self.agenda.due(now, lit=self.lit, polls=self.polling or self.is_deaf)
         if reason:
             self._venue_ahead = self._clock.at(now) - wall
             self._begin(reason, full, now, wall)
@@ -184,7 +181,7 @@ class Books:
         self._began = self._began or self._beginning()
         if self._proof.lit_at is not None and not self._proof.is_read:
             self._proof.lit_at = self._clock.at(self._proof.lit_now)  # the clock may be known better by now
-        self._agenda.begun(now, full=full)
+        self.agenda.begun(now, full=full)
         overlap = self._policy.overlap_ms if self._account.read_until else 0
         read = self.watermark if full else max(self.watermark, Millis(self._last_round - self._policy.lag_ms))
         read, kept = min(read, venue_now), Millis(venue_now - self._dialect.history_depth_ms())
@@ -233,7 +230,7 @@ class Books:
         finished = self._round
         assert finished is not None
         self._round = None
-        self._agenda.ended(now, full=finished.full)
+        self.agenda.ended(now, full=finished.full)
         try:
             return self._end_full(finished, now, wall) if finished.full else self._end_audit(finished, wall)
         except BaseException:
@@ -250,7 +247,7 @@ class Books:
         facts = self._proof.weigh(finished, wall)
         facts += [fact for leg in self._proof.lasting_legs for fact in self._dispute(leg, wall)]
         if (again_ms := self._proof.again_ms) is not None:
-            self._agenda.postpone_confirming(Millis(now + again_ms))
+            self.agenda.postpone_confirming(Millis(now + again_ms))
         if not self._proof.is_settled:
             return facts
         self.rounds += 1
@@ -266,7 +263,7 @@ class Books:
         if self._proof.lit_at is None or not self.lit or self.is_deaf:
             return []
         if not self._proof.is_confirmed_by(finished):
-            self._agenda.confirm_at(Millis(max(now, self._proof.lit_now + self._policy.lag_ms + self._policy.margin_ms)))
+            self.agenda.confirm_at(Millis(max(now, self._proof.lit_now + self._policy.lag_ms + self._policy.margin_ms)))
             return []
         return self._applied(self._proof.confirm(wall))
 

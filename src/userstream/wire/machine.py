@@ -63,7 +63,7 @@ FORGET_MS: Final = 60_000
 UNPROVEN_MEMORY_MS: Final = 900_000
 """Without a secret nothing is ever proven: what ended longer ago than this (venue time) leaves memory all the same."""
 
-FRESH_MS: Final = 30_000
+FRESH_MS: Final = 10_000
 BYTES_AT_A_TURN: Final = 128
 NEXT_TURN_MS: Final = 100
 """The venue's bytes behind what ended stay for one to two times `FRESH_MS`. Letting go of so many of them at a turn takes well below a
@@ -142,17 +142,16 @@ class Machine:
         self.sequence += 1
         return self.sequence
 
-    @property
-    def remembers_much(self) -> bool:
-        """Whether so much waits for history in memory that it should be read early, if the venue's budget has room for that. Without a
-        secret nothing waits for it."""
+    def wants_history(self, now: Millis) -> bool:
+        """Whether so much waits for history in memory that it should be read early, if the venue's budget has room for that: not before a
+        sixteenth of its interval is over, and without a secret nothing waits for it."""
         is_read = self._read_until != self.account.read_until
-        return self.books is not None and not is_read and self._unread > MOST_UNREAD
+        return self.books is not None and not is_read and self._unread > MOST_UNREAD and self.books.agenda.may_read_early(now)
 
     def read_history_early(self) -> None:
-        """For who remembers much: at the next tick, but not before a sixteenth of its interval is over."""
+        """For who wants it: at the next tick."""
         assert self.books is not None
-        self.books.read_history_early()
+        self.books.agenda.read_history_early()
 
     # --- beginning and end ---
 

@@ -12,7 +12,7 @@ from tests.support.clock import ManualClock
 from tests.support.transport import RecordingHttp, json_answer
 from userstream.kernel.ids import Millis
 from userstream.kernel.secret import Secret
-from userstream.runtime.gate import Gate
+from userstream.runtime.gate import APART_MS, Gate
 from userstream.venues.binance.errors import pause_ms
 from userstream.wire.pacing import MINUTE_EDGE_MS, MINUTE_MS, Measurement, WeightBudget
 from userstream.wire.request import HttpRequest
@@ -239,6 +239,28 @@ async def test_after_a_jump_of_the_venues_clock_nobody_who_has_not_asked_again_m
     door.gate.learn_clock(before)
     await door.clock.advance(30_000)
     assert door.granted == ["a", "b"]
+
+
+@given(st.lists(st.integers(0, 3 * APART_MS), max_size=12), st.integers(0, 100))
+async def test_readings_that_can_wait_begin_apart_while_little_of_the_budget_is_used(waits: list[int], used: int) -> None:
+    door = Door()
+    last = -APART_MS
+    for wait_ms in waits:
+        await door.clock.advance(wait_ms)
+        door.gate.learn_used(used)
+        now = door.clock.now()
+        assert door.gate.take_room() is (used <= 25 and now - last >= APART_MS)
+        last = now if used <= 25 and now - last >= APART_MS else last
+
+
+async def test_a_reading_that_can_wait_does_not_begin_while_a_question_waits() -> None:
+    door = Door()
+    door.ask("all", 100)
+    door.ask("more")
+    await door.clock.advance(MINUTE_MS - 1)
+    assert not door.gate.take_room()
+    await door.clock.advance(MINUTE_MS + 1)
+    assert door.gate.take_room()
 
 
 async def test_one_of_those_who_wait_tells_of_it_for_all_for_a_minute() -> None:

@@ -162,6 +162,7 @@ def test_history_may_be_read_early_but_not_one_reading_after_the_other() -> None
     agenda.read_history_early()
     early = agenda.deadline(lit=True, polls=False) - BEGIN
     assert POLICY.history_ms * 0.75 <= early * SOONEST_HISTORY <= POLICY.history_ms * 1.25
+    assert [agenda.may_read_early(at(early - 1)), agenda.may_read_early(at(early))] == [False, True]
     assert (due(agenda, early - 1), due(agenda, early)) == (NOTHING, (HISTORY, True))
     agenda.begun(at(early), full=True)
     agenda.ended(at(early), full=True)
@@ -170,5 +171,6 @@ def test_history_may_be_read_early_but_not_one_reading_after_the_other() -> None
 
 def test_before_the_first_reading_nothing_can_be_early() -> None:
     agenda = Agenda(POLICY, seed=1)
+    assert not agenda.may_read_early(at(10 * POLICY.history_ms))
     agenda.read_history_early()
     assert agenda.deadline(lit=True, polls=False) == NEVER

@@ -9,6 +9,7 @@ import msgspec
 from tests.support.machine import BRISK, Driver
 from tests.unit.wire.kit import facts_of
 from userstream.domain.events import Filled
+from userstream.kernel.ids import Millis
 from userstream.wire.agenda import SOONEST_HISTORY
 from userstream.wire.machine import BYTES_AT_A_TURN, FRESH_MS, MOST_UNREAD, NEXT_TURN_MS
 
@@ -74,11 +75,11 @@ def test_what_a_busy_account_remembers_is_read_early_and_forgotten() -> None:
     for _ in range(16):
         for _ in range(MOST_UNREAD // 10):
             driver.trade("0.1")
-        if driver.machine.remembers_much:
+        if driver.machine.wants_history(driver.now):
             driver.machine.read_history_early()
         driver.run_for(MINUTE_MS)
         most = max(most, len(remembered(driver)))
-    assert MOST_UNREAD // 2 < most < MOST_UNREAD, "a trade is an order and a fill"
+    assert MOST_UNREAD // 2 < most <= MOST_UNREAD, "a trade is an order and a fill"
 
 
 def test_nothing_is_read_early_unasked() -> None:
@@ -88,5 +89,5 @@ def test_nothing_is_read_early_unasked() -> None:
         for _ in range(trades):
             driver.trade("0.1")
         driver.run_for(10 * MINUTE_MS)
-        much.append(driver.machine.remembers_much)
-    assert (much, len(remembered(driver))) == ([False, True], MOST_UNREAD // 2 + 1)
+        much.append([driver.machine.wants_history(Millis(driver.now + later_ms)) for later_ms in (0, DAILY.books.history_ms // 10)])
+    assert (much, len(remembered(driver))) == ([[False, False], [False, True]], MOST_UNREAD // 2 + 1)
