@@ -1,8 +1,9 @@
 """A desk of many accounts at a paper exchange: from nothing to all proven; all sockets cut at once; a restart with a warm journal; and at
 the end the store against the exchange's own books.
 
-`python -m benchmarks.outage [--accounts 500] [--weight 2400]`. The exchange is a process of its own and keeps the venue's limits: how long
-500 accounts take is set by the request weight a minute, whose real value makes this a matter of half an hour; `--weight` raises it.
+`python -m benchmarks.outage [--accounts 500] [--weight 2400] [--start-weight 400000]`. The exchange is a process of its own and keeps the
+venue's limits: how long 500 accounts take is set by the request weight a minute, whose real value makes this a matter of hours. `--weight`
+raises it; with `--start-weight` it is so high until all are proven for the first time, and the cut meets the real one.
 """
 
 from __future__ import annotations
@@ -37,10 +38,12 @@ LOOKS: Final = 20
 LOOK_S: Final = 0.25
 LONGEST_S: Final = 3_600.0
 A_DAY_S: Final = 86_400.0
+MINUTE_S: Final = 60.0
 
 
 async def be_exchange(accounts: int, weight: int, rate: float) -> None:
-    """Plays the venue until its standard input ends. Nobody trades before accounts are in care: nothing is promised of what was before."""
+    """Plays the venue until its standard input ends; a line lowers the weight a minute. Nobody trades before accounts are in care: nothing is
+    promised of what was before."""
     from userstream.sim.limits import LimitSettings
     from userstream.sim.server import PaperExchangeServer, SimulatorSettings
 
@@ -49,7 +52,9 @@ async def be_exchange(accounts: int, weight: int, rate: float) -> None:
     exchange.house.pace.paused = True
     async with exchange as server:
         print(server.listing.to_json(), flush=True)
-        await asyncio.to_thread(sys.stdin.read)
+        while told := await asyncio.to_thread(sys.stdin.readline):
+            for limits in exchange.house.budgets:
+                limits.lower(int(told))
 
 
 class Exchange:
@@ -75,6 +80,12 @@ class Exchange:
     async def act(self, action: str, **fields: object) -> None:
         async with self._http.post(f"{self.listing['control_url']}/{action}", json=fields) as answer:
             answer.raise_for_status()
+
+    async def lower_weight(self, weight: int) -> None:
+        """It grants no more than so much a minute from now on."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(b"%d\n" % weight)
+        await self._process.stdin.drain()
 
     async def look(self, what: str) -> dict[str, Any]:
         async with self._http.get(f"{self.listing['control_url']}/{what}") as answer:
@@ -104,19 +115,21 @@ def settings_of(listing: Mapping[str, Any], number: int) -> AccountSettings:
     )
 
 
-async def run(accounts: int, weight: int, rate: float, again: int) -> dict[str, float]:
+async def run(accounts: int, weight: int, start_weight: int, rate: float, again: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
-        async with Exchange(str(accounts), str(weight), str(rate)) as exchange:
+        async with Exchange(str(accounts), str(start_weight), str(rate)) as exchange:
             store = Path(folder) / "desk.db"
-            figures = await _first_day(exchange, store, accounts, weight)
+            figures = await _first_day(exchange, store, accounts, weight, start_weight)
             return figures | await _restart(exchange, store, min(again, accounts), weight)
 
 
-async def _first_day(exchange: Exchange, store: Path, accounts: int, weight: int) -> dict[str, float]:
-    application = await start_application(store, weight_limit=weight)
+async def _first_day(exchange: Exchange, store: Path, accounts: int, weight: int, start_weight: int) -> dict[str, float]:
+    application = await start_application(store, weight_limit=start_weight)
     try:
         figures = {"all_proven_s": await _start_accounts(application, exchange, accounts)}
         await _expose(exchange, accounts)
+        if weight < start_weight:
+            await _lower_weight(application, exchange, weight)
         figures |= await _cut_all(application, exchange)
         await exchange.act("resume_trading")
         await asyncio.sleep(TRADING_S)
@@ -126,6 +139,14 @@ async def _first_day(exchange: Exchange, store: Path, accounts: int, weight: int
     finally:
         await application.stop()
     return figures | {"refusals": await exchange.refusals()}
+
+
+async def _lower_weight(application: Application, exchange: Exchange, weight: int) -> None:
+    """What was spent of the minute belongs to the higher budget: the lower one begins with a minute of its own."""
+    for gate in application.gates:
+        gate.budget.lower(weight)
+    await exchange.lower_weight(weight)
+    await asyncio.sleep(MINUTE_S)
 
 
 async def _expose(exchange: Exchange, accounts: int) -> None:
@@ -161,7 +182,9 @@ async def _cut_all(application: Application, exchange: Exchange) -> dict[str, fl
 
     await asyncio.gather(*map(watch, application.accounts))
     last = {name in exposed: moment for name, moment in sorted(proven.items(), key=lambda item: item[1])}
-    return {"again_proven_s": max(proven.values()), "exposed": len(exposed), "exposed_again_proven_s": last.get(True, 0.0)}
+    before = sum(moment < last.get(True, 0.0) for name, moment in proven.items() if name not in exposed)
+    exposure = {"exposed": len(exposed), "exposed_again_proven_s": last.get(True, 0.0), "others_before_the_last_exposed": before}
+    return {"again_proven_s": max(proven.values())} | exposure
 
 
 async def _compare(application: Application, exchange: Exchange) -> dict[str, float]:
@@ -195,7 +218,7 @@ async def _look_at(application: Application, exchange: Exchange, name: str) -> C
 
 async def _restart(exchange: Exchange, store: Path, accounts: int, weight: int) -> dict[str, float]:
     """Seconds from the start of all until the last one's socket delivers, and until the last one is proven."""
-    await asyncio.sleep(60 - time.time() % 60)  # a fresh minute of request weight
+    await asyncio.sleep(MINUTE_S - time.time() % MINUTE_S)  # a fresh minute of request weight
     begun = time.monotonic()
     application = await start_application(store, weight_limit=weight)
     try:
@@ -215,6 +238,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m benchmarks.outage", description="Many accounts that lose all sockets at once.")
     parser.add_argument("--accounts", type=int, default=500)
     parser.add_argument("--weight", type=int, default=2_400, help="request weight a minute that the exchange grants")
+    parser.add_argument("--start-weight", type=int, help="another one until all accounts are proven for the first time")
     parser.add_argument("--rate", type=float, default=200.0, help="events a second of the exchange while it trades")
     parser.add_argument("--again", type=int, default=100, help="accounts that are started again")
     parser.add_argument("--json", action="store_true")
@@ -227,4 +251,5 @@ if __name__ == "__main__":
         from userstream.entry.tuning import tune_interpreter
 
         tune_interpreter()
-        show(asyncio.run(run(given.accounts, given.weight, given.rate, given.again)), as_json=given.json)
+        start_weight = given.start_weight or given.weight
+        show(asyncio.run(run(given.accounts, given.weight, start_weight, given.rate, given.again)), as_json=given.json)

@@ -103,6 +103,10 @@ class AddressMeter:
             return self._banned(now)
         return Charge(verdict=Verdict.SLOW_DOWN, used=used, retry_after_s=-(-self._weight.left_ms(now) // 1000))
 
+    def lower(self, budget: int) -> None:
+        """No more than so much in a minute from now on."""
+        self._budget = min(self._budget, budget)
+
     def ban(self, seconds: int, now: Millis) -> None:
         """Refuse everything from this address for so long; 0 lifts the ban."""
         self._banned_until = Millis(now + seconds * 1000)
@@ -217,6 +221,12 @@ class Limits:
             self.slowed += charge.verdict is Verdict.SLOW_DOWN
             self.banned += charge.verdict is Verdict.BANNED
         return charge
+
+    def lower(self, weight_per_minute: int) -> None:
+        """No address may spend more than so much in a minute from now on; the budget of wallets is left as it is."""
+        self.settings = msgspec.structs.replace(self.settings, weight_per_minute=weight_per_minute)
+        for meter in self._addresses.values():
+            meter.lower(weight_per_minute)
 
     def ban_all(self, seconds: int, now: Millis) -> None:
         """Ban the loopback address, the only one that can ask, and whatever else was seen."""

@@ -105,9 +105,11 @@ class Proof:
     def _explained_by(self, finished: Round) -> list[Place]:
         """A trade is explained by its fill alone, once that is whole; most other things by a reading that lacks no answer and does not find
         them any more."""
-        known = {f"{symbol}.{key[0]}" for symbol, fills in self._account.fills.items() for key in fills}
-        known -= {".".join(trade) for trade in finished.unknown_trades(self._account)}
-        explained = [(subject, key) for subject, key in self._mismatches.open if subject == "fills" and key in known]
+        explained = [place for place in self._mismatches.open if place[0] == "fills"]
+        if explained:
+            known = {f"{symbol}.{key[0]}" for symbol, fills in self._account.fills.items() for key in fills}
+            known -= {".".join(trade) for trade in finished.unknown_trades(self._account)}
+            explained = [(subject, key) for subject, key in explained if key in known]
         return explained if finished.refused else explained + self._mismatches.older_than(finished.epoch)
 
     def _short_orders(self, finished: Round, until: Millis) -> list[OrderChanged]:
