@@ -42,8 +42,8 @@ MINUTE_S: Final = 60.0
 
 
 async def be_exchange(accounts: int, weight: int, rate: float) -> None:
-    """Plays the venue until its standard input ends; a line lowers the weight a minute. Nobody trades before accounts are in care: nothing is
-    promised of what was before."""
+    """Plays the venue until its standard input ends; a line there lowers the weight a minute. Nobody trades before accounts are in care:
+    nothing is promised of what was before."""
     from userstream.sim.limits import LimitSettings
     from userstream.sim.server import PaperExchangeServer, SimulatorSettings
 

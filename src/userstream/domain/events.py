@@ -59,7 +59,7 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fal
 
     def raw(self) -> bytes | None:
         """The venue's own bytes this fact was read from: the frame or the REST body. None for facts of our own making, and for fills and
-        ended orders in the account's memory that came more than about twenty seconds ago or before a restart: the journal has their bytes."""
+        ended orders in the account's memory that came before a restart or more than some twenty seconds ago: the journal has them."""
         return None if self.frame is None else self.frame.read()
 
 

@@ -174,14 +174,15 @@ class Run:
         known = len(self._sightings.troubles)
         await self._play_script()
         await self._settle()
+        before = find_differences(self._exchange.books, self._sightings)  # a client may keep back something until the next event
         recovered = await (self._was_told(known) if self.plan.script.file.refused else self._is_alive())
         await self._clock.sleep(REST_MS)  # for copies to come
         await self._settle()
-        return self._judge(recovered)
+        return self._judge(before, recovered)
 
-    def _judge(self, recovered: bool) -> Score:
+    def _judge(self, before: tuple[str, ...], recovered: bool) -> Score:
         books, troubles = self._exchange.books, len(self._sightings.troubles)
-        differences = find_differences(books, self._sightings)
+        differences = before or find_differences(books, self._sightings)
         note = self._end_of_program() or "; ".join((*differences, *name_lost(books, self._sightings))[:3])
         score = msgspec.structs.replace(self.plan.score, wrong=len(differences), recovered=recovered, troubles=troubles, note=note)
         return judge_fills(books, self._sightings, score)
