@@ -180,6 +180,12 @@ def let_go_of_bytes(account: Account, most: int) -> int:
     return count
 
 
+def count_remembered(account: Account) -> int:
+    """How many fills and ended orders are in memory without the venue's bytes behind them."""
+    fills = sum(fill.frame is None for told in account.fills.values() for fill in told.values())
+    return fills + sum(order.frame is None and order.has_ended for order in account.orders.values())
+
+
 def _lighten_recent(account: Account) -> None:
     recent = account.recent_fills
     for place, fill in enumerate(recent):

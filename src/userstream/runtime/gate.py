@@ -130,7 +130,7 @@ class Gate:
 
     def take_room(self) -> bool:
         """Whether a reading that could as well come later may begin now: little of the venue's minute is used, nobody waits, and no other
-        one began just before. Who may must begin it."""
+        one began just before. Who may begins it."""
         now = self._clock.now()
         if now < self._room_from or self.waiting or self.used_weight * PART_LEFT_FREE > self._budget.limit:
             return False

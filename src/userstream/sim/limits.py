@@ -224,7 +224,8 @@ class Limits:
 
     def lower(self, weight_per_minute: int) -> None:
         """No address may spend more than so much in a minute from now on; the budget of wallets is left as it is."""
-        self.settings = msgspec.structs.replace(self.settings, weight_per_minute=weight_per_minute)
+        lowered = min(self.settings.weight_per_minute, weight_per_minute)
+        self.settings = msgspec.structs.replace(self.settings, weight_per_minute=lowered)
         for meter in self._addresses.values():
             meter.lower(weight_per_minute)
 

@@ -44,8 +44,8 @@ class Agenda:
         self._confirm_at = min(self._confirm_at, time)
 
     def may_read_early(self, now: Millis) -> bool:
-        """Whether so much of the interval is over that history may be read before its time."""
-        return self._early_history <= now
+        """Whether so much of the interval is over that history may be read before its time, and is not wanted or being read anyway."""
+        return self._early_history <= now < self._next_history
 
     def read_history_early(self) -> None:
         """History is wanted before its time, because much waits for it."""
@@ -92,7 +92,7 @@ class Agenda:
         """A reading begins: a full one is what was wanted."""
         if full:
             self._again, self._again_from = "", Millis(now + self._policy.lag_ms)
-            self._confirm_at = NEVER
+            self._confirm_at = self._early_history = NEVER
         self._next_poll = Millis(now + self._policy.poll_ms)
 
     def ended(self, now: Millis, *, full: bool) -> None:

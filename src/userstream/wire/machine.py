@@ -28,7 +28,7 @@ from userstream.domain.events import (
     StreamChanged,
     Unrecognized,
 )
-from userstream.domain.fold import FOLDS, apply, forget, let_go_of_bytes, newest_time
+from userstream.domain.fold import FOLDS, apply, count_remembered, forget, let_go_of_bytes, newest_time
 from userstream.domain.words import Source, StreamState
 from userstream.kernel.errors import UserStreamError
 from userstream.kernel.ids import Millis
@@ -368,9 +368,10 @@ class Machine:
 
     def _note_unread(self, facts: int) -> None:
         """So many more, which came since history was read, are remembered until it is read again."""
-        if self._read_until != self.account.read_until:
-            self._read_until, self._unread = self.account.read_until, 0
-        self._unread += facts
+        if self._read_until == self.account.read_until:
+            self._unread += facts
+        else:  # what is younger than the reading by less than its overlap was not forgotten
+            self._read_until, self._unread = self.account.read_until, count_remembered(self.account)
 
     def _note_unrecognized(self, event: Unrecognized, now: Millis) -> bool:
         """Counts it; unreadable bytes may have held an event: a gap, until the books were read. Returns whether that is so."""

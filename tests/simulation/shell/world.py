@@ -75,6 +75,7 @@ class World:
         """A process comes up."""
         self._lives += 1
         process = Process(self.loop, self.network, self.exchange, self.disk, self.watches, f"{self.seed}:life {self._lives}")
+        process.application.weight_limit = WEIGHT_PER_MINUTE
         for account in self.watches:
             await process.start(self.settings(account))
         self.process = process

@@ -1,4 +1,6 @@
 import asyncio
+import gc
+import weakref
 
 import pytest
 import structlog
@@ -39,6 +41,28 @@ async def test_a_timer_of_the_past_fires_at_once_but_not_on_the_callers_stack() 
     assert not fired.is_set()
     await asyncio.sleep(0)
     assert fired.is_set()
+
+
+async def test_a_timer_that_fired_is_gone_with_its_last_holder() -> None:
+    """Its garbage waits for no collector."""
+
+    class Bell:
+        def __init__(self) -> None:
+            self.rang = asyncio.Event()
+
+        def ring(self) -> None:
+            self.rang.set()
+
+    clock, bell = SystemClock(), Bell()
+    timer, rang, gone = clock.call_at(Millis(clock.now() + 1), bell.ring), bell.rang, weakref.ref(bell)
+    gc.disable()
+    try:
+        del timer, bell
+        await rang.wait()
+        await asyncio.sleep(0)
+        assert gone() is None
+    finally:
+        gc.enable()
 
 
 async def test_a_cancelled_timer_stays_silent() -> None:

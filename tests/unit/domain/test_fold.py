@@ -31,7 +31,7 @@ from tests.support.events import (
 from tests.support.histories import lite
 from userstream.domain.account import Account, Doubt
 from userstream.domain.events import Event, FilledBefore, Frame, stamp
-from userstream.domain.fold import apply, checkpoint_of, forget, let_go_of_bytes, newest_time
+from userstream.domain.fold import apply, checkpoint_of, count_remembered, forget, let_go_of_bytes, newest_time
 from userstream.domain.words import PositionSide, StreamState
 from userstream.kernel.ids import AccountId, Millis, OrderId, Symbol, VenueName
 
@@ -300,20 +300,21 @@ def test_memory_lets_go_of_bytes_and_whoever_holds_the_fact_has_them_still() -> 
     [kept], [ended] = held.fills[BTC].values(), held.orders.values()
     assert (kept, ended) == (msgspec.structs.replace(fill, frame=None), msgspec.structs.replace(order, frame=None))
     assert (kept.raw(), ended.raw(), held.recent_fills[-1]) == (None, None, kept)
+    assert count_remembered(held) == 2
     assert fill.raw() == order.raw() == b"of the venue"
     assert let_go_of_bytes(held, 10) == 0
 
 
 def test_bytes_go_in_the_order_of_their_coming_so_many_at_a_time() -> None:
     held = told(*(with_bytes(filled(trade_id=str(number))) for number in range(5)))
-    assert let_go_of_bytes(held, 2) == 2
+    assert let_go_of_bytes(held, 2) == count_remembered(held) == 2
     assert [fill.raw() is None for fill in held.recent_fills] == [True, True, False, False, False]
     assert [fill.raw() is None for fill in held.fills[BTC].values()] == [True, True, False, False, False]
 
 
 def test_an_open_order_keeps_its_bytes() -> None:
     held = told(with_bytes(order_changed()))
-    assert let_go_of_bytes(held, 10) == 0
+    assert let_go_of_bytes(held, 10) == count_remembered(held) == 0
     assert [order.raw() for order in held.orders.values()] == [b"of the venue"]
 
 

@@ -1,5 +1,6 @@
 """What an address and an account may ask for."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -34,6 +35,16 @@ def test_too_much_weight_is_refused_with_the_seconds_to_the_next_minute() -> Non
     charge = meter.charge(1, Millis(START + 12_500))
     assert charge.verdict is Verdict.SLOW_DOWN
     assert charge.retry_after_s == 48
+
+
+@pytest.mark.parametrize(("lowered", "left"), [(60, 60), (200, 100)])
+def test_a_lowered_budget_holds_for_whoever_asked_already_and_for_all_others(lowered: int, left: int) -> None:
+    limits = Limits(SMALL)
+    limits.charge("known", 0, START)
+    limits.lower(lowered)
+    for address in ("known", "new"):
+        assert limits.charge(address, left, START).verdict is Verdict.ALLOWED
+        assert limits.charge(address, 1, START).verdict is Verdict.SLOW_DOWN
 
 
 def test_who_goes_on_is_banned_and_each_ban_is_longer() -> None:

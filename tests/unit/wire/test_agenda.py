@@ -157,12 +157,25 @@ def test_the_deadline_is_when_something_is_due_and_not_later(deeds: list[str], w
     assert (agenda.due(now, lit=lit, polls=polls)[0] != "") is (deadline <= now)
 
 
-def test_history_may_be_read_early_but_not_one_reading_after_the_other() -> None:
+def test_nothing_is_early_while_history_is_read_or_wanted_anyway() -> None:
     agenda = rested()
+    assert agenda.may_read_early(at(POLICY.history_ms // 2))
+    agenda.read_history_early()
+    assert not agenda.may_read_early(at(POLICY.history_ms // 2)), "it is wanted"
+    agenda.begun(at(POLICY.history_ms // 2), full=True)
+    assert not agenda.may_read_early(at(POLICY.history_ms * 2)), "it is being read"
+    agenda.ended(at(POLICY.history_ms), full=True)
+    assert not agenda.may_read_early(at(POLICY.history_ms))
+    assert agenda.may_read_early(at(POLICY.history_ms + POLICY.history_ms // 2))
+    assert not agenda.may_read_early(at(3 * POLICY.history_ms)), "its time has come"
+
+
+def test_history_may_be_read_early_but_not_one_reading_after_the_other() -> None:
+    agenda, other = rested(), rested()
     agenda.read_history_early()
     early = agenda.deadline(lit=True, polls=False) - BEGIN
     assert POLICY.history_ms * 0.75 <= early * SOONEST_HISTORY <= POLICY.history_ms * 1.25
-    assert [agenda.may_read_early(at(early - 1)), agenda.may_read_early(at(early))] == [False, True]
+    assert [other.may_read_early(at(early - 1)), other.may_read_early(at(early))] == [False, True]
     assert (due(agenda, early - 1), due(agenda, early)) == (NOTHING, (HISTORY, True))
     agenda.begun(at(early), full=True)
     agenda.ended(at(early), full=True)

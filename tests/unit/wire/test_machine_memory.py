@@ -9,6 +9,7 @@ import msgspec
 from tests.support.machine import BRISK, Driver
 from tests.unit.wire.kit import facts_of
 from userstream.domain.events import Filled
+from userstream.domain.fold import count_remembered
 from userstream.kernel.ids import Millis
 from userstream.wire.agenda import SOONEST_HISTORY
 from userstream.wire.machine import BYTES_AT_A_TURN, FRESH_MS, MOST_UNREAD, NEXT_TURN_MS
@@ -32,7 +33,7 @@ def with_bytes(driver: Driver) -> int:
     return sum(fill.raw() is not None for fill in remembered(driver))
 
 
-def test_what_ended_keeps_its_bytes_for_half_a_minute_and_loses_them_within_the_next() -> None:
+def test_what_ended_keeps_its_bytes_for_a_while_and_loses_them_within_the_next() -> None:
     driver = live()
     order_id = driver.trade("0.3")
     driver.run_for(FRESH_MS - 100)
@@ -79,7 +80,23 @@ def test_what_a_busy_account_remembers_is_read_early_and_forgotten() -> None:
             driver.machine.read_history_early()
         driver.run_for(MINUTE_MS)
         most = max(most, len(remembered(driver)))
-    assert MOST_UNREAD // 2 < most <= MOST_UNREAD, "a trade is an order and a fill"
+    assert MOST_UNREAD // 2 < most <= MOST_UNREAD, "a trade is an order and a fill, and each minute there is a look"
+
+
+def test_what_a_reading_leaves_in_memory_still_counts() -> None:
+    """What is younger than the reading by less than its overlap is not forgotten."""
+    driver = live()
+    for _ in range(MOST_UNREAD // 2 + 10):
+        driver.trade("0.1")
+    driver.run_for(2 * FRESH_MS + 10 * NEXT_TURN_MS)
+    assert driver.machine.wants_history(Millis(driver.now + DAILY.books.history_ms // 10))
+    driver.machine.books.read_again("a wish")
+    driver.run_for(1_000)
+    left = len(remembered(driver))
+    driver.trade("0.1")
+    driver.run_for(3 * FRESH_MS)
+    assert count_remembered(driver.account) == 2 * len(remembered(driver)) == 2 * (left + 1)
+    assert driver.machine.wants_history(Millis(driver.now + DAILY.books.history_ms // 10)) is (2 * (left + 1) > MOST_UNREAD)
 
 
 def test_nothing_is_read_early_unasked() -> None:
