@@ -177,6 +177,10 @@ class FaultPlan:
                 return answer
         return None
 
+    def end_rules(self) -> None:
+        """No frame that comes from now on is lost, doubled or displaced; all other faults stay in force."""
+        self._rules.clear()
+
     def clear(self) -> None:
         """No fault is in force any more."""
         self._rules.clear()

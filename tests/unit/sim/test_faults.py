@@ -116,6 +116,16 @@ def test_a_silence_with_new_sockets_is_remembered_until_it_ends_or_is_resumed() 
     assert plan.silence_of(frozenset("a"), NOW) is None
 
 
+def test_rules_that_were_not_used_up_can_end_alone() -> None:
+    plan = FaultPlan()
+    plan.install(Omit(account="alice", count=5), NOW)
+    plan.silence(Silence(account="alice", new_sockets=True), NOW)
+    plan.end_rules()
+    assert plan.publishes("alice", "ORDER_TRADE_UPDATE", NOW)
+    assert not plan.has_rules
+    assert plan.silence_of(frozenset({"alice"}), NOW) is not None
+
+
 def test_clear_ends_everything() -> None:
     plan = FaultPlan(rest_lag_ms=5, skew_ms=5, strict=True)
     plan.install(Drop(probability=Decimal(1)), NOW)

@@ -90,6 +90,7 @@ def test_what_a_reading_leaves_in_memory_still_counts() -> None:
         driver.trade("0.1")
     driver.run_for(2 * FRESH_MS + 10 * NEXT_TURN_MS)
     assert driver.machine.wants_history(Millis(driver.now + DAILY.books.history_ms // 10))
+    assert driver.machine.books is not None
     driver.machine.books.read_again("a wish")
     driver.run_for(1_000)
     left = len(remembered(driver))

@@ -43,6 +43,8 @@ class ChaosExchange:
         )
         self.moves = 0
         """How often something happened in the books so far."""
+        self.ended_ms = Millis(0)
+        """When the script was over (ms since 1970)."""
         self._fills: deque[tuple[Happening, ...]] = deque(maxlen=MOST_REMEMBERED)
         self._server.house.on_news = self._remember
         self._opening: Mapping[LegKey, Decimal] = {(asset, WALLET): amount for asset, amount in script.balances.items()}
@@ -78,8 +80,11 @@ class ChaosExchange:
         self.act(ResumeTrading())
 
     def end(self) -> None:
-        """The script's last step is done: the account trades no more. Faults that have no end of their own stay."""
+        """The script's last step is done: the account trades no more, and frames go their way again, so that no client loses the last sign
+        of life to what the script left over. All other faults that have no end of their own stay."""
         self.act(PauseTrading())
+        self._server.house.faults.end_rules()
+        self.ended_ms = self._server.house.now()
 
     def act(self, action: Action) -> None:
         """Carries out a step. Raises PaperExchangeError when the exchange refuses it: then the script is wrong."""

@@ -4,22 +4,21 @@ so that the beginning of one client costs no other client any time."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from typing import Final, TypeAlias
 
 import msgspec
 
-from userstream.adapters.clock import SystemClock
 from userstream.entry.chaos.clients import Found, start_program
 from userstream.entry.chaos.exchange import ChaosExchange
-from userstream.entry.chaos.scoreboard import Score, find_differences, is_complete, judge_fills, name_lost
+from userstream.entry.chaos.scoreboard import Score, find_differences, find_late, is_complete, judge_fills, name_lost
 from userstream.entry.chaos.scripts import ChaosScript
 from userstream.entry.chaos.sightings import FillKey, Sightings
+from userstream.ports import Clock
 
 START_MS: Final = 180_000
 HELLO_MS: Final = 10_000
-PROBE_MS: Final = 4_000
 PAUSE_MS: Final = 300
 LOOK_MS: Final = 100
 STEP_MS: Final = 20
@@ -50,8 +49,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     def longest_ms(self) -> int:
         """How long the script and the looks behind it take at most, once the client is up."""
         patience_ms = self.script.patience_ms
-        last_sign = patience_ms if self.script.file.refused else PAUSE_MS + PROBE_MS
-        return self.script.length_for(self.seed) + last_sign + REST_MS + 2 * MOST_PATIENCE * patience_ms
+        settling = REST_MS + MOST_PATIENCE * patience_ms
+        last_sign = patience_ms if self.script.file.refused else PAUSE_MS + settling
+        return self.script.length_for(self.seed) + settling + last_sign
 
     @property
     def words(self) -> str:
@@ -85,7 +85,7 @@ def waves_of(plans: Sequence[Plan]) -> Iterator[Sequence[Plan]]:
         yield plans[first : first + SIDE_BY_SIDE]
 
 
-async def play_wave(plans: Sequence[Plan], clock: SystemClock, tell: Tell) -> list[Score]:
+async def play_wave(plans: Sequence[Plan], clock: Clock, tell: Tell) -> list[Score]:
     """Plays runs side by side; they begin together when all are ready."""
     async with AsyncExitStack() as stack:
         names = ", ".join(dict.fromkeys(plan.found.client.name for plan in plans))
@@ -95,7 +95,7 @@ async def play_wave(plans: Sequence[Plan], clock: SystemClock, tell: Tell) -> li
         return list(await asyncio.gather(*(_play_told(run, clock, tell) for run in runs)))
 
 
-async def _play_told(run: Run, clock: SystemClock, tell: Tell) -> Score:
+async def _play_told(run: Run, clock: Clock, tell: Tell) -> Score:
     begun = clock.now()
     tell(f"{run.plan.words}: at most {_seconds(run.plan.longest_ms)}" if run.is_up else f"{run.plan.words}: it did not begin")
     score = await run.play()
@@ -126,13 +126,14 @@ class Run:
     """One client, one script, one seed. Owns the exchange and the process: use it as a context manager. `is_up`: whether the client listens
     and told of a first fill."""
 
-    def __init__(self, plan: Plan, clock: SystemClock) -> None:
+    def __init__(self, plan: Plan, clock: Clock) -> None:
         self.plan, self._clock = plan, clock
         self._exchange = ChaosExchange(plan.script, plan.seed)
         self._sightings = Sightings()
         self._stack = AsyncExitStack()
         self._last_words = b""
         self._process: asyncio.subprocess.Process | None = None
+        self._readers: tuple[asyncio.Task[None], ...] = ()
         self.is_up = False
 
     async def __aenter__(self) -> Run:
@@ -176,31 +177,37 @@ class Run:
         await self._settle()
         before = find_differences(self._exchange.books, self._sightings)  # a client may keep back something until the next event
         recovered = await (self._was_told(known) if self.plan.script.file.refused else self._is_alive())
-        await self._clock.sleep(REST_MS)  # for copies to come
-        await self._settle()
         return self._judge(before, recovered)
 
-    def _judge(self, before: tuple[str, ...], recovered: bool) -> Score:
-        books, troubles = self._exchange.books, len(self._sightings.troubles)
-        differences = before or find_differences(books, self._sightings)
-        note = self._end_of_program() or "; ".join((*differences, *name_lost(books, self._sightings))[:3])
-        score = msgspec.structs.replace(self.plan.score, wrong=len(differences), recovered=recovered, troubles=troubles, note=note)
-        return judge_fills(books, self._sightings, score)
+    def _judge(self, before: Mapping[str, str], recovered: bool) -> Score:
+        books, told, script = self._exchange.books, self._sightings, self.plan.script
+        differences = {**find_differences(books, told), **before}
+        late = find_late(books, told, self._exchange.ended_ms, script.patience_ms)
+        words = (*(f"{subject}: {how}" for subject, how in differences.items()), *name_lost(books, told, late))
+        score = msgspec.structs.replace(
+            self.plan.score,
+            wrong=len(differences),
+            recovered=recovered,
+            troubles=len(told.troubles),
+            note=self._end_of_program() or "; ".join(words[:3]),
+        )
+        return judge_fills(books, told, score, late)
 
     async def _settle(self) -> None:
-        """Waits until the user was told all that is in the books, as long as the client may need for it. The market goes on, and may fill
-        an order that rests under a fault that the script left behind: that needs as long again."""
+        """Waits for copies to come, and until the user was told all that is in the books, as long as the client may need for it. The market
+        goes on, and may fill an order that rests while the client comes back: that needs as long again."""
         patience = Patience(self.plan.script.patience_ms)
 
         def is_settled() -> bool:
             told = is_complete(self._exchange.books, self._sightings)
             return told or patience.is_over(self._exchange.moves, self._clock.now())
 
+        await self._clock.sleep(REST_MS)
         await self._until(is_settled, MOST_PATIENCE * self.plan.script.patience_ms)
 
     async def _is_alive(self) -> bool:
         key = await self._probe("sign-of-life")
-        await self._until(lambda: self._sightings.saw(key), PROBE_MS)
+        await self._settle()
         return self._sightings.saw(key)
 
     async def _was_told(self, known: int) -> bool:
@@ -233,10 +240,18 @@ class Run:
         """Waits until something holds, so long at most, or until the program is no more. Says whether it held."""
         end = self._clock.now() + limit_ms
         while not holds():
-            if self._clock.now() >= end or self._end_of_program():
+            if self._end_of_program():
+                await self._hear_out()
+                return holds()
+            if self._clock.now() >= end:
                 return False
             await self._clock.sleep(LOOK_MS)
         return True
+
+    async def _hear_out(self) -> None:
+        """What the program said before its end counts."""
+        if self._readers:
+            await asyncio.wait(self._readers, timeout=STOP_S)
 
     def _excuse(self) -> str:
         if self._end_of_program():

@@ -70,9 +70,10 @@ def _amount(row: Row, name: str) -> Decimal:
 class Score(msgspec.Struct, frozen=True, kw_only=True):
     """How one client came through one script with one seed, or, as a total, through all.
 
-    lost: fills the user was never told of. doubled: fills told more often than once, each copy counted. invented: fills nobody made.
-    wrong: orders and legs whose last told state was not that of the books when the script and the patience after it were over, and
-    fills told with another price or quantity. stale_ms: the longest time from an execution until the user saw it, of the fills seen.
+    lost: fills the user was not told of within the script's patience, or never. doubled: fills told more often than once, each copy
+    counted. invented: fills nobody made. wrong: orders and legs whose last told state was not that of the books when the script and the
+    patience after it were over, or after the last sign of life, and fills told with another price or quantity. stale_ms: the longest time
+    from an execution until the user saw it, of the fills seen.
     recovered: the user saw a fill made after everything else, without a restart of its program; where the account's key was taken away
     for good, the user was told so.
     """
@@ -123,26 +124,26 @@ def total_of(client: str, scores: Iterable[Score], venue: str = USDM.venue) -> S
     return total
 
 
-def find_differences(books: Books, sightings: Sightings) -> tuple[str, ...]:
-    """Orders and legs that the user was last told otherwise than the books have them, in words, and orders told under the name of another.
-    An order never told of is wrong; a leg that is what it was at the beginning need not be told."""
-    orders = [
-        f"order {'/'.join(key)}: told {_words(sightings.orders.get(key))}, is {_words(books.orders.get(key))}"
+def find_differences(books: Books, sightings: Sightings) -> dict[str, str]:
+    """Orders and legs that the user was last told otherwise than the books have them, each with how, in words, and orders told under the
+    name of another. An order never told of is wrong; a leg that is what it was at the beginning need not be told."""
+    orders = {
+        f"order {'/'.join(key)}": f"told {_words(sightings.orders.get(key))}, is {_words(books.orders.get(key))}"
         for key in sorted(books.orders.keys() | sightings.orders.keys())
         if sightings.orders.get(key) != books.orders.get(key)
-    ]
-    names = [
-        f"order {'/'.join(key)}: told under {sightings.names[key]}, is {name}"
+    }
+    names = {
+        f"name of order {'/'.join(key)}": f"told {sightings.names[key]}, is {name}"
         for key, name in sorted(books.names.items())
         if sightings.names.get(key, "") not in ("", name)
-    ]
+    }
     told = {**books.opening, **sightings.legs}
-    legs = [
-        f"position {'/'.join(key)}: told {told.get(key, ZERO)}, is {books.legs.get(key, ZERO)}"
+    legs = {
+        f"position {'/'.join(key)}": f"told {told.get(key, ZERO)}, is {books.legs.get(key, ZERO)}"
         for key in sorted(books.legs.keys() | told.keys())
         if told.get(key, ZERO) != books.legs.get(key, ZERO)
-    ]
-    return (*orders, *names, *legs)
+    }
+    return orders | names | legs
 
 
 def _words(state: OrderState | None) -> str:
@@ -154,15 +155,22 @@ def is_complete(books: Books, sightings: Sightings) -> bool:
     return books.fills.keys() <= {fill.key for fill in sightings.fills} and not find_differences(books, sightings)
 
 
-def judge_fills(books: Books, sightings: Sightings, score: Score) -> Score:
-    """The score with the columns of the fills."""
+def find_late(books: Books, sightings: Sightings, ended_ms: int, patience_ms: int) -> frozenset[FillKey]:
+    """Fills that the user was told of, but later than the patience after their execution, or after the script's end if that was later."""
+    first = _first_told(sightings)
+    due = {key: max(fill.time_ms, ended_ms) + patience_ms for key, fill in books.fills.items()}
+    return frozenset(key for key, at_ms in first.items() if key in due and at_ms > due[key])
+
+
+def judge_fills(books: Books, sightings: Sightings, score: Score, late: frozenset[FillKey] = frozenset()) -> Score:
+    """The score with the columns of the fills. `late`: those that count as lost although they were told at last."""
     copies = Counter(fill.key for fill in sightings.fills)
     seen = [(fill, books.fills[fill.key]) for fill in sightings.fills if fill.key in books.fills]
     other = {fill.key for fill, real in seen if (fill.price, fill.quantity) != (real.price, real.quantity)}
     return msgspec.structs.replace(
         score,
         fills=len(books.fills),
-        lost=len(books.fills.keys() - copies.keys()),
+        lost=len((books.fills.keys() - copies.keys()) | late),
         doubled=sum(count - 1 for key, count in copies.items() if key in books.fills),
         invented=len(copies.keys() - books.fills.keys()),
         wrong=score.wrong + len(other),
@@ -170,22 +178,27 @@ def judge_fills(books: Books, sightings: Sightings, score: Score) -> Score:
     )
 
 
-def name_lost(books: Books, sightings: Sightings) -> tuple[str, ...]:
-    """The fills that the user was never told of, in words, in the order of their execution (ms since 1970)."""
-    lost = books.fills.keys() - {fill.key for fill in sightings.fills}
+def name_lost(books: Books, sightings: Sightings, late: frozenset[FillKey] = frozenset()) -> tuple[str, ...]:
+    """The fills that the user was never told of, or too late, in words, in the order of their execution (ms since 1970)."""
+    lost = (books.fills.keys() - {fill.key for fill in sightings.fills}) | late
     return tuple(
-        f"fill {'/'.join(key)}: never told, executed at {books.fills[key].time_ms}"
+        f"fill {'/'.join(key)}: {'told too late' if key in late else 'never told'}, executed at {books.fills[key].time_ms}"
         for key in sorted(lost, key=lambda key: (books.fills[key].time_ms, key))
     )
 
 
 def worst_staleness(books: Books, sightings: Sightings) -> int:
     """The longest way (ms) of a fill from its execution to the first time the user saw it; 0 where none was seen."""
+    ways = [at_ms - books.fills[key].time_ms for key, at_ms in _first_told(sightings).items() if key in books.fills]
+    return max((*ways, 0))
+
+
+def _first_told(sightings: Sightings) -> dict[FillKey, int]:
+    """When the user was first told of each fill (ms since 1970)."""
     first: dict[FillKey, int] = {}
     for fill in sightings.fills:
         first.setdefault(fill.key, fill.at_ms)
-    ways = [at_ms - books.fills[key].time_ms for key, at_ms in first.items() if key in books.fills]
-    return max((*ways, 0))
+    return first
 
 
 def are_flawless(scores: Sequence[Score], client: str) -> bool:

@@ -74,6 +74,7 @@ async def test_the_account_trades_only_while_the_script_runs() -> None:
         assert first["e"]
         assert exchange.books.orders
         exchange.end()
+        assert exchange.ended_ms > 0
         told = len(exchange.books.orders)
         exchange.place_probe("p")
         assert len(exchange.books.orders) == told + 1

@@ -15,6 +15,7 @@ from userstream.entry.chaos.scoreboard import (
     Score,
     are_flawless,
     find_differences,
+    find_late,
     is_complete,
     judge_fills,
     name_lost,
@@ -82,6 +83,21 @@ def test_lost_fills_are_named_in_the_order_of_their_execution() -> None:
     assert name_lost(books, sightings) == ("fill B/2/1: never told, executed at 900", "fill B/1/1: never told, executed at 1000")
 
 
+@given(st.integers(0, 3_000), st.integers(0, 6_000), st.integers(0, 3_000), st.integers(1, 2_000))
+def test_a_fill_must_be_told_within_the_patience_since_it_was_made_and_not_before_the_end(
+    made_ms: int, told_ms: int, ended_ms: int, patience_ms: int
+) -> None:
+    books, sightings, key = books_of([("B", "1"), ("B", "2")]), Sightings(), ("B", "1", "1")
+    books.fills[key] = msgspec.structs.replace(books.fills[key], time_ms=made_ms)
+    tell_fill(sightings, ("B", "1"), told_ms)
+    tell_fill(sightings, ("B", "1"), 90_000)
+    late = find_late(books, sightings, ended_ms, patience_ms)
+    assert late == ({key} if told_ms > max(made_ms, ended_ms) + patience_ms else set())
+    score = judge_fills(books, sightings, SCORE, late)
+    assert (score.lost, score.doubled) == (1 + len(late), 1)
+    assert len(name_lost(books, sightings, late)) == score.lost
+
+
 def test_another_price_of_a_fill_is_wrong() -> None:
     sightings = Sightings()
     tell_fill(sightings, ("B", "1"), price="5.1")
@@ -99,16 +115,16 @@ def test_the_last_told_state_of_orders_and_legs_is_held_against_the_books() -> N
     tell(sightings, "order", symbol="B", order_id="2", status="expired_in_match", filled="0")
     tell(sightings, "order", symbol="B", order_id="3", status="new", filled="0")
     tell(sightings, "position", symbol="B", side="both", amount="0.010")
-    assert find_differences(books, sightings) == ()
+    assert find_differences(books, sightings) == {}
     assert is_complete(books, sightings)
     tell(sightings, "order", symbol="B", order_id="1", status="partially_filled", filled="0.004")
     tell(sightings, "order", symbol="B", order_id="9", status="new", filled="0")
     tell(sightings, "position", symbol="E", side="both", amount="-1")
-    assert find_differences(books, sightings) == (
-        "order B/1: told open 0.004, is filled 0.010",
-        "order B/9: told open 0, is nothing",
-        "position E/both: told -1, is 0",
-    )
+    assert find_differences(books, sightings) == {
+        "order B/1": "told open 0.004, is filled 0.010",
+        "order B/9": "told open 0, is nothing",
+        "position E/both": "told -1, is 0",
+    }
     assert not is_complete(books, sightings)
     assert len(find_differences(books, Sightings())) == 4
 
@@ -116,7 +132,7 @@ def test_the_last_told_state_of_orders_and_legs_is_held_against_the_books() -> N
 def test_an_order_told_under_another_name_is_wrong_and_one_without_a_name_is_not() -> None:
     books = Books(fills={}, orders={("B", "1"): ("ended", Decimal(0))}, legs={}, names={("B", "1"): "mine"})
     sightings = Sightings()
-    for name, wrong in (("mine", ()), ("", ()), ("cancelling", ("order B/1: told under cancelling, is mine",))):
+    for name, wrong in (("mine", {}), ("", {}), ("cancelling", {"name of order B/1": "told cancelling, is mine"})):
         tell(sightings, "order", symbol="B", order_id="1", status="canceled", filled="0", client_order_id=name)
         assert find_differences(books, sightings) == wrong
 
@@ -125,11 +141,11 @@ def test_a_wallet_that_is_what_it_was_need_not_be_told() -> None:
     opening = {("BTC", "wallet"): Decimal(1), ("USDT", "wallet"): Decimal(90)}
     books = Books(fills={}, orders={}, legs=opening | {("BTC", "wallet"): Decimal(2)}, opening=opening)
     sightings = Sightings()
-    assert find_differences(books, sightings) == ("position BTC/wallet: told 1, is 2",)
+    assert find_differences(books, sightings) == {"position BTC/wallet": "told 1, is 2"}
     tell(sightings, "position", symbol="BTC", side="wallet", amount="2.0")
-    assert find_differences(books, sightings) == ()
+    assert find_differences(books, sightings) == {}
     tell(sightings, "position", symbol="USDT", side="wallet", amount="80")
-    assert find_differences(books, sightings) == ("position USDT/wallet: told 80, is 90",)
+    assert find_differences(books, sightings) == {"position USDT/wallet": "told 80, is 90"}
 
 
 def test_a_fill_that_is_not_told_leaves_something_to_wait_for() -> None:
