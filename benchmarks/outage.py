@@ -36,7 +36,7 @@ TRADING_S: Final = 10
 SETTLE_S: Final = 2
 LOOKS: Final = 20
 LOOK_S: Final = 0.25
-LONGEST_S: Final = 3_600.0
+LONGEST_S: Final = 10_800.0
 A_DAY_S: Final = 86_400.0
 MINUTE_S: Final = 60.0
 
@@ -146,7 +146,12 @@ async def _lower_weight(application: Application, exchange: Exchange, weight: in
     for gate in application.gates:
         gate.budget.lower(weight)
     await exchange.lower_weight(weight)
-    await asyncio.sleep(MINUTE_S)
+    await _next_minute()
+
+
+async def _next_minute() -> None:
+    """A fresh minute of request weight."""
+    await asyncio.sleep(MINUTE_S - time.time() % MINUTE_S)
 
 
 async def _expose(exchange: Exchange, accounts: int) -> None:
@@ -218,7 +223,7 @@ async def _look_at(application: Application, exchange: Exchange, name: str) -> C
 
 async def _restart(exchange: Exchange, store: Path, accounts: int, weight: int) -> dict[str, float]:
     """Seconds from the start of all until the last one's socket delivers, and until the last one is proven."""
-    await asyncio.sleep(MINUTE_S - time.time() % MINUTE_S)  # a fresh minute of request weight
+    await _next_minute()
     begun = time.monotonic()
     application = await start_application(store, weight_limit=weight)
     try:
@@ -252,4 +257,6 @@ if __name__ == "__main__":
 
         tune_interpreter()
         start_weight = given.start_weight or given.weight
+        if start_weight < given.weight:
+            parser.error(f"--start-weight {start_weight} must not be below --weight {given.weight}: a budget can only be lowered")
         show(asyncio.run(run(given.accounts, given.weight, start_weight, given.rate, given.again)), as_json=given.json)
