@@ -139,7 +139,8 @@ class Traits(msgspec.Struct, frozen=True, kw_only=True):
     assets moved. by_symbol: past orders are told for one symbol at a time. symbols: those that are always read then. only_symbols: with
     these wallets nothing else is traded; what the venue tells of another symbol would belong to another account.
     order_lists: orders may hang on each other, and the lists of them can be asked.
-    orders_of_an_audit: how many open orders an audit asks one by one, by what one costs.
+    orders_of_an_audit: how many open orders an audit asks one by one, by what one costs. audits_list_orders: an audit asks the list of open
+    orders instead, because it reads no past ones, which would tell of those that no socket told.
     """
 
     positions: bool = True
@@ -151,6 +152,7 @@ class Traits(msgspec.Struct, frozen=True, kw_only=True):
     only_symbols: bool = False
     order_lists: bool = False
     orders_of_an_audit: int = 10
+    audits_list_orders: bool = False
 
 
 class RestDialect(Protocol):

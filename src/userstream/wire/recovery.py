@@ -130,10 +130,11 @@ class Round:
             self._want(AskOrders(since=self.since, until=self.started))
         if settings and traits.settings:
             self._want(AskSettings())
+        if self.full or traits.audits_list_orders:
+            for conditional in (False, True) if traits.conditional_orders else (False,):
+                self._want(AskOpenOrders(conditional=conditional))
         if not self.full:
             return
-        for conditional in (False, True) if traits.conditional_orders else (False,):
-            self._want(AskOpenOrders(conditional=conditional))
         for symbol in traits.symbols:
             self._want_history(symbol)
         if traits.movements and self.since + EDGE_MS < self.started:
@@ -187,6 +188,8 @@ class Round:
         self._open.discard(question)
         if self.full:
             self._follow_up(account, answer)
+        elif isinstance(question, AskOpenOrders):
+            self._ask_missing_orders(account)
 
     def _note_open_orders(self, question: AskOpenOrders, answer: Answer) -> None:
         for event in answer.events:

@@ -58,9 +58,6 @@ NOT_KNOWN: Final[Mapping[type, tuple[int, ...]]] = MappingProxyType({AskOrder: (
 """What says that an order is archived. The documents that this was written from name no number for a list; -2018 is of the venue's own
 pages."""
 
-ORDERS_OF_AN_AUDIT: Final = 3
-"""One costs four times what it costs at the futures."""
-
 History: TypeAlias = AskOrders | AskFills
 
 
@@ -139,7 +136,8 @@ class SpotDialect(SignedBooks):
             symbols=place.symbols,
             only_symbols=bool(books.only),
             order_lists=True,
-            orders_of_an_audit=ORDERS_OF_AN_AUDIT,
+            orders_of_an_audit=0,
+            audits_list_orders=True,
         )
 
     def traits(self) -> Traits:

@@ -195,7 +195,8 @@ def test_traits_and_depths() -> None:
         by_symbol=True,
         symbols=(ETH,),
         order_lists=True,
-        orders_of_an_audit=3,
+        orders_of_an_audit=0,
+        audits_list_orders=True,
     )
     assert dialect().history_depth_ms() == 365 * DAY_MS and dialect().unfilled_depth_ms() == 90 * DAY_MS
 
