@@ -86,6 +86,22 @@ async def test_unknown_symbol_that_the_stream_kept_back_is_found_by_the_audit() 
         await desk.until_same()
 
 
+@pytest.mark.parametrize("count", [1, 2])
+async def test_an_order_that_nobody_was_told_of_and_an_end_that_nobody_was_told_of_are_found_by_the_audit(count: int) -> None:
+    """With its report alone kept back, and with the wallets' message behind it."""
+    rare = RecoverySettings(lag_s=0.15, overlap_s=1.0, audit_s=1.0, history_s=600, poll_s=1.0)
+    async with open_spot(recovery=rare) as desk:
+        known = desk.place()
+        await desk.until(lambda: known in desk.account.orders, "the order that was told")
+        desk.act("omit", account=NAME, count=count)
+        unknown = desk.place("ETHUSDT", "buy", "0.0400", "2000")
+        await desk.until(lambda: unknown in desk.account.orders, "the order that was not told")
+        desk.act("omit", account=NAME, count=count)
+        desk.act("cancel", account=NAME, symbol="BTCUSDT", client_order_id=known)
+        await desk.until(lambda: desk.account.orders[known].status is OrderStatus.CANCELED, "the end that was not told")
+        await desk.until_same()
+
+
 async def test_nothing_is_searched_where_everything_adds_up() -> None:
     async with open_spot(rate=40, seed=4) as desk:
         await desk.application.clock.sleep(2_500)  # two audits

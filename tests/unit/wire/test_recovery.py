@@ -81,6 +81,17 @@ def test_an_audit_compares_registers_and_orders_only() -> None:
     assert a_round(full=False).take_ready() == [AskBalances(), AskPositions(), ORDERS]
 
 
+def test_an_audit_lists_the_open_orders_where_it_reads_no_past_ones_and_asks_for_those_that_are_missing() -> None:
+    wallets = Traits(positions=False, conditional_orders=False, movements=False, by_symbol=True, audits_list_orders=True)
+    account = account_of(order_changed(order_id="90"), order_changed(order_id="91"))
+    current = Round(
+        epoch=1, reason="t", full=False, settings=False, started=STARTED, since=SINCE, traits=wallets, holdings=Holdings(account)
+    )
+    assert current.take_ready() == [AskBalances(), PLAIN]
+    follow = take(current, account, PLAIN, order_changed(order_id="91"), order_changed(order_id="92"))
+    assert follow == [AskOrder(BTC, OrderId("90"), False)]
+
+
 def test_settings_are_asked_where_wanted() -> None:
     assert AskSettings() in a_round(settings=True).take_ready()
 
