@@ -159,7 +159,7 @@ def figures_of(totals: Totals, wall_s: float | None) -> dict[str, object]:
         "late at most ms": totals.late_ms(1.0),
         "highest weight in a minute": totals.highest_weight,
         "fault kinds hit": len(totals.hits),
-        "rarest fault": min(totals.hits.items(), key=lambda item: item[1], default=("", 0)),
+        "rarest fault": min(totals.hits.items(), key=lambda item: (item[1], item[0]), default=("", 0)),
         "never hit": totals.never_hit,
         "trace": totals.trace,
     }

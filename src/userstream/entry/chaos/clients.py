@@ -19,7 +19,7 @@ from userstream.sim.settings import AccountListing, VenueListing
 
 OURS: Final = "userstream"
 HOME: Final = Path(__file__).parent
-INSTALL: Final = "uv pip install --group peers"
+INSTALL: Final = "uv pip install --group peers, in a checkout of userstream"
 WATCH_MS: Final = 3_000
 """After how long a silent socket is to be doubted. Every client that can be told so, is."""
 

@@ -88,9 +88,16 @@ def find_scripts(names: Sequence[str] = (), products: Sequence[Product] = ()) ->
     known = {name for product in chosen for name in script_names(product.venue)}
     for name in names:
         if name not in known:
-            raise SettingsError(f"--script {name!r} is not known; {nearest(name, sorted(known))}")
+            raise SettingsError(f"--script {name!r} {_why_unknown(name, known)}")
     wanted = [(product, name) for product in chosen for name in script_names(product.venue) if not names or name in names]
     return tuple(read_script(name, (FOLDER / product.venue / f"{name}.json").read_bytes(), product) for product, name in wanted)
+
+
+def _why_unknown(name: str, known: set[str]) -> str:
+    elsewhere = [product.venue for product in find_products() if name in script_names(product.venue)]
+    if elsewhere:
+        return f"is played at {' and '.join(elsewhere)} alone"
+    return f"is not known; {nearest(name, sorted(known))}"
 
 
 def read_script(name: str, source: bytes, product: Product = USDM) -> ChaosScript:

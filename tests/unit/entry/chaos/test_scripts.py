@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from userstream.entry.chaos.exchange import ChaosExchange
-from userstream.entry.chaos.products import PRODUCTS, SPOT, USDM
+from userstream.entry.chaos.products import COINM, PRODUCTS, SPOT, USDM
 from userstream.entry.chaos.scripts import (
     ACCOUNT,
     FOLDER,
@@ -86,6 +86,8 @@ def test_names_are_checked_and_the_nearest_is_told() -> None:
     assert [script.product for script in find_scripts(["cancel-ids"])] == [SPOT]
     with pytest.raises(SettingsError, match="did you mean 'cut'"):
         find_scripts(["cutt"])
+    with pytest.raises(SettingsError, match="'new-asset' is played at binance-usdm and binance-spot alone"):
+        find_scripts(["new-asset"], [COINM])
     with pytest.raises(SettingsError, match="cancel-ids"):
         find_scripts(["cancel-ids"], [USDM])
 
