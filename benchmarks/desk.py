@@ -240,7 +240,7 @@ async def _at_rest() -> float:
 
 
 if __name__ == "__main__":
-    from userstream.entry.tuning import tune_interpreter
+    from userstream.entry.tuning import run_on_best_loop, tune_interpreter
 
     parser = argparse.ArgumentParser(prog="python -m benchmarks.desk", description="Many accounts in one process under steady load.")
     parser.add_argument("--accounts", type=int, default=500)
@@ -257,4 +257,4 @@ if __name__ == "__main__":
     tune_interpreter()
     with database(given.url) as place:
         recovery = RecoverySettings(lag_s=0.2, overlap_s=1.0, audit_s=given.audit, history_s=given.history)
-        show(asyncio.run(run(place, given.accounts, given.rate, given.seconds, recovery)), as_json=given.json)
+        show(run_on_best_loop(run(place, given.accounts, given.rate, given.seconds, recovery)), as_json=given.json)

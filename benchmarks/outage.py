@@ -253,10 +253,10 @@ if __name__ == "__main__":
     if given.exchange:
         asyncio.run(be_exchange(int(given.exchange[0]), int(given.exchange[1]), float(given.exchange[2])))
     else:
-        from userstream.entry.tuning import tune_interpreter
+        from userstream.entry.tuning import run_on_best_loop, tune_interpreter
 
         tune_interpreter()
         start_weight = given.start_weight or given.weight
         if start_weight < given.weight:
             parser.error(f"--start-weight {start_weight} must not be below --weight {given.weight}: a budget can only be lowered")
-        show(asyncio.run(run(given.accounts, given.weight, start_weight, given.rate, given.again)), as_json=given.json)
+        show(run_on_best_loop(run(given.accounts, given.weight, start_weight, given.rate, given.again)), as_json=given.json)

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
-from typing import Final
+from collections.abc import Callable, Coroutine
+from importlib.util import find_spec
+from typing import Final, TypeVar
+
+Result = TypeVar("Result")
 
 YOUNG_OBJECTS: Final = 2_500
 """So few are looked at in well below a millisecond, while they are still in the processor's caches; of 50,000 it takes 40 ms."""
@@ -13,6 +18,22 @@ YOUNG_TURNS: Final = 3
 
 MIDDLE_TURNS: Final = 3_000
 """A look at everything stops the event loop for as long as there are objects: with thousands of frames a second, about once an hour."""
+
+
+def run_on_best_loop(work: Coroutine[object, object, Result]) -> Result:
+    """As `asyncio.run`, on the event loop of uvloop where that is installed (extra `speed`): with hundreds of busy accounts the slowest
+    percent of events is stored in half the time."""
+    with asyncio.Runner(loop_factory=find_loop()) as runner:
+        return runner.run(work)
+
+
+def find_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """What makes the event loop of a process of ours; None for Python's own."""
+    if find_spec("uvloop") is None:
+        return None
+    import uvloop
+
+    return uvloop.new_event_loop
 
 
 def tune_interpreter() -> None:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
+from importlib.util import find_spec
+
+from userstream.entry.tuning import run_on_best_loop
 
 PROGRAM = """
 import gc
@@ -21,3 +25,11 @@ def test_little_is_looked_at_at_a_time_old_objects_are_left_alone_and_the_collec
     assert int(young) * int(turns) <= 50_000, "so does one at those that were young before"
     assert int(turns) * int(middle) >= 5_000, "a look at everything is rare"
     assert (frozen, enabled) == ("True", "True")
+
+
+def test_a_process_of_ours_runs_on_uvloop_where_it_is_installed_and_a_program_of_a_user_on_its_own_loop() -> None:
+    async def loop_of() -> str:
+        return type(asyncio.get_running_loop()).__module__
+
+    assert run_on_best_loop(loop_of()) == ("uvloop" if find_spec("uvloop") else "asyncio.unix_events")
+    assert asyncio.run(loop_of()) == "asyncio.unix_events"

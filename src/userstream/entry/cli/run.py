@@ -52,7 +52,7 @@ def run(
     """
     from userstream.adapters.logs import configure_logs
     from userstream.entry.configuration import read_configuration
-    from userstream.entry.tuning import tune_interpreter
+    from userstream.entry.tuning import run_on_best_loop, tune_interpreter
 
     if seconds is not None and not (math.isfinite(seconds) and seconds > 0):
         raise SettingsError(f"--seconds {seconds:g} must be a number above 0")
@@ -62,7 +62,7 @@ def run(
         level=configuration.log.level, as_json=None if configuration.log.format == "auto" else configuration.log.format == "json"
     )
     tune_interpreter()
-    return asyncio.run(_run(configuration, seconds))
+    return run_on_best_loop(_run(configuration, seconds))
 
 
 async def _run(configuration: Configuration, seconds: float | None) -> int:
