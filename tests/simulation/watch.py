@@ -362,12 +362,12 @@ class Watch:
         dials, self._dials = self._dials, max(machine.feed.lines, default=self._dials)
         if dials and self._dials - dials > DIALS_IN_A_LOOK:
             raise Violation("I7", f"{self._dials - dials} sockets tried at {now}")
-        if self.is_delivered or self._dials > dials:
+        if self.is_delivered or self._dials > dials or account.state is not StreamState.LIVE:
             self._keyless_since = None
         elif self._keyless_since is None:
             self._keyless_since = now
         elif now - max(self._keyless_since, self._exchange.last_trouble) > KEYLESS_TOLD_WITHIN_MS:
-            check("I6", machine.account.state is not StreamState.LIVE, f"live without a key since {self._keyless_since}")
+            raise Violation("I6", f"live without a key since {self._keyless_since}")
 
     @property
     def is_delivered(self) -> bool:
