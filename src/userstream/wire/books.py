@@ -50,7 +50,8 @@ REFUSED_PAUSE_MS: Final = 30_000
 
 
 class Books:
-    """The account's dealings with the venue's REST. `is_proven`: history is complete beyond the moment the stream opened."""
+    """The account's dealings with the venue's REST. `is_proven`: history is complete beyond the moment the stream opened.
+    `agenda`: the readings to come."""
 
     def __init__(self, dialect: RestDialect, account: Account, clock: VenueClock, policy: Policy, *, seed: int) -> None:
         self._dialect, self._account, self._clock, self._policy = dialect, account, clock, policy

@@ -24,6 +24,8 @@ LOOK_MS: Final = 100
 STEP_MS: Final = 20
 REST_MS: Final = 500
 MOST_PATIENCE: Final = 3
+"""So many times the patience a market that does not come to rest is waited for at most."""
+
 STOP_S: Final = 3.0
 SIDE_BY_SIDE: Final = 20
 PREPARE_MS: Final = START_MS + REST_MS + PAUSE_MS + HELLO_MS + REST_MS
