@@ -24,15 +24,28 @@ class PositionWatch:
     """Is anchor + signed fills = the amount the venue tells? One watch for each leg.
 
     The anchor is the last amount that was confirmed. Fills before `since` are inside it, fills after `until` are not; of those in between
-    (without `until`: of that very millisecond) the first few may be, and every reading is allowed. Sums that agree with a word as it comes
-    make it exact; where there is a choice, or where they agree only since another fill came, once the venue's next word finds them
-    agreeing. While a history is read fill by fill, the sum of a part of it may agree by chance.
+    (without `until`: of that very millisecond) the first few may be, and every reading is allowed that explains the venue's last word and
+    those before it that stood. Sums that agree with a word as it comes make it exact; where there is a choice, or where they agree only
+    since another fill came, once the venue's next word finds them agreeing. While a history is read fill by fill, the sum of a part of it
+    may agree by chance.
 
     `is_exact`: the anchor is, or follows without a choice from, an amount of a known moment. One of an interval is not: a sum that agrees
     by taking some fills of that interval for included may agree by chance, and then the next fill does not add up.
     """
 
-    __slots__ = ("_anchor", "_first_told", "_later", "_matched", "_since", "_told", "_told_time", "_told_until", "_until", "is_exact")
+    __slots__ = (
+        "_anchor",
+        "_first_told",
+        "_later",
+        "_matched",
+        "_since",
+        "_stood",
+        "_told",
+        "_told_time",
+        "_told_until",
+        "_until",
+        "is_exact",
+    )
 
     def __init__(self, anchor: Decimal, since: Millis, until: Millis | None = None) -> None:
         self._anchor, self._since = anchor, since
@@ -41,6 +54,7 @@ class PositionWatch:
         self._told, self._told_time = anchor, since
         self._told_until: int = since
         self._first_told: tuple[Millis, int] = since, self._until
+        self._stood: list[tuple[Millis, Decimal]] = []
         self._matched = True
         self.is_exact = self._until <= since
 
@@ -62,6 +76,8 @@ class PositionWatch:
         """A fill that was not known before."""
         if time < self._since:
             return
+        if self._stood and time <= self._stood[-1][0]:  # of its own millisecond a word may not include all
+            self._stood = [word for word in self._stood if word[0] != time]
         if self._later and time < self._later[-1][0]:
             insort(self._later, (time, signed_quantity), key=_time_of)
         else:
@@ -74,7 +90,7 @@ class PositionWatch:
         if time < self._told_time:
             return
         if self._later and self._until < self._told_time < time and (standing := self._reading()) is not None:
-            self._make_exact(standing)
+            self._stand(standing)
         if until is None or amount != self._told:  # a leg told flat again at some moment: when it was told first says more
             self._first_told = time, time if until is None else until
         self._told, self._told_time = amount, time
@@ -85,6 +101,7 @@ class PositionWatch:
         """Takes the venue's word as the new anchor, whatever our fills say."""
         self._anchor, self._since, self._until = self._told, self._told_time, self._told_until
         self._later = [entry for entry in self._later if entry[0] >= self._since]
+        self._stood = []
         self._matched = True
         self.is_exact = self._until <= self._since
 
@@ -113,6 +130,13 @@ class PositionWatch:
         if reading is not None and not self._has_choice and (is_word or self._told_until > self._told_time):
             self._make_exact(reading)
 
+    def _stand(self, reading: tuple[int, bool]) -> None:
+        """The word told last agrees as the next one comes. Where that takes a choice, later words must be explained by the same one."""
+        self._make_exact(reading)
+        is_of_a_moment = self._told_until <= self._told_time
+        if self._has_choice and is_of_a_moment and (not self._stood or self._stood[-1][1] != self._told):
+            self._stood.append((self._told_time, self._told))
+
     def _make_exact(self, reading: tuple[int, bool]) -> None:
         """The sums agree: what they include is the anchor from now on."""
         inside, sure = reading
@@ -122,6 +146,7 @@ class PositionWatch:
             self._anchor, self._since = self._told, self._later[inside - 1][0]
             self._until = self._since - 1
             del self._later[:inside]
+            self._stood = []
 
     def _reading(self) -> tuple[int, bool] | None:
         """How many of the later fills the venue's word includes, and whether that takes all that may be inside the anchor to be so; None
@@ -134,9 +159,10 @@ class PositionWatch:
         sums = [ZERO, *accumulate(quantity for _, quantity in later)]
         loose, certain, possible = (bisect_right(later, time, key=_time_of) for time in (self._until, self._told_time, self._told_until))
         missing = self._told - self._anchor
+        stood = [sums[bisect_right(later, time, key=_time_of)] + self._anchor - amount for time, amount in self._stood]
         for inside in range(certain, possible + 1):
             most = min(loose, inside)
             for skipped in range(most, -1, -1):
-                if sums[inside] - sums[skipped] == missing:
+                if sums[inside] - sums[skipped] == missing and all(sums[skipped] == included for included in stood):
                     return inside, skipped == most
         return None

@@ -1,4 +1,5 @@
 from decimal import Decimal
+from itertools import accumulate
 
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -239,6 +240,40 @@ def test_a_history_that_is_read_fill_by_fill_never_settles_a_choice_by_chance(
         if not word_first:
             watch.tell(time, Decimal(amount))
         assert not watch.in_doubt
+
+
+@given(
+    st.lists(st.integers(-3, 3).filter(bool), min_size=1, max_size=8).filter(lambda loose: 0 not in accumulate(loose)),
+    st.lists(st.integers(-3, 3).filter(bool), min_size=2, max_size=9),
+    st.lists(st.integers(-3, 3).filter(bool), min_size=1, max_size=9),
+)
+def test_what_one_word_left_of_a_choice_hides_no_fill_that_is_lost_later(loose: list[int], known: list[int], lost: list[int]) -> None:
+    """Several first fills may be inside the anchor or not. Two words that all fills explain say which; a fill that is lost after them, and
+    is as large as some of the first, is not explained by another choice."""
+    leg, amount = Leg(anchor=0, since=100, until=200), sum(loose)
+    for place, quantity in enumerate(loose):
+        leg.fill(150 + place, quantity)
+    for place, quantity in enumerate(known):
+        amount += quantity
+        leg.fill(1_000 + place, quantity)
+        assert not leg.tell(1_000 + place, amount)
+    for place, quantity in enumerate(lost):
+        amount += quantity
+        leg.tell(2_000 + place, amount)
+    assert leg.watch.in_doubt == (sum(lost) != 0)
+    for place, quantity in reversed([*enumerate(lost)]):
+        leg.fill(2_000 + place, quantity)
+    assert not leg.watch.in_doubt
+
+
+def test_a_word_that_stood_binds_no_longer_when_a_fill_of_its_own_millisecond_comes() -> None:
+    leg = Leg(anchor=0, since=100, until=200)
+    leg.fill(150, 5)
+    leg.fill(300, 1)
+    assert not leg.tell(300, 6)
+    leg.fill(400, 1)
+    assert leg.tell(400, 9)
+    assert not leg.fill(300, 2), "the last word of that millisecond was lost, and the fill that made it"
 
 
 @given(st.integers(-3, 3), st.lists(st.tuples(st.integers(0, 2), st.sampled_from((-2, -1, 1, 2))), min_size=2, max_size=9))
