@@ -88,10 +88,10 @@ class Holdings:
 
     def unexplained(self, since: Millis) -> set[str]:
         """The assets whose amounts do not follow from what was known before. In the first reading of all nothing was: there it is every
-        asset that may have moved since `since` (venue ms)."""
+        asset that may have moved since `since` (venue ms), and where the venue does not say when, each of them may have."""
         account = self._account
         if self._is_first:
-            return {asset for asset, balance in account.balances.items() if balance.transaction_time >= since}
+            return {asset for asset, balance in account.balances.items() if (balance.transaction_time or balance.as_of) >= since}
         changed = [balance for asset, balance in account.balances.items() if account.settled.get(asset) is not balance]
         if not changed:
             return set()

@@ -149,6 +149,15 @@ def test_the_first_reading_searches_what_may_have_moved_since_our_care_began() -
     assert not holdings.has_difference
 
 
+def test_the_first_reading_searches_all_that_is_held_where_the_venue_does_not_say_when_it_moved() -> None:
+    account = Account(AccountId("alice"), VenueName("binance-margin"))
+    for asset in ("USDT", "ETH"):
+        apply(account, balance_set(asset=asset, total="5", transaction_time=0, as_of=NOW + 500, source="snapshot"))
+    holdings = Holdings(account)
+    holdings.learn(PAIRS, Millis(NOW))
+    assert holdings.candidates(Millis(NOW), []) == ["ETHUSDT"]
+
+
 @pytest.mark.parametrize("by_checkpoint", [True, False])
 def test_after_a_restart_what_an_earlier_run_explained_is_the_measure_not_what_it_heard_last(by_checkpoint: bool) -> None:
     """A process reads the wallets and dies before it has read what moved them."""
