@@ -9,7 +9,7 @@ import msgspec
 
 from userstream.kernel.ids import Millis
 from userstream.sim.actions import Action
-from userstream.sim.books import Fill, Happening, OrderHappened, Refused
+from userstream.sim.books import Fill, Happening, Order, OrderHappened, Refused
 from userstream.sim.books import Millis as BooksMillis
 from userstream.sim.house import Hall, House
 from userstream.sim.performing import perform
@@ -41,6 +41,13 @@ class TrueFill(msgspec.Struct, frozen=True, kw_only=True):
         return (self.fill.symbol, str(self.fill.trade_id), str(self.fill.order_id))
 
 
+class TrueOrder(msgspec.Struct, frozen=True, kw_only=True):
+    """An order as it became, and the moment (steady clock) at which it did."""
+
+    order: Order
+    happened: Millis
+
+
 class Ground:
     """One venue of a house. `steady_now`: milliseconds that never jump; `last_trouble`: when a call last failed, in them: bounds of time
     hold from there on. `besides`: the isolated accounts of margin that clients of ours have, as USER.PAIR."""
@@ -51,6 +58,7 @@ class Ground:
         self.steady_now = steady_now
         self.last_trouble = Millis(0)
         self.truth: dict[str, list[TrueFill]] = {account: [] for account in (*house.accounts, *besides)}
+        self.orders: dict[str, list[TrueOrder]] = {account: [] for account in self.truth}
         house.on_news = self._note
 
     def now(self) -> BooksMillis:
@@ -79,8 +87,11 @@ class Ground:
     def _note(self, happenings: Sequence[Happening]) -> None:
         """Accounts that a user opened by playing, and that no client of ours has, are nobody's here."""
         for happening in happenings:
-            if isinstance(happening, OrderHappened) and happening.fill is not None and happening.account in self.truth:
-                self.truth[happening.account].append(TrueFill(fill=happening.fill, happened=self.steady_now()))
+            if isinstance(happening, OrderHappened) and happening.account in self.truth:
+                now = self.steady_now()
+                self.orders[happening.account].append(TrueOrder(order=happening.order, happened=now))
+                if happening.fill is not None:
+                    self.truth[happening.account].append(TrueFill(fill=happening.fill, happened=now))
 
     # --- what is true ---
 

@@ -15,7 +15,8 @@ from typing import Final, Protocol, TypeAlias, TypeVar
 from tests.simulation.claims import Violation, check
 from tests.simulation.ground import Ground, TrueFill
 from tests.simulation.lists import ListWatch
-from userstream.domain.account import OrderKey, PositionKey
+from tests.simulation.orders import OrderWatch
+from userstream.domain.account import PositionKey
 from userstream.domain.events import (
     BalanceSet,
     Event,
@@ -33,9 +34,8 @@ from userstream.domain.events import (
 )
 from userstream.domain.order_lists import has_list_ended
 from userstream.domain.registers import ABSENT_POSITION
-from userstream.domain.words import FINAL, OrderStatus, PositionSide, Source, StreamState
+from userstream.domain.words import OrderStatus, PositionSide, Source, StreamState
 from userstream.kernel.ids import Millis, Symbol
-from userstream.sim.books import OrderStatus as TrueStatus
 from userstream.sim.books import Side
 from userstream.sim.venue import Frame
 from userstream.wire.machine import Machine
@@ -64,9 +64,6 @@ FillName: TypeAlias = tuple[str, str, str]
 Key = TypeVar("Key")
 TELLS_ALL_LEGS: Final = "binance-coinm"
 Told: TypeAlias = dict[FillName, tuple[object, ...]]
-
-ENDS: Final = {TrueStatus.EXPIRED_IN_MATCH: "expired", TrueStatus.PENDING_NEW: "pending"}
-"""The venue's states by our words, where they differ."""
 
 HELD_BY_ACCOUNT: Final = frozenset({BalanceSet, PositionSet, SnapshotTaken, StreamChanged})
 """What a watch keeps nothing of."""
@@ -104,11 +101,12 @@ class Watch:
     garbles what REST says."""
 
     def __init__(self, account: str, exchange: Ground, *, spared: bool, by_symbol: bool = False) -> None:
-        self.account, self._exchange, self._spared, self._by_symbol = account, exchange, spared, by_symbol
+        self.account, self._exchange, self._spared = account, exchange, spared
         self.lateness_ms: list[int] = []
         self.answers_are_whole = False
         self._told: dict[FillName, Filled] = {}
-        self._orders: dict[OrderKey, OrderChanged] = {}
+        self._orders = OrderWatch(by_symbol=by_symbol)
+        self._orders_seen = 0
         self._lists = ListWatch()
         self._missing: dict[FillName, TrueFill] = {}
         self._true: dict[FillName, TrueFill] = {}
@@ -139,8 +137,9 @@ class Watch:
         """A process comes up: only what the disk holds was told. `set_back`: its wall clock is behind that of the runs before."""
         self._running_since = self._exchange.steady_now()
         self._began = self._began if self._began is not None else Millis(self._exchange.now())
-        self._told, self._orders, self._mismatches = {}, {}, set()
+        self._told, self._mismatches = {}, set()
         self._lists.begin_anew()
+        self._orders.begin_anew()
         self._sequence, self._proven, self._gap_since = 0, machine.account.proven_until, None
         for event in durable:
             self._take(event)
@@ -220,7 +219,7 @@ class Watch:
                     raise Violation("I2", f"told twice: {event}")
                 self._told[name] = event
             case OrderChanged():
-                self._forward(event)
+                self._orders.take(event)
             case GapOpened():
                 since = self._gap_since
                 check("gap", since is None or event.since < since, f"{event.since} within {since}")
@@ -259,16 +258,6 @@ class Watch:
             raise Violation("calm", f"{name} {late_ms} ms late, without a cause")
         if self._spared and late_ms > SPARED_WITHIN_MS:
             raise Violation("I8", f"{name} {late_ms} ms late, without a trouble of its own")
-
-    def _forward(self, event: OrderChanged) -> None:
-        key = (event.symbol, event.order_id, event.conditional)
-        known = self._orders.get(key)
-        if known is not None:
-            if event.filled_quantity < known.filled_quantity:
-                raise Violation("I3", f"filled less than before: {known} -> {event}")
-            if known.status in FINAL and event.status is not known.status:
-                raise Violation("I3", f"ended twice: {known} -> {event}")
-        self._orders[key] = event
 
     def _place(self, event: PositionSet) -> None:
         """A leg is told as it was at its time. The stream tells the values of a millisecond in the order of their making, unless a REST
@@ -340,6 +329,7 @@ class Watch:
             since = max(true.happened, self._running_since, self._exchange.last_trouble)
             check("I1 bounded", now - since <= KNOWN_WITHIN_MS, f"{true.name} of {true.happened} unknown at {now}")
             break  # the oldest
+        self._orders.look(now, max(self._running_since, self._exchange.last_trouble))
         self._look_at_sockets(machine, links, now)
         if links.can_deliver:
             self._dark_since = None
@@ -386,6 +376,10 @@ class Watch:
                 self._true[true.name] = true
                 self._missing[true.name] = true
                 self._move_leg(true)
+        orders = self._exchange.orders[self.account]
+        if len(orders) > self._orders_seen:
+            self._orders.learn(orders[self._orders_seen :])
+            self._orders_seen = len(orders)
 
     def _move_leg(self, true: TrueFill) -> None:
         fill = true.fill
@@ -425,25 +419,14 @@ class Watch:
         self._same("fills", ours, {true.name: (true.fill.quantity, true.fill.price, true.fill.fee) for true in truth})
 
     def _same_orders(self) -> None:
-        """Each order was told as it is or as it ended. Where the past is told by symbol, nothing tells of one that came and went unfilled
-        while nobody could hear it."""
-        ours: Told = {
-            (str(order.symbol), str(order.order_id), ""): (str(order.status), order.filled_quantity)
-            for order in self._orders.values()
-            if not order.conditional
-        }
-        orders = self._exchange.hall.room.exchange.orders(self.account)
-        truth: Told = {
-            (order.symbol, str(order.order_id), ""): (str(ENDS.get(order.status, order.status)), order.filled_quantity) for order in orders
-        }
-        if self._by_symbol:
-            truth = {key: told for key, told in truth.items() if key in ours or told[1] or told[0] not in FINAL}
-        self._same("last words of orders", ours, truth)
+        """Each order was told as it is or as it ended."""
+        books = self._exchange.hall.room.exchange.orders(self.account)
+        self._same("last words of orders", self._orders.standings, self._orders.true_standings(books))
 
     def _same_lists(self, machine: Machine) -> None:
         """Each list stands as the books say; what is told is what the account holds."""
         told, lists = self._lists.standing(), self._exchange.order_lists(self.account)
-        orders = {str(order.order_id) for order in self._orders.values()} if lists else set()
+        orders = self._orders.ids() if lists else set()
         self._same("order lists", told, self._lists.true_standing(lists, orders))
         held = {key for key, each in machine.account.order_lists.items() if not has_list_ended(each)}
         is_open = {key for key, (_, _, ended) in told.items() if not ended}
