@@ -30,12 +30,16 @@ from tests.support.events import (
 )
 from tests.support.postgres import address_of, borrow_database, give_back
 from tests.support.records import histories, place, record
+from userstream.adapters.clock import SystemClock
 from userstream.adapters.memory import MemoryProjection
 from userstream.adapters.postgres import PostgresProjection
+from userstream.adapters.postgres_process import PostgresProcess
 from userstream.adapters.sqlite import SqliteStore
 from userstream.adapters.tables import TABLES
 from userstream.domain.events import PRIVATE, BalanceMoved, BalanceSet, Event, Filled, MarginCalled, OrderChanged, PositionSet
+from userstream.entry.storage import WRITER
 from userstream.kernel.ids import AccountId
+from userstream.kernel.secret import Secret
 from userstream.ports import Projection, Record, StateReader, StoredRecord
 
 ALICE: Final = AccountId("alice")
@@ -61,20 +65,40 @@ class OwnDatabase(PostgresProjection):
         self.url = url
 
 
+class OwnProcess(PostgresProcess):
+    """One that another process fills; its rows are read from here."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(WRITER, SystemClock(), Secret(url), None, journal="one", migrate=True)
+        self._tables = PostgresProjection(address_of(url), ManualClock(), journal="one")
+        self.url = url
+
+    async def rows(self, table: str, account: AccountId | None = None, *, limit: int = 1000) -> list[dict[str, object]]:
+        return await self._tables.rows(table, account, limit=limit)
+
+    async def close(self) -> None:
+        await self._tables.close()
+        await super().close()
+
+
 async def make_postgres(folder: Path) -> Tables:
     return OwnDatabase(await borrow_database())
 
 
+async def make_process(folder: Path) -> Tables:
+    return OwnProcess(await borrow_database())
+
+
 async def end(tables: Tables) -> None:
-    if isinstance(tables, SqliteStore | OwnDatabase):
+    if isinstance(tables, SqliteStore | OwnDatabase | OwnProcess):
         await tables.close()
-    if isinstance(tables, OwnDatabase):
+    if isinstance(tables, OwnDatabase | OwnProcess):
         await give_back(tables.url)
 
 
-MAKERS: Final = {"memory": make_memory, "sqlite": make_sqlite, "postgres": make_postgres}
+MAKERS: Final = {"memory": make_memory, "sqlite": make_sqlite, "postgres": make_postgres, "postgres-process": make_process}
 Maker = Callable[[Path], Awaitable[Tables]]
-EACH: Final = [pytest.param(make, id=name, marks=[pytest.mark.postgres] if name == "postgres" else []) for name, make in MAKERS.items()]
+EACH: Final = [pytest.param(make, id=name, marks=[pytest.mark.postgres] if "postgres" in name else []) for name, make in MAKERS.items()]
 each_maker = pytest.mark.parametrize("make", EACH)
 
 

@@ -352,7 +352,9 @@ def _postgres(path: Path, entry: object, environment: Mapping[str, str]) -> Post
     url, password = (_secret(path, section, "[postgres]", name, environment) for name in ("url", "password"))
     if not url:
         raise SettingsError(f"{path}: [postgres] has no url; give url_env, url_file or url")
-    target = PostgresTarget(url=Secret(url), password=Secret(password) if password else None, migrate=section.migrate)
+    target = PostgresTarget(
+        url=Secret(url), password=Secret(password) if password else None, migrate=section.migrate, own_process=section.own_process
+    )
     try:
         address_of(target)
     except SettingsError as error:

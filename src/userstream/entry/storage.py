@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -18,6 +19,7 @@ from userstream.runtime.stages import TimedProjection
 if TYPE_CHECKING:
     from userstream.adapters.postgres import PostgresProjection
     from userstream.adapters.postgres_address import PostgresAddress
+    from userstream.adapters.postgres_process import PostgresProcess
     from userstream.adapters.sqlite import SqliteStore
     from userstream.adapters.sqlite_marks import JournalMark
 
@@ -27,6 +29,7 @@ INTERVAL_MS: Final = 1
 MOST_RECORDS_OF_A_TURN: Final = 2_000
 MARK_EVERY_MS: Final = 5_000
 STOP_LIMIT_MS: Final = 2_000
+WRITER: Final = "userstream.entry.postgres_writer"
 _NAME_RANGE: Final = 1 << 32
 
 
@@ -40,17 +43,20 @@ class PostgresSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     password_env: str | None = None
     password_file: str | None = None
     migrate: bool = True
+    own_process: bool = True
 
     def __repr__(self) -> str:
         return "PostgresSection(***)"
 
 
 class PostgresTarget(msgspec.Struct, frozen=True, kw_only=True):
-    """Which PostgreSQL, with which password, and whether its tables may be made and brought up to date by whoever comes first."""
+    """Which PostgreSQL, with which password. migrate: whether its tables may be made and brought up to date by whoever comes first.
+    own_process: whether a process of its own fills it, so that the accounts of this one never wait while rows are made."""
 
     url: Secret
     password: Secret | None = None
     migrate: bool = True
+    own_process: bool = True
 
 
 def address_of(target: PostgresTarget) -> PostgresAddress:
@@ -78,16 +84,14 @@ class PostgresFeed:
         self.address = address_of(target)
         self._target, self._clock = target, clock
         self._journal = settle_mark(path, KIND, fresh_name(clock))
-        self._tables: PostgresProjection | None = None
+        self._tables: PostgresProjection | PostgresProcess | None = None
         self.pump: Pump | None = None
 
     def start(self, store: SqliteStore, on_trouble: Callable[[Exception | None], None], metrics: Metrics) -> None:
         """Begins to fill, now or as soon as the server can be reached."""
-        from userstream.adapters.postgres import PostgresProjection, PostgresSettings
         from userstream.adapters.sqlite_marks import JournalMark
 
-        settings = PostgresSettings(migrate=self._target.migrate)
-        self._tables = PostgresProjection(self.address, self._clock, journal=self._journal, settings=settings)
+        self._tables = self._make_tables()
         marked = MarkedTables(self._tables, store, JournalMark(store, KIND, self._journal), self._clock)
         self.pump = Pump(
             store,
@@ -100,6 +104,17 @@ class PostgresFeed:
             on_trouble=on_trouble,
         )
         self.pump.start()
+
+    def _make_tables(self) -> PostgresProjection | PostgresProcess:
+        target = self._target
+        if target.own_process and sys.executable and not getattr(sys, "frozen", False):
+            from userstream.adapters.postgres_process import PostgresProcess
+
+            return PostgresProcess(WRITER, self._clock, target.url, target.password, journal=self._journal, migrate=target.migrate)
+        from userstream.adapters.postgres import PostgresProjection, PostgresSettings
+
+        settings = PostgresSettings(migrate=target.migrate)
+        return PostgresProjection(self.address, self._clock, journal=self._journal, settings=settings)
 
     async def stop(self) -> None:
         """Brings over what can be brought over in 2 s, while the server answers; the journal keeps the rest."""

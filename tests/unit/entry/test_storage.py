@@ -15,11 +15,14 @@ from tests.support.postgres import borrow_database, execute, give_back, running_
 from tests.support.records import record
 from userstream.adapters.clock import SystemClock
 from userstream.adapters.memory import MemoryProjection
+from userstream.adapters.postgres import PostgresProjection
+from userstream.adapters.postgres_address import PostgresAddress
 from userstream.adapters.sqlite import SqliteStore
 from userstream.adapters.sqlite_marks import JournalMark, rename_mark, settle_mark
 from userstream.entry.bootstrap import Application, start_application
 from userstream.entry.storage import KIND, MARK_EVERY_MS, MarkedTables, PostgresSection, PostgresTarget, address_of, fresh_name
 from userstream.kernel.errors import SettingsError
+from userstream.kernel.ids import AccountId
 from userstream.kernel.secret import Secret
 from userstream.ports import StateReader
 
@@ -43,14 +46,23 @@ def tell(application: Application, first: int, count: int = 10) -> None:
         application.journal.append(record(filled(trade_id=str(number)), balance_set(total=str(number)), sequence=2 * number))
 
 
+class Reader:
+    """The tables in PostgreSQL, seen from beside."""
+
+    def __init__(self, address: PostgresAddress) -> None:
+        self._address = address
+
+    async def rows(self, table: str, account: AccountId | None = None, *, limit: int = 1000) -> list[dict[str, object]]:
+        async with PostgresProjection(self._address, SystemClock(), journal="of nobody") as tables:
+            return await tables.rows(table, account, limit=limit)
+
+
 async def brought_over(application: Application) -> StateReader:
     """All that was told is in PostgreSQL."""
     await application.journal.flush()
     assert application.postgres is not None and application.postgres.pump is not None
     await application.postgres.pump.drain()
-    tables = application.postgres._tables
-    assert tables is not None
-    return tables
+    return Reader(application.postgres.address)
 
 
 async def trade_ids(tables: StateReader) -> list[int]:
@@ -64,9 +76,10 @@ async def until_trouble(application: Application) -> str:
 
 
 @needs_postgres
-async def test_both_stores_are_filled_and_a_restart_goes_on(tmp_path: Path, url: str) -> None:
+@pytest.mark.parametrize("own_process", [True, False])
+async def test_both_stores_are_filled_and_a_restart_goes_on(tmp_path: Path, url: str, own_process: bool) -> None:
     for first in (1, 11):
-        application = await start_application(tmp_path / "a.db", postgres=target(url))
+        application = await start_application(tmp_path / "a.db", postgres=PostgresTarget(url=Secret(url), own_process=own_process))
         tell(application, first)
         assert await trade_ids(await brought_over(application)) == list(range(1, first + 10))
         assert application.pump is not None and application.store is not None
