@@ -4,7 +4,8 @@ for one page meanwhile.
 
 `python -m benchmarks.desk [--accounts 500] [--rate 5000] [--seconds 600] [--audit S] [--history S]`. The venue is a process of its own
 (`desk_venue.py`), PostgreSQL a real server of its own that waits for its disk at every commit. A frame is one message of the venue, of the
-usual mix. The venue's books are read as often as by default, or as it is asked for; the request budget has no limit.
+usual mix. With TMPDIR in memory (`/dev/shm`) no disk has a part in it. The venue's books are read as often as by default, or as it is asked
+for; the request budget has no limit.
 """
 
 from __future__ import annotations
@@ -141,6 +142,12 @@ class Desk:
         for account in [await self.add(number) for number in numbers]:
             await account.wait_proven(300)
 
+    def writer_mb(self) -> float:
+        """Memory of the process that fills PostgreSQL; 0 where none does."""
+        assert self._application.postgres is not None
+        pid = getattr(self._application.postgres._tables, "pid", None)
+        return resident_mb(pid) if pid else 0.0
+
     def mismatches(self) -> int:
         """How much the venue's books and the accounts do not agree about at last."""
         return sum(account.health.mismatches for account in self._application.accounts.values())
@@ -223,6 +230,7 @@ async def _load(desk: Desk, venue: Venue, accounts: int, rate: int, seconds: int
         "fills_in_memory": desk.fills(),
         "half_way_mb": early_mb,
         "at_the_end_mb": resident_mb(),
+        "writer_mb": desk.writer_mb(),
     }
 
 

@@ -36,10 +36,10 @@ VENUE: Final = "binance-usdm"
 MEGABYTE: Final = 1024 * 1024
 
 
-def resident_mb() -> float:
-    """Resident memory of this process; where the system does not tell, the most it ever was."""
+def resident_mb(pid: int | str = "self") -> float:
+    """Resident memory of a process; where the system does not tell, the most that this one ever had."""
     try:
-        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+        pages = int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1])
         return pages * resource.getpagesize() / MEGABYTE
     except OSError:
         most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

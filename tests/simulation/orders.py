@@ -65,7 +65,9 @@ class OrderWatch:
         for true in news:
             name, standing = _name_of(true.order), _standing_of(true.order)
             self._true[name] = standing
-            if self._standing.get(name) != standing:
+            if self._standing.get(name) == standing:
+                self._behind.pop(name, None)
+            else:
                 self._behind.setdefault(name, true.happened)
 
     def look(self, now: Millis, since: Millis) -> None:

@@ -75,3 +75,10 @@ def test_after_a_restart_everything_is_due_that_the_disk_does_not_tell() -> None
     watch.begin_anew()
     with pytest.raises(Violation, match="I1 orders"):
         watch.look(LATE, BEGINNING)
+
+
+def test_what_was_told_before_its_truth_was_looked_up_is_not_overdue() -> None:
+    watch = OrderWatch(by_symbol=False)
+    watch.take(order_changed(order_id="7", status="filled", filled_quantity="1"))
+    watch.learn([*became(OrderStatus.NEW), *became(OrderStatus.FILLED, "1")])
+    watch.look(LATE, BEGINNING)

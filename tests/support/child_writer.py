@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from userstream.adapters.postgres_process import LENGTH_BYTES, Apply, Reached, Refused, Request, Task, pack
+from userstream.adapters.postgres_process import LENGTH_BYTES, Apply, Assignment, Done, Refused, Request, pack
 
 _requests: Final[msgspec.msgpack.Decoder[Request]] = msgspec.msgpack.Decoder(Request)
 
@@ -27,24 +27,26 @@ def answer(message: bytes) -> None:
     sys.stdout.buffer.flush()
 
 
-def obey(task: Task, request: Request) -> None:
+def obey(assignment: Assignment, request: Request) -> None:
     match request:
         case Apply():
-            events = sum(len(sent.events) for sent in request.records)
-            answer(pack(Refused(f"{len(request.records)} records, {events} events, the last at {request.records[-1].position}")))
+            stored = [sent.stored() for sent in request.records]
+            answer(pack(Refused(repr([(each.position, each.record.sequence, each.record.events) for each in stored]))))
         case _ if request.reader == "seven":
-            answer(pack(Reached(7)))
-        case _ if request.reader == "task":
-            answer(pack(Refused(json.dumps([task.url, task.password, task.journal, task.migrate]))))
+            answer(pack(Done(7)))
+        case _ if request.reader == "assignment":
+            answer(pack(Refused(json.dumps([assignment.url, assignment.password, assignment.journal, assignment.migrate]))))
         case _ if request.reader == "die":
             os.kill(os.getpid(), signal.SIGKILL)
         case _ if request.reader == "mumble":
             answer((3).to_bytes(LENGTH_BYTES, "big") + b"\xc1\xc1\xc1")
+        case _ if request.reader == "print":
+            answer(b"hello world\n")
         case _ if request.reader == "sleep":
             signal.pause()
 
 
 if __name__ == "__main__":
-    task = msgspec.msgpack.decode(read(), type=Task)
+    assignment = msgspec.msgpack.decode(read(), type=Assignment)
     while True:
-        obey(task, _requests.decode(read()))
+        obey(assignment, _requests.decode(read()))

@@ -76,7 +76,7 @@ class PositionWatch:
         """A fill that was not known before."""
         if time < self._since:
             return
-        if self._stood and time <= self._stood[-1][0]:  # of its own millisecond a word may not include all
+        if self._stood and time <= self._stood[-1][0]:
             self._stood = [word for word in self._stood if word[0] != time]
         if self._later and time < self._later[-1][0]:
             insort(self._later, (time, signed_quantity), key=_time_of)
@@ -131,11 +131,15 @@ class PositionWatch:
             self._make_exact(reading)
 
     def _stand(self, reading: tuple[int, bool]) -> None:
-        """The word told last agrees as the next one comes. Where that takes a choice, later words must be explained by the same one."""
+        """The word told last agrees as the next one comes. Where that takes a choice, later words must be explained by the same one. Of a
+        millisecond with several fills the last word may be lost: an earlier one would agree by chance, and binds nothing."""
         self._make_exact(reading)
-        is_of_a_moment = self._told_until <= self._told_time
-        if self._has_choice and is_of_a_moment and (not self._stood or self._stood[-1][1] != self._told):
-            self._stood.append((self._told_time, self._told))
+        fills = sum(time == self._told_time for time, _ in self._later)
+        if not self._has_choice or self._told_until > self._told_time or fills > 1:
+            return
+        if self._stood and self._stood[-1][1] == self._told:
+            self._stood.pop()
+        self._stood.append((self._told_time, self._told))
 
     def _make_exact(self, reading: tuple[int, bool]) -> None:
         """The sums agree: what they include is the anchor from now on."""

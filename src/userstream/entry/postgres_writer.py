@@ -8,40 +8,46 @@ import contextlib
 import os
 import signal
 import sys
-from typing import Final
+from typing import BinaryIO, Final
 
 import msgspec
 
 from userstream.adapters.clock import SystemClock
+from userstream.adapters.core_dumps import forbid_core_dumps
 from userstream.adapters.postgres import PostgresProjection, PostgresSettings
 from userstream.adapters.postgres_address import PostgresAddress
-from userstream.adapters.postgres_process import Answer, Apply, Reached, Refused, Request, Task, pack, read_message
+from userstream.adapters.postgres_process import Answer, Apply, Assignment, Done, Refused, Request, pack, read_message
 from userstream.entry.tuning import run_on_best_loop, tune_interpreter
 from userstream.kernel.errors import UserStreamError
 from userstream.kernel.secret import Secret
 
 NICER: Final = 10
-_tasks: Final = msgspec.msgpack.Decoder(Task)
+_assignments: Final = msgspec.msgpack.Decoder(Assignment)
 _requests: Final[msgspec.msgpack.Decoder[Request]] = msgspec.msgpack.Decoder(Request)
 
 
-async def write_until_the_end() -> None:
-    """Does what is asked for, one thing after the other, until nobody can ask any more."""
+async def write_until_the_end(answers_to: BinaryIO) -> None:
+    """Does what is asked for, one thing after the other, until nobody can ask any more: also in the middle of something."""
     loop = asyncio.get_running_loop()
     questions = asyncio.StreamReader()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(questions), sys.stdin)
-    answers, _ = await loop.connect_write_pipe(asyncio.streams.FlowControlMixin, sys.stdout)
+    answers, _ = await loop.connect_write_pipe(asyncio.streams.FlowControlMixin, answers_to)
     with contextlib.suppress(asyncio.IncompleteReadError):
-        task = _tasks.decode(await read_message(questions))
-        async with _open(task) as tables:
-            while True:
-                answer = await _answer(tables, _requests.decode(await read_message(questions)))
-                if answers.is_closing():
-                    return
-                answers.write(pack(answer))
+        assignment = _assignments.decode(await read_message(questions))
+        async with _open(assignment) as tables:
+            question = await read_message(questions)
+            while not answers.is_closing():
+                work = loop.create_task(_answer(tables, _requests.decode(question)))
+                following = loop.create_task(read_message(questions))
+                # Nobody asks again before the answer: what comes earlier is the end.
+                await asyncio.wait((work, following), return_when=asyncio.FIRST_COMPLETED)
+                if work.done() and not answers.is_closing():
+                    answers.write(pack(work.result()))
+                work.cancel()
+                question = await following
 
 
-def _open(task: Task) -> PostgresProjection:
+def _open(task: Assignment) -> PostgresProjection:
     address = PostgresAddress(Secret(task.url), Secret(task.password) if task.password else None)
     return PostgresProjection(address, SystemClock(), journal=task.journal, settings=PostgresSettings(migrate=task.migrate))
 
@@ -50,21 +56,33 @@ async def _answer(tables: PostgresProjection, request: Request) -> Answer:
     try:
         if isinstance(request, Apply):
             await tables.apply(request.reader, [sent.stored() for sent in request.records])
-            return Reached()
-        return Reached(await tables.position(request.reader))
+            return Done()
+        return Done(await tables.position(request.reader))
     except UserStreamError as error:
         return Refused(str(error))
+    except Exception as error:  # ours: whoever asked can tell it, and goes on when it is asked again
+        return Refused(f"the process that fills PostgreSQL failed: {type(error).__name__}: {error}")
 
 
 def main() -> None:
     """Signals are for whoever started it, who may still bring over what is committed: a service manager sends them to all processes. Where
     cores are few, the accounts go first."""
-    for each in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(each, signal.SIG_IGN)
+    for name in ("SIGHUP", "SIGINT", "SIGTERM"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    forbid_core_dumps()
     if hasattr(os, "nice"):
         os.nice(NICER)
     tune_interpreter()
-    run_on_best_loop(write_until_the_end())
+    with _keep_for_answers() as answers_to:
+        run_on_best_loop(write_until_the_end(answers_to))
+
+
+def _keep_for_answers() -> BinaryIO:
+    """What anybody prints goes where errors go."""
+    answers_to = os.fdopen(os.dup(sys.stdout.fileno()), "wb", buffering=0)
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    return answers_to
 
 
 if __name__ == "__main__":

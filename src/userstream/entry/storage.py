@@ -120,6 +120,8 @@ class PostgresFeed:
         """Brings over what can be brought over in 2 s, while the server answers; the journal keeps the rest."""
         if self.pump is not None:
             await self.pump.stop(limit_ms=0 if self.pump.trouble else STOP_LIMIT_MS)
+            if self.pump.lag:
+                tell_lag(self.pump.lag)
         if self._tables is not None:
             await self._tables.close()
 
@@ -168,6 +170,12 @@ def tell_step_back(position: int, marked: int) -> None:
         before=marked,
         after=position,
     )
+
+
+def tell_lag(records: int) -> None:
+    """One line of the log where an orderly stop left some of the journal behind."""
+    what = "PostgreSQL lacks the newest records of the journal; the next start brings them"
+    _log().warning(what, action="postgres_behind", records=records)
 
 
 def tell_postgres_trouble(trouble: Exception | None) -> None:

@@ -69,18 +69,19 @@ class Holdings:
         return bool({pair.base, pair.quote} & self._covered) or pair.symbol in self._account.fills
 
     @property
-    def _is_first(self) -> bool:
+    def is_first(self) -> bool:
+        """Whether no reading of the books was ever finished, so that there is nothing to compare with."""
         return not self._account.read_until
 
     @property
     def has_difference(self) -> bool:
         """Whether balances moved otherwise than the known fills tell."""
-        return not self._is_first and bool(self.unexplained(NO_TIME))
+        return not self.is_first and bool(self.unexplained(NO_TIME))
 
     def weigh(self, before: int) -> bool:
         """An audit ends: whether a difference is older than this venue time (ms), or was there at the last audit already. A younger one may
         be a fill that is on its way to us."""
-        lost = set() if self._is_first else self.unexplained(NO_TIME)
+        lost = set() if self.is_first else self.unexplained(NO_TIME)
         suspected, self._suspected = self._suspected, lost
         return any(
             asset in suspected or held_since(self._account.balances[asset], self._account.lag_ms) <= before for asset in sorted(lost)
@@ -88,10 +89,10 @@ class Holdings:
 
     def unexplained(self, since: Millis) -> set[str]:
         """The assets whose amounts do not follow from what was known before. In the first reading of all nothing was: there it is every
-        asset that may have moved since `since` (venue ms), and where the venue does not say when, each of them may have."""
+        asset that may have moved since `since` (venue ms); where the venue does not say when, that is each of which something is left."""
         account = self._account
-        if self._is_first:
-            return {asset for asset, balance in account.balances.items() if (balance.transaction_time or balance.as_of) >= since}
+        if self.is_first:
+            return {asset for asset, balance in account.balances.items() if _may_have_moved(balance, since)}
         changed = [balance for asset, balance in account.balances.items() if account.settled.get(asset) is not balance]
         if not changed:
             return set()
@@ -153,7 +154,7 @@ class Holdings:
     def _steps(self, lost: set[str]) -> Iterator[list[Pair]]:
         pairs, known = self._pairs.values(), self._account.balances.keys()
         yield [pair for pair in pairs if pair.base in lost and pair.quote in lost]
-        if not self._is_first:
+        if not self.is_first:
             yield [pair for pair in pairs if {pair.base, pair.quote} & lost and {pair.base, pair.quote} <= known]
             stubborn = lost & self._readings.keys()
             yield [pair for pair in pairs if {pair.base, pair.quote} & stubborn]
@@ -171,7 +172,7 @@ class Holdings:
     def end_reading(self) -> tuple[str, ...]:
         """The assets that this reading leaves open for the next one, which is beyond the venue's lag. What that one leaves open too, with
         no symbol left to search, came from outside."""
-        lost = set() if self._is_first else self.unexplained(NO_TIME)
+        lost = self._waiting if self.is_first else self.unexplained(NO_TIME)
         known, self._suspected = self._readings, set()
         self._readings = {asset: max(1, known.get(asset, 0) + (asset not in self._waiting)) for asset in sorted(lost)}
         left = tuple(asset for asset, times in self._readings.items() if times < READINGS_KEPT)
@@ -187,6 +188,10 @@ class Holdings:
             self._symbols[symbol] = None
         for symbol in list(self._symbols)[:-MOST_REMEMBERED]:
             del self._symbols[symbol]
+
+
+def _may_have_moved(balance: BalanceSet, since: Millis) -> bool:
+    return balance.transaction_time >= since or (not balance.transaction_time and balance.as_of >= since and bool(balance.total))
 
 
 def _likely_first(pair: Pair) -> tuple[bool, Symbol]:

@@ -238,7 +238,10 @@ class Round:
         found = self._holdings.candidates(self.since, self._histories, MOST_SEARCHED - self._searched)
         self._searched += len(found)
         for symbol in found:
-            self._want_history(symbol)  # an order tells what was filled of it, should the history of fills lack that
+            if self._holdings.is_first:  # nothing says that any was traded, and a list of orders may cost twenty times as much
+                self._want_fills(symbol)
+            else:
+                self._want_history(symbol)  # an order tells what was filled of it, should the history of fills lack that
 
     def _follow_order(self, account: Account, event: OrderChanged) -> None:
         if event.created_time and not event.conditional:

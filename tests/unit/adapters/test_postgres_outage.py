@@ -19,10 +19,14 @@ from tests.support.events import balance_set, filled, order_changed
 from tests.support.postgres import PostgresServer, address_of, execute, running_server
 from tests.support.postgres_proxy import LosingProxy
 from tests.support.records import record
+from userstream.adapters.clock import SystemClock
 from userstream.adapters.memory import MemoryJournal, MemoryProjection
 from userstream.adapters.postgres import PostgresProjection, PostgresSettings
+from userstream.adapters.postgres_process import PostgresProcess
 from userstream.adapters.tables import TABLES
+from userstream.entry.storage import WRITER
 from userstream.kernel.errors import StoreError
+from userstream.kernel.secret import Secret
 from userstream.ports import Projection, StoredRecord
 from userstream.runtime.pump import Pump
 
@@ -130,6 +134,20 @@ async def test_connections_killed_again_and_again_lose_and_double_nothing(url: s
         await killer.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'desk' AND pid <> pg_backend_pid()")
     await killer.close()
     await feed.finish()
+
+
+async def test_a_writing_process_killed_again_and_again_loses_and_doubles_nothing(url: str) -> None:
+    feed = Feed(url)
+    writer = PostgresProcess(WRITER, SystemClock(), Secret(url), None, journal="one", migrate=True)
+    feed.pump = feed.pump_to(writer)
+    feed.pump.start()
+    for _ in range(6):
+        feed.tell(300)
+        await feed.until(lambda: feed.pump.position > feed.numbers - 290)
+        if writer.pid is not None:
+            os.kill(writer.pid, signal.SIGKILL)
+    await feed.finish()
+    await writer.close()
 
 
 async def test_a_connection_killed_in_the_middle_of_a_transaction(url: str) -> None:

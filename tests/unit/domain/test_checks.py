@@ -276,6 +276,18 @@ def test_a_word_that_stood_binds_no_longer_when_a_fill_of_its_own_millisecond_co
     assert not leg.fill(300, 2), "the last word of that millisecond was lost, and the fill that made it"
 
 
+def test_the_first_word_of_a_millisecond_whose_last_word_was_lost_binds_nothing() -> None:
+    leg = Leg(anchor=1, since=100)
+    leg.fill(100, 1)
+    leg.fill(105, -1)
+    assert not leg.tell(105, 0), "agrees if the fill of 100 is inside the anchor"
+    leg.fill(105, -1)
+    for at, amount in ((150, 1), (160, 2), (170, 3)):
+        leg.fill(at, 1)
+        leg.tell(at, amount - 1)
+    assert not leg.watch.in_doubt
+
+
 @given(st.integers(-3, 3), st.lists(st.tuples(st.integers(0, 2), st.sampled_from((-2, -1, 1, 2))), min_size=2, max_size=9))
 @example(3, [(0, -1), (0, -2), (2, -2), (0, -2), (0, 1), (98, -2), (1, -2)])
 def test_a_whole_stream_in_order_leaves_no_doubt_whatever_a_millisecond_holds(anchor: int, steps: list[tuple[int, int]]) -> None:

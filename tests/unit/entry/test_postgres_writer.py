@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import subprocess
 import sys
 from asyncio.subprocess import PIPE
+from pathlib import Path
 from typing import Final
 
 import pytest
@@ -16,14 +18,25 @@ from tests.support.events import filled
 from tests.support.postgres import borrow_database, give_back
 from tests.support.processes import is_running, until_ended
 from tests.support.records import place, record
-from userstream.adapters.postgres_process import AskPosition, PostgresProcess, Task, pack
+from userstream.adapters.postgres_process import AskPosition, Assignment, PostgresProcess, pack
 from userstream.entry.storage import WRITER
 from userstream.kernel.errors import StoreError
 from userstream.kernel.secret import Secret
 
 CANARY: Final = "s3cret-canary"
+PRINTER: Final = f"""
+import {WRITER} as writer
+from userstream.adapters.core_dumps import is_dumpable
+
+async def tell(answers_to):
+    print(is_dumpable(), flush=True)
+    answers_to.write(b"answer")
+
+writer.write_until_the_end = tell
+writer.main()
+"""
 NOWHERE: Final = "postgresql://u@127.0.0.1:1/desk"
-TASK: Final = pack(Task(NOWHERE, None, "one", True))
+ASSIGNMENT: Final = pack(Assignment(NOWHERE, None, "one", True))
 PARENT: Final = f"""
 import asyncio
 from userstream.adapters.clock import SystemClock
@@ -49,7 +62,7 @@ async def test_signals_are_for_whoever_started_it() -> None:
     tables = PostgresProcess(WRITER, ManualClock(), Secret(url), None, journal="one", migrate=True)
     await tables.position("tables")
     assert tables.pid is not None
-    for each in (signal.SIGINT, signal.SIGTERM):
+    for each in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
         os.kill(tables.pid, each)
     await tables.apply("tables", place([record(filled(), sequence=1)], 5))
     pid = tables.pid
@@ -58,7 +71,7 @@ async def test_signals_are_for_whoever_started_it() -> None:
     await give_back(url)
 
 
-@pytest.mark.parametrize("questions", [b"", TASK[:-1], TASK])
+@pytest.mark.parametrize("questions", [b"", ASSIGNMENT[:-1], ASSIGNMENT])
 async def test_it_ends_in_peace_when_nobody_can_ask_any_more(questions: bytes) -> None:
     process = await asyncio.create_subprocess_exec(*(sys.executable, "-m", WRITER), stdin=PIPE, stdout=PIPE, stderr=PIPE)
     told, errors = await process.communicate(questions)
@@ -70,7 +83,7 @@ async def test_it_ends_in_peace_when_nobody_hears_its_answers() -> None:
     os.close(ours)
     process = await asyncio.create_subprocess_exec(*(sys.executable, "-m", WRITER), stdin=PIPE, stdout=its_own, stderr=PIPE)
     os.close(its_own)
-    _, errors = await process.communicate(TASK + 3 * pack(AskPosition("tables")))
+    _, errors = await process.communicate(ASSIGNMENT + 3 * pack(AskPosition("tables")))
     assert (process.returncode, errors) == (0, b"")
 
 
@@ -83,6 +96,28 @@ async def test_it_ends_with_whoever_started_it() -> None:
     parent.kill()
     await parent.wait()
     await until_ended(pid)
+
+
+async def test_it_ends_with_whoever_started_it_also_while_a_server_says_nothing(tmp_path: Path) -> None:
+    asked = asyncio.Event()
+
+    async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.set()
+        await reader.read()
+        writer.close()
+
+    async with await asyncio.start_unix_server(say_nothing, tmp_path / ".s.PGSQL.5432"):
+        process = await asyncio.create_subprocess_exec(*(sys.executable, "-m", WRITER), stdin=PIPE, stdout=PIPE, stderr=PIPE)
+        assert process.stdin is not None
+        process.stdin.write(pack(Assignment(f"postgresql://u@/desk?host={tmp_path}", None, "one", True)) + pack(AskPosition("tables")))
+        await asked.wait()
+        told, errors = await process.communicate(b"")
+    assert (process.returncode, told, errors) == (0, b"", b"")
+
+
+def test_no_debugger_reads_its_memory_and_prints_go_where_errors_go() -> None:
+    told = subprocess.run([sys.executable, "-c", PRINTER], input=b"", capture_output=True, check=True)
+    assert (told.stdout, told.stderr) == (b"answer", b"False\n")
 
 
 async def test_a_server_that_is_away_is_told_without_its_password() -> None:

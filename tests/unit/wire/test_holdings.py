@@ -149,13 +149,28 @@ def test_the_first_reading_searches_what_may_have_moved_since_our_care_began() -
     assert not holdings.has_difference
 
 
-def test_the_first_reading_searches_all_that_is_held_where_the_venue_does_not_say_when_it_moved() -> None:
+def first_reading(**totals: str) -> Holdings:
+    """Of wallets that do not say when they changed."""
     account = Account(AccountId("alice"), VenueName("binance-margin"))
-    for asset in ("USDT", "ETH"):
-        apply(account, balance_set(asset=asset, total="5", transaction_time=0, as_of=NOW + 500, source="snapshot"))
-    holdings = Holdings(account)
+    for asset, total in totals.items():
+        apply(account, balance_set(asset=asset, total=total, transaction_time=0, as_of=NOW + 500, source="snapshot"))
+    return Holdings(account)
+
+
+def test_the_first_reading_searches_all_that_is_held_where_the_venue_does_not_say_when_it_moved() -> None:
+    holdings = first_reading(USDT="5", ETH="5", BTC="0")
     holdings.learn(PAIRS, Millis(NOW))
     assert holdings.candidates(Millis(NOW), []) == ["ETHUSDT"]
+    assert holdings.end_reading() == ()
+
+
+def test_what_a_first_reading_has_no_room_for_is_left_for_the_next_one() -> None:
+    assets = {f"A{number:03}": "1" for number in range(MOST_SEARCHED + 3)}
+    holdings = first_reading(USDT="5", **assets)
+    holdings.learn([Pair(Symbol(f"{asset}USDT"), asset, "USDT") for asset in assets], Millis(NOW))
+    found = holdings.candidates(Millis(NOW), [])
+    assert len(found) == MOST_SEARCHED and holdings.candidates(Millis(NOW), found, 0) == []
+    assert holdings.end_reading() == (*(f"A{MOST_SEARCHED + number:03}" for number in range(3)), "USDT")
 
 
 @pytest.mark.parametrize("by_checkpoint", [True, False])
