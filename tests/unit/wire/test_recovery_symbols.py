@@ -146,6 +146,19 @@ def test_a_difference_leads_to_the_list_then_to_its_symbols_then_to_the_order() 
     assert outcome(reading) == (True, False)
 
 
+def test_the_first_reading_asks_for_orders_only_where_it_found_a_fill() -> None:
+    reading = Reading()
+    reading.account, reading.holdings = (account := Account(AccountId("alice"), VenueName("binance-margin"))), Holdings(account)
+    reading.begin()
+    wallets = [balance_set(asset=asset, total="5", transaction_time=0, as_of=STARTED, source="snapshot") for asset in ("USDT", "ETH")]
+    reading.take(AskBalances(), *wallets)
+    assert reading.take(OPEN_ORDERS) == [AskSymbols()]
+    fills, orders = history(ETH)
+    assert reading.take(AskSymbols(), pairs=PAIRS) == [fills]
+    found = filled(symbol=ETH, order_id="7", trade_id="1", position_side=None, transaction_time=STARTED - 31_000)
+    assert reading.take(fills, found) == [AskOrder(symbol=ETH, order_id=OrderId("7"), conditional=False), orders]
+
+
 def test_where_a_searched_symbol_tells_no_fills_its_orders_tell_that_one_is_missing() -> None:
     reading = Reading()
     reading.take(AskBalances(), balance("USDT", "900"), balance("ETH", "1"))
