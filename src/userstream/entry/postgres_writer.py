@@ -47,9 +47,10 @@ async def write_until_the_end(answers_to: BinaryIO) -> None:
                 question = await following
 
 
-def _open(task: Assignment) -> PostgresProjection:
-    address = PostgresAddress(Secret(task.url), Secret(task.password) if task.password else None)
-    return PostgresProjection(address, SystemClock(), journal=task.journal, settings=PostgresSettings(migrate=task.migrate))
+def _open(assignment: Assignment) -> PostgresProjection:
+    password = Secret(assignment.password) if assignment.password else None
+    address, settings = PostgresAddress(Secret(assignment.url), password), PostgresSettings(migrate=assignment.migrate)
+    return PostgresProjection(address, SystemClock(), journal=assignment.journal, settings=settings)
 
 
 async def _answer(tables: PostgresProjection, request: Request) -> Answer:
