@@ -123,10 +123,10 @@ class Books:
         self._hearing.opened(now, key_died=key_died)
         self.message_lost("the stream opened", venue_now, now)
 
-    def note_voice(self, has_spoken: bool, venue_now: Millis, now: Millis) -> None:
+    def note_voice(self, has_spoken: bool, now: Millis) -> None:
         """Whether the newest socket told anything yet."""
         if self._hearing.note_voice(has_spoken, now):
-            self.message_lost("the stream speaks again", venue_now, now)
+            self.message_lost("the stream speaks again", self._clock.at(now), now)
 
     @property
     def is_deaf(self) -> bool:
@@ -152,7 +152,11 @@ class Books:
         return self._inquiries.prepare(ask, now, self._clock.at(now))
 
     def deadline(self) -> Millis:
-        due = min(self._inquiries.deadline(), self._next_clock, self._hearing.deadline())
+        due = self._inquiries.deadline()
+        if self._next_clock < due:
+            due = self._next_clock
+        if self._hearing.is_deaf and (asked := self._hearing.deadline()) < due:
+            due = asked
         if self._round is None and self._clock.is_measured:
             return min(due, self.agenda.deadline(lit=self.lit, polls=self.polling or self.is_deaf))
         return due
@@ -175,7 +179,7 @@ class Books:
 
     def take_suspicion(self, now: Millis) -> str:
         """Why the socket should be replaced now, once; or nothing."""
-        return self._hearing.take_suspicion(now)
+        return self._hearing.take_suspicion(now) if self._hearing.is_deaf else ""
 
     def _begin(self, reason: str, full: bool, now: Millis, wall: Millis) -> None:
         venue_now = self._clock.at(now)

@@ -453,7 +453,7 @@ class Machine:
         books = self.books
         assert books is not None
         if (line := self.feed.current) is not None:
-            books.note_voice(line.frames > 0, self.clock.at(now), now)
+            books.note_voice(line.frames > 0, now)
         if suspicion := books.take_suspicion(now):
             self.feed.suspect(suspicion, now)
             self._note_light(now)

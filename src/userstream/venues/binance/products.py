@@ -28,10 +28,15 @@ PAGE: Final = 1_000
 
 
 class Read(msgspec.Struct, frozen=True):
-    """A call that reads the books, and its weight per address."""
+    """A call that reads the books. `weight`: per address. `of_host`: it counts in the budget of the host (see `HttpRequest`)."""
 
     path: str
     weight: int
+    of_host: bool = False
+
+    @property
+    def label(self) -> str:
+        return f"GET {self.path}"
 
 
 class Reads(msgspec.Struct, frozen=True, kw_only=True):

@@ -3,7 +3,7 @@ USD-M, 6.1; Binance COIN-M, 6.6)."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import assert_never
 
 import msgspec
@@ -26,7 +26,7 @@ from userstream.venues.binance.rows import (
     SymbolConfigRow,
     TradeRow,
 )
-from userstream.venues.binance.signed_books import Call, SignedBooks
+from userstream.venues.binance.signed_books import SignedBooks
 from userstream.venues.binance.words import FINISHED, TRADE_INCOMES
 from userstream.wire.question import (
     Answer,
@@ -78,7 +78,7 @@ def read_of(question: Question, reads: Reads) -> Read:
             assert_never(question)
 
 
-def _parameters_of(question: Question, product: FuturesProduct) -> dict[str, str]:
+def parameters_of(question: Question, product: FuturesProduct) -> dict[str, str]:
     """What is said beside where it is asked."""
     match question:
         case AskOrder(symbol, order_id, conditional):
@@ -161,9 +161,11 @@ class FuturesDialect(SignedBooks):
         self._traits = Traits(by_symbol=product.orders_by_symbol, symbols=place.symbols if product.orders_by_symbol else ())
         super().__init__(place, "without it the stream can be read, but the venue's books cannot be asked")
 
-    def _call(self, question: Question) -> Call:
-        read = read_of(question, self._product.reads)
-        return Call(read.path, read.weight, _parameters_of(question, self._product))
+    def _read_of(self, question: Question) -> Read:
+        return read_of(question, self._product.reads)
+
+    def _parameters_of(self, question: Question) -> Mapping[str, str]:
+        return parameters_of(question, self._product)
 
     def history_depth_ms(self) -> int:
         """Three months (Binance USD-M, 6.1)."""

@@ -4,7 +4,7 @@ react (Binance USD-M, 3.3, 3.4 and 6.1; Binance Spot, 6.2)."""
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 import msgspec
@@ -16,6 +16,7 @@ from userstream.kernel.ids import Millis
 from userstream.kernel.secret import Secret
 from userstream.venues.binance.drift import Drift
 from userstream.venues.binance.errors import error_of, is_success
+from userstream.venues.binance.products import Read
 from userstream.venues.binance.signing import key_header, make_signer, signed_query
 from userstream.wire.question import Answer, AskClock, AskSymbols, Question
 from userstream.wire.request import HttpRequest, HttpResponse
@@ -23,19 +24,6 @@ from userstream.wire.venue import AccountPlace
 
 PUBLIC: Final = (AskClock, AskSymbols)
 """Asked without a name."""
-
-
-class Call(msgspec.Struct, frozen=True):
-    """A read of the venue's books. `weight`: per address. `of_host`: it counts in the budget of the host (see `HttpRequest`)."""
-
-    path: str
-    weight: int
-    parameters: dict[str, str] = {}
-    of_host: bool = False
-
-    @property
-    def label(self) -> str:
-        return f"GET {self.path}"
 
 
 class SignedBooks(ABC):
@@ -52,19 +40,19 @@ class SignedBooks(ABC):
 
     def weight(self, question: Question) -> int:
         """Weight per IP; signs nothing. Raises RequestRefused for what the product has not."""
-        return self._call(question).weight
+        return self._read_of(question).weight
 
     def request(self, question: Question, venue_now: Millis) -> HttpRequest:
         """The call that asks it, signed for `venue_now` (the venue's ms) and good for five seconds."""
-        call = self._call(question)
+        read = self._read_of(question)
         if isinstance(question, PUBLIC):
-            return HttpRequest(method="GET", target=Secret(call.path), label=call.label, weight=call.weight, of_host=call.of_host)
-        target = Secret(f"{call.path}?{signed_query(call.parameters, self._sign, venue_now)}")
-        return HttpRequest(method="GET", target=target, label=call.label, headers=(self._header,), weight=call.weight)
+            return HttpRequest(method="GET", target=Secret(read.path), label=read.label, weight=read.weight, of_host=read.of_host)
+        target = Secret(f"{read.path}?{signed_query(self._parameters_of(question), self._sign, venue_now)}")
+        return HttpRequest(method="GET", target=target, label=read.label, headers=(self._header,), weight=read.weight)
 
     def answer(self, question: Question, response: HttpResponse, as_of: Millis, received_time: Millis) -> Answer:
         """Reads the answer. Unknown words come as `Unrecognized` after the facts, once each. Raises the error that says how to react."""
-        label = self._call(question).label
+        label = self._read_of(question).label
         if not is_success(response):
             error = error_of(response, label, repeatable=True, venue_now=as_of, hidden=self._hidden)
             return self._refused(question, response, error, as_of, received_time)
@@ -82,8 +70,12 @@ class SignedBooks(ABC):
     # --- what each product says for itself ---
 
     @abstractmethod
-    def _call(self, question: Question) -> Call:
+    def _read_of(self, question: Question) -> Read:
         """The call that asks it. Raises RequestRefused for what the product has not."""
+
+    @abstractmethod
+    def _parameters_of(self, question: Question) -> Mapping[str, str]:
+        """What is said beside where it is asked, of a question that the product has."""
 
     @abstractmethod
     def _read(self, question: Question, body: bytes, label: str, as_of: Millis, received_time: Millis) -> Answer:

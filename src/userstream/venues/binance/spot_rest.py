@@ -19,7 +19,7 @@ from userstream.venues.binance.errors import refusal_of
 from userstream.venues.binance.margin_risk import debt_facts
 from userstream.venues.binance.products import Read
 from userstream.venues.binance.rows import ClockRow
-from userstream.venues.binance.signed_books import Call, SignedBooks
+from userstream.venues.binance.signed_books import SignedBooks
 from userstream.venues.binance.spot_answers import SpotReading
 from userstream.venues.binance.spot_requests import check_not_retired
 from userstream.venues.binance.spot_rows import TRADING, OrderListRow, RulesRow, SpotOrderRow, SpotTradeRow
@@ -61,41 +61,57 @@ pages."""
 History: TypeAlias = AskOrders | AskFills
 
 
-def call_of(question: Question, books: WalletBooks = SPOT_BOOKS) -> Call:
+def read_of(question: Question, books: WalletBooks = SPOT_BOOKS) -> Read:
     """The call that asks it, with its weight per IP (Binance Spot, 6.2). Raises RequestRefused for what the product has not, and
     for symbols that are no part of the account."""
-    said = books.parameters
     symbol = getattr(question, "symbol", None)
     if books.only and symbol not in (None, books.only):
         raise RequestRefused(f"{books.title} of {books.only} cannot be asked about {symbol}")
     match question:
         case AskClock():
-            return Call("/api/v3/time", 1, of_host=books.margin_pairs)
+            return Read("/api/v3/time", 1, of_host=books.margin_pairs)
         case AskSymbols():
-            return Call("/api/v3/exchangeInfo", 20, of_host=books.margin_pairs)
+            return Read("/api/v3/exchangeInfo", 20, of_host=books.margin_pairs)
         case AskBalances():
-            return _call(books.account, books.account_parameters)
+            return books.account
         case AskOpenOrders(conditional=False):
-            return _call(books.open_orders, books.open_orders_parameters)
-        case AskOrder(symbol, order_id, conditional=False):
-            return _call(books.order, {"symbol": symbol, "orderId": order_id, **said})
+            return books.open_orders
+        case AskOrder(conditional=False):
+            return books.order
         case AskOrders(symbol=symbol, conditional=False) if symbol is not None:
-            return _call(books.orders, {"symbol": symbol, **_place("orderId", question, books.orders_page), **said})
+            return books.orders
         case AskOrderLists():
-            return _call(books.order_lists, books.open_orders_parameters)
-        case AskOrderList(order_list_id):
-            return _call(books.order_list, {"orderListId": order_list_id, **books.open_orders_parameters})
-        case AskFills(symbol):
-            return _call(books.fills, {"symbol": symbol, **_place("fromId", question, PAGE), **said})
-        case AskOrderFills(symbol, order_id):
-            # Times are not allowed beside an order id; without an id to begin at, the venue may tell the newest ones only.
-            return _call(books.order_fills, {"symbol": symbol, "orderId": order_id, "fromId": "0", "limit": str(PAGE), **said})
+            return books.order_lists
+        case AskOrderList():
+            return books.order_list
+        case AskFills():
+            return books.fills
+        case AskOrderFills():
+            return books.order_fills
         case _:
             raise RequestRefused(f"{books.title} cannot be asked {type(question).__name__}")
 
 
-def _call(read: Read, parameters: Mapping[str, str]) -> Call:
-    return Call(read.path, read.weight, dict(parameters))
+def parameters_of(question: Question, books: WalletBooks) -> Mapping[str, str]:
+    """What is said beside where it is asked, of a question that the product has."""
+    said = books.parameters
+    match question:
+        case AskBalances():
+            return books.account_parameters
+        case AskOrder(symbol, order_id):
+            return {"symbol": symbol, "orderId": order_id, **said}
+        case AskOrders(symbol=symbol):
+            assert symbol is not None, "past orders are told by symbol"
+            return {"symbol": symbol, **_place("orderId", question, books.orders_page), **said}
+        case AskOrderList(order_list_id):
+            return {"orderListId": order_list_id, **books.open_orders_parameters}
+        case AskFills(symbol):
+            return {"symbol": symbol, **_place("fromId", question, PAGE), **said}
+        case AskOrderFills(symbol, order_id):
+            # Times are not allowed beside an order id; without an id to begin at, the venue may tell the newest ones only.
+            return {"symbol": symbol, "orderId": order_id, "fromId": "0", "limit": str(PAGE), **said}
+        case _:
+            return books.open_orders_parameters
 
 
 def _place(id_name: str, question: History, page: int) -> dict[str, str]:
@@ -144,8 +160,11 @@ class SpotDialect(SignedBooks):
         """No positions, no settings, no conditional orders beside the others, no cash history; the past by symbol."""
         return self._traits
 
-    def _call(self, question: Question) -> Call:
-        return call_of(question, self._books)
+    def _read_of(self, question: Question) -> Read:
+        return read_of(question, self._books)
+
+    def _parameters_of(self, question: Question) -> Mapping[str, str]:
+        return parameters_of(question, self._books)
 
     def _refused(self, question: Question, response: HttpResponse, error: UserStreamError, as_of: Millis, received_time: Millis) -> Answer:
         """An order that is archived is not found: the futures mean another thing by the same number (Binance Spot, 3.3). A list that the
@@ -154,7 +173,7 @@ class SpotDialect(SignedBooks):
         if refusal is not None and refusal.code in NOT_KNOWN.get(type(question), ()):
             error = OrderNotFound(str(error))
         if isinstance(question, AskOrderList) and isinstance(error, OrderNotFound):
-            reading = SpotReading(self._drift, self._call(question).label, as_of, received_time)
+            reading = SpotReading(self._drift, self._read_of(question).label, as_of, received_time)
             return Answer(events=(reading.gone_list(question.order_list_id),))
         raise error
 

@@ -21,7 +21,7 @@ from userstream.domain.order_lists import unsettled_lists
 from userstream.domain.words import OrderStatus, Side, Source
 from userstream.kernel.errors import AuthenticationError, ClockSkewed, DecodeError, OrderNotFound, RequestRefused, RetryLater, SettingsError
 from userstream.kernel.ids import Millis, OrderId, Symbol, VenueName
-from userstream.venues.binance.spot_rest import DAY_MS, PAGE, SpotDialect, call_of
+from userstream.venues.binance.spot_rest import DAY_MS, PAGE, SpotDialect, read_of
 from userstream.wire.question import (
     Answer,
     AskBalances,
@@ -145,7 +145,7 @@ def test_calls_and_their_weights(question: Question, path: str, weight: int) -> 
 )
 def test_what_spot_has_not_is_not_asked(question: Question) -> None:
     with pytest.raises(RequestRefused, match="Spot cannot be asked"):
-        call_of(question)
+        read_of(question)
 
 
 def test_a_list_is_told_as_the_stream_tells_it() -> None:
