@@ -17,6 +17,7 @@ import logging
 import tempfile
 import time
 from array import array
+from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -100,17 +101,25 @@ class Ages:
 
 
 class Noted:
-    """A projection that notes how old its orders are once they are committed."""
+    """A projection that notes how old its orders are once they are committed. It counts on the order of the journal's commits, and so makes
+    nothing of records that lie packed."""
 
     def __init__(self, tables: Projection, ages: Ages) -> None:
         self._tables, self._ages = tables, ages
+        self._coming: deque[Record] = deque()
+
+    def expect(self, records: Sequence[Record]) -> None:
+        """What the journal has committed, and the projection will hold."""
+        if self._ages.is_on:
+            self._coming.extend(records)
 
     async def position(self, reader: str) -> int:
         return await self._tables.position(reader)
 
     async def apply(self, reader: str, records: Sequence[StoredRecord]) -> None:
         await self._tables.apply(reader, records)
-        self._ages.note_commit([stored.record for stored in records])
+        if self._ages.is_on:
+            self._ages.note_commit([self._coming.popleft() for _ in range(min(len(records), len(self._coming)))])
 
 
 class Desk:
@@ -122,7 +131,9 @@ class Desk:
         application.journal.watch(self.journaled.note_commit)
         assert application.postgres is not None and application.postgres.pump is not None
         self.pump = application.postgres.pump
-        self.pump._projection = Noted(self.pump._projection, self.stored)
+        noted = Noted(self.pump._projection, self.stored)
+        self.pump._projection = noted
+        application.journal.watch(noted.expect)
 
     async def add(self, number: int) -> LiveAccount:
         keys = credentials_of(f"key-{number:060}", f"secret-{number:057}")

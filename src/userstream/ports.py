@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from abc import abstractmethod
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import Protocol
 
@@ -126,6 +127,37 @@ class StoredRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
     position: int
     record: Record
+
+
+class Packed(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """Records whose places follow each other, as a journal keeps them: a MessagePack list of `Record`. position: of the first.
+    first_received: when (our clock, ms) the first was received."""
+
+    position: int
+    count: int
+    first_received: Millis
+    data: bytes
+
+
+class PackedRecords(Sequence[StoredRecord]):
+    """Stored records that lie packed: who passes them on, or asks where they end, makes none of them."""
+
+    @abstractmethod
+    def packed(self) -> Sequence[Packed]:
+        """All of them, in the order of their positions."""
+
+
+def first_position(records: Sequence[StoredRecord]) -> int:
+    """Where some records begin, of which there is at least one."""
+    return records.packed()[0].position if isinstance(records, PackedRecords) else records[0].position
+
+
+def last_position(records: Sequence[StoredRecord]) -> int:
+    """Where some records end, of which there is at least one."""
+    if isinstance(records, PackedRecords):
+        last = records.packed()[-1]
+        return last.position + last.count - 1
+    return records[-1].position
 
 
 class Committed(msgspec.Struct, frozen=True, gc=False):

@@ -25,7 +25,8 @@ from userstream.kernel.ids import Millis
 from userstream.ports import Record
 from userstream.sim.lanes import Kind, Lane, Parcel
 from userstream.wire.feed import Ask, Dial, Fail, Hang, Pause, SendPing, SendText, SessionCall, Wish
-from userstream.wire.machine import Machine, MachinePolicy, without_key
+from userstream.wire.kept_frames import without_key
+from userstream.wire.machine import Machine, MachinePolicy
 from userstream.wire.request import HttpRequest, HttpResponse
 from userstream.wire.venue import AccountPlace, VenueSpec
 

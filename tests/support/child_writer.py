@@ -30,8 +30,7 @@ def answer(message: bytes) -> None:
 def obey(assignment: Assignment, request: Request) -> None:
     match request:
         case Apply():
-            stored = [sent.stored() for sent in request.records]
-            answer(pack(Refused(repr([(each.position, each.record.sequence, each.record.events) for each in stored]))))
+            answer(pack(Refused(repr([(each.position, each.record.sequence, each.record.events) for each in request.records()]))))
         case _ if request.reader == "seven":
             answer(pack(Done(7)))
         case _ if request.reader == "assignment":

@@ -1,7 +1,7 @@
 """PostgreSQL filled by a process of its own: `Projection` whose work is done at the other end of two pipes.
 
 Turning hundreds of events into rows takes the interpreter for milliseconds, and takes it from the accounts' sockets. Here a batch costs its
-caller no more than its encoding. The process is started when it is first needed, and again after it has ended.
+caller no more than passing on the bytes that the journal made of it. The process is started when it is first needed, and again after it has ended.
 """
 
 from __future__ import annotations
@@ -17,11 +17,10 @@ from typing import Final, TypeAlias
 
 import msgspec
 
-from userstream.domain.events import Event
 from userstream.kernel.errors import StoreError
-from userstream.kernel.ids import AccountId, Millis
+from userstream.kernel.ids import Millis
 from userstream.kernel.secret import Secret
-from userstream.ports import Clock, Record, StoredRecord
+from userstream.ports import Clock, Packed, PackedRecords, Record, StoredRecord
 
 LENGTH_BYTES: Final = 4
 END_LIMIT_MS: Final = 2_000
@@ -52,22 +51,16 @@ class AskPosition(msgspec.Struct, frozen=True, array_like=True, tag=True):
     reader: str
 
 
-class Sent(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """A record without the venue's bytes: the tables are made of its events."""
-
-    position: int
-    account: AccountId
-    sequence: int
-    received_time: Millis
-    events: tuple[Event, ...]
-
-    def stored(self) -> StoredRecord:
-        return StoredRecord(self.position, Record(self.account, self.sequence, self.received_time, 0, b"", self.events))
-
-
 class Apply(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """`parts`: as the journal packed them. To make them anew costs our event loop more than all else that the tables do."""
+
     reader: str
-    records: list[Sent]
+    parts: list[Packed]
+
+    def records(self) -> list[StoredRecord]:
+        """Raises DecodeError of msgspec for what holds none."""
+        placed = (enumerate(_records.decode(part.data), part.position) for part in self.parts)
+        return [StoredRecord(position, record) for part in placed for position, record in part]
 
 
 class Done(msgspec.Struct, frozen=True, array_like=True, tag=True):
@@ -86,6 +79,7 @@ Request: TypeAlias = AskPosition | Apply
 Answer: TypeAlias = Done | Refused
 
 _encode: Final = msgspec.msgpack.Encoder().encode
+_records: Final = msgspec.msgpack.Decoder(list[Record])
 _answers: Final[msgspec.msgpack.Decoder[Answer]] = msgspec.msgpack.Decoder(Answer)
 
 
@@ -129,7 +123,8 @@ class PostgresProcess:
 
     async def apply(self, reader: str, records: Sequence[StoredRecord]) -> None:
         """As in `Projection`, in transactions of a few hundred events, each with a position of its own."""
-        await self._ask(Apply(reader, [_sent(stored.position, stored.record) for stored in records]))
+        parts = records.packed() if isinstance(records, PackedRecords) else map(_pack_one, records)
+        await self._ask(Apply(reader, list(parts)))
 
     async def close(self) -> None:
         """Ends the process, whatever it does. May be called twice."""
@@ -205,8 +200,8 @@ class PostgresProcess:
             self._killed.append(process)
 
 
-def _sent(position: int, record: Record) -> Sent:
-    return Sent(position, record.account, record.sequence, record.received_time, record.events)
+def _pack_one(stored: StoredRecord) -> Packed:
+    return Packed(stored.position, 1, stored.record.received_time, _encode([stored.record]))
 
 
 def _environment() -> dict[str, str]:

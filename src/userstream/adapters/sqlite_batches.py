@@ -14,7 +14,7 @@ import msgspec
 from userstream.domain.events import Event, Frame, stamp
 from userstream.kernel.errors import StoreError
 from userstream.kernel.ids import AccountId, Millis
-from userstream.ports import Committed, Record, StoredRecord
+from userstream.ports import Committed, Packed, PackedRecords, Record, StoredRecord
 
 PLACE_BITS: Final = 20
 MOST_RECORDS: Final = 4_096
@@ -65,7 +65,7 @@ class Batch(msgspec.Struct, frozen=True):
         return [Committed(row.account, row.count, row.first_received) for row in self.rows]
 
 
-class PlacedRecords(Sequence[StoredRecord]):
+class PlacedRecords(PackedRecords):
     """The records of a commit with their positions. Made when somebody looks at them: who has fallen behind never does, and reads them
     from the file when there is time."""
 
@@ -82,6 +82,13 @@ class PlacedRecords(Sequence[StoredRecord]):
             for row in self._batch.rows
             for place, record in enumerate(accounts[row.account], row.position << PLACE_BITS)
         ]
+
+    @cached_property
+    def _packed(self) -> list[Packed]:
+        return [Packed(row.position << PLACE_BITS, row.count, row.first_received, bytes(row.data)) for row in self._batch.rows]
+
+    def packed(self) -> Sequence[Packed]:
+        return self._packed
 
     def __len__(self) -> int:
         return self._batch.count

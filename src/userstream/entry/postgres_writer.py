@@ -56,7 +56,7 @@ def _open(assignment: Assignment) -> PostgresProjection:
 async def _answer(tables: PostgresProjection, request: Request) -> Answer:
     try:
         if isinstance(request, Apply):
-            await tables.apply(request.reader, [sent.stored() for sent in request.records])
+            await tables.apply(request.reader, request.records())
             return Done()
         return Done(await tables.position(request.reader))
     except UserStreamError as error:

@@ -12,7 +12,7 @@ import structlog
 
 from userstream.kernel.errors import SettingsError, StoreError
 from userstream.kernel.secret import Secret
-from userstream.ports import Clock, Metrics, Projection, StoredRecord
+from userstream.ports import Clock, Metrics, Projection, StoredRecord, last_position
 from userstream.runtime.pump import Pump
 from userstream.runtime.stages import TimedProjection
 
@@ -150,7 +150,7 @@ class MarkedTables:
         await self._tables.apply(reader, records)
         if records and self._clock.now() - self._marked >= MARK_EVERY_MS:
             # What was written a while ago has reached the server's disk; what was written just now may be lost with it.
-            settled, self._settled = self._settled, records[-1].position
+            settled, self._settled = self._settled, last_position(records)
             self._marked = self._clock.now()
             await self._move_mark(settled)
 

@@ -10,19 +10,53 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Callable, Sequence
-from itertools import chain, islice
-from typing import Final, Protocol
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
+from itertools import chain
+from typing import Final, Protocol, overload
 
 from userstream.kernel.errors import StoreError
 from userstream.kernel.ids import Millis
-from userstream.ports import Clock, Projection, StoredRecord
+from userstream.ports import Clock, Packed, PackedRecords, Projection, StoredRecord, first_position, last_position
 
 TAIL_BATCHES: Final = 8
 FIRST_RETRY_MS: Final = 100
 MAX_RETRY_MS: Final = 10_000
 REST_OF_A_TURN: Final = 3
 """While events come in, the pump rests after each turn so many times as long as the turn took: a storm goes to who listens first."""
+
+
+class JoinedRecords(PackedRecords):
+    """Commits that lie packed, one after the other."""
+
+    def __init__(self, commits: Sequence[PackedRecords]) -> None:
+        self._commits = commits
+
+    @cached_property
+    def _packed(self) -> list[Packed]:
+        return [part for commit in self._commits for part in commit.packed()]
+
+    def packed(self) -> Sequence[Packed]:
+        return self._packed
+
+    def __len__(self) -> int:
+        return sum(map(len, self._commits))
+
+    @overload
+    def __getitem__(self, place: int) -> StoredRecord: ...
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[StoredRecord]: ...
+    def __getitem__(self, place: int | slice) -> StoredRecord | Sequence[StoredRecord]:
+        return list(self)[place]
+
+    def __iter__(self) -> Iterator[StoredRecord]:
+        return chain.from_iterable(self._commits)
+
+
+def join(commits: Sequence[Sequence[StoredRecord]]) -> Sequence[StoredRecord]:
+    """All records of some commits, packed where all of them are."""
+    packed = [records for records in commits if isinstance(records, PackedRecords)]
+    return JoinedRecords(packed) if len(packed) == len(commits) else list(chain.from_iterable(commits))
 
 
 class PlacedJournal(Protocol):
@@ -39,7 +73,7 @@ class PlacedJournal(Protocol):
 class Pump:
     """Brings one projection up to date and keeps it there. Owned by whoever calls `start` and `stop`.
 
-    batch: the most records of one turn. interval_ms: how long commits are collected for a turn, unless a batch is full or somebody
+    batch: the most records of one turn, unless one commit alone holds more. interval_ms: how long commits are collected for a turn, unless a batch is full or somebody
     waits in `drain`. rests: how often the pump rests for as long as a turn took, while events come in. on_trouble: hears once when turns
     begin to fail, and None once they succeed again.
     """
@@ -161,7 +195,7 @@ class Pump:
         records = await self._next_batch(self._position)
         if records:
             await self._projection.apply(self.name, records)
-            self._position = records[-1].position
+            self._position = last_position(records)
         self._recover()
         self._rested = self._rest()
         await self._wait()
@@ -172,13 +206,24 @@ class Pump:
 
     async def _next_batch(self, position: int) -> Sequence[StoredRecord]:
         if not self._behind:
-            return list(islice(chain.from_iterable(self._tail), self._batch))
+            return self._oldest_commits()
         self._overflowed = False
         self._ahead = await self._journal.count(after=position)
         records = await self._journal.read(after=position, limit=self._batch)
         # A short answer was all there was; what was committed since then has been handed over, unless it was too much to keep.
         self._behind = len(records) >= self._batch or self._overflowed
         return records
+
+    def _oldest_commits(self) -> Sequence[StoredRecord]:
+        """Whole ones: as many as fill a turn, at least one."""
+        taken: list[Sequence[StoredRecord]] = []
+        room = self._batch
+        for records in self._tail:
+            if taken and len(records) > room:
+                break
+            taken.append(records)
+            room -= len(records)
+        return join(taken)
 
     async def _wait(self) -> None:
         """Until there is something to do: at once after a pause, later while turns follow each other."""
@@ -204,9 +249,9 @@ class Pump:
 
     def _drop_applied(self) -> None:
         tail = self._tail
-        while tail and tail[0][-1].position <= self.position:
+        while tail and last_position(tail[0]) <= self.position:
             self._backlog -= len(tail.popleft())
-        if tail and tail[0][0].position <= self.position:
+        if tail and first_position(tail[0]) <= self.position:
             rest = [stored for stored in tail[0] if stored.position > self.position]
             self._backlog -= len(tail[0]) - len(rest)
             tail[0] = rest

@@ -395,8 +395,12 @@ class AccountRunner:
 
     # --- time ---
 
+    @property
+    def _due(self) -> Millis:
+        return min(self.machine.deadline(), self._next_checkpoint, self._next_look)
+
     def _arm(self) -> None:
-        due = min(self.machine.deadline(), self._next_checkpoint, self._next_look)
+        due = self._due
         if self._timer is not None:
             if self._timer_due == due:
                 return
@@ -407,7 +411,10 @@ class AccountRunner:
     def _tick(self) -> None:
         self._timer = None
         try:
-            self._live_on()
+            if self._due <= self._clock.now():
+                self._live_on()
+            else:  # what it was set for has been done
+                self._arm()
         except Exception:
             # without a timer nobody would look after silence, keys and readings any more
             self.take_own_fault("time goes on")

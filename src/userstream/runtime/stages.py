@@ -14,7 +14,7 @@ from typing import Final
 from userstream.domain.events import Filled
 from userstream.kernel.ids import Millis
 from userstream.kernel.secret import Secret
-from userstream.ports import Clock, Metrics, Projection, Socket, SocketEvents, StoredRecord, Transport
+from userstream.ports import Clock, Metrics, PackedRecords, Projection, Socket, SocketEvents, StoredRecord, Transport
 from userstream.runtime.live import LiveAccount
 
 METRIC: Final = "stage_latency_seconds"
@@ -94,9 +94,14 @@ class TimedProjection:
         except Exception:
             self._metrics.count("sink_errors_total", labels={"sink": self._sink})
             raise
-        received = Counter(stored.record.received_time for stored in records)
-        ages = ages_of(received.items(), self._clock.wall())
+        ages = ages_of(_received(records), self._clock.wall())
         self._metrics.observe(METRIC, ages, {"stage": f"socket_to_{self._sink}"})
+
+
+def _received(records: Sequence[StoredRecord]) -> Iterable[tuple[Millis, int]]:
+    if isinstance(records, PackedRecords):
+        return ((part.first_received, part.count) for part in records.packed())
+    return Counter(stored.record.received_time for stored in records).items()
 
 
 class ServiceStages:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from userstream.kernel.secret import Secret
-from userstream.wire.machine import ENVELOPE, KEY_NAME, without_key
+from userstream.wire.kept_frames import ENVELOPE, KEY_NAME, without_key
 
 MASK: Final = b"***"
 LONGEST_NOTICE: Final = 400

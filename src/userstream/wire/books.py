@@ -61,24 +61,20 @@ class Books:
         self._epoch = 0
         self.agenda = Agenda(policy, seed)
         self._next_clock = Millis(0)
-        self._settings_read = False
+        self._settings_read, self._next_settings = False, Millis(0)
         self._clock_read = Millis(0)
-        self._began = Millis(0)
-        self._started = Millis(0)
-        self._last_round = self._round_at = Millis(0)
+        self._began = self._started = self._last_round = self._round_at = Millis(0)
         self._read_at: Millis | None = None
         self._venue_ahead = 0
-        self._doubts = Doubts(policy)
+        self.doubts = Doubts(policy)
         self._mismatches = Mismatches(account)
-        self._proof = Proof(account, policy, self._doubts, self._mismatches)
+        self._proof = Proof(account, policy, self.doubts, self._mismatches)
         self._hearing = Hearing()
         self._unsaid: list[Event] = []
         self._holdings = Holdings(account)
         self.lit = self.polling = False
         self.error: AuthenticationError | None = None
-        self.missed_by_stream = 0
-        self.recovered_fills = 0
-        self.rounds = 0
+        self.missed_by_stream = self.recovered_fills = self.rounds = 0
 
     # --- what the machine asks ---
 
@@ -152,11 +148,9 @@ class Books:
         return self._inquiries.prepare(ask, now, self._clock.at(now))
 
     def deadline(self) -> Millis:
-        due = self._inquiries.deadline()
-        if self._next_clock < due:
-            due = self._next_clock
-        if self._hearing.is_deaf and (asked := self._hearing.deadline()) < due:
-            due = asked
+        due = min(self._inquiries.deadline(), self._next_clock)
+        if self._hearing.is_deaf:
+            due = min(due, self._hearing.deadline())
         if self._round is None and self._clock.is_measured:
             return min(due, self.agenda.deadline(lit=self.lit, polls=self.polling or self.is_deaf))
         return due
@@ -196,11 +190,14 @@ class Books:
         self._last_round, self._round_at = venue_now, now
         self._epoch = max(self._epoch, self._account.epoch) + 1
         traits = self._dialect.traits()
+        settings = full and (not (self._settings_read and self._proof.is_read) or (reason == HISTORY and self._next_settings <= now))
+        if settings:
+            self._next_settings = Millis(now + self._policy.history_ms // 2)  # history is read early of what a busy account remembers
         self._round = Round(
             epoch=self._epoch,
             reason=reason,
             full=full,
-            settings=full and (not self._settings_read or not self._proof.is_read or reason == HISTORY),
+            settings=settings,
             started=venue_now,
             since=Millis(since),
             traits=traits,
@@ -452,7 +449,7 @@ class Books:
 
     def weigh_doubts(self, now: Millis, wall: Millis) -> list[Event]:
         """Asks what settles the doubts that stayed open too long; called while there are any. Returns facts to publish."""
-        due, settled = self._doubts.weigh(self._account, now)
+        due, settled = self.doubts.weigh(self._account, now)
         facts: list[Event] = []
         for doubt in settled:
             if doubt.subject == "order" and (doubt.subject, key_of(doubt)) in self._mismatches.open:
@@ -471,7 +468,7 @@ class Books:
         if any(self._inquiries.is_asking(question) for question in questions):
             return []  # an answer that is on its way may settle it
         self._inquiries.ask(questions, urgent=True, for_round=False)
-        tries = self._doubts.asked(doubt, now)
+        tries = self.doubts.asked(doubt, now)
         if 0 < tries < DISPUTED_AFTER and is_unsure(self._account, doubt):
             self.read_again(f"position {doubt.symbol} {doubt.key} never had an exact beginning")
         if doubt.subject == "mode":

@@ -35,6 +35,11 @@ class Doubts:
         self._policy = policy
         self._waiting: dict[Doubt, Waiting] = {}
 
+    @property
+    def are_waiting(self) -> bool:
+        """Whether some were weighed and not found settled yet."""
+        return bool(self._waiting)
+
     def weigh(self, account: Account, now: Millis) -> tuple[list[Doubt], list[Doubt]]:
         """The doubts that are due to be asked about now, and those that have been settled since."""
         open_doubts = account.doubts

@@ -6,7 +6,6 @@ carries out `wishes`. Every method that can publish returns the facts in order, 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from typing import Final
 
@@ -54,11 +53,6 @@ because time went on and nobody tells so many events in it. A reader's place fit
 
 DOUBT_TICK_MS: Final = 250
 
-KEY_NAME: Final = b"listenKey"
-ENVELOPE: Final = b'{"stream"'
-NAMED_KEYS: Final = re.compile(rb'("(?:listenKey|stream)"\s*:\s*)"[^"]*"')
-"""Frames of these forms may name the listen key, which gives whoever holds it the account's events: it is not kept."""
-
 FORGET_MS: Final = 60_000
 UNPROVEN_MEMORY_MS: Final = 900_000
 """Without a secret nothing is ever proven: what ended longer ago than this (venue time) leaves memory all the same."""
@@ -77,13 +71,6 @@ STOOD_STILL: Final = "this machine slept, or its wall clock jumped"
 
 UNREADABLE: Final = "bytes"
 """The name under which decoders report bytes that are no message."""
-
-
-def without_key(frame: bytes) -> bytes:
-    """The frame as it may be kept and shown: a listen key in it gives way to three stars."""
-    if frame.find(KEY_NAME) >= 0 or frame[:9] == ENVELOPE:
-        return NAMED_KEYS.sub(rb'\1"***"', frame)
-    return frame
 
 
 def _time_of(event: Event) -> Millis:
@@ -229,8 +216,8 @@ class Machine:
             else:
                 settle = True
                 self.feed.carry(line, effect, now)
-        if account.doubts and self.doubt_tick == NEVER and self.books is not None:
-            self.doubt_tick = Millis(now + DOUBT_TICK_MS)
+        if account.doubts or self.doubt_tick != NEVER:
+            self._mind_doubts(now)
         return self._settle(now, frame) if settle else self._take_facts(frame)
 
     def odd_frame(self, connection: int, frame: bytes, reason: str, now: Millis, wall: Millis) -> tuple[Event, ...]:
@@ -399,8 +386,9 @@ class Machine:
             if told is not None and type(event) not in OWN_FACTS:
                 force_setattr(event, "frame", told)
         self.sequence = sequence
-        self._facts = []
-        return tuple(facts)
+        told = tuple(facts)
+        facts.clear()
+        return told
 
     def _settle(self, now: Millis, frame: bytes | None = None) -> tuple[Event, ...]:
         """After anything but plain events: light or darkness, rounds, the account's state."""
@@ -410,9 +398,17 @@ class Machine:
         if self.books is not None:
             self._care_for_books(now)
         self._note_state()
-        if self.account.doubts and self.doubt_tick == NEVER and self.books is not None:
-            self.doubt_tick = Millis(now + DOUBT_TICK_MS)
+        self._mind_doubts(now)
         return self._take_facts(frame)
+
+    def _mind_doubts(self, now: Millis) -> None:
+        """Those that stay are weighed soon. Mostly the next message of the same execution settles them, and nobody need look."""
+        if self.books is None:
+            return
+        if self.account.doubts and self.doubt_tick == NEVER:
+            self.doubt_tick = Millis(now + DOUBT_TICK_MS)
+        elif not self.account.doubts and not self.books.doubts.are_waiting:
+            self.doubt_tick = NEVER
 
     def _failed(self, now: Millis) -> bool:
         if self.books is not None and self.books.error is not None and self.error is None:

@@ -16,7 +16,7 @@ import uvloop
 from tests.support.clock import ManualClock
 from tests.support.events import balance_set, filled
 from tests.support.processes import is_running, until_ended
-from tests.support.records import place, record
+from tests.support.records import make_batch, place, record
 from userstream.adapters.postgres_process import ANSWER_LIMIT_MS, END_LIMIT_MS, Assignment, PostgresProcess
 from userstream.kernel.errors import StoreError
 from userstream.kernel.secret import Secret
@@ -59,6 +59,13 @@ async def test_records_arrive_with_their_events(tables: PostgresProcess) -> None
     with pytest.raises(StoreError) as told:
         await tables.apply("tables", records)
     assert str(told.value) == repr([(stored.position, stored.record.sequence, stored.record.events) for stored in records])
+
+
+async def test_packed_records_arrive_as_they_lie(tables: PostgresProcess) -> None:
+    packed = make_batch([record(filled(), balance_set(), sequence=1), record(filled(trade_id="2"), sequence=3)], 40).place()
+    with pytest.raises(StoreError) as told:
+        await tables.apply("tables", packed)
+    assert str(told.value) == repr([(stored.position, stored.record.sequence, stored.record.events) for stored in packed])
 
 
 async def test_a_refusal_is_the_answer_and_the_process_goes_on(tables: PostgresProcess) -> None:

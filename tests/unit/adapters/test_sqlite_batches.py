@@ -10,7 +10,7 @@ from tests.support.events import filled
 from tests.support.records import histories, make_batch, record, row_of_records
 from userstream.adapters.sqlite_batches import MOST_BYTES, MOST_RECORDS, OpenBatch, decode_row
 from userstream.kernel.errors import StoreError
-from userstream.ports import Record
+from userstream.ports import PackedRecords, Record, StoredRecord, first_position, last_position
 
 
 @given(histories(), st.booleans())
@@ -29,6 +29,17 @@ def test_a_batch_keeps_every_record_and_each_accounts_order(history: list[Record
     assert [stored.position for stored in placed] == sorted({stored.position for stored in placed})
     assert sorted(map(repr, (stored.record for stored in placed))) == sorted(map(repr, history))
     assert [(commit.account, commit.records) for commit in batch.summary()] == [(row.account, row.count) for row in batch.rows]
+
+
+@given(histories().filter(bool), st.booleans())
+def test_packed_records_are_the_same_where_somebody_opens_them(history: list[Record], keeps_records: bool) -> None:
+    placed = make_batch(history, 7, keeps_records=keeps_records).place()
+    assert isinstance(placed, PackedRecords)
+    opened = [(part, decode_row(part.position, part.data)) for part in placed.packed()]
+    assert [(part.count, part.first_received) for part, _ in opened] == [(len(told), told[0].received_time) for _, told in opened]
+    assert [StoredRecord(part.position + place, one) for part, told in opened for place, one in enumerate(told)] == list(placed)
+    assert (first_position(placed), last_position(placed)) == (placed[0].position, placed[-1].position)
+    assert (first_position(list(placed)), last_position(list(placed))) == (placed[0].position, placed[-1].position)
 
 
 @given(histories(), st.integers(min_value=0, max_value=100))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
+from itertools import count
 
 import pytest
 from hypothesis import given, settings
@@ -11,11 +12,11 @@ from hypothesis import strategies as st
 
 from tests.support.clock import ManualClock
 from tests.support.events import filled
-from tests.support.records import place, record
+from tests.support.records import make_batch, place, record
 from userstream.adapters.memory import MemoryJournal
 from userstream.kernel.errors import StoreError
-from userstream.ports import StoredRecord
-from userstream.runtime.pump import FIRST_RETRY_MS, MAX_RETRY_MS, TAIL_BATCHES, Pump
+from userstream.ports import PackedRecords, StoredRecord, first_position, last_position
+from userstream.runtime.pump import FIRST_RETRY_MS, MAX_RETRY_MS, TAIL_BATCHES, Pump, join
 
 
 class Sink:
@@ -285,6 +286,35 @@ async def drain(bench: Bench) -> None:
     done = asyncio.ensure_future(bench.pump.drain())
     await bench.clock.advance_until(done.done, limit_ms=100_000_000)
     await done
+
+
+@given(st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=5), min_size=1, max_size=6), st.booleans())
+def test_commits_are_joined_as_they_are_packed_or_not(commits: list[list[int]], is_mixed: bool) -> None:
+    number = count()
+    batches = [
+        make_batch([record(filled(), account=f"account {who}", sequence=next(number) + 1) for who in told], place * 100)
+        for place, told in enumerate(commits, 1)
+    ]
+    placed: list[Sequence[StoredRecord]] = [batch.place() for batch in batches]
+    if is_mixed:
+        placed[0] = list(placed[0])
+    joined = join(placed)
+    assert list(joined) == [stored for records in placed for stored in records]
+    assert (len(joined), joined[0], joined[-1:]) == (sum(map(len, placed)), placed[0][0], placed[-1][-1:])
+    assert (first_position(joined), last_position(joined)) == (placed[0][0].position, placed[-1][-1].position)
+    assert isinstance(joined, PackedRecords) is not is_mixed
+
+
+async def test_a_commit_is_not_cut_and_a_turn_takes_no_more_than_it_may(bench: Bench) -> None:
+    await bench.start()
+    bench.sink.gate = asyncio.Event()
+    for size in (1, 6, 4, 3, 12, 2):
+        await bench.append(size)
+        await bench.clock.settle()
+    bench.sink.gate.set()
+    await drain(bench)
+    assert bench.sink.batches == [1, 10, 3, 12, 2]
+    assert bench.journal.reads == 1, "all of it was at hand"
 
 
 async def test_records_that_were_read_and_then_handed_over_are_applied_once() -> None:

@@ -36,12 +36,24 @@ from userstream.wire.question import (
     AskOrderFills,
     AskOrders,
     AskPositions,
+    AskSettings,
     Question,
     Traits,
 )
 from userstream.wire.request import HttpResponse
 
 # --- what proves ---
+
+
+def test_a_reading_that_comes_early_asks_the_settings_no_more_often_than_others() -> None:
+    driver = live()
+    history_ms = driver.policy.books.history_ms
+    for _ in range(24):
+        driver.run_for(history_ms // 16)
+        driver.machine.read_history_early()
+    driver.run_for(1_000)
+    assert len(asked(driver, AskBalances)) >= 16
+    assert [time // (history_ms // 2) for time in asked(driver, AskSettings)] == [1, 2]
 
 
 def test_history_is_proven_up_to_the_start_of_a_reading_minus_the_lag() -> None:

@@ -18,6 +18,8 @@ from userstream.kernel.amount import ZERO
 from userstream.kernel.ids import Millis, OrderId, Symbol
 from userstream.wire.books import NOT_FOUND_TRIES
 from userstream.wire.doubts import DISPUTED_AFTER
+from userstream.wire.feed import NEVER
+from userstream.wire.machine import DOUBT_TICK_MS
 from userstream.wire.question import AskFills, AskOrder, AskOrderFills, AskSettings
 from userstream.wire.recovery import Policy
 
@@ -47,6 +49,19 @@ def test_fills_that_an_order_misses_are_asked_for() -> None:
     assert (question.order_id, question.since) == (order_id, order.created_time)
     assert [fill.source for fill in facts_of(driver, Filled)] == [Source.SNAPSHOT]
     driver.laws.hold_at_rest(driver.venue_now)
+
+
+def test_what_the_next_message_settles_needs_nobody_to_look() -> None:
+    driver = live()
+    order_id = driver.place()
+    driver.run_for(100)
+    driver.truth.fill(driver.venue_now, order_id, "0.1")
+    [registers, execution] = driver.truth.outbox
+    for told, is_in_doubt in ((execution, True), (registers, False)):
+        driver.truth.outbox[:] = [told]
+        driver.tell()
+        driver.run_for(DOUBT_TICK_MS // 5)
+        assert (bool(driver.account.doubts), driver.machine.doubt_tick != NEVER) == (is_in_doubt, is_in_doubt)
 
 
 @pytest.mark.parametrize("before_ms", [500, 3_500, 9_000])

@@ -13,7 +13,7 @@ from userstream.domain.words import OrderStatus, Source, StreamState
 from userstream.kernel.errors import AuthenticationError
 from userstream.kernel.ids import Millis
 from userstream.wire.feed import NEVER, Ask, Hang, SessionCall
-from userstream.wire.machine import FORGET_MS, RESTART_LEAP, UNPROVEN_MEMORY_MS, without_key
+from userstream.wire.machine import FORGET_MS, RESTART_LEAP, UNPROVEN_MEMORY_MS
 from userstream.wire.question import AskBalances, AskClock, AskFills, AskMovements, Question
 from userstream.wire.request import HttpResponse
 
@@ -286,18 +286,6 @@ def test_frames_of_a_socket_that_is_gone_are_passed_over() -> None:
     driver = Driver().start().run_until_live()
     assert driver.machine.frame(9, b"[]", driver.now, driver.wall) == ()
     assert driver.machine.messages == 0
-
-
-@pytest.mark.parametrize(
-    ("frame", "kept"),
-    [
-        (b'{"e":"listenKeyExpired","listenKey" : "abc","E":1}', b'{"e":"listenKeyExpired","listenKey" : "***","E":1}'),
-        (b'{"stream":"abc","data":{"e":"x"}}', b'{"stream":"***","data":{"e":"x"}}'),
-        (b'{"e":"ORDER_TRADE_UPDATE","stream":"abc"}', b'{"e":"ORDER_TRADE_UPDATE","stream":"abc"}'),
-    ],
-)
-def test_a_listen_key_is_not_kept(frame: bytes, kept: bytes) -> None:
-    assert without_key(frame) == kept
 
 
 # --- ends ---
