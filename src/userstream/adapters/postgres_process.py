@@ -1,7 +1,8 @@
 """PostgreSQL filled by a process of its own: `Projection` whose work is done at the other end of two pipes.
 
 Turning hundreds of events into rows takes the interpreter for milliseconds, and takes it from the accounts' sockets. Here a batch costs its
-caller no more than passing on the bytes that the journal made of it. The process is started when it is first needed, and again after it has ended.
+caller no more than passing on the bytes that the journal made of it. The process is started when it is first needed, and again after it
+has ended.
 """
 
 from __future__ import annotations

@@ -73,9 +73,9 @@ class PlacedJournal(Protocol):
 class Pump:
     """Brings one projection up to date and keeps it there. Owned by whoever calls `start` and `stop`.
 
-    batch: the most records of one turn, unless one commit alone holds more. interval_ms: how long commits are collected for a turn, unless a batch is full or somebody
-    waits in `drain`. rests: how often the pump rests for as long as a turn took, while events come in. on_trouble: hears once when turns
-    begin to fail, and None once they succeed again.
+    batch: the most records of one turn, unless one commit alone holds more. interval_ms: how long commits are collected for a turn,
+    unless a batch is full or somebody waits in `drain`. rests: how often the pump rests for as long as a turn took, while events come in.
+    on_trouble: hears once when turns begin to fail, and None once they succeed again.
     """
 
     def __init__(

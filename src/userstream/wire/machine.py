@@ -386,9 +386,9 @@ class Machine:
             if told is not None and type(event) not in OWN_FACTS:
                 force_setattr(event, "frame", told)
         self.sequence = sequence
-        told = tuple(facts)
+        taken = tuple(facts)
         facts.clear()
-        return told
+        return taken
 
     def _settle(self, now: Millis, frame: bytes | None = None) -> tuple[Event, ...]:
         """After anything but plain events: light or darkness, rounds, the account's state."""
