@@ -128,6 +128,8 @@ def _words_of(error: BaseException) -> str:
         return "no answer in time"
     if isinstance(error, ConnectionRefusedError):
         return "connection refused: start the server, or check host and port"
+    if isinstance(error, FileNotFoundError):
+        return "no server listens in that folder: start it, or check the folder"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     if isinstance(error, asyncpg.InternalClientError) and "another operation" in str(error):

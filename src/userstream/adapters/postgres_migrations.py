@@ -88,10 +88,14 @@ def check_form(form: Form, newest: int | None = None) -> None:
         raise StoreError(f"the database {state}: run userstream db migrate")
 
 
+WHO_MAY: Final = "migrate as the owner of the schema userstream; a new one can be made by whoever has CREATE on the database"
+
+
 async def migrate(connection: Connection, steps: tuple[Migration, ...] | None = None) -> Outcome:
     """Takes the steps that the database has not seen, each in a transaction of its own with its number; waits while another node does so.
 
-    Raises StoreError for another program's schema, for a database too new, and for a step that failed and changed nothing.
+    Raises StoreError for another program's schema, for a database too new, for a user who may not make tables there, and for a step that
+    failed and changed nothing.
     """
     steps = load_steps() if steps is None else steps
     await connection.execute(_QUERIES["lock"])
@@ -107,6 +111,8 @@ async def migrate(connection: Connection, steps: tuple[Migration, ...] | None = 
             await _take(connection, step)
         missing = await _grant(connection)
         return Outcome(tuple(step.name for step in taken), max(form.number, len(steps)), missing)
+    except asyncpg.InsufficientPrivilegeError as error:
+        raise StoreError(f"{error}: {WHO_MAY}") from error
     finally:
         if not connection.is_closed():
             await connection.execute(_QUERIES["unlock"])

@@ -53,6 +53,8 @@ def test_an_error_says_what_to_do_in_one_line_and_keeps_secrets() -> None:
     assert not isinstance(told, UnfitValue)
     refused = one.explain(ConnectionRefusedError(111, "Connect call failed ('10.0.0.1', 5432)"))
     assert str(refused) == "PostgreSQL at h/d: connection refused: start the server, or check host and port"
+    absent = one.explain(FileNotFoundError(2, "No such file or directory"))
+    assert str(absent) == "PostgreSQL at h/d: no server listens in that folder: start it, or check the folder"
     assert str(one.explain(TimeoutError())) == "PostgreSQL at h/d: no answer in time"
     assert str(one.explain(asyncpg.UndefinedTableError("gone"))).endswith("gone: run userstream db migrate")
     state = asyncpg.InternalClientError("cannot switch to state 12; another operation (2) is in progress")

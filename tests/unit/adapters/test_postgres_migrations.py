@@ -11,7 +11,7 @@ import asyncpg
 import pytest
 
 from tests.support.postgres import drop_database, execute, make_database, running_server
-from userstream.adapters.postgres_migrations import Form, Migration, Outcome, check_form, load_steps, migrate, read_form
+from userstream.adapters.postgres_migrations import WHO_MAY, Form, Migration, Outcome, check_form, load_steps, migrate, read_form
 from userstream.kernel.errors import StoreError
 
 pytestmark = pytest.mark.postgres
@@ -182,6 +182,16 @@ async def test_whoever_may_make_no_roles_makes_the_tables_all_the_same(url: str,
     assert (await migrate_once(admin)).taken == steps
     await execute(admin, "SELECT userstream.make_partitions(ARRAY[1760000000000])", "INSERT INTO userstream.cursors VALUES ('a', 'b', 1)")
     assert (await migrate_once(admin)).missing_roles in ((), ("userstream_reader", "userstream_writer"))
+
+
+async def test_whoever_may_make_no_tables_is_told_who_may(url: str, admin: str) -> None:
+    user, database = admin.partition("//")[2].partition(":")[0], url.partition("?")[0].rsplit("/", 1)[1]
+    await execute(url, f'REVOKE CREATE ON DATABASE "{database}" FROM {user}')
+    with pytest.raises(StoreError, match=f"permission denied for database .*: {WHO_MAY}"):
+        await migrate_once(admin)
+    await migrate_once(url)
+    with pytest.raises(StoreError, match=f"permission denied .*: {WHO_MAY}"):
+        await migrate_once(admin)
 
 
 async def test_the_right_to_make_roles_is_enough_for_all(url: str, admin: str) -> None:
