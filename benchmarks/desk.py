@@ -110,16 +110,14 @@ class Noted:
 
     def expect(self, records: Sequence[Record]) -> None:
         """What the journal has committed, and the projection will hold."""
-        if self._ages.is_on:
-            self._coming.extend(records)
+        self._coming.extend(records)
 
     async def position(self, reader: str) -> int:
         return await self._tables.position(reader)
 
     async def apply(self, reader: str, records: Sequence[StoredRecord]) -> None:
         await self._tables.apply(reader, records)
-        if self._ages.is_on:
-            self._ages.note_commit([self._coming.popleft() for _ in range(min(len(records), len(self._coming)))])
+        self._ages.note_commit([self._coming.popleft() for _ in range(min(len(records), len(self._coming)))])
 
 
 class Desk:

@@ -136,12 +136,17 @@ class Packed(msgspec.Struct, frozen=True, array_like=True, gc=False):
     position: int
     count: int
     first_received: Millis
-    data: bytes
+    data: bytearray
+
+    @property
+    def last_position(self) -> int:
+        return self.position + self.count - 1
 
 
 class PackedRecords(Sequence[StoredRecord]):
     """Stored records that lie packed: who passes them on, or asks where they end, makes none of them."""
 
+    @property
     @abstractmethod
     def packed(self) -> Sequence[Packed]:
         """All of them, in the order of their positions."""
@@ -149,15 +154,12 @@ class PackedRecords(Sequence[StoredRecord]):
 
 def first_position(records: Sequence[StoredRecord]) -> int:
     """Where some records begin, of which there is at least one."""
-    return records.packed()[0].position if isinstance(records, PackedRecords) else records[0].position
+    return records.packed[0].position if isinstance(records, PackedRecords) else records[0].position
 
 
 def last_position(records: Sequence[StoredRecord]) -> int:
     """Where some records end, of which there is at least one."""
-    if isinstance(records, PackedRecords):
-        last = records.packed()[-1]
-        return last.position + last.count - 1
-    return records[-1].position
+    return records.packed[-1].last_position if isinstance(records, PackedRecords) else records[-1].position
 
 
 class Committed(msgspec.Struct, frozen=True, gc=False):

@@ -52,7 +52,7 @@ class OrderWatch:
             if known.status in FINAL and event.status is not known.status:
                 raise Violation("I3", f"ended twice: {known} -> {event}")
         self._told[key] = event
-        if self._behind and key in self._behind and self._true[key] == (event.status, event.filled_quantity):
+        if key in self._behind and self._true[key] == (event.status, event.filled_quantity):
             del self._behind[key]
 
     def learn(self, news: Iterable[TrueOrder]) -> None:

@@ -56,6 +56,10 @@ ADVICE: Final[Mapping[str, str]] = MappingProxyType(
 """What a person can do, by the whole SQLSTATE or its class."""
 
 
+NOBODY_LISTENS: Final = "no server listens in that folder: start it, or check the folder"
+NO_SUCH_FILE: Final = "a file that the url or the environment names is not there: check sslrootcert, sslcert and sslkey"
+
+
 class UnfitValue(StoreError):
     """A value that PostgreSQL cannot hold, such as a text with a zero byte."""
 
@@ -71,7 +75,9 @@ class PostgresAddress:
         parts = _split(url)
         inline = Secret(unquote(parts.password)) if parts.password else None
         self._password = password or inline
-        self._is_near, self._has_mode = _host_of(parts) in NEAR_HOSTS or _host_of(parts).startswith("/"), "sslmode=" in parts.query
+        host = _host_of(parts)
+        self._is_folder = host.startswith("/") or not host
+        self._is_near, self._has_mode = host in NEAR_HOSTS or self._is_folder, "sslmode=" in parts.query
         self.label = f"{_host_of(parts) or 'localhost'}{f':{parts.port}' if parts.port else ''}{parts.path}"
         # Not the URL as a whole: its beginning is a word that everybody may read.
         written = Secret(parts.password) if parts.password else None
@@ -96,9 +102,14 @@ class PostgresAddress:
     def explain(self, error: BaseException) -> StoreError:
         """The error in one line, with what a person can do about it, and without secrets."""
         kind = UnfitValue if isinstance(error, asyncpg.DataError) else StoreError
-        told = " ".join(self._clean(_words_of(error)).split())
+        told = " ".join(self._clean(self._words_for(error)).split())
         advice = _advice_for(getattr(error, "sqlstate", None))
         return kind(f"PostgreSQL at {self.label}: {told}{f': {advice}' if advice else ''}")
+
+    def _words_for(self, error: BaseException) -> str:
+        if isinstance(error, FileNotFoundError):
+            return NOBODY_LISTENS if self._is_folder else NO_SUCH_FILE
+        return _words_of(error)
 
     def _clean(self, text: str) -> str:
         for secret in sorted(self.secrets, key=lambda one: -len(one.reveal())):
@@ -128,8 +139,6 @@ def _words_of(error: BaseException) -> str:
         return "no answer in time"
     if isinstance(error, ConnectionRefusedError):
         return "connection refused: start the server, or check host and port"
-    if isinstance(error, FileNotFoundError):
-        return "no server listens in that folder: start it, or check the folder"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     if isinstance(error, asyncpg.InternalClientError) and "another operation" in str(error):

@@ -21,6 +21,7 @@ from userstream.kernel.errors import StoreError
 
 FOLDER: Final = "userstream.adapters.sql"
 ROLES: Final = ("userstream_reader", "userstream_writer")
+WHO_MAY: Final = "migrate as the owner of the schema userstream; a new one can be made by whoever has CREATE on the database"
 _FILE: Final = re.compile(r"^(\d{4})_((?:expand|contract)_\w+)\.sql$")
 _OLDEST: Final = re.compile(r"\A-- oldest program: (\d+)\n")
 _QUERIES: Final = load_queries("postgres/migrations.sql")
@@ -88,9 +89,6 @@ def check_form(form: Form, newest: int | None = None) -> None:
         raise StoreError(f"the database {state}: run userstream db migrate")
 
 
-WHO_MAY: Final = "migrate as the owner of the schema userstream; a new one can be made by whoever has CREATE on the database"
-
-
 async def migrate(connection: Connection, steps: tuple[Migration, ...] | None = None) -> Outcome:
     """Takes the steps that the database has not seen, each in a transaction of its own with its number; waits while another node does so.
 
@@ -112,7 +110,7 @@ async def migrate(connection: Connection, steps: tuple[Migration, ...] | None = 
         missing = await _grant(connection)
         return Outcome(tuple(step.name for step in taken), max(form.number, len(steps)), missing)
     except asyncpg.InsufficientPrivilegeError as error:
-        raise StoreError(f"{error}: {WHO_MAY}") from error
+        raise StoreError(f"{' '.join(str(error).split())}: {WHO_MAY}") from error
     finally:
         if not connection.is_closed():
             await connection.execute(_QUERIES["unlock"])

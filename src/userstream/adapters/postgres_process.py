@@ -124,7 +124,7 @@ class PostgresProcess:
 
     async def apply(self, reader: str, records: Sequence[StoredRecord]) -> None:
         """As in `Projection`, in transactions of a few hundred events, each with a position of its own."""
-        parts = records.packed() if isinstance(records, PackedRecords) else map(_pack_one, records)
+        parts = records.packed if isinstance(records, PackedRecords) else map(_pack_one, records)
         await self._ask(Apply(reader, list(parts)))
 
     async def close(self) -> None:
@@ -202,7 +202,10 @@ class PostgresProcess:
 
 
 def _pack_one(stored: StoredRecord) -> Packed:
-    return Packed(stored.position, 1, stored.record.received_time, _encode([stored.record]))
+    """Without the venue's bytes: the tables are made of events."""
+    told = stored.record
+    bare = Record(told.account, told.sequence, told.received_time, told.connection, b"", told.events)
+    return Packed(stored.position, 1, told.received_time, bytearray(_encode([bare])))
 
 
 def _environment() -> dict[str, str]:

@@ -84,11 +84,8 @@ class PlacedRecords(PackedRecords):
         ]
 
     @cached_property
-    def _packed(self) -> list[Packed]:
-        return [Packed(row.position << PLACE_BITS, row.count, row.first_received, bytes(row.data)) for row in self._batch.rows]
-
     def packed(self) -> Sequence[Packed]:
-        return self._packed
+        return [Packed(row.position << PLACE_BITS, row.count, row.first_received, row.data) for row in self._batch.rows]
 
     def __len__(self) -> int:
         return self._batch.count

@@ -20,6 +20,9 @@ from userstream.kernel.ids import Millis
 from userstream.ports import Clock, Packed, PackedRecords, Projection, StoredRecord, first_position, last_position
 
 TAIL_BATCHES: Final = 8
+MOST_BYTES: Final = 4 << 20
+"""Of the records of one turn, where they lie packed, unless one commit alone holds more: passing them on stays short."""
+
 FIRST_RETRY_MS: Final = 100
 MAX_RETRY_MS: Final = 10_000
 REST_OF_A_TURN: Final = 3
@@ -33,11 +36,12 @@ class JoinedRecords(PackedRecords):
         self._commits = commits
 
     @cached_property
-    def _packed(self) -> list[Packed]:
-        return [part for commit in self._commits for part in commit.packed()]
-
     def packed(self) -> Sequence[Packed]:
-        return self._packed
+        return [part for commit in self._commits for part in commit.packed]
+
+    @cached_property
+    def _opened(self) -> list[StoredRecord]:
+        return list(self)
 
     def __len__(self) -> int:
         return sum(map(len, self._commits))
@@ -47,7 +51,7 @@ class JoinedRecords(PackedRecords):
     @overload
     def __getitem__(self, place: slice) -> Sequence[StoredRecord]: ...
     def __getitem__(self, place: int | slice) -> StoredRecord | Sequence[StoredRecord]:
-        return list(self)[place]
+        return self._opened[place]
 
     def __iter__(self) -> Iterator[StoredRecord]:
         return chain.from_iterable(self._commits)
@@ -57,6 +61,11 @@ def join(commits: Sequence[Sequence[StoredRecord]]) -> Sequence[StoredRecord]:
     """All records of some commits, packed where all of them are."""
     packed = [records for records in commits if isinstance(records, PackedRecords)]
     return JoinedRecords(packed) if len(packed) == len(commits) else list(chain.from_iterable(commits))
+
+
+def _size_of(records: Sequence[StoredRecord]) -> int:
+    """In bytes, of what lies packed."""
+    return sum(len(part.data) for part in records.packed) if isinstance(records, PackedRecords) else 0
 
 
 class PlacedJournal(Protocol):
@@ -192,13 +201,16 @@ class Pump:
         self._turn_began, self._pressed = self._clock.now(), False
         if self._position is None:
             self._position = await self._projection.position(self.name)
-        records = await self._next_batch(self._position)
-        if records:
-            await self._projection.apply(self.name, records)
-            self._position = last_position(records)
+        await self._apply_next(self._position)
         self._recover()
         self._rested = self._rest()
         await self._wait()
+
+    async def _apply_next(self, position: int) -> None:
+        records = await self._next_batch(position)
+        if records:
+            await self._projection.apply(self.name, records)
+            self._position = last_position(records)
 
     def _rest(self) -> Millis:
         now = self._clock.now()
@@ -217,12 +229,12 @@ class Pump:
     def _oldest_commits(self) -> Sequence[StoredRecord]:
         """Whole ones: as many as fill a turn, at least one."""
         taken: list[Sequence[StoredRecord]] = []
-        room = self._batch
+        room, room_bytes = self._batch, MOST_BYTES
         for records in self._tail:
-            if taken and len(records) > room:
+            room, room_bytes = room - len(records), room_bytes - _size_of(records)
+            if taken and min(room, room_bytes) < 0:
                 break
             taken.append(records)
-            room -= len(records)
         return join(taken)
 
     async def _wait(self) -> None:

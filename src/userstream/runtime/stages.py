@@ -101,7 +101,7 @@ class TimedProjection:
 def _received(records: Sequence[StoredRecord]) -> Iterable[tuple[Millis, int]]:
     """When they came, and how many then. Of those that lie packed together all count as old as the first."""
     if isinstance(records, PackedRecords):
-        return ((part.first_received, part.count) for part in records.packed())
+        return ((part.first_received, part.count) for part in records.packed)
     return Counter(stored.record.received_time for stored in records).items()
 
 

@@ -38,7 +38,7 @@ from userstream.wire.holdings import Holdings
 from userstream.wire.inquiry import Inquiries, Inquiry
 from userstream.wire.pacing import Backoff, VenueClock
 from userstream.wire.proof import Proof, name_of
-from userstream.wire.question import Answer, AskClock, AskOrder, Question, RestDialect
+from userstream.wire.question import Answer, AskClock, AskOrder, AskSettings, Question, RestDialect
 from userstream.wire.recovery import Policy, Round, absent_debts, absent_keys, forgettable, orders_in_turn, questions_of, symbols_in_care
 from userstream.wire.request import HttpRequest, HttpResponse
 
@@ -51,7 +51,7 @@ REFUSED_PAUSE_MS: Final = 30_000
 
 class Books:
     """The account's dealings with the venue's REST. `is_proven`: history is complete beyond the moment the stream opened.
-    `agenda`: the readings to come."""
+    `agenda`: the readings to come. `doubts`: which of the account's were weighed."""
 
     def __init__(self, dialect: RestDialect, account: Account, clock: VenueClock, policy: Policy, *, seed: int) -> None:
         self._dialect, self._account, self._clock, self._policy = dialect, account, clock, policy
@@ -191,8 +191,6 @@ class Books:
         self._epoch = max(self._epoch, self._account.epoch) + 1
         traits = self._dialect.traits()
         settings = full and (not (self._settings_read and self._proof.is_read) or (reason == HISTORY and self._next_settings <= now))
-        if settings:
-            self._next_settings = Millis(now + self._policy.history_ms // 2)  # history is read early of what a busy account remembers
         self._round = Round(
             epoch=self._epoch,
             reason=reason,
@@ -253,7 +251,9 @@ class Books:
         if not self._proof.is_settled:
             return facts
         self.rounds += 1
-        self._settings_read = True
+        if finished.asks_settings:
+            self._settings_read = not any(isinstance(question, AskSettings) for question in finished.refused)
+            self._next_settings = Millis(now + self._policy.history_ms // 2)  # a busy account's history is read early, and more often
         told = self._applied(self._proof.conclude(finished, read_until, wall))
         if not finished.refused:
             self._read_at = self._round_at

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncpg
 import pytest
 
-from userstream.adapters.postgres_address import PostgresAddress, UnfitValue
+from userstream.adapters.postgres_address import NO_SUCH_FILE, NOBODY_LISTENS, PostgresAddress, UnfitValue
 from userstream.kernel.errors import SettingsError, StoreError
 from userstream.kernel.secret import Secret
 
@@ -46,6 +46,15 @@ def test_the_secrets_are_known_to_whoever_hides_them() -> None:
     assert [secret.reveal() for secret in address("postgresql://u:p%40ss@h/d").secrets] == ["p@ss", "p%40ss"]
 
 
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [("postgresql:///d?host=/run/db", NOBODY_LISTENS), ("postgresql:///d", NOBODY_LISTENS), ("postgresql://h/d?sslkey=/no", NO_SUCH_FILE)],
+)
+def test_what_is_not_there_is_a_server_or_a_file(url: str, told: str) -> None:
+    one = address(url)
+    assert str(one.explain(FileNotFoundError(2, "No such file or directory"))) == f"PostgreSQL at {one.label}: {told}"
+
+
 def test_an_error_says_what_to_do_in_one_line_and_keeps_secrets() -> None:
     one = address(f"postgresql://u:{CANARY}@h/d")
     told = one.explain(asyncpg.InvalidPasswordError(f"no entry\nfor {CANARY}"))
@@ -53,8 +62,6 @@ def test_an_error_says_what_to_do_in_one_line_and_keeps_secrets() -> None:
     assert not isinstance(told, UnfitValue)
     refused = one.explain(ConnectionRefusedError(111, "Connect call failed ('10.0.0.1', 5432)"))
     assert str(refused) == "PostgreSQL at h/d: connection refused: start the server, or check host and port"
-    absent = one.explain(FileNotFoundError(2, "No such file or directory"))
-    assert str(absent) == "PostgreSQL at h/d: no server listens in that folder: start it, or check the folder"
     assert str(one.explain(TimeoutError())) == "PostgreSQL at h/d: no answer in time"
     assert str(one.explain(asyncpg.UndefinedTableError("gone"))).endswith("gone: run userstream db migrate")
     state = asyncpg.InternalClientError("cannot switch to state 12; another operation (2) is in progress")

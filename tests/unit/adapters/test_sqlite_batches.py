@@ -35,7 +35,7 @@ def test_a_batch_keeps_every_record_and_each_accounts_order(history: list[Record
 def test_packed_records_are_the_same_where_somebody_opens_them(history: list[Record], keeps_records: bool) -> None:
     placed = make_batch(history, 7, keeps_records=keeps_records).place()
     assert isinstance(placed, PackedRecords)
-    opened = [(part, decode_row(part.position, part.data)) for part in placed.packed()]
+    opened = [(part, decode_row(part.position, part.data)) for part in placed.packed]
     assert [(part.count, part.first_received) for part, _ in opened] == [(len(told), told[0].received_time) for _, told in opened]
     assert [StoredRecord(part.position + place, one) for part, told in opened for place, one in enumerate(told)] == list(placed)
     assert (first_position(placed), last_position(placed)) == (placed[0].position, placed[-1].position)
