@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from itertools import count
+from typing import Final, overload
 
 import pytest
 from hypothesis import given, settings
@@ -15,8 +16,11 @@ from tests.support.events import filled
 from tests.support.records import make_batch, place, record
 from userstream.adapters.memory import MemoryJournal
 from userstream.kernel.errors import StoreError
-from userstream.ports import PackedRecords, StoredRecord, first_position, last_position
-from userstream.runtime.pump import FIRST_RETRY_MS, MAX_RETRY_MS, TAIL_BATCHES, Pump, join
+from userstream.ports import Packed, PackedRecords, StoredRecord, first_position, last_position
+from userstream.runtime.pump import FIRST_RETRY_MS, MAX_RETRY_MS, MOST_BYTES, TAIL_BATCHES, Pump, join
+
+
+PART_BYTES: Final = 100_000
 
 
 class Sink:
@@ -60,11 +64,38 @@ class CountedJournal(MemoryJournal):
         return await super().read(after=after, limit=limit)
 
 
+class Lying(PackedRecords):
+    """A commit that lies packed, in parts of one record."""
+
+    def __init__(self, records: Sequence[StoredRecord]) -> None:
+        self._records = records
+
+    @property
+    def packed(self) -> Sequence[Packed]:
+        return [Packed(stored.position, 1, stored.record.received_time, bytearray(PART_BYTES)) for stored in self._records]
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    @overload
+    def __getitem__(self, place: int) -> StoredRecord: ...
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[StoredRecord]: ...
+    def __getitem__(self, place: int | slice) -> StoredRecord | Sequence[StoredRecord]:
+        return self._records[place]
+
+
+class PackedJournal(CountedJournal):
+    def watch_stored(self, callback: Callable[[Sequence[StoredRecord]], None]) -> None:
+        super().watch_stored(lambda records: callback(Lying(records)))
+
+
 class Bench:
     """A journal, a pump and a sink on a clock that a test turns."""
 
-    def __init__(self, *, batch: int = 10, interval_ms: int = 50, reached: int = 0) -> None:
-        self.clock, self.journal, self.sink = ManualClock(), CountedJournal(), Sink(reached)
+    def __init__(self, *, batch: int = 10, interval_ms: int = 50, reached: int = 0, is_packed: bool = False) -> None:
+        self.clock, self.sink = ManualClock(), Sink(reached)
+        self.journal = PackedJournal() if is_packed else CountedJournal()
         self.troubles: list[str | None] = []
         self.sequence = 0
         self.pump = Pump(self.journal, self.sink, "tables", clock=self.clock, batch=batch, interval_ms=interval_ms, on_trouble=self.note)
@@ -257,11 +288,11 @@ async def test_commits_after_the_end_are_left_to_the_next_pump(bench: Bench) -> 
 STEPS = st.lists(st.sampled_from(["append 1", "append 7", "append 30", "fail", "drain", "wait 10", "wait 100"]), max_size=15)
 
 
-@given(before=st.integers(0, 30), steps=STEPS, batch=st.integers(1, 8))
-@settings(max_examples=60)
-def test_whatever_happens_each_record_is_applied_once_and_in_order(before: int, steps: list[str], batch: int) -> None:
+@given(before=st.integers(0, 30), steps=STEPS, batch=st.integers(1, 8), is_packed=st.booleans())
+@settings(max_examples=100)
+def test_whatever_happens_each_record_is_applied_once_and_in_order(before: int, steps: list[str], batch: int, is_packed: bool) -> None:
     async def check() -> None:
-        bench = Bench(batch=batch)
+        bench = Bench(batch=batch, is_packed=is_packed)
         await bench.append(before)
         bench.pump.start()
         for step in steps:
@@ -277,6 +308,7 @@ def test_whatever_happens_each_record_is_applied_once_and_in_order(before: int, 
                     await drain(bench)
         await drain(bench)
         assert bench.places == list(range(1, bench.sequence + 1))
+        assert (bench.pump.backlog, bench.pump.position) == (0, bench.sequence)
         await bench.pump.stop()
 
     asyncio.run(check())
@@ -315,6 +347,20 @@ async def test_a_commit_is_not_cut_and_a_turn_takes_no_more_than_it_may(bench: B
     await drain(bench)
     assert bench.sink.batches == [1, 10, 3, 12, 2]
     assert bench.journal.reads == 1, "all of it was at hand"
+
+
+async def test_a_turn_is_limited_in_bytes_as_well() -> None:
+    bench = Bench(batch=1_000, is_packed=True)
+    await bench.start()
+    bench.sink.gate = asyncio.Event()
+    many = MOST_BYTES // PART_BYTES
+    for size in (1, many // 2, many - many // 2, 1, many + 1, 1):
+        await bench.append(size)
+        await bench.clock.settle()
+    bench.sink.gate.set()
+    await drain(bench)
+    assert bench.sink.batches == [1, many, 1, many + 1, 1]
+    await bench.pump.stop()
 
 
 async def test_records_that_were_read_and_then_handed_over_are_applied_once() -> None:

@@ -15,7 +15,8 @@ from tests.unit.venues.binance.kit import order_frame
 from userstream.domain.events import Event, Filled, SnapshotTaken
 from userstream.kernel.ids import AccountId, Millis
 from userstream.wire.agenda import HISTORY
-from userstream.wire.machine import MOST_UNREAD
+from userstream.wire.feed import NEVER
+from userstream.wire.machine import DOUBT_TICK_MS, MOST_UNREAD
 
 KEY_EXPIRED = msgspec.json.encode({"e": "listenKeyExpired", "E": 1_790_000_001_300, "listenKey": "k" * 64})
 MINUTE_MS = 60_000
@@ -98,6 +99,18 @@ async def test_what_was_told_before_a_fault_of_our_own_is_told_once(shell: Shell
     told, counted, kept = await ears.heard()
     assert [event.trade_id for event in told if isinstance(event, Filled)] == [str(each + 1) for each in range(place)]
     assert list(told) == list(counted) == list(kept)
+
+
+async def test_a_timer_whose_reason_is_gone_is_set_for_the_next_one(shell: Shell) -> None:
+    await shell.start()
+    await shell.go_live()
+    runner, machine = shell.runner, shell.runner.machine
+    machine.doubt_tick = Millis(shell.clock.now() + DOUBT_TICK_MS)
+    runner.mind_deadlines()
+    assert runner._timer_due == machine.doubt_tick
+    machine.doubt_tick = NEVER
+    await shell.clock.advance(DOUBT_TICK_MS + 1)
+    assert runner._timer_due == runner._due > shell.clock.now()
 
 
 @pytest.mark.parametrize(("spent", "is_read"), [(0, True), (1_200, False)])

@@ -9,7 +9,7 @@ from itertools import count
 import pytest
 
 from tests.support.clock import ManualClock
-from tests.support.records import record
+from tests.support.records import make_batch, record
 from tests.unit.runtime.kit import Shell
 from userstream.adapters.metrics import PrometheusMetrics
 from userstream.domain.words import StreamState
@@ -122,6 +122,16 @@ async def test_a_projection_tells_the_age_of_what_it_took_and_how_often_it_refus
     assert tables.applied == batch
     taken, together_s = numbers(metrics, "socket_to_postgres")
     assert taken == 3 and together_s == pytest.approx(0.05)
+
+
+async def test_of_packed_records_all_are_as_old_as_the_first_of_their_account() -> None:
+    metrics, clock = PrometheusMetrics(strict=True), ManualClock()
+    told = [("alice", 1, 30), ("bob", 1, 20), ("alice", 2, 10)]
+    records = [record(account=account, sequence=number, received_time=clock.wall() - age_ms) for account, number, age_ms in told]
+    timed = TimedProjection(Tables(), metrics, clock, "postgres")
+    await timed.apply("tables", make_batch(records, 1).place())
+    taken, together_s = numbers(metrics, "socket_to_postgres")
+    assert taken == 3 and together_s == pytest.approx(0.03 + 0.03 + 0.02)
 
 
 def test_a_wall_clock_that_was_set_back_makes_nothing_younger_than_new() -> None:

@@ -56,6 +56,31 @@ def test_a_reading_that_comes_early_asks_the_settings_no_more_often_than_others(
     assert [time // (history_ms // 2) for time in asked(driver, AskSettings)] == [1, 2]
 
 
+def test_what_is_read_again_for_another_reason_asks_no_settings() -> None:
+    driver = live()
+    driver.run_for(driver.policy.books.history_ms * 5 // 8)
+    books(driver).read_again("a test")
+    driver.run_for(5_000)
+    assert facts_of(driver, SnapshotTaken)[-1].reason == "a test"
+    assert asked(driver, AskSettings) == []
+
+
+def test_settings_that_are_refused_stay_a_mismatch_until_they_are_told() -> None:
+    driver = Driver(Instead(AskSettings, *[REFUSED] * 2_000), policy=BRISK).start().run_until_live(600_000)
+    driver.run_for(600_000)
+    assert mismatches(driver) == [("question", "AskSettings", False)]
+    driver.fate = Fate()
+    driver.run_for(600_000)
+    assert mismatches(driver) == [("question", "AskSettings", False), ("question", "AskSettings", True)]
+
+
+def test_a_deaf_socket_is_doubted_without_waiting_for_anything_else() -> None:
+    driver = live()
+    assert books(driver).deadline() > driver.now
+    books(driver)._hearing.missed()
+    assert books(driver).deadline() <= driver.now
+
+
 def test_history_is_proven_up_to_the_start_of_a_reading_minus_the_lag() -> None:
     driver = live()
     for snapshot in facts_of(driver, SnapshotTaken):

@@ -101,6 +101,23 @@ def test_a_doubt_that_asking_does_not_settle_is_a_mismatch_until_it_is_settled()
     driver.laws.hold_at_rest(driver.venue_now)
 
 
+def test_a_mismatch_is_resolved_at_once_when_the_stream_settles_its_doubt() -> None:
+    driver = live()
+    order_id = driver.place()
+    driver.run_for(100)
+    driver.truth.fill(driver.venue_now, order_id, "0.1")
+    [registers, (fill, order)] = driver.truth.outbox
+    driver.truth.outbox[:] = [registers, (order,)]
+    driver.tell()
+    driver.fate = SilentAbout(AskOrderFills, AskFills, until=Millis(driver.now + 60_000))
+    driver.run_for(50_000)
+    assert mismatches(driver, "order") == [("order", f"BTCUSDT.{order_id}", False)]
+    driver.truth.outbox[:] = [(fill,)]
+    driver.tell()
+    driver.run_for(1_000)
+    assert mismatches(driver, "order") == [("order", f"BTCUSDT.{order_id}", False), ("order", f"BTCUSDT.{order_id}", True)]
+
+
 def test_a_fill_of_an_unknown_order_that_cannot_be_read_is_disputed_by_name() -> None:
     driver = live()
     order_id = driver.truth.place(driver.venue_now)
