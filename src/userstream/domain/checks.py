@@ -25,9 +25,9 @@ class PositionWatch:
 
     The anchor is the last amount that was confirmed. Fills before `since` are inside it, fills after `until` are not; of those in between
     (without `until`: of that very millisecond) the first few may be, and every reading is allowed that explains the venue's last word and
-    those before it that stood. Sums that agree with a word as it comes make it exact; where there is a choice, or where they agree only
-    since another fill came, once the venue's next word finds them agreeing. While a history is read fill by fill, the sum of a part of it
-    may agree by chance.
+    those before it that stood. Sums that agree make a word exact once the venue's next one, of a later time, finds them agreeing: while a
+    history is read fill by fill, the sum of a part of it may agree by chance, and so may a word that comes before the fill it tells of,
+    while another one is missing.
 
     `is_exact`: the anchor is, or follows without a choice from, an amount of a known moment. One of an interval is not: a sum that agrees
     by taking some fills of that interval for included may agree by chance, and then the next fill does not add up.
@@ -95,7 +95,7 @@ class PositionWatch:
             self._first_told = time, time if until is None else until
         self._told, self._told_time = amount, time
         self._told_until = time if until is None else until
-        self._settle(is_word=True)
+        self._settle()
 
     def accept(self) -> None:
         """Takes the venue's word as the new anchor, whatever our fills say."""
@@ -122,12 +122,11 @@ class PositionWatch:
         """Whether a fill is known that the anchor may include."""
         return bool(self._later) and self._later[0][0] <= self._until
 
-    def _settle(self, *, is_word: bool = False) -> None:
-        """`is_word`: the venue has just told an amount. Fills that are read one by one may agree with it by chance before all are there:
-        that makes nothing exact until its next word; of a leg told at some moment of an interval there is none to wait for."""
+    def _settle(self) -> None:
+        """Of a leg told at some moment of an interval there is no next word to wait for."""
         reading = self._reading()
         self._matched = reading is not None
-        if reading is not None and not self._has_choice and (is_word or self._told_until > self._told_time):
+        if reading is not None and not self._has_choice and self._told_until > self._told_time:
             self._make_exact(reading)
 
     def _stand(self, reading: tuple[int, bool]) -> None:

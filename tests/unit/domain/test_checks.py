@@ -210,9 +210,24 @@ def test_an_anchor_becomes_exact_when_sums_agree_without_a_choice() -> None:
     leg = Leg(anchor=0, since=100, until=200)
     leg.fill(300, 1)
     assert not leg.tell(300, 1)
-    assert leg.watch.is_exact
     leg.tell(400, 5)
+    assert leg.watch.is_exact
     assert not accepts(leg, 5, 1_000)
+
+
+@given(st.integers(-5, 5).filter(bool), st.integers(-5, 5).filter(bool), st.integers(-5, 5))
+def test_a_word_that_agrees_by_chance_before_its_own_fill_hides_no_fill_that_is_missing(lost: int, known: int, more: int) -> None:
+    """What the next fill will add is just what the missing one takes away."""
+    leg = Leg(anchor=10, since=100)
+    leg.tell(200, 10 + lost)
+    leg.tell(300, 10 + lost + known)
+    assert leg.fill(300, known)
+    assert not leg.tell(400, 10 + known)
+    assert leg.fill(400, -lost)
+    if more:
+        leg.tell(400, 10 + known + more)
+        leg.fill(400, more)
+    assert not leg.fill(200, lost)
 
 
 @given(
