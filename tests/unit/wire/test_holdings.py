@@ -73,6 +73,15 @@ def test_a_known_fill_explains_both_its_assets_and_its_fee_before_the_pairs_are_
     assert not desk.holdings.lacks_pairs(Millis(0)) and not desk.holdings.has_difference
 
 
+def test_a_fill_of_a_symbol_whose_assets_are_not_known_explains_its_fee_and_no_more() -> None:
+    desk = Desk(USDT="1000", BNB="2")
+    desk.fill("NEWUSDC", fee="0.01")
+    desk.hold(USDT="1000", BNB="1.99")
+    assert not desk.holdings.has_difference
+    desk.hold(USDT="950", BNB="1.99")
+    assert desk.holdings.has_difference
+
+
 def test_a_fee_in_the_base_asset_and_a_sale() -> None:
     desk = Desk(USDT="1000", BTC="1")
     desk.fill(fee="0.0005", asset="BTC")
