@@ -19,7 +19,6 @@ from userstream.kernel.errors import StoreError
 from userstream.ports import Packed, PackedRecords, StoredRecord, first_position, last_position
 from userstream.runtime.pump import FIRST_RETRY_MS, MAX_RETRY_MS, MOST_BYTES, TAIL_BATCHES, Pump, join
 
-
 PART_BYTES: Final = 100_000
 
 
