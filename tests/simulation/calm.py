@@ -56,12 +56,13 @@ def stay_calm(world: World, seed: int, *, untouched: bool) -> None:
 
 
 def _settle(world: World) -> None:
-    """Waits until no socket is coming, going or dead, no process stands still and the venue does not want silence: what the storm began may
-    not end within the calm."""
+    """Waits until no socket is coming, going, dead or announced to be closed, no process stands still and the venue does not want silence:
+    what the storm began may not end within the calm."""
     _expect(world, None, may_blink=True)
     _pass(world, AT_ONCE_MS)  # a swizzle goes on for so long
     for _ in range(MOST_LOOKS):
-        if not world.gate.is_paused and all(client.is_settled for client in world.clients.values()):
+        is_settled = not world.gate.is_paused and not world.exchange.is_closing
+        if is_settled and all(client.is_settled for client in world.clients.values()):
             return
         _pass(world, AT_ONCE_MS)
 

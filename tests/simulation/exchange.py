@@ -105,6 +105,11 @@ class Exchange(Ground):
             self.house.take_text(self.hall, lane, text)
             self.wake(lane)
 
+    @property
+    def is_closing(self) -> bool:
+        """Whether it was announced that a socket will be closed, and that is still to come."""
+        return any(lane.close_at is not None for lane in self._links)
+
     def hang_up(self, lane: Lane) -> None:
         """The client's end is gone."""
         self._links.pop(lane, None)
