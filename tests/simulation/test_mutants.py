@@ -73,7 +73,7 @@ def test_a_mutant_is_caught_and_the_true_source_is_not() -> None:
 
 
 def test_a_mutant_that_cannot_run_proves_nothing() -> None:
-    slip = Edit("wire/books.py", "        self._began = Millis(0)\n", "        self._began = no_such_name\n")
+    slip = Edit("wire/books.py", "        self._epoch = 0\n", "        self._epoch = no_such_name\n")
     row = try_out(Mutant(name="a slip", safeguard="", edits=(slip,)), seeds=1)
     assert (row.verdict, row.is_good) == ("broken", False)
     assert "NameError" in f"{row.violation}{row.text}"

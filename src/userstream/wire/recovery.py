@@ -99,8 +99,7 @@ class Round:
         `symbols`: those whose past orders are asked from the start, where the venue tells past orders by symbol."""
         self.epoch, self.reason, self.full = epoch, reason, full
         self.started, self.since, self.lost_since, self.asked_time = started, since, lost_since, asked_time
-        self.asks_settings = settings
-        self.weight = 0
+        self.asks_settings, self.weight = settings, 0
         self.refused: list[Question] = []
         self.unexplained: tuple[str, ...] = ()
         self.created: dict[tuple[Symbol, OrderId], Millis] = {}
