@@ -1,4 +1,4 @@
-"""Floor 5: what the runtime needs from the outside world. Small protocols, nothing else."""
+"""Floor 5: what the runtime needs from the outside world. Small protocols, and the plain data that they speak of."""
 
 from __future__ import annotations
 

@@ -78,7 +78,7 @@ class PostgresAddress:
         host = _host_of(parts)
         self._is_folder = host.startswith("/") or not host
         self._is_near, self._has_mode = host in NEAR_HOSTS or self._is_folder, "sslmode=" in parts.query
-        self.label = f"{_host_of(parts) or 'localhost'}{f':{parts.port}' if parts.port else ''}{parts.path}"
+        self.label = f"{host or 'localhost'}{f':{parts.port}' if parts.port else ''}{parts.path}"
         # Not the URL as a whole: its beginning is a word that everybody may read.
         written = Secret(parts.password) if parts.password else None
         self.secrets: tuple[Secret, ...] = tuple(dict.fromkeys(secret for secret in (password, inline, written) if secret))

@@ -53,7 +53,7 @@ class AskPosition(msgspec.Struct, frozen=True, array_like=True, tag=True):
 
 
 class Apply(msgspec.Struct, frozen=True, array_like=True, tag=True):
-    """`parts`: as the journal packed them. To make them anew costs our event loop more than all else that the tables do."""
+    """`parts`: as the journal packed them, so that our event loop encodes nothing twice."""
 
     reader: str
     parts: list[Packed]
