@@ -37,6 +37,9 @@ ORDERS, TRADES = 40, 24
 TICK_S: Final = 0.001
 FIRST_ORDER: Final = 3_300_000_000
 FIRST_TRADE: Final = 5_200_000
+IDS: Final = 10_000_000
+"""Of one account: no two accounts of a venue have the same order."""
+
 PAGE: Final = 500
 """Of orders and of fills, where the caller does not say how many."""
 
@@ -110,16 +113,17 @@ LIVES: Final = tuple(Instant(frames) for frames in instants())
 class Books:
     """One account's books: what it was told, in turns, and when (ms). Each turn is one instant of a life."""
 
-    def __init__(self) -> None:
+    def __init__(self, account: int) -> None:
         self.times = array("q")
+        self._first_order, self._first_trade = FIRST_ORDER + account * IDS, FIRST_TRADE + account * IDS
 
     def next_frames(self) -> list[bytes]:
         """Tells the next instant: its frames, as they are written."""
         life, step = divmod(len(self.times), len(LIVES))
         now = max(int(time.time() * 1000), self.times[-1] + 1 if self.times else 0)
         self.times.append(now)
-        orders = range(FIRST_ORDER + life * ORDERS, FIRST_ORDER + (life + 1) * ORDERS)
-        trades = range(FIRST_TRADE + life * TRADES, FIRST_TRADE + (life + 1) * TRADES)
+        orders = range(self._first_order + life * ORDERS, self._first_order + (life + 1) * ORDERS)
+        trades = range(self._first_trade + life * TRADES, self._first_trade + (life + 1) * TRADES)
         told = [form.format(stamp=time.monotonic_ns(), order=orders, trade=trades, time=now) for form in LIVES[step].templates]
         return [frame_header(len(frame)) + frame.encode() for frame in told]
 
@@ -174,7 +178,7 @@ class Books:
         for turn in range(since_turn, min(end + len(LIVES), len(self.times))):
             life, step = divmod(turn, len(LIVES))
             for place, told in LIVES[step].orders.items():
-                order_id = FIRST_ORDER + life * ORDERS + place
+                order_id = self._first_order + life * ORDERS + place
                 if told["x"] == "NEW" and turn < end:
                     known[order_id] = _order_row(order_id, told, self.times[turn])
                 elif order_id in known:
@@ -182,7 +186,7 @@ class Books:
         return list(known.values())
 
     def order(self, order_id: int) -> dict[str, Any] | None:
-        begun = (order_id - FIRST_ORDER) // ORDERS * len(LIVES)
+        begun = (order_id - self._first_order) // ORDERS * len(LIVES)
         found = (order for order in self.orders(max(begun, 0), begun + len(LIVES)) if order["orderId"] == order_id)
         return next(found, None)
 
@@ -196,7 +200,7 @@ class Books:
     def trades(self, asked: Mapping[str, str]) -> list[dict[str, object]]:
         """Of one symbol, by time or from an id on; of one order, if one is named."""
         limit, least, only = int(asked.get("limit", PAGE)), int(asked.get("fromId", 0)), int(asked.get("orderId", 0))
-        begun = max(0, (least - FIRST_TRADE) // TRADES * len(LIVES))
+        begun = max(0, (least - self._first_trade) // TRADES * len(LIVES))
         turns = range(begun, len(self.times)) if least else self._turns(asked)
         found: list[dict[str, object]] = []
         for row in self._trades_at(turns, asked["symbol"]):
@@ -211,7 +215,8 @@ class Books:
             life, step = divmod(turn, len(LIVES))
             for place, told in LIVES[step].orders.items():
                 if told["x"] == "TRADE" and told["s"] == symbol:
-                    yield _trade_row(told, FIRST_ORDER + life * ORDERS + place, life, self.times[turn])
+                    trade_id = self._first_trade + life * TRADES + told["t"] - FIRST_TRADE - 1
+                    yield _trade_row(told, trade_id, self._first_order + life * ORDERS + place, self.times[turn])
 
 
 def _order_row(order_id: int, told: Mapping[str, Any], made: int) -> dict[str, Any]:
@@ -225,8 +230,7 @@ def _order_news(told: Mapping[str, Any], now: int) -> dict[str, Any]:
     return {"status": told["X"], "executedQty": told["z"], "avgPrice": told["ap"], "updateTime": now}
 
 
-def _trade_row(told: Mapping[str, Any], order_id: int, life: int, made: int) -> dict[str, Any]:
-    trade_id = life * TRADES + told["t"] - 1
+def _trade_row(told: Mapping[str, Any], trade_id: int, order_id: int, made: int) -> dict[str, Any]:
     row = {"symbol": told["s"], "id": trade_id, "orderId": order_id, "side": told["S"], "positionSide": told["ps"], "price": told["L"]}
     row |= {"qty": told["l"], "realizedPnl": told["rp"], "commission": told["n"], "commissionAsset": told["N"]}
     return row | {"maker": told["m"], "time": made}
@@ -238,7 +242,7 @@ class Traffic:
 
     def __init__(self, accounts: int) -> None:
         self.accounts = accounts
-        self.books = [Books() for _ in range(accounts)]
+        self.books = [Books(number) for number in range(accounts)]
         self._waits = [number % len(LIVES) for number in range(accounts)]
 
     def next_frames(self, account: int) -> list[bytes]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from abc import abstractmethod
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from typing import Protocol, overload
 
 import msgspec
 
@@ -144,12 +144,25 @@ class Packed(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class PackedRecords(Sequence[StoredRecord]):
-    """Stored records that lie packed: who passes them on, or asks where they end, makes none of them."""
+    """Stored records that lie packed: who passes them on, counts them, or asks where they end, makes none of them."""
 
     @property
     @abstractmethod
     def packed(self) -> Sequence[Packed]:
         """All of them, in the order of their positions."""
+
+    @abstractmethod
+    def __iter__(self) -> Iterator[StoredRecord]: ...
+
+    def __len__(self) -> int:
+        return sum(part.count for part in self.packed)
+
+    @overload
+    def __getitem__(self, place: int) -> StoredRecord: ...
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[StoredRecord]: ...
+    def __getitem__(self, place: int | slice) -> StoredRecord | Sequence[StoredRecord]:
+        return list(self)[place]
 
 
 def first_position(records: Sequence[StoredRecord]) -> int:

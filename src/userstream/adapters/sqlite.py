@@ -129,9 +129,10 @@ class SqliteStore:
     def watch(self, callback: Callable[[Sequence[Record]], None]) -> None:
         self._commits.watchers.add(callback)
 
-    def watch_stored(self, callback: Callable[[Sequence[StoredRecord]], None]) -> None:
-        """As `watch`, with the position of each record, in the order of `read`."""
-        self._commits.watchers.add_stored(callback)
+    def watch_stored(self, callback: Callable[[Sequence[StoredRecord]], None], *, packed: bool = False) -> None:
+        """As `watch`, with the position of each record, in the order of `read`. `packed`: for who opens none of them, so that nobody keeps
+        them."""
+        self._commits.watchers.add_stored(callback, packed=packed)
 
     def watch_commits(self, callback: Callable[[Sequence[Committed]], None]) -> None:
         """As in `Journal`."""
@@ -146,6 +147,11 @@ class SqliteStore:
 
     async def read(self, *, after: int, limit: int) -> list[StoredRecord]:
         return await self._reader.read(after=after, limit=limit)
+
+    async def read_packed(self, *, after: int, limit: int) -> Sequence[StoredRecord]:
+        """As `read`, nothing decoded: whole rows, of which the first may begin at or before `after`, and the last holds the record of the
+        limit."""
+        return await self._reader.read_packed(after=after, limit=limit)
 
     async def count(self, *, after: int) -> int:
         """How many records have a position above `after`; where these are very many, at least so many."""
@@ -219,6 +225,25 @@ class SqliteStore:
             # Old rows may stay for another turn; why they stay must be seen.
             _log.warning("old rows of the journal could not be removed", action="trim_failed", path=str(self._path), reason=str(error))
         self._plan_trim()
+
+
+class PackedJournal:
+    """A store as a pump reads it whose projection passes the records on: they stay as they lie in the file."""
+
+    def __init__(self, store: SqliteStore) -> None:
+        self._store = store
+
+    def watch_stored(self, callback: Callable[[Sequence[StoredRecord]], None]) -> None:
+        """As in `SqliteStore`."""
+        self._store.watch_stored(callback, packed=True)
+
+    async def read(self, *, after: int, limit: int) -> Sequence[StoredRecord]:
+        """As `read_packed` of the store."""
+        return await self._store.read_packed(after=after, limit=limit)
+
+    async def count(self, *, after: int) -> int:
+        """As in `SqliteStore`."""
+        return await self._store.count(after=after)
 
 
 def _write_tables(batch: TableBatch, connection: sqlite3.Connection) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import cached_property
-from typing import Final, TypeAlias, overload
+from typing import Final, TypeAlias
 
 import msgspec
 
@@ -90,15 +90,24 @@ class PlacedRecords(PackedRecords):
     def __len__(self) -> int:
         return self._batch.count
 
-    @overload
-    def __getitem__(self, place: int) -> StoredRecord: ...
-    @overload
-    def __getitem__(self, place: slice) -> Sequence[StoredRecord]: ...
-    def __getitem__(self, place: int | slice) -> StoredRecord | Sequence[StoredRecord]:
-        return self._placed[place]
-
     def __iter__(self) -> Iterator[StoredRecord]:
         return iter(self._placed)
+
+
+class PackedRows(PackedRecords):
+    """Records as they lie in the file."""
+
+    def __init__(self, rows: Sequence[Packed]) -> None:
+        self._rows = rows
+
+    @property
+    def packed(self) -> Sequence[Packed]:
+        return self._rows
+
+    def __iter__(self) -> Iterator[StoredRecord]:
+        for row in self._rows:
+            for place, record in enumerate(decode_row(row.position >> PLACE_BITS, row.data), row.position):
+                yield StoredRecord(place, record)
 
 
 class _OpenRow:

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Final, TypeVar
 
 from userstream.adapters import sqlite_rows
+from userstream.adapters.sqlite_batches import PackedRows
 from userstream.adapters.sqlite_file import open_for_reading, store_error
 from userstream.adapters.sqlite_tables import read_position, read_rows
 from userstream.domain.events import Event
@@ -50,6 +51,11 @@ class SqliteReader:
     async def read(self, *, after: int, limit: int) -> list[StoredRecord]:
         """As in `Journal`."""
         return await self.call(lambda connection: sqlite_rows.read_after(connection, after, limit))
+
+    async def read_packed(self, *, after: int, limit: int) -> PackedRows:
+        """As `read`, nothing decoded: whole rows, of which the first may begin at or before `after`, and the last holds the record of the
+        limit."""
+        return PackedRows(await self.call(lambda connection: sqlite_rows.read_packed_after(connection, after, limit)))
 
     async def read_before(self, before: int | None, *, limit: int) -> list[StoredRecord]:
         """The newest records of all accounts with a position below `before` (None: of all), newest first."""

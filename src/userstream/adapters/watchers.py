@@ -28,17 +28,17 @@ class Watchers:
         self._of_records: list[Callable[[Sequence[Record]], None]] = []
         self._of_stored: list[Callable[[Sequence[StoredRecord]], None]] = []
         self._of_commits: list[Callable[[Sequence[Committed]], None]] = []
-
-    @property
-    def want_records(self) -> bool:
+        self.want_records = False
         """Whether anybody looks at the records themselves."""
-        return bool(self._of_records or self._of_stored)
 
     def add(self, callback: Callable[[Sequence[Record]], None]) -> None:
         self._of_records.append(callback)
+        self.want_records = True
 
-    def add_stored(self, callback: Callable[[Sequence[StoredRecord]], None]) -> None:
+    def add_stored(self, callback: Callable[[Sequence[StoredRecord]], None], *, packed: bool = False) -> None:
+        """`packed`: for whom they may lie packed, as in `PackedRecords`."""
         self._of_stored.append(callback)
+        self.want_records = self.want_records or not packed
 
     def add_of_commits(self, callback: Callable[[Sequence[Committed]], None]) -> None:
         self._of_commits.append(callback)

@@ -89,12 +89,13 @@ class PostgresFeed:
 
     def start(self, store: SqliteStore, on_trouble: Callable[[Exception | None], None], metrics: Metrics) -> None:
         """Begins to fill, now or as soon as the server can be reached."""
+        from userstream.adapters.sqlite import PackedJournal
         from userstream.adapters.sqlite_marks import JournalMark
 
         self._tables = self._make_tables()
         marked = MarkedTables(self._tables, store, JournalMark(store, KIND, self._journal), self._clock)
         self.pump = Pump(
-            store,
+            PackedJournal(store) if self._is_filled_by_process else store,
             TimedProjection(marked, metrics, self._clock, KIND),
             READER,
             clock=self._clock,
@@ -105,9 +106,13 @@ class PostgresFeed:
         )
         self.pump.start()
 
+    @property
+    def _is_filled_by_process(self) -> bool:
+        return bool(self._target.own_process and sys.executable) and not getattr(sys, "frozen", False)
+
     def _make_tables(self) -> PostgresProjection | PostgresProcess:
         target = self._target
-        if target.own_process and sys.executable and not getattr(sys, "frozen", False):
+        if self._is_filled_by_process:
             from userstream.adapters.postgres_process import PostgresProcess
 
             return PostgresProcess(WRITER, self._clock, target.url, target.password, journal=self._journal, migrate=target.migrate)

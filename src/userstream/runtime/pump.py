@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from itertools import chain
-from typing import Final, Protocol, overload
+from typing import Final, Protocol
 
 from userstream.kernel.errors import StoreError
 from userstream.kernel.ids import Millis
@@ -39,20 +39,6 @@ class JoinedRecords(PackedRecords):
     def packed(self) -> Sequence[Packed]:
         return [part for commit in self._commits for part in commit.packed]
 
-    @cached_property
-    def _opened(self) -> list[StoredRecord]:
-        return list(self)
-
-    def __len__(self) -> int:
-        return sum(map(len, self._commits))
-
-    @overload
-    def __getitem__(self, place: int) -> StoredRecord: ...
-    @overload
-    def __getitem__(self, place: slice) -> Sequence[StoredRecord]: ...
-    def __getitem__(self, place: int | slice) -> StoredRecord | Sequence[StoredRecord]:
-        return self._opened[place]
-
     def __iter__(self) -> Iterator[StoredRecord]:
         return chain.from_iterable(self._commits)
 
@@ -73,7 +59,8 @@ class PlacedJournal(Protocol):
 
     def watch_stored(self, callback: Callable[[Sequence[StoredRecord]], None]) -> None: ...
 
-    async def read(self, *, after: int, limit: int) -> list[StoredRecord]: ...
+    async def read(self, *, after: int, limit: int) -> Sequence[StoredRecord]:
+        """The next ones, at least `limit` where there are so many. Those that lie packed may begin with some that were asked for before."""
 
     async def count(self, *, after: int) -> int:
         """How many records have a position above `after`, or at least have one: counting is bounded."""

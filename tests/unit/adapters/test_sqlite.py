@@ -8,7 +8,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,12 +21,13 @@ from structlog.testing import capture_logs
 from tests.support.clock import DEFAULT_WALL, ManualClock
 from tests.support.events import balance_set, filled, order_changed, stream_changed
 from tests.support.records import cut_histories, record, row_of_records
-from userstream.adapters.sqlite import SqliteStore, open_reader
+from userstream.adapters.sqlite import PackedJournal, SqliteStore, open_reader
 from userstream.adapters.sqlite_commits import SqliteSettings
 from userstream.adapters.sqlite_file import open_for_writing
 from userstream.kernel.errors import StoreError
 from userstream.kernel.ids import AccountId, Millis
-from userstream.ports import Record, StoredRecord
+from userstream.ports import PackedRecords, Record, StoredRecord
+from userstream.runtime.pump import Pump
 
 ALICE: Final = AccountId("alice")
 BOB: Final = AccountId("bob")
@@ -437,3 +438,36 @@ async def test_a_store_that_is_closed_while_it_makes_room_closes(tmp_path: Path)
     await clock.advance(3600 * 1000)
     await store.close()
     assert clock.running == []
+
+
+async def test_a_pump_that_passes_records_on_gets_each_of_them_packed_and_nobody_keeps_them(store: SqliteStore) -> None:
+    packed = PackedJournal(store)
+    told: list[Sequence[StoredRecord]] = []
+
+    class Sink:
+        def __init__(self) -> None:
+            self.reached = 0
+
+        async def position(self, reader: str) -> int:
+            return self.reached
+
+        async def apply(self, reader: str, records: Sequence[StoredRecord]) -> None:
+            told.append(records)
+
+    sink = Sink()
+    before = await append_all(store, row_of_records(5) + row_of_records(5, account="bob"))
+    sink.reached = before[1].position
+    pump = Pump(packed, sink, "tables", clock=ManualClock(), batch=3)
+    pump.start()
+    await pump.drain()
+    after = await append_all(store, row_of_records(3, first=100))
+    assert not store._commits.watchers.want_records
+    await pump.drain()
+    await pump.stop()
+    assert len(told) > 2
+    assert all(isinstance(records, PackedRecords) for records in told)
+    opened = [stored for records in told for stored in records]
+    assert sorted({stored.position for stored in opened}) == [stored.position for stored in after]
+    assert [stored for stored in opened if stored.position > sink.reached] == [stored for stored in after if stored.position > sink.reached]
+    store.watch(lambda records: None)
+    assert store._commits.watchers.want_records

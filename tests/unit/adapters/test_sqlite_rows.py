@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.support.events import balance_set, filled
-from tests.support.records import make_batch, record, row_of_records
+from tests.support.records import histories, make_batch, record, row_of_records
 from userstream.adapters import sqlite_rows
 from userstream.adapters.sequences import last_of
+from userstream.adapters.sqlite_batches import PackedRows
 from userstream.adapters.sqlite_file import open_for_writing
 from userstream.adapters.sqlite_rows import ROWS_OF_A_STATEMENT, insert_rows, is_stored
 from userstream.kernel.errors import StoreError
 from userstream.kernel.ids import AccountId
+from userstream.ports import Record
 
 ALICE = AccountId("alice")
 
@@ -86,6 +92,24 @@ def test_reading_an_account_begins_where_it_must(connection: sqlite3.Connection)
         str(step[3]) for step in connection.execute(f"EXPLAIN QUERY PLAN {sqlite_rows._QUERIES['read_account_after']}", parameters)
     )
     assert "account=? AND first_sequence>?" in plan
+
+
+@given(histories(), st.integers(1, 4), st.integers(0, 20), st.integers(1, 15))
+def test_whole_rows_hold_what_is_asked_for_and_little_else(history: list[Record], rows: int, skipped: int, limit: int) -> None:
+    with TemporaryDirectory() as folder, closing(open_for_writing(Path(folder) / "a.db")) as connection:
+        for number in range(0, len(history), rows):
+            insert_rows(connection, make_batch(history[number : number + rows], number + 1).rows)
+        told = sqlite_rows.read_after(connection, 0, 1_000)
+        after = ([0] + [stored.position for stored in told])[min(skipped, len(told))]
+        packed = sqlite_rows.read_packed_after(connection, after, limit)
+    opened = list(PackedRows(packed))
+    fresh = [stored for stored in opened if stored.position > after]
+    rest = [stored for stored in told if stored.position > after]
+    assert fresh == rest[: len(fresh)]
+    assert len(opened) == len(PackedRows(packed)) >= min(limit, len(rest))
+    assert bool(packed) == bool(rest)
+    assert sum(part.count for part in packed[:-1]) < limit
+    assert [part.first_received for part in packed] == [PackedRows([part])[0].record.received_time for part in packed]
 
 
 def test_the_last_sequence_counts_all_events_of_the_last_record(connection: sqlite3.Connection) -> None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from itertools import count
-from typing import Final, overload
+from typing import Final
 
 import pytest
 from hypothesis import given, settings
@@ -73,15 +73,8 @@ class Lying(PackedRecords):
     def packed(self) -> Sequence[Packed]:
         return [Packed(stored.position, 1, stored.record.received_time, bytearray(PART_BYTES)) for stored in self._records]
 
-    def __len__(self) -> int:
-        return len(self._records)
-
-    @overload
-    def __getitem__(self, place: int) -> StoredRecord: ...
-    @overload
-    def __getitem__(self, place: slice) -> Sequence[StoredRecord]: ...
-    def __getitem__(self, place: int | slice) -> StoredRecord | Sequence[StoredRecord]:
-        return self._records[place]
+    def __iter__(self) -> Iterator[StoredRecord]:
+        return iter(self._records)
 
 
 class PackedJournal(CountedJournal):

@@ -30,6 +30,11 @@ SELECT max(
 -- name: read_after
 SELECT position, data FROM journal WHERE position > :row OR (position = :row AND records > :index + 1) ORDER BY position;
 
+-- name: read_packed_after
+SELECT position, records, first_received, data FROM journal
+WHERE position > :row OR (position = :row AND records > :index + 1)
+ORDER BY position;
+
 -- name: read_before
 SELECT position, data FROM journal WHERE position < :row OR (position = :row AND :index > 0) ORDER BY position DESC;
 
