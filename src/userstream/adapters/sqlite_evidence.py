@@ -176,8 +176,8 @@ def _read_journal(connection: sqlite3.Connection, evidence: Evidence) -> None:
     """What the tables have not taken in yet is taken in here, so that the evidence is as new as the journal."""
     found = connection.execute(_QUERIES["read_cursor"], (PROJECTOR,)).fetchone()
     cursor = int(found[0]) if found else 0
-    with closing(connection.execute(_QUERIES["read_journal"], (evidence.account,))) as rows:
-        for position, last_received, data in rows:
+    with closing(connection.execute(_QUERIES["read_journal"], {"account": evidence.account})) as rows:
+        for position, last_received, data, _ in rows:
             for place, record in enumerate(decode_row(position, data), position << PLACE_BITS):
                 if place > cursor:
                     evidence.take(record.events)

@@ -77,7 +77,7 @@ class SqliteReader:
 
     async def accounts(self) -> list[AccountId]:
         """Every account that the journal knows."""
-        return sorted(await self.call(sqlite_rows.read_last_sequences))
+        return await self.call(sqlite_rows.read_accounts)
 
     async def load_checkpoint(self, account: AccountId) -> tuple[int, tuple[Event, ...]]:
         """As in `Journal`."""

@@ -36,6 +36,7 @@ def remove_rows(connection: sqlite3.Connection, positions: Sequence[int]) -> int
     """To be called within a transaction. How far the records of each account are gone is noted for who reads on from there."""
     chosen = (_encoder.encode(positions).decode(),)
     connection.execute(_QUERIES["note_removed"], chosen)
+    connection.execute(_QUERIES["remove_places"], chosen)
     return connection.execute(_QUERIES["remove_rows"], chosen).rowcount
 
 

@@ -59,14 +59,27 @@ def read_newest_position(connection: sqlite3.Connection) -> int:
     return int(connection.execute(_QUERIES["read_newest_position"]).fetchone()[0])
 
 
+def place_rows(connection: sqlite3.Connection, most: int) -> bool:
+    """Extends the index of accounts by the next rows, at most so many; to be called within a transaction. Whether more are left."""
+    until, count = connection.execute(_QUERIES["read_unplaced"], (most,)).fetchone()
+    if count:
+        connection.execute(_QUERIES["place_rows"], (until,))
+        connection.execute(_QUERIES["move_placed"], (until,))
+    return bool(count == most)
+
+
+def read_accounts(connection: sqlite3.Connection) -> list[AccountId]:
+    """Every account that the journal or a checkpoint knows, in order."""
+    return [AccountId(name) for (name,) in connection.execute(_QUERIES["read_accounts"]).fetchall()]
+
+
 def read_last_sequence(connection: sqlite3.Connection, account: AccountId) -> int:
     return int(connection.execute(_QUERIES["read_last_sequence"], {"account": account}).fetchone()[0])
 
 
 def read_last_sequences(connection: sqlite3.Connection) -> dict[AccountId, int]:
     """The highest committed sequence of every account that the journal or a checkpoint knows."""
-    accounts = [AccountId(name) for (name,) in connection.execute(_QUERIES["read_accounts"]).fetchall()]
-    return {account: read_last_sequence(connection, account) for account in accounts}
+    return {account: read_last_sequence(connection, account) for account in read_accounts(connection)}
 
 
 def read_after(connection: sqlite3.Connection, after: int, limit: int) -> list[StoredRecord]:
@@ -102,7 +115,7 @@ def read_account_after(connection: sqlite3.Connection, account: AccountId, after
     """At most `limit` records of an account whose last sequence is above `after`."""
     found: list[Record] = []
     with closing(connection.execute(_QUERIES["read_account_after"], {"account": account, "after": after})) as rows:
-        for position, data in rows:
+        for position, data, _ in rows:
             found += [record for record in decode_row(position, data) if last_of(record) > after]
             if len(found) >= limit:
                 break

@@ -10,9 +10,11 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, suppress
 from pathlib import Path
+from typing import Final
 
 import pytest
 
+from tests.support.records import make_batch, row_of_records
 from userstream.adapters.file_lock import FileLock
 from userstream.adapters.sql import load_migrations, split_script
 from userstream.adapters.sqlite_file import (
@@ -28,7 +30,10 @@ from userstream.adapters.sqlite_file import (
     remedy_of,
     store_error,
 )
+from userstream.adapters.sqlite_rows import insert_rows, read_last_sequences
 from userstream.kernel.errors import StoreError
+
+FORM_WITHOUT_PLACES: Final = 7
 
 
 def number(connection: sqlite3.Connection, name: str) -> object:
@@ -259,6 +264,18 @@ def test_migrations_run_once_and_in_order(tmp_path: Path) -> None:
         migrate(connection, path, scripts)
         assert connection.execute("SELECT * FROM removed").fetchall() == [("a", 1, "c")]
         assert number(connection, "user_version") == len(scripts)
+
+
+def test_a_journal_of_the_form_before_is_taken_over_row_by_row(tmp_path: Path) -> None:
+    path, rows = tmp_path / "a.db", make_batch(row_of_records(5) + row_of_records(5, account="bob"), 7).rows
+    with closing(sqlite3.connect(path, isolation_level=None)) as before:
+        before.execute("PRAGMA journal_mode = WAL")
+        migrate(before, path, load_migrations()[:FORM_WITHOUT_PLACES])
+        insert_rows(before, rows)
+    with closing(open_for_writing(path)) as connection:
+        told = connection.execute("SELECT * FROM journal ORDER BY position").fetchall()
+        assert told == [row.parameters() for row in rows]
+        assert read_last_sequences(connection) == {"alice": 5, "bob": 5}
 
 
 def test_a_migration_that_fails_changes_nothing(tmp_path: Path) -> None:

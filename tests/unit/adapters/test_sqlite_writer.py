@@ -17,8 +17,9 @@ from tests.support.records import make_batch, record, row_of_records
 from userstream.adapters.sqlite_batches import Batch
 from userstream.adapters.sqlite_file import ADVICE, open_for_reading, open_for_writing
 from userstream.adapters.sqlite_rows import read_after
-from userstream.adapters.sqlite_writer import SqliteWriter
+from userstream.adapters.sqlite_writer import ROWS_PLACED_AT_ONCE, SqliteWriter
 from userstream.kernel.errors import StoreError
+from userstream.kernel.ids import AccountId
 from userstream.ports import Record, StoredRecord
 
 
@@ -283,3 +284,50 @@ async def test_stop_saves_what_can_be_saved(tmp_path: Path) -> None:
     await until(lambda: bool(owner.troubles))
     assert await writer.stop() == 0
     assert len(read_all(path)) == 4
+
+
+def placed(path: Path) -> int:
+    with closing(open_for_reading(path)) as connection:
+        return int(connection.execute("SELECT count(*) FROM places").fetchone()[0])
+
+
+def many_accounts(count: int) -> list[Record]:
+    return [record(filled(), account=f"account {number % 50}", sequence=number + 1) for number in range(count)]
+
+
+async def test_rows_get_their_places_many_at_a_time_and_the_rest_with_the_next_start(tmp_path: Path) -> None:
+    path, owner = tmp_path / "a.db", Owner()
+    writer = await start(path, owner)
+    owner.hand_over(many_accounts(ROWS_PLACED_AT_ONCE + 100))
+    assert await writer.stop() == 0
+    assert ROWS_PLACED_AT_ONCE <= placed(path) < ROWS_PLACED_AT_ONCE + 100
+    writer = await start(path, owner)
+    await writer.stop()
+    assert placed(path) == len(read_all(path)) == ROWS_PLACED_AT_ONCE + 100
+
+
+@pytest.mark.parametrize("code", [sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT])
+async def test_an_index_that_cannot_be_extended_delays_no_commit_and_is_extended_later(tmp_path: Path, code: int) -> None:
+    path, owner = tmp_path / "a.db", Owner()
+    breakage = Breakage(code, only=("INSERT INTO places",))
+    writer = await start(path, owner, breakage.connect(path))
+    breakage.arm()
+    owner.hand_over(many_accounts(2 * ROWS_PLACED_AT_ONCE + 100))
+    assert await writer.stop() == 0
+    assert owner.troubles == []
+    assert len(read_all(path)) == 2 * ROWS_PLACED_AT_ONCE + 100
+    assert 2 * ROWS_PLACED_AT_ONCE <= placed(path) < 2 * ROWS_PLACED_AT_ONCE + 100
+
+
+async def test_an_index_that_cannot_be_extended_keeps_nobody_from_starting(tmp_path: Path) -> None:
+    path, owner = tmp_path / "a.db", Owner()
+    writer = await start(path, owner)
+    owner.hand_over(many_accounts(100))
+    await writer.stop()
+    breakage = Breakage(sqlite3.SQLITE_FULL, only=("INSERT INTO places",))
+    breakage.arm()
+    opened = SqliteWriter(path, owner, breakage.connect(path))
+    contents = await opened.open()
+    await opened.stop()
+    assert (contents.next_position, contents.sequences[AccountId("account 49")]) == (101, 100)
+    assert placed(path) == 0

@@ -26,7 +26,12 @@ WHERE account = :account
 ORDER BY sequence;
 
 -- name: read_journal
-SELECT position, last_received, data FROM journal WHERE account = ? ORDER BY first_sequence;
+SELECT journal.position, journal.last_received, journal.data, places.first_sequence FROM places JOIN journal USING (position)
+WHERE places.account = :account
+UNION ALL
+SELECT position, last_received, data, first_sequence FROM journal
+WHERE position > (SELECT position FROM placed) AND account = :account
+ORDER BY first_sequence;
 
 -- name: read_venue
 SELECT venue FROM account_events WHERE account = ? LIMIT 1;

@@ -9,21 +9,43 @@ SELECT account, first_sequence, records FROM journal WHERE position = ?;
 -- name: read_newest_position
 SELECT coalesce(max(position), 0) FROM journal;
 
+-- Where the next so many rows end that have no place yet; how many there are.
+-- name: read_unplaced
+SELECT max(position), count(*) FROM (
+    SELECT position FROM journal WHERE position > (SELECT position FROM placed) ORDER BY position LIMIT ?
+);
+
+-- In the order of the index: the rows of an account meet one page of it together.
+-- name: place_rows
+INSERT INTO places (account, first_sequence, position)
+SELECT account, first_sequence, position FROM journal
+WHERE position > (SELECT position FROM placed) AND position <= ?
+ORDER BY account, first_sequence, position;
+
+-- name: move_placed
+UPDATE placed SET position = ?;
+
 -- Jumps from account to account in the index, so that a long journal costs no more than a short one.
 -- name: read_accounts
 WITH RECURSIVE found (account) AS (
-    SELECT min(account) FROM journal
+    SELECT min(account) FROM places
     UNION ALL
-    SELECT (SELECT min(account) FROM journal WHERE account > found.account) FROM found WHERE found.account IS NOT NULL
+    SELECT (SELECT min(account) FROM places WHERE account > found.account) FROM found WHERE found.account IS NOT NULL
 )
 SELECT account FROM found WHERE account IS NOT NULL
+UNION
+SELECT account FROM journal WHERE position > (SELECT position FROM placed)
 UNION
 SELECT account FROM checkpoints
 ORDER BY account;
 
 -- name: read_last_sequence
 SELECT max(
-    coalesce((SELECT last_sequence FROM journal WHERE account = :account ORDER BY first_sequence DESC LIMIT 1), 0),
+    coalesce(
+        (SELECT last_sequence FROM places JOIN journal USING (position)
+         WHERE places.account = :account ORDER BY places.first_sequence DESC LIMIT 1), 0
+    ),
+    coalesce((SELECT max(last_sequence) FROM journal WHERE position > (SELECT position FROM placed) AND account = :account), 0),
     coalesce((SELECT sequence FROM checkpoints WHERE account = :account), 0)
 );
 
@@ -43,12 +65,15 @@ SELECT position, data FROM journal WHERE position < :row OR (position = :row AND
 SELECT coalesce(sum(records), 0) FROM (SELECT records FROM journal WHERE position > ? ORDER BY position LIMIT ?);
 
 -- name: read_account_after
-SELECT position, data FROM journal
-WHERE account = :account
-  AND first_sequence >= coalesce(
-      (SELECT max(first_sequence) FROM journal WHERE account = :account AND first_sequence <= :after), 0
+SELECT journal.position, journal.data, places.first_sequence FROM places JOIN journal USING (position)
+WHERE places.account = :account
+  AND places.first_sequence >= coalesce(
+      (SELECT max(first_sequence) FROM places WHERE account = :account AND first_sequence <= :after), 0
   )
   AND last_sequence > :after
+UNION ALL
+SELECT position, data, first_sequence FROM journal
+WHERE position > (SELECT position FROM placed) AND account = :account AND last_sequence > :after
 ORDER BY first_sequence;
 
 -- name: save_checkpoint
@@ -75,6 +100,11 @@ ON CONFLICT (account) DO UPDATE SET sequence = max(sequence, excluded.sequence);
 
 -- name: read_removed
 SELECT coalesce((SELECT sequence FROM removed WHERE account = ?), 0);
+
+-- name: remove_places
+DELETE FROM places WHERE (account, first_sequence, position) IN (
+    SELECT account, first_sequence, position FROM journal WHERE position IN (SELECT value FROM json_each(?))
+);
 
 -- name: remove_rows
 DELETE FROM journal WHERE position IN (SELECT value FROM json_each(?));
