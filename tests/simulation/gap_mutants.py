@@ -55,6 +55,11 @@ OF_RESTARTS_AND_GAPS: Final = (
         ),
     ),
     make_mutant(
+        "a gap does not reach back",
+        "what only the books told of an open gap's time lies within the gap",
+        (PROOF, "        return [self.gap(earlier, DEAF, wall)] if earlier < since else []", "        return []"),
+    ),
+    make_mutant(
         "what is heard vouches for the moment of hearing",
         "after a stall of the process a sign of life may be old",
         (FEED, "        return self.assurance.until(self.lines.values(), now)", "        return self.last_heard"),

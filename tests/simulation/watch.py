@@ -125,6 +125,7 @@ class Watch:
         self._places: dict[PositionKey, tuple[Millis, int]] = {}
         self._keyless_since: Millis | None = None
         self._before_gap: list[TrueFill] = []
+        self._read_in_gap: list[Millis] = []
         self._kept_back, self._kept_back_until = 0, Millis(0)
         self._dials = 0
         self._probe = Frame(account=account, event=PROBE, body=b"{}")
@@ -137,7 +138,7 @@ class Watch:
         """A process comes up: only what the disk holds was told. `set_back`: its wall clock is behind that of the runs before."""
         self._running_since = self._exchange.steady_now()
         self._began = self._began if self._began is not None else Millis(self._exchange.now())
-        self._told, self._mismatches = {}, set()
+        self._told, self._mismatches, self._read_in_gap = {}, set(), []
         self._lists.begin_anew()
         self._orders.begin_anew()
         self._sequence, self._proven, self._gap_since = 0, machine.account.proven_until, None
@@ -218,6 +219,8 @@ class Watch:
                 if name in self._told:
                     raise Violation("I2", f"told twice: {event}")
                 self._told[name] = event
+                if self._gap_since is not None and event.source is Source.SNAPSHOT and 0 < self._proven < event.transaction_time:
+                    self._read_in_gap.append(event.transaction_time)
             case OrderChanged():
                 self._orders.take(event)
             case GapOpened():
@@ -290,7 +293,9 @@ class Watch:
 
     def _repaired(self, event: GapRepaired) -> None:
         check("gap", event.since == self._gap_since, f"repaired {event.since}, open was {self._gap_since}")
-        self._gap_since = None
+        earliest = min(self._read_in_gap, default=event.since)
+        check("gap", event.since <= earliest, f"since {event.since}, but what only the books told begins at {earliest}")
+        self._gap_since, self._read_in_gap = None, []
         if self._running_since is not None:
             self._nothing_missing("I1 repaired", event.since, event.until)
 

@@ -9,7 +9,6 @@ from userstream.domain.account import Account, Doubt
 from userstream.domain.events import (
     Event,
     Filled,
-    GapOpened,
     Mismatch,
     OrderChanged,
     PositionSet,
@@ -107,6 +106,7 @@ class Books:
 
     def start(self, now: Millis) -> None:
         self._started = now
+        self._proof.take_up()
         self._ask_clock(now)
 
     def _ask_clock(self, now: Millis) -> None:
@@ -330,9 +330,7 @@ class Books:
         self.missed_by_stream += len(missed)
         if missed:
             facts += self._turned_deaf(min(missed), now, wall)
-        if (since := self._account.gap_since) is not None:
-            self._proof.repaired_fills += [fill.transaction_time for fill in fills if fill.transaction_time >= since]
-        return facts
+        return facts + self._applied(self._proof.note_recovered(fills, wall))
 
     def _was_missed(self, fill: Filled, as_of: Millis) -> bool:
         if not self.lit or self._proof.lit_at is None:
@@ -343,8 +341,7 @@ class Books:
         """A socket that kept back one fill may keep back others: a gap, until another one delivers and history was read beyond that."""
         if self._hearing.missed():
             self.message_lost(DEAF, self._clock.at(now), now)
-        gap = GapOpened(account=self._account.id, venue=self._account.venue, received_time=wall, since=since, reason=DEAF)
-        return self._applied([gap])
+        return self._applied([self._proof.gap(since, DEAF, wall)])
 
     def _absent(self, inquiry: Inquiry, answer: Answer, now: Millis, wall: Millis) -> list[Event]:
         events = absent_debts(self._account, answer, inquiry.question, inquiry.as_of, wall)

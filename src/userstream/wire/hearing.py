@@ -11,8 +11,9 @@ from typing import Final
 from userstream.kernel.ids import Millis
 from userstream.wire.feed import NEVER
 
-PAUSE_MS: Final = 60_000
-"""A deaf socket is replaced no more often: the next one may be as deaf."""
+FIRST_PAUSE_MS: Final = 10_000
+LONGEST_PAUSE_MS: Final = 60_000
+"""Between replacements of deaf sockets that follow each other, each time twice as long: the next one may be as deaf."""
 
 MOST_MUTE: Final = 2
 """So many mute sockets in a row, and the next is on probation."""
@@ -20,6 +21,9 @@ MOST_MUTE: Final = 2
 PROBATION_MS: Final = 20_000
 LONGEST_PROBATION_MS: Final = 600_000
 """For each of them, and at most."""
+
+NOT_YET: Final = Millis(-(1 << 62))
+"""Long before any moment."""
 
 DEAF: Final = "the venue's history holds fills that the stream did not tell"
 
@@ -31,7 +35,7 @@ class Hearing:
         self.is_deaf = False
         self._must_speak = self._has_spoken = self._is_told = self._is_counted = False
         self._mute_sockets = 0
-        self._replaced_at = Millis(-PAUSE_MS)
+        self._replaced_at, self._pause_ms = NOT_YET, 0
         self._heard_after = NEVER
 
     def missed(self) -> bool:
@@ -66,6 +70,8 @@ class Hearing:
         """Why the socket should be replaced now, once; or nothing."""
         if now < self._next_suspicion():
             return ""
+        follows = now - self._replaced_at <= 2 * LONGEST_PAUSE_MS
+        self._pause_ms = min(2 * self._pause_ms, LONGEST_PAUSE_MS) if follows else FIRST_PAUSE_MS
         self._is_told, self._replaced_at = True, now
         return DEAF
 
@@ -76,4 +82,4 @@ class Hearing:
 
     def _next_suspicion(self) -> Millis:
         wants = self.is_deaf and not self._must_speak and not self._is_told
-        return Millis(self._replaced_at + PAUSE_MS) if wants else NEVER
+        return Millis(self._replaced_at + self._pause_ms) if wants else NEVER

@@ -8,17 +8,19 @@ may be live, and history is read on (`read_until`), but `proven_until` stays whe
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, TypeAlias
 
 import msgspec
 
 from userstream.domain.account import Account, Doubt
-from userstream.domain.events import NO_TIME, Event, FilledBefore, GapRepaired, OrderChanged, SnapshotTaken
+from userstream.domain.events import NO_TIME, Event, Filled, FilledBefore, GapOpened, GapRepaired, OrderChanged, SnapshotTaken
 from userstream.domain.orders import cared_sum, is_short
 from userstream.domain.words import Source
 from userstream.kernel.amount import ZERO
 from userstream.kernel.ids import Millis, OrderId, Symbol
 from userstream.wire.doubts import DISPUTED_AFTER, Doubts, Mismatches, key_of, settle_unsure_legs
+from userstream.wire.hearing import DEAF
 from userstream.wire.question import Question
 from userstream.wire.recovery import MOST_DOUBLINGS, Policy, Round
 
@@ -44,6 +46,11 @@ class Proof:
         self._readings_of: dict[Place, int] = {}
         self._tries = 0
 
+    def take_up(self) -> None:
+        """What an earlier run read, and ended before it could prove that, is of the repair as well."""
+        fills = (fill for known in self._account.fills.values() for fill in known.values() if fill.source is Source.SNAPSHOT)
+        self.repaired_fills = [fill.transaction_time for fill in fills if fill.transaction_time > self._account.proven_until]
+
     def lose(self, venue_now: Millis, now: Millis) -> None:
         """Before this moment the stream may have kept something back."""
         self.lit_at, self.lit_now = venue_now, now
@@ -53,6 +60,20 @@ class Proof:
     def is_settled(self) -> bool:
         """Whether what is unexplained, if anything, was told as a mismatch."""
         return all(place in self._mismatches.open for place in self._unexplained)
+
+    def note_recovered(self, fills: Sequence[Filled], wall: Millis) -> list[Event]:
+        """Fills that only the books told. Where one is older than the open gap, and nothing proved its time, the gap begins with it: the
+        stream kept back more than was known."""
+        since, proven = self._account.gap_since, self._account.proven_until
+        if since is None:
+            return []
+        times = [fill.transaction_time for fill in fills if fill.transaction_time > proven]
+        self.repaired_fills += times
+        earlier = min(times, default=since) if proven else since
+        return [self.gap(earlier, DEAF, wall)] if earlier < since else []
+
+    def gap(self, since: Millis, reason: str, wall: Millis) -> GapOpened:
+        return GapOpened(account=self._account.id, venue=self._account.venue, received_time=wall, since=since, reason=reason)
 
     def leaves_open(self, place: Place) -> bool:
         """Whether it was told as a mismatch, and no reading has explained it since."""

@@ -19,6 +19,7 @@ from userstream.kernel.ids import Millis, OrderId, Symbol
 from userstream.wire.books import NOT_FOUND_TRIES
 from userstream.wire.doubts import DISPUTED_AFTER
 from userstream.wire.feed import NEVER
+from userstream.wire.hearing import FIRST_PAUSE_MS
 from userstream.wire.machine import DOUBT_TICK_MS
 from userstream.wire.question import AskFills, AskOrder, AskOrderFills, AskSettings
 from userstream.wire.recovery import Policy
@@ -310,13 +311,16 @@ def test_sockets_are_not_replaced_time_and_again_but_a_deaf_one_is_never_called_
     driver.run_until_live()
     find_unheard(driver)
     assert books(driver).missed_by_stream == 2
-    driver.run_for(20_000)
-    assert driver.machine.feed.opened_count == 2
+    driver.run_for(5_000)
+    find_unheard(driver)
+    assert driver.machine.feed.opened_count == 3
+    driver.run_for(2 * FIRST_PAUSE_MS - 16_000)
+    assert driver.machine.feed.opened_count == 3  # the pause is twice as long now
     assert driver.account.state is StreamState.SYNCING
     polled = [snapshot for snapshot in facts_of(driver, SnapshotTaken) if snapshot.reason == "polling"]
-    assert len(polled) >= 3  # nobody else tells what happens
-    driver.run_until_live(150_000)  # two sockets in a row were mute: the third must prove itself
-    assert driver.machine.feed.opened_count == 3
+    assert len(polled) >= 2  # nobody else tells what happens
+    driver.run_until_live(150_000)  # three sockets in a row were mute: the fourth must prove itself
+    assert driver.machine.feed.opened_count == 4
     driver.laws.hold_at_rest(driver.venue_now)
 
 
@@ -325,11 +329,12 @@ def test_what_a_deaf_socket_misses_as_well_is_counted_and_no_second_gap() -> Non
     find_unheard(driver)
     driver.run_until_live()
     find_unheard(driver)
+    driver.run_for(5_000)
     for _ in range(10):  # no other socket takes its place yet
         trade_unheard(driver)
         driver.run_for(1_100)
     assert books(driver).missed_by_stream > 2
-    assert (len(facts_of(driver, GapOpened)), driver.machine.feed.opened_count) == (2, 2)
+    assert (len(facts_of(driver, GapOpened)), driver.machine.feed.opened_count) == (2, 3)
 
 
 def test_a_question_of_a_doubt_that_is_refused_again_and_again_is_given_up_alone() -> None:

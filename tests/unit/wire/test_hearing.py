@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from userstream.kernel.ids import Millis
 from userstream.wire.feed import NEVER
-from userstream.wire.hearing import DEAF, PAUSE_MS, PROBATION_MS, Hearing
+from userstream.wire.hearing import DEAF, FIRST_PAUSE_MS, LONGEST_PAUSE_MS, PROBATION_MS, Hearing
 
 NOW = Millis(1_000_000)
 
@@ -25,8 +25,27 @@ def test_a_deaf_socket_is_replaced_once_and_the_next_not_before_a_pause() -> Non
     assert [hearing.take_suspicion(NOW), hearing.take_suspicion(later(1))] == [DEAF, ""]
     hearing.opened(NOW)
     hearing.missed()
-    assert hearing.deadline() == later(PAUSE_MS)
-    assert [hearing.take_suspicion(later(PAUSE_MS - 1)), hearing.take_suspicion(later(PAUSE_MS))] == ["", DEAF]
+    assert hearing.deadline() == later(FIRST_PAUSE_MS)
+    assert [hearing.take_suspicion(later(FIRST_PAUSE_MS - 1)), hearing.take_suspicion(later(FIRST_PAUSE_MS))] == ["", DEAF]
+
+
+def test_deaf_sockets_that_follow_each_other_are_replaced_ever_more_rarely_until_one_hears_for_a_while() -> None:
+    hearing, now, pauses = Hearing(), NOW, []
+    for _ in range(6):
+        hearing.missed()
+        hearing.note_voice(True, now)
+        assert hearing.take_suspicion(now) == DEAF
+        hearing.opened(now)
+        hearing.missed()
+        due = hearing.deadline()
+        pauses.append(due - now)
+        now = due
+    assert pauses == [FIRST_PAUSE_MS, 2 * FIRST_PAUSE_MS, 4 * FIRST_PAUSE_MS] + [LONGEST_PAUSE_MS] * 3
+    now = Millis(now + LONGEST_PAUSE_MS + 1)  # the last replacement is longer ago than two of the longest pauses
+    assert hearing.take_suspicion(now) == DEAF
+    hearing.opened(now)
+    hearing.missed()
+    assert hearing.deadline() == now + FIRST_PAUSE_MS
 
 
 def test_a_socket_that_opens_ends_the_deafness_of_one_that_had_spoken() -> None:
@@ -49,7 +68,7 @@ def test_after_mute_sockets_in_a_row_only_a_voice_ends_it() -> None:
     assert hearing.deadline() == probation
     assert [hearing.note_voice(*heard) for heard in ((False, later(1)), (True, later(1)), (True, probation))] == [False, True, False]
     assert hearing.missed()
-    assert hearing.deadline() == 0
+    assert hearing.deadline() < NOW
 
 
 def test_a_mute_socket_that_misses_nothing_for_a_while_is_believed() -> None:
@@ -96,6 +115,6 @@ def test_one_of_them_that_misses_more_is_replaced_in_its_turn() -> None:
     hearing = Hearing()
     for place in range(6):
         assert hearing.missed() is (place < 2)
-        assert hearing.take_suspicion(later(place * PAUSE_MS)) == DEAF
+        assert hearing.take_suspicion(later(place * LONGEST_PAUSE_MS)) == DEAF
         hearing.opened(NOW)
     assert hearing.is_deaf

@@ -7,16 +7,20 @@ from decimal import Decimal
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from tests.support.events import filled
 from tests.support.machine import BRISK, VENUE_AHEAD_MS, WALL_AHEAD_MS, Driver, Fate, Reply
 from tests.support.scripted import Script
 from tests.support.truth import BTC
 from tests.unit.wire.kit import SilentAbout, books, facts_of, live, mismatches, trade_unheard
 from userstream.domain.coverage import Coverage, CoverageState, fold_coverage
-from userstream.domain.events import Filled, GapRepaired, Mismatch, SnapshotTaken
-from userstream.domain.fold import checkpoint_of
+from userstream.domain.events import Filled, GapOpened, GapRepaired, Mismatch, SnapshotTaken
+from userstream.domain.fold import apply, checkpoint_of
 from userstream.domain.words import Source, StreamState
 from userstream.kernel.ids import Millis, OrderId
+from userstream.wire.hearing import DEAF
 from userstream.wire.machine import MachinePolicy
 from userstream.wire.proof import name_of
 from userstream.wire.question import (
@@ -339,3 +343,30 @@ def test_a_repair_counts_the_fills_of_its_interval_and_leaves_later_ones_to_the_
     [second] = proof.confirm(Millis(2))
     assert isinstance(first, GapRepaired) and isinstance(second, GapRepaired)
     assert (first.fills, second.fills) == (2, 2)
+
+
+def test_a_repair_counts_what_an_earlier_run_read_and_could_not_prove() -> None:
+    driver = live()
+    driver.run_for(30_000)
+    proven = driver.account.proven_until
+    for number, time in enumerate((proven, proven + 1, proven + 2)):
+        for source in (Source.SNAPSHOT, Source.STREAM):
+            apply(driver.account, filled(trade_id=f"{source}{number}", transaction_time=time, source=source))
+    driver.restart(dark_ms=1_000, checkpoint=checkpoint_of(driver.account))
+    assert sorted(books(driver)._proof.repaired_fills) == [proven + 1, proven + 2]
+
+
+# --- where a gap begins ---
+
+
+@given(st.integers(0, 50), st.none() | st.integers(0, 50), st.lists(st.integers(0, 50)))
+def test_a_gap_begins_with_the_oldest_unproven_fill_that_only_the_books_told(proven: int, since: int | None, times: list[int]) -> None:
+    driver = live()
+    proof, account = books(driver)._proof, driver.account
+    account.proven_until, account.gap_since = Millis(proven), None if since is None else Millis(since)
+    facts = proof.note_recovered([filled(transaction_time=time) for time in times], Millis(7))
+    earlier = min((time for time in times if time > proven), default=since)
+    told = [(type(fact), fact.since, fact.reason) for fact in facts if isinstance(fact, GapOpened)]
+    reaches_back = since is not None and earlier is not None and proven and earlier < since
+    assert told == ([(GapOpened, earlier, DEAF)] if reaches_back else [])
+    assert len(facts) == len(told)
