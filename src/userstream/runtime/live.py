@@ -33,6 +33,8 @@ Decorator: TypeAlias = Callable[[Never], AnyHandler]
 HandlerType = TypeVar("HandlerType", bound=Handler)
 Delivery = Literal["lossless", "latest"]
 
+LONGEST_TIMEOUT_S: Final = 1_000_000_000
+
 ABOUT_FILLS: Final = frozenset({"order", "position", "fills", "question"})
 """The subjects of mismatches that may mean that a fill is missing. (History that is lost ends before `complete_since`.)"""
 
@@ -113,7 +115,10 @@ class LiveAccount:
         """What is proven of the account between two venue times (ms), interval by interval: PROVEN, REPAIRED, STREAM_ONLY, KNOWN_GAP or
         UNKNOWN, with the fills known of each and the open mismatches, arithmetic's among them. `since`: None asks from the first thing
         known; `until`: None asks up to now. It reads the store (without one: the journal in memory, as far as that reaches back).
-        Raises ValueError when `until` is not after `since`, StoreError when the store cannot be read."""
+        Raises TypeError for times that are no whole numbers, ValueError when `until` is not after `since` or one is negative, StoreError
+        when the store cannot be read."""
+        _check_time("since", since)
+        _check_time("until", until)
         await self._journal.flush()
         evidence = await self._evidence.gather(self.id)
         if self.state not in (StreamState.STOPPED, StreamState.FAILED) and self._runner.keeper.is_level:
@@ -241,7 +246,7 @@ class LiveAccount:
 
     async def wait_ready(self, timeout: float | None = None) -> None:
         """Returns when a socket delivers. `timeout` in seconds (None: for ever). Raises TimeoutError, AuthenticationError when the key is
-        refused, or ConnectionError when the account is stopped."""
+        refused, or ConnectionError when the account is stopped; TypeError or ValueError for a `timeout` that is none."""
         await self._wait_until(lambda: self._runner.machine.feed.is_lit, timeout, self._words_for_state)
 
     async def wait_proven(self, timeout: float | None = None) -> None:
@@ -278,6 +283,7 @@ class LiveAccount:
 
     async def _wait_until(self, holds: Callable[[], bool], timeout: float | None, say: Callable[[], str]) -> None:
         """`say`: how far it came, for people, when the time is over."""
+        _check_timeout(timeout)
         reader = self._runner.listeners.open_reader(None, None)
         try:
             await self._in_time(self._watch(holds, reader), timeout, say)
@@ -398,6 +404,24 @@ def _state_key(event: Event) -> object:
         case BalanceSet():
             return ("balance", event.asset)
     return ("event", event.sequence)
+
+
+def _check_timeout(timeout: object) -> None:
+    if timeout is None:
+        return
+    if isinstance(timeout, bool) or not isinstance(timeout, int | float):
+        raise TypeError(f"timeout is a number of seconds or None, not {type(timeout).__name__}")
+    if not 0 <= timeout <= LONGEST_TIMEOUT_S:
+        raise ValueError(f"timeout {timeout} must be seconds from 0 to {LONGEST_TIMEOUT_S}; None waits for ever")
+
+
+def _check_time(name: str, time: object) -> None:
+    if time is None:
+        return
+    if isinstance(time, bool) or not isinstance(time, int):
+        raise TypeError(f"{name} is a venue time in whole milliseconds or None, not {type(time).__name__}")
+    if time < 0:
+        raise ValueError(f"{name} {time} must be a time in ms since 1970")
 
 
 def _order_key(order_id: object) -> str:

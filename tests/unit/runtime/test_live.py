@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import pydoc
+from functools import partial
 from typing import Any
 
 import pytest
@@ -392,3 +393,26 @@ async def test_trouble_beside_the_journal_is_trouble_of_the_store(shell: Shell) 
     assert account.health.is_healthy
     said[0] = "the tables do not follow the journal: disk is full"
     assert (account.health.is_healthy, account.health.store_trouble) == (False, said[0])
+
+
+@pytest.mark.parametrize("timeout", ["x", True, [1]])
+async def test_a_time_limit_that_is_no_number_is_refused_by_name(shell: Shell, timeout: object) -> None:
+    await shell.go_live()
+    for wait in (shell.account.wait_ready, shell.account.wait_proven, partial(shell.account.wait_for, "1")):
+        with pytest.raises(TypeError, match="timeout is a number of seconds or None, not"):
+            await wait(timeout=timeout)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("timeout", [-1, float("nan"), float("inf"), 1e12])
+async def test_a_time_limit_that_no_clock_can_wait_is_refused(shell: Shell, timeout: float) -> None:
+    await shell.go_live()
+    with pytest.raises(ValueError, match="must be seconds from 0 to"):
+        await shell.account.wait_proven(timeout=timeout)
+
+
+@pytest.mark.parametrize(("time", "kind"), [("x", TypeError), (1.5, TypeError), (True, TypeError), (-1, ValueError)])
+async def test_a_time_of_the_certificate_that_is_none_is_refused_by_name(shell: Shell, time: object, kind: type[Exception]) -> None:
+    await shell.go_live()
+    for name in ("since", "until"):
+        with pytest.raises(kind, match=name):
+            await shell.account.certificate(**{name: time})  # type: ignore[arg-type]
