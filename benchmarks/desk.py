@@ -17,8 +17,8 @@ import logging
 import tempfile
 import time
 from array import array
-from collections import deque
-from collections.abc import Sequence
+from collections import defaultdict, deque
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -29,9 +29,10 @@ from benchmarks.venue import VenueProcess
 from userstream.domain.events import Event, OrderChanged
 from userstream.entry.bootstrap import AccountSettings, Application, credentials_of, start_application
 from userstream.entry.storage import PostgresTarget
+from userstream.kernel.ids import AccountId
 from userstream.kernel.secret import Secret
 from userstream.kernel.settings import RecoverySettings
-from userstream.ports import Projection, Record, StoredRecord
+from userstream.ports import Committed, Projection, Record, StoredRecord
 from userstream.runtime.live import LiveAccount
 
 PREFIX: Final = "bench-"
@@ -74,22 +75,18 @@ class Ages:
         self.longest_of_late = 0
         self.is_on = False
 
-    def note(self, events: Sequence[Event]) -> None:
+    def note(self, stamps: Iterable[int]) -> None:
         if not self.is_on:
             return
         now = time.monotonic_ns()
-        for event in events:
-            if type(event) is OrderChanged and event.client_order_id.startswith(PREFIX):
-                age = now - int(event.client_order_id[len(PREFIX) :])
+        for stamp in stamps:
+            if stamp:
+                age = now - stamp
                 self.ages.append(age // 1_000)
                 self.longest_of_late = max(self.longest_of_late, age)
 
     def note_one(self, event: Event) -> None:
-        self.note((event,))
-
-    def note_commit(self, records: Sequence[Record]) -> None:
-        for record in records:
-            self.note(record.events)
+        self.note((stamp_of(event),))
 
     def figures(self, name: str) -> dict[str, float]:
         ages = sorted(self.ages) or [0]
@@ -100,24 +97,36 @@ class Ages:
         }
 
 
+def stamp_of(event: Event) -> int:
+    """When its frame was written (monotonic ns); 0 for what is no order of the stream."""
+    if type(event) is OrderChanged and event.client_order_id.startswith(PREFIX):
+        return int(event.client_order_id[len(PREFIX) :])
+    return 0
+
+
 class Noted:
-    """A projection that notes how old its orders are once they are committed. It counts on the order of the journal's commits, and so makes
-    nothing of records that lie packed."""
+    """A projection that notes how old its orders are once the journal, and once it, has them. It counts on the order of an account's
+    records and of the journal's commits, so that nobody keeps a record, or opens one that lies packed."""
 
-    def __init__(self, tables: Projection, ages: Ages) -> None:
-        self._tables, self._ages = tables, ages
-        self._coming: deque[Record] = deque()
+    def __init__(self, tables: Projection, journaled: Ages, stored: Ages) -> None:
+        self._tables, self._journaled, self._stored = tables, journaled, stored
+        self._appended: defaultdict[AccountId, deque[int]] = defaultdict(deque)
+        self._committed: deque[int] = deque()
 
-    def expect(self, records: Sequence[Record]) -> None:
-        """What the journal has committed, and the projection will hold."""
-        self._coming.extend(records)
+    def note_record(self, record: Record) -> None:
+        self._appended[record.account].append(stamp_of(record.events[0]) if record.events else 0)
+
+    def note_commits(self, commits: Sequence[Committed]) -> None:
+        stamps = [self._appended[commit.account].popleft() for commit in commits for _ in range(commit.records)]
+        self._journaled.note(stamps)
+        self._committed.extend(stamps)
 
     async def position(self, reader: str) -> int:
         return await self._tables.position(reader)
 
     async def apply(self, reader: str, records: Sequence[StoredRecord]) -> None:
         await self._tables.apply(reader, records)
-        self._ages.note_commit([self._coming.popleft() for _ in range(min(len(records), len(self._coming)))])
+        self._stored.note([self._committed.popleft() for _ in range(min(len(records), len(self._committed)))])
 
 
 class Desk:
@@ -126,12 +135,11 @@ class Desk:
     def __init__(self, application: Application, venue: Venue, recovery: RecoverySettings) -> None:
         self._application, self._venue, self._recovery = application, venue, recovery
         self.called, self.journaled, self.stored = Ages(), Ages(), Ages()
-        application.journal.watch(self.journaled.note_commit)
         assert application.postgres is not None and application.postgres.pump is not None
         self.pump = application.postgres.pump
-        noted = Noted(self.pump._projection, self.stored)
-        self.pump._projection = noted
-        application.journal.watch(noted.expect)
+        self._noted = Noted(self.pump._projection, self.journaled, self.stored)
+        self.pump._projection = self._noted
+        application.journal.watch_commits(self._noted.note_commits)
 
     async def add(self, number: int) -> LiveAccount:
         keys = credentials_of(f"key-{number:060}", f"secret-{number:057}")
@@ -143,7 +151,7 @@ class Desk:
             rest_url=self._venue.places["rest_url"],
             ws_url=self._venue.places["ws_url"],
         )
-        account = await self._application.add(settings)
+        account = await self._application.add(settings, on_record=self._noted.note_record)
         account.on(handler=self.called.note_one)
         return account
 
