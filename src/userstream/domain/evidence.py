@@ -139,9 +139,7 @@ class Evidence:
         for event in events:
             match event:
                 case Filled():
-                    name = (event.symbol, event.trade_id, event.order_id)
-                    if name not in self.fills:
-                        self.missing[name] = event
+                    self._recall_fill(event)
                 case OrderChanged(conditional=False):
                     self._recall_growth(event)
                 case PositionSet(symbol=symbol, position_side=side):
@@ -159,6 +157,11 @@ class Evidence:
         anchor = self.filled_before.get(name)
         cared = [fill.quantity for fill in fills if anchor is None or fill.time >= anchor.before]
         return sum(cared, ZERO if anchor is None else anchor.quantity)
+
+    def _recall_fill(self, event: Filled) -> None:
+        name = (event.symbol, event.trade_id, event.order_id)
+        if name not in self.fills:
+            self.missing[name] = event
 
     def _recall_growth(self, event: OrderChanged) -> None:
         steps = self.growth.setdefault((event.symbol, event.order_id), [])

@@ -287,14 +287,17 @@ class Feed:
                 case Reset(reason, alive):
                     self._replace(line, reason, alive=alive, now=now)
                 case Troubled(reason):
-                    line.trouble = reason
-                    if not self.is_lit:
-                        self.reason = reason
+                    self._note_trouble(line, reason)
                 case Refrain(pause_ms):
                     self.wishes.append(Pause(pause_ms))
                 case GiveUp(error):
                     self.wishes.append(Fail(error))
                     self.stop(now)
+
+    def _note_trouble(self, line: Line, reason: str) -> None:
+        line.trouble = reason
+        if not self.is_lit:
+            self.reason = reason
 
     def _open(self, line: Line, now: Millis) -> None:
         if line.opened is not None:
