@@ -100,7 +100,15 @@ async def find_versions(clients: Sequence[Client], python: str) -> tuple[Found, 
 
 async def _ask(python: str, packages: Sequence[str]) -> Mapping[str, str | None]:
     try:
-        process = await asyncio.create_subprocess_exec(python, "-c", ASK, *packages, stdout=asyncio.subprocess.PIPE)
+        process = await asyncio.create_subprocess_exec(
+            # what another program says of words that are none of its own is no help
+            python,
+            "-c",
+            ASK,
+            *packages,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,
+        )
     except OSError as error:
         raise SettingsError(f"--python {python}: {error.strerror}") from None
     out, _ = await process.communicate()

@@ -191,7 +191,8 @@ class Run:
             wrong=len(differences),
             recovered=recovered,
             troubles=len(told.troubles),
-            note=self._end_of_program() or "; ".join(words[:3]),
+            note=self._end_of_program(),
+            differences=words,
         )
         return judge_fills(books, told, score, late)
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
-from typing import Self
+from typing import Final, Self
 
 import msgspec
 
 from userstream.entry.chaos.products import USDM
 from userstream.entry.chaos.sightings import FillKey, LegKey, OrderKey, OrderState, Sightings, state_of
+from userstream.kernel.amount import format_amount
 
 Row = Mapping[str, object]
 ZERO = Decimal(0)
+MOST_TOLD: Final = 3
 WALLET = "wallet"
 """The side of a leg that is the whole of an asset."""
 
@@ -75,7 +77,8 @@ class Score(msgspec.Struct, frozen=True, kw_only=True):
     patience after it were over, or after the last sign of life, and fills told with another price or quantity. stale_ms: the longest time
     from an execution until the user saw it, of the fills seen.
     recovered: the user saw a fill made after everything else, without a restart of its program; where the account's key was taken away
-    for good, the user was told so.
+    for good, the user was told so. note: why nothing was played, or how the program ended. differences: each order, leg and fill that was
+    not told as it is, in words.
     """
 
     client: str
@@ -92,11 +95,18 @@ class Score(msgspec.Struct, frozen=True, kw_only=True):
     recovered: bool = True
     troubles: int = 0
     note: str = ""
+    differences: tuple[str, ...] = ()
 
     @property
     def is_flawless(self) -> bool:
         """Zeros in every column, and the client is alive at the end."""
         return self.is_judged and self.recovered and not (self.lost or self.doubled or self.invented or self.wrong)
+
+    @property
+    def words(self) -> str:
+        """What is to be said of it in a line; of many differences the first, and how many more there are."""
+        more = len(self.differences) - MOST_TOLD
+        return self.note or "; ".join((*self.differences[:MOST_TOLD], *([f"and {more} more"] if more > 0 else ())))
 
     def plus(self, other: Self) -> Self:
         """Both together; what could not be judged adds nothing but its note."""
@@ -139,7 +149,7 @@ def find_differences(books: Books, sightings: Sightings) -> dict[str, str]:
     }
     told = {**books.opening, **sightings.legs}
     legs = {
-        f"position {'/'.join(key)}": f"told {told.get(key, ZERO)}, is {books.legs.get(key, ZERO)}"
+        f"position {'/'.join(key)}": f"told {format_amount(told.get(key, ZERO))}, is {format_amount(books.legs.get(key, ZERO))}"
         for key in sorted(books.legs.keys() | told.keys())
         if told.get(key, ZERO) != books.legs.get(key, ZERO)
     }
@@ -147,7 +157,7 @@ def find_differences(books: Books, sightings: Sightings) -> dict[str, str]:
 
 
 def _words(state: OrderState | None) -> str:
-    return "nothing" if state is None else f"{state[0]} {state[1]}"
+    return "nothing" if state is None else f"{state[0]} {format_amount(state[1])}"
 
 
 def is_complete(books: Books, sightings: Sightings) -> bool:

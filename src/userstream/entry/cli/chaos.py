@@ -42,7 +42,8 @@ def chaos(
 ) -> int:
     """Run clients through fault scripts at the paper exchange, and compare what their users saw with the exchange's books.
 
-    Exit code 1 when this package's own client has anything but zeros, or when a client asked for by name is not installed.
+    Exit code 1 when this package's own client has anything but zeros, or when a client asked for by name was run on nothing: it is
+    not installed, or cannot be run on what was chosen.
 
     Example: `userstream chaos --against userstream --against ccxt --script cut`
     """
@@ -63,7 +64,7 @@ def chaos(
     except asyncio.CancelledError:
         return 1
     if json:
-        say(msgspec.json.encode(_report(found, scores)).decode())
+        say(msgspec.json.encode(_report(products, found, scores)).decode())
     else:
         _print_tables(products, found, scores)
     return _exit_code(found, scores, asked=bool(against))
@@ -115,7 +116,7 @@ def _presence(found: Found) -> str:
     return found.version or f"not installed, not counted: {INSTALL}, or --python the Python of an environment that has it"
 
 
-def _report(found: tuple[Found, ...], scores: list[Score]) -> dict[str, object]:
+def _report(products: tuple[Product, ...], found: tuple[Found, ...], scores: list[Score]) -> dict[str, object]:
     from userstream.entry.chaos.scoreboard import total_of
 
     venues = list(dict.fromkeys(score.venue for score in scores))
@@ -132,7 +133,12 @@ def _report(found: tuple[Found, ...], scores: list[Score]) -> dict[str, object]:
         if version is not None and venue in client.speaks
     ]
     absent = [each.client.name for each in found if each.version is None]
-    return {"clients": clients, "not_installed": absent, "not_run": _not_run(venues, found), "runs": scores}
+    return {
+        "clients": clients,
+        "not_installed": absent,
+        "not_run": _not_run((product.venue for product in products), found),
+        "runs": scores,
+    }
 
 
 def _not_run(venues: Iterable[str], found: tuple[Found, ...]) -> list[dict[str, str]]:
@@ -158,8 +164,8 @@ def _print_tables(products: tuple[Product, ...], found: tuple[Found, ...], score
     for row in _not_run((product.venue for product in products), found):
         say(f"{row['client']} on {row['venue']}: not run, not counted: {row['reason']}")
     for score in scores:
-        if score.note:
-            say(f"{score.client}, {score.venue} {score.script}, seed {score.seed}: {score.note}")
+        if score.words:
+            say(f"{score.client}, {score.venue} {score.script}, seed {score.seed}: {score.words}")
 
 
 def make_table(found: tuple[Found, ...], scores: list[Score], product: Product) -> Table:
@@ -193,5 +199,6 @@ def _exit_code(found: tuple[Found, ...], scores: list[Score], *, asked: bool) ->
     from userstream.entry.chaos.clients import OURS
     from userstream.entry.chaos.scoreboard import are_flawless
 
-    absent = asked and any(each.version is None for each in found)
-    return 0 if are_flawless(scores, OURS) and not absent else 1
+    played = {score.client for score in scores}
+    missed = asked and any(each.client.name not in played for each in found)
+    return 0 if are_flawless(scores, OURS) and not missed else 1

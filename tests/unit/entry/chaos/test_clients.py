@@ -39,10 +39,11 @@ async def test_a_package_that_is_not_there_has_no_version() -> None:
     assert other == Found(client=absent, version=None, python=sys.executable)
 
 
-@pytest.mark.parametrize("python", ["/no/such/python", "/bin/true"])
-async def test_what_is_no_python_is_told_in_one_line(python: str) -> None:
+@pytest.mark.parametrize("python", ["/no/such/python", "/bin/true", "/bin/ls"])
+async def test_what_is_no_python_is_told_in_one_line(python: str, capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SettingsError, match=python):
         await find_versions(find_clients(["ccxt"]), python)
+    assert capfd.readouterr() == ("", "")
 
 
 async def test_a_program_without_its_client_ends_with_its_reason() -> None:

@@ -140,7 +140,7 @@ async def test_what_is_kept_back_until_the_next_event_counts(kept: str, judged: 
     score = await Watched(on_fill).play()
     assert columns(score) == judged
     assert not score.is_flawless
-    assert ("told too late" if kept == "fill" else "order B/1: told nothing, is filled 1") in score.note
+    assert ("told too late" if kept == "fill" else "order B/1: told nothing, is filled 1") in score.words
 
 
 async def test_what_is_lost_for_good_is_lost_and_does_not_hide_what_is_wrong_afterwards() -> None:

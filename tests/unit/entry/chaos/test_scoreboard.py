@@ -121,7 +121,7 @@ def test_the_last_told_state_of_orders_and_legs_is_held_against_the_books() -> N
     tell(sightings, "order", symbol="B", order_id="9", status="new", filled="0")
     tell(sightings, "position", symbol="E", side="both", amount="-1")
     assert find_differences(books, sightings) == {
-        "order B/1": "told open 0.004, is filled 0.010",
+        "order B/1": "told open 0.004, is filled 0.01",
         "order B/9": "told open 0, is nothing",
         "position E/both": "told -1, is 0",
     }
@@ -197,3 +197,19 @@ def test_flawless_is_zeros_in_every_column_and_alive() -> None:
         assert not score.is_flawless
         assert not are_flawless([SCORE, score], "a")
         assert are_flawless([score], "b")
+
+
+def test_the_first_differences_are_told_and_how_many_more_there_are() -> None:
+    assert msgspec.structs.replace(SCORE, differences=("a", "b", "c")).words == "a; b; c"
+    assert msgspec.structs.replace(SCORE, differences=("a", "b", "c", "d", "e")).words == "a; b; c; and 2 more"
+    assert msgspec.structs.replace(SCORE, differences=("a",), note="the program ended: x").words == "the program ended: x"
+    assert SCORE.words == ""
+
+
+def test_amounts_are_told_without_exponents() -> None:
+    books = Books(fills={}, orders={("B", "1"): ("open", Decimal("0E-8"))}, legs={("B", "both"): Decimal("1E-8")})
+    sightings = Sightings()
+    sightings.orders["B", "1"] = ("open", Decimal("1E+2"))
+    sightings.names["B", "1"] = ""
+    sightings.legs["B", "both"] = Decimal("-0E-7")
+    assert find_differences(books, sightings) == {"order B/1": "told open 100, is open 0", "position B/both": "told 0, is 0.00000001"}

@@ -74,6 +74,8 @@ def test_the_table_has_a_row_for_each_run_and_a_total_for_each_client() -> None:
 
 def test_the_exit_code_is_that_of_our_own_client_and_of_what_was_asked_for() -> None:
     assert _exit_code((OURS, CCXT), [GOOD, BAD], asked=True) == 0
+    assert _exit_code((OURS, CCXT), [GOOD], asked=False) == 0
+    assert _exit_code((OURS, CCXT), [GOOD], asked=True) == 1, "it was asked for, and run on nothing"
     assert _exit_code((OURS,), [GOOD, msgspec.structs.replace(GOOD, lost=1)], asked=True) == 1
     assert _exit_code((OURS,), [msgspec.structs.replace(UNTRIED, client="userstream")], asked=True) == 1
     assert _exit_code((OURS, ABSENT), [GOOD], asked=False) == 0
@@ -81,7 +83,7 @@ def test_the_exit_code_is_that_of_our_own_client_and_of_what_was_asked_for() -> 
 
 
 def test_the_report_counts_only_what_is_installed() -> None:
-    report = json.loads(msgspec.json.encode(_report((OURS, CCXT, ABSENT), [GOOD, BAD, UNTRIED])))
+    report = json.loads(msgspec.json.encode(_report((USDM,), (OURS, CCXT, ABSENT), [GOOD, BAD, UNTRIED])))
     assert report["not_installed"] == [ABSENT.client.name]
     assert [(each["client"], each["total"]["lost"]) for each in report["clients"]] == [("userstream", 0), ("ccxt", 2)]
     assert len(report["runs"]) == 3
@@ -91,6 +93,8 @@ def test_the_report_counts_only_what_is_installed() -> None:
 def test_a_client_that_cannot_be_run_on_a_product_is_named_with_its_reason() -> None:
     unicorn = next(client for client in CLIENTS if client.name == "unicorn")
     found = (OURS, Found(client=unicorn, version="2", python="python"))
-    report = json.loads(msgspec.json.encode(_report(found, [msgspec.structs.replace(GOOD, venue=SPOT.venue)])))
+    report = json.loads(msgspec.json.encode(_report((SPOT,), found, [msgspec.structs.replace(GOOD, venue=SPOT.venue)])))
     assert report["not_run"] == [{"venue": SPOT.venue, "client": "unicorn", "reason": unicorn.elsewhere}]
     assert [(each["venue"], each["client"]) for each in report["clients"]] == [(SPOT.venue, "userstream")]
+    report = json.loads(msgspec.json.encode(_report((SPOT,), found[1:], [])))
+    assert [row["client"] for row in report["not_run"]] == ["unicorn"], "also when nothing was played"
