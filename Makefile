@@ -37,7 +37,7 @@ test: ## every test
 scenario: ## only the client against the paper exchange, with faults
 	$(PYTHON) -m pytest tests/scenario tests/processes
 
-processes: ## the same with real processes that are killed, stopped and cut off: minutes
+processes: ## the same with real processes that are killed, stopped and cut off: half an hour to an hour
 	$(PYTHON) -m pytest -n 0 tests/processes -m "processes or not processes"
 
 mutants: ## the simulation against sources in which one safeguard is off: each must be caught
@@ -55,7 +55,7 @@ bench: ## speed and memory, never part of the tests
 	$(PYTHON) -m benchmarks
 	$(PYTHON) -m benchmarks.memory
 
-peers: ## other people's clients against the paper exchange (group `peers`)
+peers: ## other people's clients against the paper exchange (without the group `peers` all is skipped)
 	$(PYTHON) -m pytest -n 0 tests/peers
 
 docs: ## every link and path the documents name leads somewhere

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import sys
 import tempfile
+from argparse import Namespace
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
 from tests.processes.rounds import Figures, run_rounds
+from tests.simulation.commands import Parser, positive, until_interrupted
 
 
-def main(words: list[str]) -> int:
-    """Exit code 0 if every law held, 1 if not."""
-    parser = argparse.ArgumentParser(prog="python -m tests.processes", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=30, help="how many clients are killed")
+def main(words: Sequence[str] | None = None) -> int:
+    """Exit code 0 if every law held, 1 if not, 2 for a mistake, 130 if interrupted."""
+    parser = Parser(prog="python -m tests.processes", description=__doc__)
+    parser.add_argument("--rounds", type=positive, default=30, help="how many clients are killed")
     parser.add_argument("--seed", type=int, default=1, help="the number from which chance draws")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of words")
     given = parser.parse_args(words)
+    return until_interrupted(lambda: _run(given))
+
+
+def _run(given: Namespace) -> int:
     with tempfile.TemporaryDirectory() as folder:
         figures = asyncio.run(run_rounds(Path(folder), given.rounds, given.seed, _quiet if given.json else _show))
     sys.stdout.write((msgspec.json.encode(figures).decode() if given.json else _table(figures)) + "\n")
@@ -41,4 +47,4 @@ def _table(figures: Figures) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import hashlib
 import os
+import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -17,10 +18,13 @@ from typing import Final
 import msgspec
 
 from tests.simulation.faults import FAULTS
+from tests.simulation.lifeline import begin_worker
 from tests.simulation.plan import Profile, plan_of
 from tests.simulation.run import Report, run
 
 SEEDS_OF_A_TASK: Final = 25
+MOST_NAMED: Final = 12
+"""So many kinds that were never hit are named; more of them were a matter of too few seeds."""
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
@@ -129,8 +133,13 @@ def run_portions(work: Callable[[range], Totals], first: int, count: int, *, job
 
 def finished_portions(work: Callable[[range], Totals], portions: Iterable[range], *, jobs: int | None) -> Iterator[tuple[range, Totals]]:
     """Each portion with what it came to, as they finish. Whoever stops listening, or is interrupted, waits for none that did not begin."""
-    with ProcessPoolExecutor(jobs or os.cpu_count(), mp_context=get_context("spawn")) as pool:
-        tasks = {pool.submit(work, seeds): seeds for seeds in portions}
+    with ProcessPoolExecutor(jobs or os.cpu_count(), mp_context=get_context("spawn"), initializer=begin_worker) as pool:
+        # a process that begins would tell a Ctrl-C as a fault: it is born deaf to it, until it is ready
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            tasks = {pool.submit(work, seeds): seeds for seeds in portions}
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         try:
             for task in as_completed(tasks):
                 yield tasks.pop(task), task.result()
@@ -170,5 +179,15 @@ def lines_of(figures: Mapping[str, object], totals: Totals, *, json: bool) -> It
     if json:
         yield msgspec.json.encode({**figures, "faults": totals.hits, "findings": totals.findings}).decode()
         return
-    yield from (f"{name:28} {value}" for name, value in figures.items())
+    for name, value in figures.items():
+        yield from _few(name, value) if isinstance(value, list) else (f"{name:28} {value}",)
     yield from (f"seed {finding.seed}: {finding.text[:500]}" for finding in totals.findings[:20])
+
+
+def _few(name: str, values: list[object]) -> Iterator[str]:
+    """One of them to a line, and only their number where they would fill the screen."""
+    if len(values) > MOST_NAMED:
+        yield f"{name:28} {len(values)} kinds (--json names them)"
+        return
+    for index, value in enumerate(values or ["none"]):
+        yield f"{'' if index else name:28} {value}"

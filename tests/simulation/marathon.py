@@ -1,8 +1,8 @@
 """`python -m tests.simulation.marathon`: a run of many seeds on all cores that goes on where it was when it was killed.
 
 What is done is kept in a state file, a line for each portion of seeds: the same command goes on with the others, and prints the table when
-nothing is left. A state of other seeds or of other sources is refused. Exit code 0, 1 when an invariant broke, 2 when the state does not
-fit, 130 when it was interrupted.
+nothing is left. A state of other seeds or of other sources is refused. Exit code 0, 1 when an invariant broke, 2 for a mistake
+or a state that does not fit, 130 when it was interrupted.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
-from argparse import ArgumentParser, Namespace
+from argparse import Namespace
 from collections import Counter
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from functools import partial
@@ -20,9 +20,9 @@ from typing import Final, get_args
 import msgspec
 
 from tests.simulation.campaign import Totals, figures_of, finished_portions, lines_of, portions_of, run_some
+from tests.simulation.commands import PLAYED, Parser, positive, until_interrupted
 from tests.simulation.faults import FAULTS
 from tests.simulation.plan import Profile
-from userstream.venues import REGISTRY
 
 SEEDS: Final = 100_000
 LEAST_HITS: Final = 1_000
@@ -146,6 +146,10 @@ def fault_table(hits: Counter[str], seeds: int) -> Iterator[str]:
 def main(words: Sequence[str] | None = None) -> int:
     """Runs what is left and prints the table of all."""
     wanted = _arguments(words)
+    return until_interrupted(lambda: _run_course(wanted), "interrupted; the same command goes on")
+
+
+def _run_course(wanted: Namespace) -> int:
     course = Course(first=wanted.first, seeds=wanted.seeds, venue=wanted.venue, sources=digest_of_sources())
     try:
         state = State(wanted.state or _usual_place(course), course)
@@ -154,9 +158,6 @@ def main(words: Sequence[str] | None = None) -> int:
     except BadState as error:
         sys.stderr.write(f"{error}\n")
         return 2
-    except KeyboardInterrupt:
-        sys.stderr.write("\ninterrupted; the same command goes on\n")
-        return 130
     totals = totals_of(state.done.values())
     sys.stdout.write("\n".join([*lines_of(figures_of(totals, None), totals, json=wanted.json)]) + "\n")
     if not wanted.json:
@@ -176,12 +177,12 @@ def _tell_progress(count: int, seeds: int) -> None:
 
 
 def _arguments(words: Sequence[str] | None) -> Namespace:
-    parser = ArgumentParser(prog="python -m tests.simulation.marathon", description=(__doc__ or "").split("\n\n")[0])
-    parser.add_argument("--seeds", type=int, default=SEEDS, help="how many")
+    parser = Parser(prog="python -m tests.simulation.marathon", description=(__doc__ or "").split("\n\n")[0])
+    parser.add_argument("--seeds", type=positive, default=SEEDS, help="how many")
     parser.add_argument("--first", type=int, default=2_000_000, help="the first seed")
-    parser.add_argument("--venue", choices=sorted(REGISTRY), default="binance-usdm")
+    parser.add_argument("--venue", choices=PLAYED, default="binance-usdm")
     parser.add_argument("--state", type=Path, help="the file that keeps what is done; without it one of this course in .marathon_cache")
-    parser.add_argument("--jobs", type=int, help="processes; one for each core if not given")
+    parser.add_argument("--jobs", type=positive, help="processes; one for each core if not given")
     parser.add_argument("--json", action="store_true", help="one JSON object")
     return parser.parse_args(words)
 

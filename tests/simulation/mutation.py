@@ -20,7 +20,9 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from tests.simulation.commands import Parser, positive, until_interrupted
 from tests.simulation.gap_mutants import GAP_MUTANTS
+from tests.simulation.lifeline import Lifeline, command_on
 from tests.simulation.mutants import MUTANTS, Edit, Layer, Mutant
 from tests.simulation.shell.mutants import SHELL_MUTANTS
 from tests.simulation.spot_mutants import SPOT_MUTANTS
@@ -110,14 +112,14 @@ def _life_of(layer: Layer, venue: str) -> Callable[[int], Report]:
     return lambda seed: run(plan_of(seed, venue))
 
 
-def try_out(mutant: Mutant, seeds: int) -> Row:
-    """Hunts a mutant in a folder and a process of its own."""
+def try_out(mutant: Mutant, seeds: int, lifeline: Lifeline) -> Row:
+    """Hunts a mutant in a folder and a process of its own, which ends when the lifeline is let go."""
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="mutant-") as folder:
         copy = Path(folder)
         try:
             _copy_with(mutant, copy)
-            catch = _test_in(copy, mutant.tests) if mutant.layer is Layer.TESTS else _hunt_in(copy, seeds, mutant)
+            catch = _test_in(copy, mutant.tests, lifeline) if mutant.layer is Layer.TESTS else _hunt_in(copy, seeds, mutant, lifeline)
         except BadMutant as error:
             return _row(mutant, "broken", Catch(seeds=0, text=str(error)), began)
     if catch.seed is None:
@@ -133,30 +135,42 @@ def _copy_with(mutant: Mutant, copy: Path) -> None:
         (copy / PACKAGE / name).write_text(source, encoding="utf-8")
 
 
-def _test_in(copy: Path, tests: Sequence[str]) -> Catch:
+def _test_in(copy: Path, tests: Sequence[str], lifeline: Lifeline) -> Catch:
     """The tests of the true source, run against the copy: they must fail, and not for want of a test."""
-    command = [sys.executable, "-m", "pytest", "-n", "0", "-q", "-x", "-p", "no:cacheprovider", *tests]
-    done = _run(command, ROOT, str(copy / "src"))
+    command = command_on("pytest", "-n", "0", "-q", "-x", "-p", "no:cacheprovider", *tests)
+    done = _run(command, lifeline, ROOT, str(copy / "src"))
     if done.returncode not in (0, 1):
         raise BadMutant((done.stdout.strip().splitlines() or ["the tests ended without a word"])[-1])
-    return Catch(seeds=0, seed=0 if done.returncode else None, violation="a test", text=done.stdout[-400:])
+    return Catch(seeds=0, seed=0, violation="a test", text=done.stdout[-400:]) if done.returncode else Catch(seeds=0)
 
 
-def _run(command: Sequence[str], folder: Path, *roots: str) -> subprocess.CompletedProcess[str]:
+def _run(command: Sequence[str], lifeline: Lifeline, folder: Path, *roots: str) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(roots), "PYTHONHASHSEED": "0"}
     try:
-        return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=LONGEST_HUNT_S, check=False)
+        return subprocess.run(
+            command,
+            cwd=folder,
+            env=environment,
+            stdin=lifeline.end,
+            capture_output=True,
+            text=True,
+            timeout=LONGEST_HUNT_S,
+            check=False,
+        )
     except subprocess.TimeoutExpired:
         raise BadMutant(f"no end within {LONGEST_HUNT_S} s") from None
 
 
-def _hunt_in(copy: Path, seeds: int, mutant: Mutant) -> Catch:
+def _hunt_in(copy: Path, seeds: int, mutant: Mutant, lifeline: Lifeline) -> Catch:
     count = seeds if mutant.layer is Layer.PURE else -(-seeds // SHELL_SHARE)
-    command = [sys.executable, "-m", "tests.simulation.mutation", "--hunt", "--seeds", str(count)]
-    done = _run([*command, "--layer", mutant.layer, "--venue", mutant.venue], copy, str(copy / "src"), str(copy))
+    words = ("--hunt", "--seeds", str(count), "--layer", mutant.layer, "--venue", mutant.venue)
+    done = _run(command_on("tests.simulation.mutation", *words), lifeline, copy, str(copy / "src"), str(copy))
     if done.returncode:
         raise BadMutant((done.stderr.strip().splitlines() or ["the process ended without a word"])[-1])
-    return msgspec.json.decode(done.stdout, type=Catch)
+    catch = msgspec.json.decode(done.stdout, type=Catch)
+    if catch.seed is None and seeds < SEEDS:
+        return msgspec.structs.replace(catch, text=f"{seeds} of the {SEEDS:,} seeds of the measure")
+    return catch
 
 
 def _row(mutant: Mutant, verdict: str, catch: Catch, began: float) -> Row:
@@ -173,7 +187,7 @@ def _row(mutant: Mutant, verdict: str, catch: Catch, began: float) -> Row:
 
 def _line(row: Row) -> str:
     seed = "" if row.seed is None else str(row.seed)
-    note = f"  {row.text}" if row.verdict == "broken" else ""
+    note = f"  {row.text}" if row.text and row.verdict != "caught" else ""
     return f"{row.name:<44} {row.verdict:<9} {seed:>5}  {row.violation:<20} {row.seconds:>4} s{note}"
 
 
@@ -182,12 +196,16 @@ def try_all(mutants: Sequence[Mutant], seeds: int, jobs: int, *, quiet: bool) ->
     rows: list[Row] = []
     if not quiet:
         sys.stdout.write(f"{'safeguard that is off':<44} {'verdict':<9} {'seed':>5}  {'by':<20} {'took':>6}\n")
-    with ThreadPoolExecutor(max_workers=jobs) as pool:
-        for row in pool.map(lambda mutant: try_out(mutant, seeds), mutants):
-            rows.append(row)
-            if not quiet:
-                sys.stdout.write(_line(row) + "\n")
-                sys.stdout.flush()
+    with Lifeline() as lifeline, ThreadPoolExecutor(max_workers=jobs) as pool:
+        try:
+            for row in pool.map(lambda mutant: try_out(mutant, seeds, lifeline), mutants):
+                rows.append(row)
+                if not quiet:
+                    sys.stdout.write(_line(row) + "\n")
+                    sys.stdout.flush()
+        finally:  # whoever is interrupted waits for no hunt
+            pool.shutdown(wait=False, cancel_futures=True)
+            lifeline.let_go()
     return rows
 
 
@@ -200,10 +218,10 @@ def chosen(only: Sequence[str]) -> list[Mutant]:
 
 
 def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m tests.simulation.mutation", description=__doc__.split("\n")[0] if __doc__ else None)
+    parser = Parser(prog="python -m tests.simulation.mutation", description=__doc__.split("\n")[0] if __doc__ else None)
     parser.add_argument("--only", action="append", default=[], metavar="NAME", help="this mutant; may be given several times")
-    parser.add_argument("--seeds", type=int, default=SEEDS, help="how many seeds a mutant must not survive")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="how many hunts go on side by side")
+    parser.add_argument("--seeds", type=positive, default=SEEDS, help="how many seeds a mutant must not survive")
+    parser.add_argument("--jobs", type=positive, default=os.cpu_count() or 1, help="how many hunts go on side by side")
     parser.add_argument("--json", action="store_true", help="the table as JSON")
     parser.add_argument("--hunt", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--layer", type=Layer, default=Layer.PURE, help=argparse.SUPPRESS)
@@ -212,8 +230,12 @@ def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """0 if every mutant was caught and the true source was not."""
+    """0 if every mutant was caught and the true source was not, 2 for a mistake, 130 if interrupted."""
     wanted = _arguments(words)
+    return until_interrupted(lambda: _run_hunts(wanted))
+
+
+def _run_hunts(wanted: argparse.Namespace) -> int:
     if wanted.hunt:
         sys.stdout.write(msgspec.json.encode(hunt(range(wanted.seeds), wanted.layer, wanted.venue)).decode())
         return 0

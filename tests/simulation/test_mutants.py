@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from tests.simulation.lifeline import Lifeline
 from tests.simulation.mutants import Edit, Layer, Mutant
 from tests.simulation.mutation import ALL as MUTANTS
 from tests.simulation.mutation import CONTROL, PACKAGE, ROOT, BadMutant, chosen, edited, main, mutated, try_out
 
 LEAST_MUTANTS = 25
 each_mutant = pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
+
+
+@pytest.fixture
+def lifeline() -> Iterator[Lifeline]:
+    with Lifeline() as held:
+        yield held
 
 
 def named(name: str) -> Mutant:
@@ -39,13 +47,13 @@ def test_tests_are_named_where_they_hunt_and_nowhere_else() -> None:
     assert [mutant.name for mutant in MUTANTS if bool(mutant.tests) is not (mutant.layer is Layer.TESTS)] == []
 
 
-def test_a_mutant_of_the_shell_is_caught_by_seeds_of_the_shell() -> None:
-    row = try_out(named("the end of a socket is not told"), seeds=60)
+def test_a_mutant_of_the_shell_is_caught_by_seeds_of_the_shell(lifeline: Lifeline) -> None:
+    row = try_out(named("the end of a socket is not told"), seeds=60, lifeline=lifeline)
     assert (row.verdict, row.is_good) == ("caught", True)
 
 
-def test_a_mutant_may_be_caught_by_tests_that_it_names() -> None:
-    caught = try_out(named("a stale dial is kept"), seeds=0)
+def test_a_mutant_may_be_caught_by_tests_that_it_names(lifeline: Lifeline) -> None:
+    caught = try_out(named("a stale dial is kept"), seeds=0, lifeline=lifeline)
     assert (caught.verdict, caught.violation) == ("caught", "a test")
 
 
@@ -65,16 +73,16 @@ def test_the_second_edit_of_a_file_finds_the_first_done(tmp_path: Path) -> None:
     assert mutated(mutant, tmp_path) == {"a.py": "three = 3\n"}
 
 
-def test_a_mutant_is_caught_and_the_true_source_is_not() -> None:
-    caught = try_out(named("fills are not deduplicated"), seeds=3)
+def test_a_mutant_is_caught_and_the_true_source_is_not(lifeline: Lifeline) -> None:
+    caught = try_out(named("fills are not deduplicated"), seeds=3, lifeline=lifeline)
     assert (caught.verdict, caught.violation, caught.is_good) == ("caught", "I2", True)
-    control = try_out(CONTROL, seeds=2)
+    control = try_out(CONTROL, seeds=2, lifeline=lifeline)
     assert (control.verdict, control.seed, control.is_good) == ("survived", None, True)
 
 
-def test_a_mutant_that_cannot_run_proves_nothing() -> None:
+def test_a_mutant_that_cannot_run_proves_nothing(lifeline: Lifeline) -> None:
     slip = Edit("wire/books.py", "        self._epoch = 0\n", "        self._epoch = no_such_name\n")
-    row = try_out(Mutant(name="a slip", safeguard="", edits=(slip,)), seeds=1)
+    row = try_out(Mutant(name="a slip", safeguard="", edits=(slip,)), seeds=1, lifeline=lifeline)
     assert (row.verdict, row.is_good) == ("broken", False)
     assert "NameError" in f"{row.violation}{row.text}"
 
@@ -90,8 +98,10 @@ def test_a_name_that_is_none_ends_with_the_names_there_are(capsys: pytest.Captur
 
 
 def test_a_mutant_that_survives_is_a_failure(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--only", "no drain", "--seeds", "0"]) == 1
-    assert "not so: no drain" in capsys.readouterr().out
+    assert main(["--only", "forgotten fills are news again", "--seeds", "1"]) == 1
+    told = capsys.readouterr().out
+    assert "  1 of the 2,000 seeds of the measure\n" in told
+    assert "not so: forgotten fills are news again" in told
 
 
 def test_the_table_can_be_had_as_json(capsys: pytest.CaptureFixture[str]) -> None:
@@ -100,6 +110,12 @@ def test_the_table_can_be_had_as_json(capsys: pytest.CaptureFixture[str]) -> Non
     assert (row["name"], row["verdict"]) == ("(none)", "survived")
 
 
-def test_tests_that_are_not_there_catch_nothing() -> None:
+def test_a_hunt_ends_when_nobody_holds_its_lifeline_any_more(lifeline: Lifeline) -> None:
+    lifeline.let_go()
+    row = try_out(CONTROL, seeds=1_000_000, lifeline=lifeline)
+    assert (row.verdict, row.text) == ("broken", "the process ended without a word")
+
+
+def test_tests_that_are_not_there_catch_nothing(lifeline: Lifeline) -> None:
     named_wrongly = msgspec.structs.replace(named("a stale dial is kept"), tests=("tests/unit/runtime/test_sockets.py::test_of_nothing",))
-    assert try_out(named_wrongly, seeds=0).verdict == "broken"
+    assert try_out(named_wrongly, seeds=0, lifeline=lifeline).verdict == "broken"

@@ -1,18 +1,20 @@
-"""`python -m tests.simulation.shell`: runs seeds and prints the figures; exits 1 if an invariant broke."""
+"""`python -m tests.simulation.shell`: runs seeds and prints the figures. Exits 1 if an invariant broke, 130 if interrupted."""
 
 from __future__ import annotations
 
 import sys
 import time
-from argparse import ArgumentParser, Namespace
+from argparse import Namespace
+from collections.abc import Sequence
 
 from tests.simulation.campaign import Totals, lines_of, run_portions
+from tests.simulation.commands import Parser, positive, until_interrupted
 from tests.simulation.shell.faults import FAULTS
 from tests.simulation.shell.run import run_some
 
 
-def main() -> int:
-    arguments = _read_arguments()
+def main(words: Sequence[str] | None = None) -> int:
+    arguments = _read_arguments(words)
     begun, totals = time.perf_counter(), Totals()
     for so_far in run_portions(run_some, arguments.first, arguments.seeds, jobs=arguments.jobs):
         totals = so_far
@@ -22,13 +24,13 @@ def main() -> int:
     return 1 if totals.findings else 0
 
 
-def _read_arguments() -> Namespace:
-    parser = ArgumentParser(prog="python -m tests.simulation.shell", description=__doc__)
-    parser.add_argument("--seeds", type=int, default=500, help="how many")
+def _read_arguments(words: Sequence[str] | None) -> Namespace:
+    parser = Parser(prog="python -m tests.simulation.shell", description=__doc__)
+    parser.add_argument("--seeds", type=positive, default=500, help="how many")
     parser.add_argument("--first", type=int, default=0, help="the first seed")
-    parser.add_argument("--jobs", type=int, help="processes; one for each core if not given")
+    parser.add_argument("--jobs", type=positive, help="processes; one for each core if not given")
     parser.add_argument("--json", action="store_true", help="one JSON object")
-    return parser.parse_args()
+    return parser.parse_args(words)
 
 
 def _say(totals: Totals, wall_s: float, *, json: bool) -> None:
@@ -50,4 +52,4 @@ def _say(totals: Totals, wall_s: float, *, json: bool) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(until_interrupted(main))
