@@ -18,6 +18,8 @@ FAILURES_PER_MINUTE: Final = 20
 TICKET_LIFE_MS: Final = 30_000
 MOST_TICKETS: Final = 1_000
 DAY_MS: Final = 86_400_000
+UNKNOWN_TOKEN: Final = Refusal(status=401, code="unknown_token", message="no such token, or it is over", challenge=True)
+UNKNOWN_TICKET: Final = Refusal(status=401, code="unknown_ticket", message="no such ticket, or it was used, or it is over")
 
 
 class Principal(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,7 +44,12 @@ def make_token(name: str, role: Role, *, now: Millis, days: int) -> tuple[ApiTok
 
 
 class Access:
-    """Recognizes callers. Raises StoreError when the store of tokens cannot be read."""
+    """Recognizes callers. Raises StoreError when the store of tokens cannot be read.
+
+    Guessing is limited by address, and only who guesses is refused for it: a caller whose token opens something, or who needs none, may
+    share the address with a program that is set up wrongly. A right guess would pass, too, but there are 2^256 texts, and each guess
+    costs one of the requests that the address has in a minute.
+    """
 
     def __init__(self, tokens: Tokens, clock: Clock, *, requests_per_minute: int) -> None:
         self._tokens, self._clock = tokens, clock
@@ -52,8 +59,7 @@ class Access:
 
     def refuse_address(self, address: str) -> Refusal | None:
         """Why requests from there must wait, if they must."""
-        now = self._clock.now()
-        wait = self._addresses.take(address, now) or self._failures.wait_ms(address, now)
+        wait = self._addresses.take(address, self._clock.now())
         return _too_many(wait) if wait else None
 
     def refuse_caller(self, principal: Principal) -> Refusal | None:
@@ -61,14 +67,13 @@ class Access:
         wait = self._callers.take(principal.token_id, self._clock.now())
         return _too_many(wait) if wait else None
 
-    async def recognize(self, text: Secret, address: str) -> Principal | None:
-        """The caller with this token; None, and a failure is counted for the address, if nobody has it (any more)."""
+    async def recognize(self, text: Secret, address: str) -> Principal | Refusal:
+        """The caller with this token; if nobody has it (any more), why it is refused, and a failure is counted for the address."""
         token_id = token_id_of(text)
         token = None if token_id is None else await self._tokens.find_token(token_id)
         if token is not None and token.opens_with(text) and token.is_live(self._clock.wall()):
             return _principal(token)
-        self._failures.take(address, self._clock.now())
-        return None
+        return self._note_failure(address, UNKNOWN_TOKEN)
 
     async def is_live(self, principal: Principal) -> bool:
         """Whether the caller's token still opens something."""
@@ -85,19 +90,24 @@ class Access:
         self._tickets[hash_token(ticket)] = (principal.token_id, Millis(now + TICKET_LIFE_MS))
         return ticket, TICKET_LIFE_MS
 
-    async def redeem(self, ticket: Secret, address: str) -> Principal | None:
-        """Whose ticket it is; it opens nothing more. None, and a failure is counted, if it was used, is too old or never was."""
+    async def redeem(self, ticket: Secret, address: str) -> Principal | Refusal:
+        """Whose ticket it is; it opens nothing more. If it was used, is too old or never was: why it is refused, and a failure is
+        counted."""
         token_id, expires = self._tickets.pop(hash_token(ticket), ("", Millis(0)))
         token = await self._tokens.find_token(token_id) if token_id and self._clock.now() < expires else None
         if token is not None and token.is_live(self._clock.wall()):
             return _principal(token)
-        self._failures.take(address, self._clock.now())
-        return None
+        return self._note_failure(address, UNKNOWN_TICKET)
+
+    def _note_failure(self, address: str, refusal: Refusal) -> Refusal:
+        """The refusal, or the word to wait where the address has failed too often."""
+        wait = self._failures.take(address, self._clock.now())
+        return _too_many(wait, "too many wrong tokens from this address: wait") if wait else refusal
 
 
 def _principal(token: ApiToken) -> Principal:
     return Principal(token_id=token.id, name=token.name, role=token.role)
 
 
-def _too_many(wait_ms: int) -> Refusal:
-    return Refusal(status=429, code="too_many_requests", message="too many requests: wait", retry_after_ms=wait_ms)
+def _too_many(wait_ms: int, message: str = "too many requests: wait") -> Refusal:
+    return Refusal(status=429, code="too_many_requests", message=message, retry_after_ms=wait_ms)

@@ -13,7 +13,7 @@ import structlog
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPReceiveMessage, Message, Receive, Scope, Send, WebSocketReceiveMessage
 
-from userstream.entry.web.access import Access, Principal
+from userstream.entry.web.access import UNKNOWN_TOKEN, Access, Principal
 from userstream.entry.web.answers import error_body, refusal_headers, secured
 from userstream.entry.web.checks import MOST_BODY_BYTES, Ask, Checks, Refusal, read_headers
 from userstream.entry.web.limits import Crowd
@@ -24,7 +24,6 @@ REQUEST_LIMIT_S: Final = 10.0
 BEARER: Final = "bearer "
 _log = structlog.stdlib.get_logger("userstream.http")
 
-UNKNOWN_TOKEN: Final = Refusal(status=401, code="unknown_token", message="no such token, or it is over", challenge=True)
 NO_STORE: Final = Refusal(status=503, code="store_trouble", message="the store cannot be read now", retry_after_ms=1_000)
 TOO_LARGE: Final = Refusal(status=413, code="body_too_large", message="the body is larger than 64 KiB")
 TOO_SLOW: Final = Refusal(status=503, code="too_slow", message="the answer took longer than 10 s", retry_after_ms=1_000)
@@ -121,8 +120,8 @@ class Gatekeeper:
             principal = await self._recognize(headers["authorization"], address)
         except StoreError:
             return NO_STORE
-        if principal is None:
-            return UNKNOWN_TOKEN
+        if isinstance(principal, Refusal):
+            return principal
         scope["auth"] = principal
         return self._access.refuse_caller(principal)
 
@@ -132,9 +131,9 @@ class Gatekeeper:
         ask = Ask(method=method, headers=headers, is_socket=is_socket, query=scope["query_string"] if is_socket else b"")
         return self._access.refuse_address(address) or self._checks.refusal(ask)
 
-    async def _recognize(self, header: str, address: str) -> Principal | None:
+    async def _recognize(self, header: str, address: str) -> Principal | Refusal:
         if not header.lower().startswith(BEARER):
-            return None
+            return UNKNOWN_TOKEN
         return await self._access.recognize(Secret(header[len(BEARER) :].strip()), address)
 
     async def _open_socket(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -9,7 +9,7 @@ from typing import Any, Final
 import structlog
 from litestar import Request, Response
 from litestar.connection import ASGIConnection
-from litestar.exceptions import HTTPException, ValidationException
+from litestar.exceptions import HTTPException, SerializationException, ValidationException
 from litestar.handlers import BaseRouteHandler
 
 from userstream.domain.access import Role, allows
@@ -29,6 +29,7 @@ WORDS: Final = {
     405: Refusal(status=405, code="method_not_allowed", message="this method is not used here"),
     413: Refusal(status=413, code="body_too_large", message="the body is larger than 64 KiB"),
 }
+NO_JSON: Final = Refusal(status=400, code="bad_body", message="the body is not as the API document says: it is no JSON")
 BROKEN: Final = Refusal(status=500, code="internal_error", message="the server failed; its log says why")
 NO_STORE: Final = Refusal(status=503, code="store_trouble", message="the store cannot be used now", retry_after_ms=1_000)
 
@@ -119,6 +120,8 @@ def _refusal_of(error: Exception) -> Refusal:
             return error.refusal
         case StoreError():
             return NO_STORE
+        case HTTPException(status_code=400, __cause__=SerializationException()):
+            return NO_JSON
         case HTTPException(status_code=status) if status in WORDS:
             return WORDS[status]
         case HTTPException(status_code=status) if status < 500:

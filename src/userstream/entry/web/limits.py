@@ -56,10 +56,6 @@ class RateLimit:
         self._keep(key, level - MINUTE_MS, now)
         return 0
 
-    def wait_ms(self, key: str, now: int) -> int:
-        """What `take` would say, and nothing is taken."""
-        return max(0, -(-(MINUTE_MS - self._level(caller_of(key), now)) // self._limit))
-
     def _level(self, key: str, now: int) -> int:
         """A whole request is worth MINUTE_MS; each ms brings `limit`."""
         full = self._limit * MINUTE_MS

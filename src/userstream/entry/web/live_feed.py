@@ -14,17 +14,22 @@ from wsproto.frame_protocol import CloseReason
 
 from userstream.domain.events import public_form
 from userstream.entry.web.access import Access, Principal
+from userstream.entry.web.checks import Refusal
 from userstream.entry.web.coalescer import Coalescer, Delta
 from userstream.entry.web.desk import WebDesk
 from userstream.entry.web.forms import BalanceForm, OrderForm, PositionForm, StateForm, state_form
-from userstream.kernel.errors import UserStreamError
+from userstream.kernel.errors import UserStreamError, nearest
 from userstream.kernel.secret import Secret
+from userstream.kernel.text import printable
 from userstream.runtime.live import EventStream, LiveAccount
 from userstream.runtime.views import Health
 
 HELLO_LIMIT_S: Final = 5.0
 SEND_LIMIT_S: Final = 20.0
 INTERVAL_MS: Final = 100
+LONGEST_REASON: Final = 123
+"""Bytes: what a closing frame holds of a reason."""
+LONGEST_SHOWN: Final = 40
 LOOK_MS: Final = 2_000
 """How often the token is looked at again: a revoked one closes its sockets in less than 5 s."""
 
@@ -93,11 +98,44 @@ class Ending(Exception):
     """The feed ends, with the code and the reason that the reader is told."""
 
     def __init__(self, code: CloseReason, reason: str) -> None:
+        # a frame that is too long would be refused by our own side
+        reason = reason.encode("utf-8", "replace")[:LONGEST_REASON].decode("utf-8", "ignore")
         super().__init__(reason)
         self.code, self.reason = code, reason
 
 
 _hello: Final = msgspec.json.Decoder(Hello)
+_RULES: Final = {
+    "type": '"hello"',
+    "token": "text",
+    "ticket": "text",
+    "accounts": 'a list of names, such as ["alice"]',
+    "resume": 'a table of names and sequences, such as {"alice": 812}',
+}
+
+
+def read_hello(text: str) -> Hello:
+    """The reader's first message. Raises Ending for what is no hello, with the field and its rule; values are not shown: they may be
+    tokens."""
+    try:
+        return _hello.decode(text)
+    except msgspec.MsgspecError as error:
+        raise Ending(CloseReason.POLICY_VIOLATION, f"the first message must be a hello: {_why_no_hello(error)}") from None
+
+
+def _why_no_hello(error: msgspec.MsgspecError) -> str:
+    if not isinstance(error, msgspec.ValidationError):
+        return "this is no JSON"
+    rule, _, place = str(error).partition(" - at `$.")
+    field = place.partition("[")[0].rstrip("`")
+    if field in _RULES:
+        return f"{field} must be {_RULES[field]}"
+    _, is_unknown, name = rule.partition("unknown field `")
+    return f"there is no field {_shown(name[:-1])}: {nearest(name[:-1], _RULES)}" if is_unknown else "it must be a JSON object"
+
+
+def _shown(text: str) -> str:
+    return repr(printable(text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}..."))
 
 
 class Watch:
@@ -139,10 +177,7 @@ class LiveFeed:
                 text = await self._wire.receive_text()
         except TimeoutError:
             raise Ending(CloseReason.POLICY_VIOLATION, "no hello came") from None
-        try:
-            self._hello = _hello.decode(text)
-        except msgspec.MsgspecError:
-            raise Ending(CloseReason.POLICY_VIOLATION, "the first message must be a hello") from None
+        self._hello = read_hello(text)
         self._principal = principal = await self._recognize(self._hello)
         self._choose(self._hello.accounts)
         await self._send(Welcome(name=principal.name, interval_ms=INTERVAL_MS))
@@ -153,19 +188,24 @@ class LiveFeed:
         if names is None:
             return
         self._hello = msgspec.structs.replace(self._hello, accounts=tuple(dict.fromkeys(names)))
-        if not set(names) <= set(self._desk.names()):
-            raise Ending(CloseReason.POLICY_VIOLATION, "the hello names an account that is not known")
+        known = set(self._desk.names())
+        if (unknown := next((name for name in names if name not in known), None)) is not None:
+            raise Ending(CloseReason.POLICY_VIOLATION, f"the hello names an account that is not known: {_shown(unknown)}")
 
     async def _recognize(self, hello: Hello) -> Principal:
-        principal = None
-        if self._access.refuse_address(self._address) is None:
+        if hello.token is None and hello.ticket is None:
+            raise Ending(CloseReason.POLICY_VIOLATION, "the hello needs a token or a ticket")
+        found: Principal | Refusal | None = self._access.refuse_address(self._address)
+        if found is None:
             if hello.token is not None:
-                principal = await self._access.recognize(Secret(hello.token), self._address)
-            elif hello.ticket is not None:
-                principal = await self._access.redeem(Secret(hello.ticket), self._address)
-        if principal is None:
-            raise Ending(CloseReason.POLICY_VIOLATION, "no such token or ticket, or it is over")
-        return principal
+                found = await self._access.recognize(Secret(hello.token), self._address)
+            else:
+                found = await self._access.redeem(Secret(hello.ticket or ""), self._address)
+        if isinstance(found, Principal):
+            return found
+        if found.retry_after_ms:
+            raise Ending(CloseReason.TRY_AGAIN_LATER, f"{found.message} {-(-found.retry_after_ms // 1_000)} s")
+        raise Ending(CloseReason.POLICY_VIOLATION, "no such token or ticket, or it is over")
 
     async def run(self) -> None:
         """Tells news until something ends it. Raises Ending."""

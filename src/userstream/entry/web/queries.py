@@ -13,6 +13,8 @@ from userstream.kernel.errors import nearest
 
 LONGEST_SHOWN: Final = 80
 WHOLE_BODY: Final = "data"
+NO_BODY: Final = (WHOLE_BODY, repr(WHOLE_BODY))
+"""How the framework tells of a body that did not come: a name that it looked for in vain."""
 _NAMED_PLACES: Final = frozenset({"query", "path"})
 
 
@@ -83,6 +85,8 @@ def refuse_values(known: Parameters, wrong: Sequence[tuple[str, str]]) -> Refusa
 
 def refuse_body(wrong: Sequence[tuple[str, str]]) -> Refusal:
     """The refusal of a body: each field, or the whole, with what was expected there. Values are not shown: a body may hold a key."""
+    if NO_BODY in wrong:
+        return Refusal(status=400, code="bad_body", message="the body is not as the API document says: it is empty")
     words = (f"{field}: {expected}" if field != WHOLE_BODY else expected for field, expected in wrong)
     return Refusal(status=400, code="bad_body", message=f"the body is not as the API document says: {'; '.join(words)}")
 

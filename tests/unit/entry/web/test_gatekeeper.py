@@ -130,6 +130,17 @@ async def test_who_asks_too_often_is_told_when_to_come_again() -> None:
     assert (await ask(answer_well, access=access))[0].status == 429
 
 
+async def test_twenty_wrong_tokens_lock_nobody_out_who_has_a_right_one_or_needs_none() -> None:
+    tokens, clock = MemoryTokens(), ManualClock()
+    text = await add_token(tokens, Role.VIEWER, clock.wall())
+    access = open_access(tokens)
+    wrong = [(await ask(answer_well, headers={"authorization": "Bearer wrong"}, access=access))[0] for _ in range(22)]
+    assert [outcome.status for outcome in wrong] == [401] * 20 + [429] * 2 and b"retry-after" in wrong[-1].headers
+    assert (await ask(answer_well, access=access))[0].status == 200
+    outcome, scope = await ask(answer_well, headers={"authorization": f"Bearer {text}"}, access=access)
+    assert outcome.status == 200 and isinstance(scope["auth"], Principal)
+
+
 class BrokenTokens(MemoryTokens):
     async def find_token(self, token_id: str) -> Any:
         raise StoreError(f"disk {CANARY}")

@@ -140,6 +140,9 @@ async def test_what_cannot_be_is_told_in_one_line_with_safe_headers(site: Site, 
         (b'{"account": "a", "venue": "v", "api_key": "CANARY", "apisecret": "CANARY"}', "unknown field `apisecret`"),
         (b'{"account": "a"}', "missing required field"),
         (b"[]", "Expected `object`, got `array`"),
+        (b"", "it is empty"),
+        (b"{", "it is no JSON"),
+        (b"account=CANARY", "it is no JSON"),
     ],
 )
 async def test_a_body_that_cannot_be_is_told_by_its_field_without_its_values(site: Site, body: bytes, words: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from pathlib import Path
 from typing import Any, cast
@@ -10,15 +11,19 @@ from typing import Any, cast
 import aiohttp
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from wsproto.frame_protocol import CloseReason
 
 from tests.support.desk import NAME
 from tests.support.events import filled
 from tests.support.web import Site, add_token, note_of, open_site
 from userstream.domain.access import Role, token_id_of
+from userstream.entry.web.access import FAILURES_PER_MINUTE, Principal
 from userstream.entry.web.coalescer import MOST_EVENTS
 from userstream.entry.web.desk import WebDesk
 from userstream.entry.web.forms import state_form
-from userstream.entry.web.live_feed import Ending, LiveFeed
+from userstream.entry.web.live_feed import Ending, LiveFeed, read_hello
 from userstream.entry.web.settings import HttpSection
 from userstream.kernel.secret import Secret
 
@@ -107,6 +112,44 @@ async def test_a_place_that_is_not_ours_begins_anew(tmp_path: Path) -> None:
         page = Page(await site.open_live(resume={NAME: 10**12}))
         await page.hear()
         assert (await page.hear())["reason"] == "not_resumable"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('{"type":"hello","token":"CANARY","bogus":1}', "there is no field 'bogus': known: accounts, resume, ticket, token, type"),
+        ('{"type":"hello","tokn":"CANARY"}', "there is no field 'tokn': did you mean 'token'?"),
+        ('{"type":"hello","accounts":"CANARY"}', 'accounts must be a list of names, such as ["alice"]'),
+        ('{"type":"hello","accounts":[7]}', 'accounts must be a list of names, such as ["alice"]'),
+        ('{"type":"hello","resume":{"alice":"CANARY"}}', 'resume must be a table of names and sequences, such as {"alice": 812}'),
+        ('{"type":"hello","token":7}', "token must be text"),
+        ('{"type":"CANARY"}', 'type must be "hello"'),
+        ('["CANARY"]', "it must be a JSON object"),
+        ("CANARY", "this is no JSON"),
+        ("", "this is no JSON"),
+    ],
+)
+def test_what_is_no_hello_is_told_by_its_field_without_its_value(text: str, words: str) -> None:
+    with pytest.raises(Ending) as told:
+        read_hello(text)
+    assert told.value.code == 1008 and told.value.reason == f"the first message must be a hello: {words}"
+
+
+@given(st.text())
+def test_the_reason_of_any_end_fits_into_its_frame(name: str) -> None:
+    assert len(Ending(CloseReason.POLICY_VIOLATION, name * 9).reason.encode()) <= 123
+    with contextlib.suppress(Ending):
+        read_hello(json.dumps({"type": "hello", name: 1}))
+
+
+async def test_an_address_that_guessed_too_often_is_told_how_long_to_wait(tmp_path: Path) -> None:
+    async with open_site(tmp_path) as site:
+        for _ in range(FAILURES_PER_MINUTE):
+            assert not isinstance(await site.web.access.recognize(Secret("ust_guess"), "127.0.0.1"), Principal)
+        with pytest.raises(Ending, match=r"wrong tokens from this address: wait \d s") as told:
+            await LiveFeed(site.web, SlowWire({"type": "hello", "token": "ust_guess"}), "127.0.0.1").greet()
+        assert told.value.code == 1013
+        await LiveFeed(site.web, SlowWire({"type": "hello", "token": site.texts[Role.VIEWER]}), "127.0.0.1").greet()
 
 
 @pytest.mark.parametrize("hello", [{"token": "ust_wrong"}, {"ticket": "x"}, {"token": None}, {"accounts": ["nobody"]}, {"more": 1}])
@@ -209,7 +252,7 @@ async def test_a_hello_that_names_an_account_very_often_costs_no_more_than_one_t
         assert desk.asked == 1
         assert feed._hello.accounts == (NAME,)
         wire = SlowWire({"type": "hello", "token": site.texts[Role.VIEWER], "accounts": [NAME] * 12_000 + ["nobody"]})
-        with pytest.raises(Ending, match="not known"):
+        with pytest.raises(Ending, match="not known: 'nobody'"):
             await LiveFeed(cast(WebDesk, desk), wire, "127.0.0.1").greet()
 
 
