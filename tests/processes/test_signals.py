@@ -47,6 +47,22 @@ async def test_a_stop_during_recovery(tmp_path: Path, seed: int, again: bool) ->
         await arrive(place, exchange)
 
 
+async def test_a_terminal_that_is_closed(tmp_path: Path, seed: int) -> None:
+    """It may say so more than once; that is an ordered stop all the same."""
+    async with Exchange(seed=seed) as exchange, open_place(tmp_path) as place:
+        place.configure_for(exchange)
+        client = await place.start()
+        await client.until_live()
+        client.send(signal.SIGHUP)
+        client.send(signal.SIGHUP)
+        await client.until(lambda: client.said(action="stopping") > 0, "an ordered stop")
+        client.send(signal.SIGHUP)
+        assert await client.wait() == 0 and not client.faults
+        assert not [path.name for path in tmp_path.iterdir() if path.name.endswith("-wal")]
+        verdict = await look(place, exchange)
+        assert verdict.is_sound, verdict
+
+
 @pytest.mark.processes
 @pytest.mark.timeout(200)
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

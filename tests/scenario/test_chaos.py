@@ -20,6 +20,20 @@ async def call(*words: str) -> tuple[int, bytes, bytes]:
     return process.returncode, out, err
 
 
+async def test_asked_to_end_it_says_so_and_ends_its_programs() -> None:
+    words = ("--against", "userstream", "--script", "cut", "--venue", VENUES[0])
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(sys.executable, "-m", "userstream", "chaos", *words, stdout=pipe, stderr=pipe)
+    assert process.stderr is not None
+    while b"lives through" not in await asyncio.wait_for(process.stderr.readline(), 40):
+        pass
+    process.terminate()
+    # the programs hold the same pipe: its end is their end
+    out, err = await asyncio.wait_for(process.communicate(), 30)
+    assert (process.returncode, out) == (143, b"")
+    assert err.decode().splitlines()[-1].startswith("userstream: ended by SIGTERM")
+
+
 async def test_our_own_client_has_zeros_in_every_column() -> None:
     scripts = ("cut", "same-fill", "late-report")
     code, out, err = await call("--against", "userstream", *(word for name in scripts for word in ("--script", name)), "--json")

@@ -14,7 +14,7 @@ import msgspec
 from cyclopts import Parameter
 
 from userstream.entry.cli import hear_interrupts
-from userstream.entry.cli.output import say, show_count
+from userstream.entry.cli.output import complain, say, show_count
 from userstream.kernel.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 MOST_SEEDS = 1_000
 WIDTH = 120
+TERMINATED = 143
+"""SIGTERM, as shells count it: 128 and the number of the signal."""
 COLUMNS = ("client", "script", "fills", "lost", "doubled", "invented", "wrong", "worst staleness", "recovered")
 
 
@@ -43,7 +45,7 @@ def chaos(
     """Run clients through fault scripts at the paper exchange, and compare what their users saw with the exchange's books.
 
     Exit code 1 when this package's own client has anything but zeros, or when a client asked for by name was run on nothing: it is
-    not installed, or cannot be run on what was chosen.
+    not installed, or cannot be run on what was chosen; 130 and 143 when Ctrl-C or SIGTERM ended it early.
 
     Example: `userstream chaos --against userstream --against ccxt --script cut`
     """
@@ -62,7 +64,8 @@ def chaos(
     try:
         scores = asyncio.run(_play(found, chosen, seeds))
     except asyncio.CancelledError:
-        return 1
+        complain("ended by SIGTERM before all runs were played: there are no scores, and the programs it started are ended")
+        return TERMINATED
     if json:
         say(msgspec.json.encode(_report(products, found, scores)).decode())
     else:

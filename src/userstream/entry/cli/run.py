@@ -19,7 +19,7 @@ from userstream.entry.cli.output import complain, leave_at_once, show_count
 from userstream.entry.cli.stores import check_store_place
 from userstream.entry.oddities import Oddities
 from userstream.entry.times import show_time
-from userstream.kernel.errors import SettingsError
+from userstream.kernel.errors import SettingsError, UserStreamError
 from userstream.wire.feed import STARTING
 
 if TYPE_CHECKING:
@@ -36,17 +36,19 @@ LOOK_MS = 200
 BAD, DOUBTFUL = "bad", "doubtful"
 REPORTED = ("state", "status", "margin_level", "reason", "symbol", "since", "until", "fills")
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+HANGUP: signal.Signals | None = getattr(signal, "SIGHUP", None)
+"""The terminal was closed; not every platform has it."""
 
 
 def run(
     *,
     config: Annotated[Path, Parameter(help="The configuration file (TOML; docs/reference/configuration.md).")] = Path("userstream.toml"),
-    seconds: Annotated[float | None, Parameter(help="Stop after so long; without it, run until SIGTERM or Ctrl-C.")] = None,
+    seconds: Annotated[float | None, Parameter(help="Stop after so long; without it, run until SIGTERM, SIGHUP or Ctrl-C.")] = None,
 ) -> int:
     """Run all accounts of a configuration file.
 
-    Exit code 1 when every account failed for good, and there is no registry that could mend them. The first SIGTERM or Ctrl-C stops in
-    order, a second one at once.
+    Exit code 1 when every account failed for good, and there is no registry that could mend them. The first SIGTERM, SIGHUP or Ctrl-C
+    stops in order, a second SIGTERM or Ctrl-C at once.
 
     Example: `userstream run --config userstream.toml`
     """
@@ -67,8 +69,7 @@ def run(
 
 async def _run(configuration: Configuration, seconds: float | None) -> int:
     stopped = asyncio.Event()
-    for name in SIGNALS:
-        asyncio.get_running_loop().add_signal_handler(name, _stop, stopped)
+    _hear_signals(stopped)
     try:
         return await _serve(configuration, seconds, stopped)
     finally:
@@ -96,7 +97,7 @@ async def _serve_all(configuration: Configuration, registered: RegisteredAccount
         postgres=configuration.postgres,
     )
     async with AsyncExitStack() as stack:
-        stack.push_async_callback(_stop_all, application)
+        stack.push_async_exit(partial(_stop_all, application))
         start = partial(_start_account, application, registered)
         manager = AccountManager(
             application, registered, configuration.accounts, start, manager_settings, connects=configuration.websocket_enabled
@@ -118,8 +119,10 @@ async def _serve_all(configuration: Configuration, registered: RegisteredAccount
         return await _watch(application, stopped, seconds, ends_with_accounts=not configuration.registry.is_run)
 
 
-async def _stop_all(application: Application) -> None:
-    log.info("stopping", action="stopping", accounts=len(application.accounts))
+async def _stop_all(application: Application, _kind: object, error: BaseException | None, _trace: object) -> None:
+    # where the start was refused, the line that says why is all there is to say
+    if not isinstance(error, UserStreamError):
+        log.info("stopping", action="stopping", accounts=len(application.accounts))
     try:
         async with asyncio.timeout(STOP_LIMIT_S):
             await application.stop()
@@ -146,9 +149,18 @@ def _stop(stopped: asyncio.Event) -> None:
     stopped.set()
 
 
+def _hear_signals(stopped: asyncio.Event) -> None:
+    loop = asyncio.get_running_loop()
+    for name in SIGNALS:
+        loop.add_signal_handler(name, _stop, stopped)
+    # nohup wants it ignored; and a closed terminal may send it more than once, which is no impatience
+    if HANGUP is not None and signal.getsignal(HANGUP) != signal.SIG_IGN:
+        loop.add_signal_handler(HANGUP, stopped.set)
+
+
 def _hear_no_signal() -> None:
     """All is stopped and stored: one signal more, while the interpreter clears up, changes neither exit code nor screen."""
-    for name in SIGNALS:
+    for name in SIGNALS if HANGUP is None else (*SIGNALS, HANGUP):
         # the loop would put back Python's own ways when it closes: a traceback for the one, death by signal for the other
         asyncio.get_running_loop().remove_signal_handler(name)
         signal.signal(name, signal.SIG_IGN)
