@@ -7,11 +7,15 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
+from http import HTTPStatus
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, cast
 from urllib.parse import unquote
 
+from userstream.adapters.deliveries import NotTaken
 from userstream.adapters.logs import register_secret
 from userstream.domain.alert_words import Notification
 from userstream.domain.alerts import Severity
@@ -34,6 +38,22 @@ _BETWEEN_ITEMS: Final = re.compile(r"(?:[\s,]|%2c|%20)+", re.IGNORECASE)
 _SCHEME: Final = re.compile(r"[a-z][a-z0-9+.-]{0,30}(?=://)", re.IGNORECASE)
 
 
+_STATUS: Final = re.compile(r"\berror ?= ?(\d{3})\b", re.ASCII)
+_TROUBLES: Final = (
+    ("connection refused", ("Connection refused", "Errno 111", "WinError 10061")),
+    ("name does not resolve", ("NameResolutionError", "getaddrinfo", "Name or service not known", "nodename nor servname")),
+    ("certificate not trusted", ("CERTIFICATE_VERIFY_FAILED", "certificate verify failed")),
+    ("TLS failed", ("SSLError", "[SSL")),
+    ("no answer in time", ("timed out", "Timeout")),
+    ("network cannot be reached", ("Network is unreachable", "No route to host")),
+    ("the connection broke off", ("RemoteDisconnected", "Connection reset", "Connection aborted", "Broken pipe", "unexpectedly closed")),
+    ("the server refuses user or password", ("(535,", "(534,", "(530,")),
+    ("the server refuses the sender or the receiver", ("(550,", "(553,", "(554,")),
+)
+"""Our own words for what the library writes down, by what stands in it; the first that fits."""
+NO_REASON: Final = "the service says no more"
+
+
 class AppriseReceiver:
     """One address, or one target of an address that names several, opened. It never shows it."""
 
@@ -46,9 +66,13 @@ class AppriseReceiver:
         return self._name
 
     def deliver(self, notification: Notification) -> bool:
-        """Blocks until it was taken or refused."""
+        """Blocks until it was taken or refused. Raises NotTaken."""
         kind = "success" if notification.is_good_news else TYPES[notification.severity]
-        return bool(self._service.notify(body=notification.body, title=notification.title, notify_type=kind, body_format="text"))
+        with _listen() as heard:
+            is_taken = self._service.notify(body=notification.body, title=notification.title, notify_type=kind, body_format="text")
+        if not is_taken:
+            raise NotTaken(heard[-1] if heard else NO_REASON)
+        return True
 
     def __repr__(self) -> str:
         return f"AppriseReceiver({self._name!r})"
@@ -157,3 +181,45 @@ def silence_library() -> None:
         logger = logging.getLogger(name)
         logger.setLevel(logging.CRITICAL + 10)
         logger.propagate = False
+    logger = logging.getLogger("apprise")
+    logger.setLevel(logging.DEBUG)
+    logger.addFilter(_ear)
+
+
+class _Ear(logging.Filter):
+    """The library says why a delivery failed in its log alone. Of what it writes there in the course of one, it is kept which of our own
+    words it comes to; the text itself goes no further, to no handler of anybody."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        heard = _heard.get()
+        # a record that cannot be written is nobody's business: what is said about it would show it
+        with suppress(Exception):
+            if heard is not None and (reason := reason_of(record.getMessage())):
+                heard.append(reason)
+        return False
+
+
+_ear: Final = _Ear()
+_heard: Final[ContextVar[list[str] | None]] = ContextVar("heard", default=None)
+
+
+@contextmanager
+def _listen() -> Iterator[list[str]]:
+    """What is heard meanwhile, also from threads of the library to which it hands its context on."""
+    heard: list[str] = []
+    token = _heard.set(heard)
+    try:
+        yield heard
+    finally:
+        _heard.reset(token)
+
+
+def reason_of(told: str) -> str:
+    """What a line of the library's log says of a failure, in our own words; empty where it says nothing of one."""
+    if (found := _STATUS.search(told)) is not None:
+        with suppress(ValueError):
+            return f"HTTP {found[1]} {HTTPStatus(int(found[1])).phrase}"
+        return f"HTTP {found[1]}"
+    if "Exception: " not in told:
+        return ""
+    return next((words for words, signs in _TROUBLES if any(sign in told for sign in signs)), "")

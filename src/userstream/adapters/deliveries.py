@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Sequence
 from enum import StrEnum
 from functools import partial
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 import structlog
 
@@ -43,7 +43,11 @@ class Receiver(Protocol):
         """For people and curves; never a secret."""
 
     def deliver(self, notification: Notification) -> bool:
-        """Blocks. Whether it was taken; may raise anything."""
+        """Blocks. Whether it was taken; raises NotTaken where it knows why not, and may raise anything."""
+
+
+class NotTaken(Exception):
+    """A receiver did not take it. Its text is why, without a secret."""
 
 
 class Outcome(StrEnum):
@@ -55,9 +59,20 @@ class Outcome(StrEnum):
     DROPPED = "dropped"
 
 
-OnOutcome = Callable[[str, Notification, Outcome], None]
+class End(NamedTuple):
+    """How an attempt ended. reason: why it was not taken, where that is known; never a secret."""
+
+    outcome: Outcome
+    reason: str = ""
+
+    @property
+    def words(self) -> str:
+        """For people."""
+        words = self.outcome.replace("_", " ")
+        return f"{words}: {self.reason}" if self.reason else words
 
 
+OnOutcome = Callable[[str, Notification, End], None]
 OnEnd = Callable[[bool], None]
 StartThread = Callable[[Callable[[], None], str], None]
 
@@ -89,7 +104,7 @@ class Delivery:
 
 
 OnFate = Callable[[Notification, bool], None]
-OnFailure = Callable[[str, Sequence[Delivery], Outcome], None]
+OnFailure = Callable[[str, Sequence[Delivery], End], None]
 
 
 class Lane:
@@ -132,7 +147,7 @@ class Lane:
         if len(self._waiting) > self._most:
             victim = min(self._waiting, key=lambda each: (each.notification.severity.rank, each.number))
             self._waiting.remove(victim)
-            self._end(victim, Outcome.DROPPED)
+            self._end(victim, End(Outcome.DROPPED))
         self._news.set()
 
     async def close(self, limit_ms: int) -> None:
@@ -146,7 +161,7 @@ class Lane:
             timer.cancel()
             self._task.cancel()
         for delivery in [*self._current, *self._waiting]:
-            self._end(delivery, Outcome.DROPPED)
+            self._end(delivery, End(Outcome.DROPPED))
         self._waiting.clear()
         self._current.clear()
 
@@ -189,19 +204,19 @@ class Lane:
 
     async def _deliver(self, deliveries: Sequence[Delivery]) -> None:
         now = self._clock.now()
-        outcome = await self._attempt(merged([each.notification for each in deliveries]))
+        end = await self._attempt(merged([each.notification for each in deliveries]))
         self._current = []
-        if outcome is Outcome.SENT:
+        if end.outcome is Outcome.SENT:
             self._gets_through, self._failures, self._retry_at = True, 0, self._clock.now()
             for each in deliveries:
-                self._end(each, outcome)
+                self._end(each, end)
             return
-        self._tell_failure(self._receiver.name, deliveries, outcome)
+        self._tell_failure(self._receiver.name, deliveries, end)
         self._put_off(deliveries)
         for each in deliveries:
             each.tried_since = now if each.tried_since is None else each.tried_since
             if self._is_over(each):
-                self._end(each, outcome)
+                self._end(each, end)
             else:
                 self._waiting.append(each)
 
@@ -229,51 +244,55 @@ class Lane:
         lived_ms = 0 if delivery.tried_since is None else self._clock.now() - delivery.tried_since
         return self._closing or not self._pauses_ms or lived_ms >= LIFE_MS
 
-    async def _attempt(self, notification: Notification) -> Outcome:
+    async def _attempt(self, notification: Notification) -> End:
+        late = End(Outcome.TIMED_OUT, f"no answer within {self._time_limit_ms / 1_000:g} s")
         if self._stuck >= MOST_STUCK:
-            return Outcome.TIMED_OUT
+            return late
         attempt = _Attempt(self._receiver, notification, self._note_end)
         try:
             self._start(attempt.work, f"alert to {self._receiver.name}")
         except RuntimeError:
-            return Outcome.FAILED  # a machine without a thread to spare may have one later: the lane goes on
-        timer = self._clock.call_at(Millis(self._clock.now() + self._time_limit_ms), attempt.give_up)
-        outcome = await attempt.outcome
+            # a machine without a thread to spare may have one later: the lane goes on
+            return End(Outcome.FAILED, "this machine has no thread to spare")
+        timer = self._clock.call_at(Millis(self._clock.now() + self._time_limit_ms), partial(attempt.give_up, late))
+        end = await attempt.end
         timer.cancel()
-        self._stuck += outcome is Outcome.TIMED_OUT
-        return outcome
+        self._stuck += end is late
+        return end
 
-    def _note_end(self, outcome: asyncio.Future[Outcome], result: Outcome) -> None:
-        if outcome.done():
+    def _note_end(self, end: asyncio.Future[End], result: End) -> None:
+        if end.done():
             self._stuck -= 1
         else:
-            outcome.set_result(result)
+            end.set_result(result)
 
-    def _end(self, delivery: Delivery, outcome: Outcome) -> None:
-        self._tell(self._receiver.name, delivery.notification, outcome)
-        delivery.on_end(outcome is Outcome.SENT)
+    def _end(self, delivery: Delivery, end: End) -> None:
+        self._tell(self._receiver.name, delivery.notification, end)
+        delivery.on_end(end.outcome is Outcome.SENT)
 
 
 class _Attempt:
     """One delivery, made in a thread of its own."""
 
-    def __init__(self, receiver: Receiver, notification: Notification, on_end: Callable[[asyncio.Future[Outcome], Outcome], None]) -> None:
+    def __init__(self, receiver: Receiver, notification: Notification, on_end: Callable[[asyncio.Future[End], End], None]) -> None:
         self._receiver, self._notification, self._on_end = receiver, notification, on_end
         self._loop = asyncio.get_running_loop()
-        self.outcome: asyncio.Future[Outcome] = self._loop.create_future()
+        self.end: asyncio.Future[End] = self._loop.create_future()
 
-    def give_up(self) -> None:
-        if not self.outcome.done():
-            self.outcome.set_result(Outcome.TIMED_OUT)
+    def give_up(self, end: End) -> None:
+        if not self.end.done():
+            self.end.set_result(end)
 
     def work(self) -> None:
         try:
-            result = Outcome.SENT if self._receiver.deliver(self._notification) else Outcome.FAILED
-        except BaseException:
-            # whatever a receiver raises may show its address
-            result = Outcome.FAILED
+            result = End(Outcome.SENT if self._receiver.deliver(self._notification) else Outcome.FAILED)
+        except NotTaken as error:
+            result = End(Outcome.FAILED, str(error))
+        except BaseException as error:
+            # whatever else a receiver raises may show its address
+            result = End(Outcome.FAILED, type(error).__name__)
         try:
-            self._loop.call_soon_threadsafe(self._on_end, self.outcome, result)
+            self._loop.call_soon_threadsafe(self._on_end, self.end, result)
         except RuntimeError:
             return  # the loop has ended meanwhile
 
@@ -353,22 +372,22 @@ class ThreadedNotifier:
         """Delivers what waits, for at most so long; further attempts are not waited for. May be called twice."""
         await asyncio.gather(*(lane.close(limit_ms) for lane in self._lanes))
 
-    def _note_failure(self, receiver: str, deliveries: Sequence[Delivery], outcome: Outcome) -> None:
+    def _note_failure(self, receiver: str, deliveries: Sequence[Delivery], end: End) -> None:
         """Each attempt that failed counts: whoever looks at the curves must not wait for an hour."""
-        self._metrics.count("alerts_total", len(deliveries), {"receiver": receiver, "outcome": outcome.value})
+        self._metrics.count("alerts_total", len(deliveries), {"receiver": receiver, "outcome": end.outcome.value})
         _log.warning(
             "an alert did not get through yet",
             action="alert_failed",
-            reason=f"{receiver}: {outcome.replace('_', ' ')}",
+            reason=f"{receiver}: {end.words}",
             events=len(deliveries),
             attempt=max(each.attempts for each in deliveries) + 1,
         )
 
-    def _note(self, receiver: str, notification: Notification, outcome: Outcome) -> None:
-        if outcome in (Outcome.SENT, Outcome.DROPPED):  # every other attempt is counted already
-            self._metrics.count("alerts_total", labels={"receiver": receiver, "outcome": outcome.value})
+    def _note(self, receiver: str, notification: Notification, end: End) -> None:
+        if end.outcome in (Outcome.SENT, Outcome.DROPPED):  # every other attempt is counted already
+            self._metrics.count("alerts_total", labels={"receiver": receiver, "outcome": end.outcome.value})
         if self._on_outcome is not None:
-            self._on_outcome(receiver, notification, outcome)
-        elif outcome is not Outcome.SENT:
-            reason = f"{receiver}: {outcome.replace('_', ' ')}"
+            self._on_outcome(receiver, notification, end)
+        elif end.outcome is not Outcome.SENT:
+            reason = f"{receiver}: {end.words}"
             _log.error("an alert was not delivered", action="alert_not_delivered", reason=reason, kind=notification.severity.value)

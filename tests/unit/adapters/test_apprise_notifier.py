@@ -13,8 +13,8 @@ import pytest
 
 from tests.support.clock import ManualClock
 from tests.support.webhook import open_webhook
-from userstream.adapters.apprise_notifier import INSTALL, hide_address, open_receivers, scheme_of
-from userstream.adapters.deliveries import PAUSES_MS, TIME_LIMIT_MS, Receiver, ThreadedNotifier
+from userstream.adapters.apprise_notifier import INSTALL, hide_address, open_receivers, reason_of, scheme_of, silence_library
+from userstream.adapters.deliveries import PAUSES_MS, TIME_LIMIT_MS, NotTaken, Receiver, ThreadedNotifier
 from userstream.adapters.logs import REDACTOR
 from userstream.adapters.metrics import PrometheusMetrics
 from userstream.domain.alert_words import Notification
@@ -63,9 +63,11 @@ async def test_what_is_refused_or_sent_elsewhere_did_not_arrive() -> None:
     async with open_webhook() as webhook, open_webhook() as elsewhere:
         [receiver] = open_receivers([Secret(webhook.url())])
         webhook.status = 500
-        assert not await asyncio.to_thread(receiver.deliver, notification())
+        with pytest.raises(NotTaken, match=r"\AHTTP 500 Internal Server Error\Z"):
+            await asyncio.to_thread(receiver.deliver, notification())
         webhook.status, webhook.location = 200, f"http://127.0.0.1:{elsewhere.port}/other"
-        assert not await asyncio.to_thread(receiver.deliver, notification())
+        with pytest.raises(NotTaken, match=r"\AHTTP 307 Temporary Redirect\Z"):
+            await asyncio.to_thread(receiver.deliver, notification())
         assert elsewhere.seen == [], "no redirect is followed: it could lead the words anywhere"
 
 
@@ -74,8 +76,9 @@ async def test_each_target_of_an_address_is_told_alone() -> None:
         webhook.unknown_channels = {"gone"}
         receivers = open_receivers([Secret(webhook.url()), Secret(webhook.url_of_channels("desk", "gone"))])
         assert [each.name for each in receivers] == ["json 1", "mmost 2.1", "mmost 2.2"]
-        taken = [await asyncio.to_thread(each.deliver, notification()) for each in receivers]
-        assert taken == [True, True, False]
+        assert [await asyncio.to_thread(each.deliver, notification()) for each in receivers[:2]] == [True, True]
+        with pytest.raises(NotTaken):
+            await asyncio.to_thread(receivers[2].deliver, notification())
         assert [each.channel for each in webhook.posted] == ["", "desk"]
 
 
@@ -119,9 +122,41 @@ def test_a_receiver_is_one_target_where_the_service_can_be_told_so(url: str, nam
     assert [each.name for each in open_receivers([Secret(url)])] == names
 
 
-def test_a_place_where_nobody_listens_is_a_failure_and_no_exception() -> None:
-    [receiver] = open_receivers([Secret(f"json://127.0.0.1:1/{CANARY}")])
-    assert not receiver.deliver(notification())
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        (f"json://127.0.0.1:1/{CANARY}", "connection refused"),
+        (f"json://{CANARY}.invalid/x?token={CANARY}", "name does not resolve"),
+        (f"mailto://desk:{CANARY}@127.0.0.1:1?from=a@example.com&to=b@example.com", "connection refused"),
+    ],
+)
+def test_a_place_where_nobody_listens_is_told_in_our_own_words(url: str, words: str) -> None:
+    [receiver] = open_receivers([Secret(url)])
+    with pytest.raises(NotTaken) as told:
+        receiver.deliver(notification())
+    assert str(told.value) == words
+
+
+@pytest.mark.parametrize(
+    ("told", "words"),
+    [
+        (f"Failed to send JSON POST notification: Service not found., error=404. {CANARY}", "HTTP 404 Not Found"),
+        (f"Failed to send, error = 799: {CANARY}", "HTTP 799"),
+        (f"Socket Exception: ConnectTimeoutError(url: /{CANARY}, Connection to {CANARY} timed out.", "no answer in time"),
+        (f"Socket Exception: SSLCertVerificationError(1, '[SSL: CERTIFICATE_VERIFY_FAILED] {CANARY}", "certificate not trusted"),
+        (f"Socket Exception: (535, b'5.7.8 {CANARY}')", "the server refuses user or password"),
+        (f"Socket Exception: {CANARY}", ""),
+        (f"JSON POST URL: https://x/{CANARY}?timed+out", ""),
+    ],
+)
+def test_what_the_library_writes_is_kept_in_our_words_alone(told: str, words: str) -> None:
+    assert reason_of(told) == words
+
+
+def test_a_line_that_cannot_be_written_is_nobodys_business(capsys: pytest.CaptureFixture[str]) -> None:
+    silence_library()
+    logging.getLogger("apprise").warning("%d", CANARY)
+    assert CANARY not in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -144,7 +179,9 @@ async def test_neither_names_nor_logs_nor_the_library_show_an_address(caplog: py
         webhook.status = 503
         url = f"json://desk:{CANARY}@127.0.0.1:{webhook.port}/services/{CANARY}?token={CANARY}"
         [receiver] = open_receivers([Secret(url)])
-        assert not await asyncio.to_thread(receiver.deliver, notification())
+        with pytest.raises(NotTaken) as told:
+            await asyncio.to_thread(receiver.deliver, notification())
+        assert str(told.value) == "HTTP 503 Service Unavailable"
         assert webhook.seen, "it was there, and it failed"
     assert CANARY not in repr(receiver) + receiver.name + caplog.text
     assert receiver.name == "json 1"

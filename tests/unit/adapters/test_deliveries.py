@@ -19,6 +19,8 @@ from userstream.adapters.deliveries import (
     MOST_STUCK,
     MOST_WAITING,
     PAUSES_MS,
+    End,
+    NotTaken,
     Outcome,
     StartThread,
     ThreadedNotifier,
@@ -72,8 +74,8 @@ class Post:
             chats, self.clock, self.metrics, time_limit_ms=LIMIT_MS, most_waiting=most_waiting, on_outcome=heard, start=start
         )
 
-    def note(self, receiver: str, sent: Notification, outcome: Outcome) -> None:
-        self.outcomes.append((receiver, sent.title, outcome))
+    def note(self, receiver: str, sent: Notification, end: End) -> None:
+        self.outcomes.append((receiver, sent.title, end.outcome))
 
     async def until(self, holds: Callable[[], bool]) -> None:
         """Real threads need real turns; the clock stands still."""
@@ -215,7 +217,10 @@ async def test_what_is_refused_is_tried_again_and_something_new_does_not_wait_fo
         await post.until(lambda: chat.taken == ["b", "a"])
     await post.notifier.close(limit_ms=1_000)
     assert Counter(outcome for *_, outcome in post.outcomes) == {Outcome.SENT: 2}
-    assert [(entry["action"], entry["reason"]) for entry in entries] == [("alert_failed", "chat 1: failed")] * 2, "and no more than that"
+    assert [(entry["action"], entry["reason"]) for entry in entries] == [
+        ("alert_failed", "chat 1: failed"),
+        ("alert_failed", "chat 1: failed: RuntimeError"),
+    ], "and no more than that"
     assert "Token" not in repr(entries)
 
 
@@ -322,9 +327,27 @@ async def test_what_never_arrives_is_counted_and_told_without_what_the_receiver_
                 break
             await post.clock.advance(PAUSES_MS[min(attempt, len(PAUSES_MS)) - 1])
     assert 10 < chat.calls < 20 and post.counted(Outcome.FAILED) == f"{chat.calls}.0"
-    assert [entry["reason"] for entry in entries if entry["action"] == "alert_not_delivered"] == ["chat 1: failed"]
+    assert [entry["reason"] for entry in entries if entry["action"] == "alert_not_delivered"] == ["chat 1: failed: RuntimeError"]
     assert "Token" not in repr(entries)
     await post.notifier.close(limit_ms=1_000)
+
+
+async def test_why_it_was_not_taken_is_told_where_it_is_known() -> None:
+    chat = Chat()
+    chat.answers = [NotTaken("connection refused"), True]
+    post = Post(chat, hears=False)
+    with structlog.testing.capture_logs() as entries:
+        post.notifier.notify(notification("a"))
+        await post.until(lambda: post.is_pausing)
+        chat.may_go_on.clear()
+        await post.clock.advance(PAUSES_MS[0])
+        await post.until(lambda: chat.calls == 2)
+        await post.clock.advance(LIMIT_MS)
+        await post.until(lambda: post.is_pausing)
+        chat.may_go_on.set()
+        await post.notifier.close(limit_ms=1_000)
+    told = ["chat 1: failed: connection refused", "chat 1: timed out: no answer within 10 s"]
+    assert [entry["reason"] for entry in entries if entry["action"] == "alert_failed"] == told
 
 
 async def test_a_machine_without_a_thread_to_spare_delays_an_alert_and_ends_no_lane() -> None:

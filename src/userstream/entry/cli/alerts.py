@@ -25,11 +25,12 @@ alerts = App(
 
 
 class Delivered(msgspec.Struct, frozen=True):
-    """What became of one test message at one receiver: sent, failed, timed_out or dropped."""
+    """What became of one test message at one receiver: sent, failed, timed_out or dropped, and why."""
 
     receiver: str
     severity: str
     outcome: str
+    reason: str
 
 
 @alerts.command
@@ -50,7 +51,7 @@ def test(*, config: Config = DEFAULT_CONFIG, json: Json = False) -> int:
         say(msgspec.json.encode(results).decode())
     else:
         for each in results:
-            say(f"{each.receiver:16} {each.severity:9} {each.outcome.replace('_', ' ')}")
+            say(f"{each.receiver:16} {each.severity:9} {each.outcome.replace('_', ' ')}{each.reason and f': {each.reason}'}")
     return 0 if all(each.outcome == "sent" for each in results) else 1
 
 
@@ -59,13 +60,13 @@ async def _send_all(target: AlertTarget) -> list[Delivered]:
 
     from userstream.adapters.apprise_notifier import open_receivers
     from userstream.adapters.clock import SystemClock
-    from userstream.adapters.deliveries import Outcome, ThreadedNotifier
+    from userstream.adapters.deliveries import End, ThreadedNotifier
     from userstream.adapters.metrics import PrometheusMetrics
 
     results: list[Delivered] = []
 
-    def note(receiver: str, notification: Notification, outcome: Outcome) -> None:
-        results.append(Delivered(receiver, notification.severity.value, outcome.value))
+    def note(receiver: str, notification: Notification, end: End) -> None:
+        results.append(Delivered(receiver, notification.severity.value, end.outcome.value, end.reason))
 
     receivers = await asyncio.to_thread(open_receivers, target.urls)
     notifier = ThreadedNotifier(

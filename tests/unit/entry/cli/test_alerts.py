@@ -51,8 +51,8 @@ async def test_what_does_not_arrive_is_a_problem(tmp_path: Path, capsys: pytest.
         webhook.status = 500
         assert await run(write(tmp_path, webhook.url(PATH), well.url()), "--json") == 1
         told = capsys.readouterr()
-        outcomes = {(each["receiver"], each["outcome"]) for each in json.loads(told.out)}
-        assert outcomes == {("json 1", "failed"), ("json 2", "sent")}
+        outcomes = {(each["receiver"], each["outcome"], each["reason"]) for each in json.loads(told.out)}
+        assert outcomes == {("json 1", "failed", "HTTP 500 Internal Server Error"), ("json 2", "sent", "")}
         assert len(webhook.seen) == len(Severity), "each is tried once"
         assert PATH not in told.out + told.err and "Traceback" not in told.err
 
@@ -61,7 +61,14 @@ async def test_a_receiver_that_hangs_is_given_up_in_time(tmp_path: Path, capsys:
     async with open_webhook() as webhook:
         webhook.hanging = asyncio.Event()
         assert await run(write(tmp_path, hasty(webhook), more="time_limit_s = 1\n"), "--json") == 1
-        assert {each["outcome"] for each in json.loads(capsys.readouterr().out)} == {"failed"}
+        assert {(each["outcome"], each["reason"]) for each in json.loads(capsys.readouterr().out)} == {("failed", "no answer in time")}
+
+
+async def test_a_closed_port_is_told_as_such(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert await run(write(tmp_path, f"json://127.0.0.1:1/{PATH}")) == 1
+    told = capsys.readouterr()
+    assert {line.partition(" failed: ")[2] for line in told.out.splitlines()} == {"connection refused"}
+    assert PATH not in told.out + told.err
 
 
 def hasty(webhook: Webhook) -> str:
