@@ -58,4 +58,5 @@ class FileLock:
         try:
             return os.open(self._path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
         except OSError as error:
-            raise StoreError(f"cannot write {self._path}: {error.strerror}") from None
+            why = (error.strerror or type(error).__name__).lower()
+            raise StoreError(f"cannot write {self._path}: {why}: this user must be able to write the file and its folder") from None

@@ -55,11 +55,18 @@ _REMEDIES: Final = {
     sqlite3.SQLITE_INTERRUPT: Remedy.RETRY,
 }
 
+NOT_WRITABLE: Final = "this user must be able to read and write the file and its folder: change their owner or mode, or choose another path"
 ADVICE: Final = {
     sqlite3.SQLITE_FULL: "make room on its disk",
     sqlite3.SQLITE_IOERR: "check the disk and the limit of file sizes (ulimit -f)",
-    sqlite3.SQLITE_CORRUPT: "move it away; a new store reads what the venue still has",
-    sqlite3.SQLITE_READONLY: "make the file and its folder writable",
+    sqlite3.SQLITE_CORRUPT: (
+        "move it away and put a backup in its place (then run userstream db rejoin where PostgreSQL is filled): it also holds the registry"
+        " with its encrypted keys, the tokens and the audit log. Without a backup, a new store reads what the venue still has; accounts"
+        " and tokens have to be added again"
+    ),
+    sqlite3.SQLITE_READONLY: NOT_WRITABLE,
+    sqlite3.SQLITE_CANTOPEN: NOT_WRITABLE,
+    sqlite3.SQLITE_PERM: NOT_WRITABLE,
 }
 """What a person can do."""
 

@@ -317,8 +317,11 @@ def test_each_error_has_its_remedy(code: int, remedy: Remedy) -> None:
     [
         (sqlite3.SQLITE_FULL, "make room on its disk"),
         (sqlite3.SQLITE_IOERR_WRITE, "check the disk"),
-        (sqlite3.SQLITE_CORRUPT, "move it away"),
-        (sqlite3.SQLITE_READONLY_DIRECTORY, "writable"),
+        (sqlite3.SQLITE_CORRUPT, "put a backup in its place (then run userstream db rejoin where PostgreSQL is filled)"),
+        (sqlite3.SQLITE_CORRUPT, "the registry with its encrypted keys, the tokens and the audit log"),
+        (sqlite3.SQLITE_READONLY_DIRECTORY, "this user must be able to read and write the file and its folder"),
+        (sqlite3.SQLITE_CANTOPEN, "this user must be able to read and write the file and its folder"),
+        (sqlite3.SQLITE_PERM, "change their owner or mode"),
     ],
 )
 def test_an_error_is_told_with_what_a_person_can_do(code: int, advice: str) -> None:
@@ -335,7 +338,7 @@ def test_a_damaged_file_is_told_with_what_a_person_can_do(tmp_path: Path) -> Non
     open_for_writing(path).close()
     path.write_bytes(path.read_bytes()[:5_000])
     for opener in (open_for_writing, open_for_reading):
-        with pytest.raises(StoreError, match="malformed: move it away; a new store reads what the venue still has"):
+        with pytest.raises(StoreError, match=r"malformed: move it away and put a backup .* a new store reads what the venue still has"):
             opener(path)
 
 
@@ -381,5 +384,5 @@ def test_a_lock_ends_with_its_process(tmp_path: Path) -> None:
 
 def test_a_lock_that_cannot_be_made_says_why(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(StoreError, match=r"cannot write .*: Not a directory"):
+    with pytest.raises(StoreError, match=r"cannot write .*: not a directory"):
         FileLock(tmp_path / "file" / "a.db.lock").take()

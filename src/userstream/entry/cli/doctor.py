@@ -12,7 +12,7 @@ import msgspec
 from cyclopts import Parameter
 
 from userstream.domain.words import StreamState
-from userstream.entry.cli.findings import Finding, Verdict, check_alerts, check_database, check_disk, check_room, check_store
+from userstream.entry.cli.findings import Finding, Verdict, check_alerts, check_database, check_disk, check_rights, check_room, check_store
 from userstream.entry.cli.output import say
 from userstream.entry.cli.port_findings import check_http, check_metrics
 from userstream.entry.cli.registry_findings import check_registry
@@ -80,6 +80,8 @@ async def _check_all(config: Path, patience_s: float) -> AsyncIterator[Finding]:
     if not configuration.websocket_enabled:
         yield Finding("connections", "warning", "WEBSOCKET_ENABLED is false: userstream run starts without connections")
     yield check_disk(configuration)
+    if (rights := check_rights(configuration)) is not None:
+        yield rights
     yield await check_store(configuration)
     if configuration.postgres is not None:
         yield await check_database(configuration.postgres)

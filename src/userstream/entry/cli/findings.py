@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
+import stat
+import tempfile
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
@@ -20,6 +23,8 @@ if TYPE_CHECKING:
 LITTLE_FREE_BYTES: Final = 1 << 30
 LEAST_FREE_BYTES: Final = 16 << 20
 LARGEST_READ_BYTES: Final = 1 << 30
+OTHERS: Final = 0o077 if os.name == "posix" else 0
+BESIDE: Final = ("-wal", "-shm", ".lock")
 
 Verdict = Literal["ok", "warning", "problem"]
 
@@ -54,6 +59,39 @@ def judge_room(free: int, folder: Path) -> Finding:
     if free >= LEAST_FREE_BYTES:
         return Finding("disk", "ok" if free >= LITTLE_FREE_BYTES else "warning", f"{shown} free in {folder}")
     return Finding("disk", "problem", f"{shown} free in {folder}: make room, or choose another [store] path")
+
+
+def check_rights(configuration: Configuration) -> Finding | None:
+    """Whether the store can be written, or begun, by who asks, and read by nobody else; None where there is no folder for it."""
+    from userstream.adapters.sqlite_file import NOT_WRITABLE
+
+    path = Path(configuration.store.path).absolute()
+    if not path.parent.is_dir():
+        return None
+    if (reason := _why_not_writable(path)) is not None:
+        return Finding("store rights", "problem", f"{reason}: {NOT_WRITABLE}")
+    if open_to_others := [file for file in _files_of(path) if file.stat().st_mode & OTHERS]:
+        mode = stat.S_IMODE(open_to_others[0].stat().st_mode)
+        words = f"{open_to_others[0]} can be used by others (mode {mode:04o}), and it holds keys, tokens and the audit log"
+        return Finding("store rights", "warning", f"{words}: run chmod 600 {' '.join(map(str, open_to_others))}")
+    return Finding("store rights", "ok", f"{path.parent} can be written")
+
+
+def _files_of(path: Path) -> list[Path]:
+    """The store and what stands beside it while it is open."""
+    return [file for file in (path, *(path.with_name(f"{path.name}{end}") for end in BESIDE)) if file.is_file()]
+
+
+def _why_not_writable(path: Path) -> str | None:
+    try:
+        # nothing but an attempt tells of each file system
+        tempfile.TemporaryFile(dir=path.parent).close()
+    except OSError as error:
+        return f"nothing can be written in {path.parent} ({(error.strerror or type(error).__name__).lower()})"
+    # a store that is open as a database must not be opened in another way
+    effective = os.access in os.supports_effective_ids
+    refused = [file for file in _files_of(path) if not os.access(file, os.R_OK | os.W_OK, effective_ids=effective)]
+    return f"{refused[0]} cannot be read and written" if refused else None
 
 
 async def check_store(configuration: Configuration) -> Finding:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from tests.support.rights import as_nobody
 from userstream.adapters.sqlite_file import open_for_writing
 from userstream.entry.cli import run_command
 from userstream.entry.cli.doctor import judge_clock, sum_up
@@ -68,8 +70,40 @@ def test_folders_and_files_that_cannot_hold_a_store(tmp_path: Path, capsys: Capt
     assert (code, found["store"][0], "not a database" in found["store"][1]) == (1, "problem", True)
 
 
+@pytest.mark.skipif(os.name != "posix", reason="rights of POSIX")
+def test_a_folder_in_which_no_store_can_be_begun_is_a_problem(capsys: Capture) -> None:
+    with as_nobody() as folder:
+        inner = folder / "inner"
+        inner.mkdir(0o500)
+        code, found = findings(capsys, folder, f'[store]\npath = "{inner}/new.db"\n' + NOBODY)
+        assert (code, found["store rights"][0]) == (1, "problem")
+        assert found["store rights"][1].startswith(f"nothing can be written in {inner} (permission denied): this user must")
+        assert run_command(["run", "--config", str(folder / "userstream.toml")]) == 1
+        [line] = capsys.readouterr().err.splitlines()
+        assert line.endswith("new.db.lock: permission denied: this user must be able to write the file and its folder")
+        inner.chmod(0o700)
+        code, found = findings(capsys, folder, f'[store]\npath = "{inner}/new.db"\n' + NOBODY)
+        assert (code, found["store rights"]) == (0, ("ok", f"{inner} can be written")) and not list(inner.iterdir())
+
+
+@pytest.mark.skipif(os.name != "posix", reason="rights of POSIX")
+def test_a_store_that_cannot_be_written_or_that_others_can_read_is_told(capsys: Capture) -> None:
+    with as_nobody() as folder:
+        path = folder / "ours.db"
+        open_for_writing(path).close()
+        text = f'[store]\npath = "{path}"\n' + NOBODY
+        path.chmod(0o666)
+        code, found = findings(capsys, folder, text)
+        assert (code, found["store rights"][0]) == (0, "warning")
+        assert f"(mode 0666), and it holds keys, tokens and the audit log: run chmod 600 {path}" in found["store rights"][1]
+        path.chmod(0o400)
+        code, found = findings(capsys, folder, text)
+        assert (code, found["store rights"][0]) == (1, "problem")
+        assert found["store rights"][1].startswith(f"{path} cannot be read and written: this user must")
+
+
 def test_an_empty_file_is_a_store_that_begins(tmp_path: Path, capsys: Capture) -> None:
-    (tmp_path / "empty.db").touch()
+    (tmp_path / "empty.db").touch(0o600)
     code, found = findings(capsys, tmp_path, f'[store]\npath = "{tmp_path}/empty.db"\n' + NOBODY)
     assert (code, found["store"]) == (0, ("ok", f"{tmp_path}/empty.db is empty: it will be filled"))
 
