@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 import socket
 import ssl
 from functools import cache
@@ -15,6 +16,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from userstream.kernel.errors import SettingsError
 
+_BEGIN: Final = re.compile(r"[a-z][a-z0-9+.-]{0,20}://[^/?#\\]{0,80}", re.IGNORECASE)
 _STANDARD_PORTS: Final = {"http": 80, "ws": 80, "https": 443, "wss": 443}
 
 
@@ -34,7 +36,7 @@ def check_address(url: str, *, secure: str, plain: str) -> Address:
     parts, port = _split(url)
     scheme, host = parts.scheme.lower(), parts.hostname
     if scheme not in (secure, plain) or not host:
-        raise SettingsError(f"an address must be {secure}://HOST[:PORT]/..., got scheme {scheme!r} and host {host!r}")
+        raise SettingsError(f"an address must be {secure}://HOST[:PORT]/..., or {plain}:// to this machine; {_shown(url)} is none")
     if parts.username is not None or parts.fragment:
         raise SettingsError(f"the address of {host} must not hold a user name, a password or a '#'")
     if scheme == plain and not is_loopback(host):
@@ -43,11 +45,21 @@ def check_address(url: str, *, secure: str, plain: str) -> Address:
 
 
 def _split(url: str) -> tuple[SplitResult, int | None]:
+    wrong = SettingsError(f"an address must be SCHEME://HOST[:PORT]/..., with a port from 1 to 65535; {_shown(url)} is none")
     try:
         parts = urlsplit(url)
-        return parts, parts.port
+        port = parts.port
     except ValueError:
-        raise SettingsError("an address must be SCHEME://HOST[:PORT]/..., with a port from 1 to 65535") from None
+        raise wrong from None
+    if port == 0:
+        raise wrong
+    return parts, port
+
+
+def _shown(url: str) -> str:
+    """Scheme, host and port as they were written, where they can be told from what may be secret."""
+    begin = _BEGIN.match(url)
+    return repr(begin[0]) if begin is not None and "@" not in url else "this"
 
 
 def is_loopback(host: str) -> bool:

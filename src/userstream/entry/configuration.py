@@ -44,7 +44,9 @@ SECTIONS: Final = (
 )
 SECRETS: Final = ("api_key", "api_secret", "passphrase")
 HIDDEN: Final = (*SECRETS, "url", "password", "urls")
-OFF: Final = frozenset({"false", "0", "no", "off"})
+SWITCH: Final = "WEBSOCKET_ENABLED"
+ON: Final = ("true", "1", "yes", "on")
+OFF: Final = ("false", "0", "no", "off")
 FORMATS: Final = ("auto", "console", "json")
 LONGEST_LOOP_S: Final = 3_600
 MOST_RESERVE: Final = 0.5
@@ -167,7 +169,7 @@ def read_configuration(path: Path, environment: Mapping[str, str] = os.environ) 
         log=log,
         accounts=accounts,
         stream_only=tuple(account.name for account in accounts if account.credentials.api_secret is None),
-        websocket_enabled=environment.get("WEBSOCKET_ENABLED", "").strip().lower() not in OFF,
+        websocket_enabled=_read_switch(environment.get(SWITCH, ON[0])),
         registry=registry,
         manager=_section(path, "manager", document.get("manager", {}), ManagerSection),
         recovery=common.recovery,
@@ -192,6 +194,14 @@ def read_alerts(path: Path, environment: Mapping[str, str] = os.environ) -> Aler
     if target is None:
         raise SettingsError(f"{path}: there is no table [alerts]; {REFERENCE} shows how to write one")
     return target
+
+
+def _read_switch(text: str) -> bool:
+    """Raises SettingsError for a word that is neither yes nor no: meant was something, and nobody knows what."""
+    word = text.strip().lower()
+    if word not in (*ON, *OFF):
+        raise SettingsError(f"the environment variable {SWITCH} = {text!r} must be {', '.join(ON)} or {', '.join(OFF)}; or unset it")
+    return word in ON
 
 
 def _check_ports(path: Path, http: HttpSection | None, metrics: MetricsSection | None) -> None:

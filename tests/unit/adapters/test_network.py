@@ -51,6 +51,24 @@ def test_any_other_address_is_a_wrong_setting_and_shows_no_secret(front: str) ->
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("http://127.0.0.1:99999/x", "with a port from 1 to 65535; 'http://127.0.0.1:99999' is none"),
+        ("http://127.0.0.1:0/x", "with a port from 1 to 65535; 'http://127.0.0.1:0' is none"),
+        ("https://[::1/x", "with a port from 1 to 65535; 'https://[::1' is none"),
+        ("wss://fapi.example?x", "must be https://HOST[:PORT]/..., or http:// to this machine; 'wss://fapi.example' is none"),
+        ("https://me:secret@fapi.example:99999", "with a port from 1 to 65535; this is none"),
+        ("https://me:sec/ret@fapi.example:99999", "with a port from 1 to 65535; this is none"),
+        ("fapi.example", "or http:// to this machine; this is none"),
+    ],
+)
+def test_a_wrong_address_is_shown_as_far_as_it_holds_no_secret(url: str, words: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        check_address(url, secure="https", plain="http")
+    assert str(caught.value).endswith(words)
+
+
 @given(st.text(max_size=60))
 def test_no_text_brings_another_error(text: str) -> None:
     try:

@@ -62,7 +62,16 @@ def test_secrets_from_files_beside_the_configuration(tmp_path: Path) -> None:
 
 
 def test_websocket_switch_of_the_environment(tmp_path: Path) -> None:
-    assert not read(tmp_path, ACCOUNT, environment=ENVIRONMENT | {"WEBSOCKET_ENABLED": "false"}).websocket_enabled
+    for word, is_on in {"false": False, "0": False, " No ": False, "off": False, "TRUE": True, "1": True, "yes": True, "on": True}.items():
+        assert read(tmp_path, ACCOUNT, environment=ENVIRONMENT | {"WEBSOCKET_ENABLED": word}).websocket_enabled is is_on
+    assert read(tmp_path, ACCOUNT, environment=ENVIRONMENT).websocket_enabled
+
+
+@pytest.mark.parametrize("word", ["disabled", "", " ", "flase", "2"])
+def test_a_switch_that_is_neither_on_nor_off_is_refused(tmp_path: Path, word: str) -> None:
+    with pytest.raises(SettingsError, match="must be true, 1, yes, on or false, 0, no, off; or unset it") as caught:
+        read(tmp_path, ACCOUNT, environment=ENVIRONMENT | {"WEBSOCKET_ENABLED": word})
+    assert f"WEBSOCKET_ENABLED = {word!r}" in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -32,9 +32,11 @@ async def check_http(configuration: Configuration) -> Finding | None:
     settings = configuration.http
     if settings is None:
         return None
+    from userstream.entry.web.place import check_certificate
+
     place = f"{'https' if settings.has_tls else 'http'}://{settings.host}:{settings.port}"
     try:
-        settings.files(configuration.folder)
+        check_certificate(settings, configuration.folder)
         store = Path(configuration.store.path)
         beside = await _try_place(settings, store)
         count = await _count_tokens(store)

@@ -16,6 +16,7 @@ from userstream.kernel.errors import SettingsError
 if TYPE_CHECKING:
     from userstream.sim.settings import AccountSpec, SimulatorSettings
 
+MOST_PORT = 65_535
 ROOM_FOR_CLIENTS = 4_096
 """Nobody says how many programs come, and how many sockets each opens."""
 
@@ -45,11 +46,18 @@ def simulate(
     from userstream.entry.exchange import load_faults
     from userstream.sim.actions import BadAction
     from userstream.sim.bounds import MOST_EVENTS_PER_S
-    from userstream.sim.settings import SimulatorSettings
+    from userstream.sim.settings import MOST_ACCOUNTS, SimulatorSettings
 
     if not 0 <= rate <= MOST_EVENTS_PER_S:
         raise SettingsError(f"--rate {rate:g} must be between 0 and {MOST_EVENTS_PER_S} events per second")
-    _check_keys(accounts, api_key, api_secret)
+    if not 0 <= port <= MOST_PORT:
+        raise SettingsError(f"--port {port} must be between 0 (any free one) and {MOST_PORT}")
+    if not 1 <= accounts <= MOST_ACCOUNTS:
+        raise SettingsError(f"--accounts {accounts} must be between 1 and {MOST_ACCOUNTS}")
+    for name in venue or ():
+        if (venue or []).count(name) > 1:
+            raise SettingsError(f"--venue {name} is given more than once: give each venue once")
+    _check_keys(api_key, api_secret)
     try:
         settings = SimulatorSettings(
             venues=tuple(venue or ["binance-usdm"]),
@@ -65,9 +73,7 @@ def simulate(
         raise SettingsError(str(error)) from None
 
 
-def _check_keys(accounts: int, api_key: str | None, api_secret: str | None) -> None:
-    if accounts < 1:
-        raise SettingsError(f"--accounts {accounts} must be 1 or more")
+def _check_keys(api_key: str | None, api_secret: str | None) -> None:
     for option, given in (("--api-key", api_key), ("--api-secret", api_secret)):
         if given is not None and (not given or any(letter.isspace() for letter in given)):
             raise SettingsError(f"{option} is empty or holds a blank: give a word")

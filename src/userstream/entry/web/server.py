@@ -29,7 +29,7 @@ from userstream.entry.web.gatekeeper import Gatekeeper
 from userstream.entry.web.guards import ROLE, QueryGuard, answer_error, plain_path, require_role
 from userstream.entry.web.history_routes import HISTORY_ROUTES
 from userstream.entry.web.limits import Crowd
-from userstream.entry.web.place import listen_at
+from userstream.entry.web.place import check_certificate, listen_at
 from userstream.entry.web.queries import read_parameters
 from userstream.entry.web.settings import MOST_CONNECTIONS, HttpSection
 from userstream.entry.web.sockets import OpenFeeds
@@ -145,6 +145,7 @@ class WebServer:
 
     async def start(self) -> None:
         """Begins to listen. Raises SettingsError when the place is taken or is none, or a file of TLS cannot be used."""
+        check_certificate(self._settings, self._folder)
         listening = listen_at(self._settings)
         try:
             config = self._config(self.make_gatekeeper())
