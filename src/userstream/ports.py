@@ -19,7 +19,7 @@ from userstream.kernel.errors import StoreError
 from userstream.kernel.ids import AccountId, Millis
 from userstream.kernel.sealed import SealPlace
 from userstream.kernel.secret import Secret
-from userstream.wire.registration import RegisteredAccount, SealedListenKey
+from userstream.wire.registration import NameHistory, RegisteredAccount, SealedListenKey
 from userstream.wire.request import HttpRequest, HttpResponse
 from userstream.wire.rights import KeyRights
 
@@ -336,6 +336,13 @@ class Registry(Protocol):
 
     async def save_proven(self, account: AccountId, time: Millis) -> None:
         """When its state was proven last (our clock, ms); an earlier time changes nothing."""
+
+    async def save_identity(self, account: AccountId, version: int, identity: str) -> None:
+        """What the venue calls the account that the key of that version opens. Where the account has another key by now, nothing is
+        saved."""
+
+    async def history_of(self, account: AccountId) -> NameHistory:
+        """What the store holds under a name, also where no account of the registry has it."""
 
     async def save_listen_key(self, account: AccountId, version: int, listen_key: SealedListenKey | None) -> bool:
         """False, and nothing is saved, where the account has other credentials by now or is gone."""

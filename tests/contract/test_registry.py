@@ -18,7 +18,7 @@ from userstream.kernel.errors import SettingsError, StoreError
 from userstream.kernel.ids import AccountId, Millis
 from userstream.kernel.secret import Secret
 from userstream.ports import AuditLog, Registry
-from userstream.wire.registration import AccountOptions, SealedKey, SealedListenKey
+from userstream.wire.registration import AccountOptions, NameHistory, SealedKey, SealedListenKey
 from userstream.wire.rights import KeyRights
 
 ALICE: Final = AccountId("alice")
@@ -209,3 +209,20 @@ async def test_an_account_may_have_a_key_alone(registry: AuditedRegistry) -> Non
 async def test_notes_of_many_writers_make_one_chain(registry: AuditedRegistry) -> None:
     await asyncio.gather(*(registry.write_note(note("vault.read", f"account-{number}")) for number in range(20)))
     assert sorted(entry.note.subject for entry in await entries_of(registry)) == sorted(f"account-{number}" for number in range(20))
+
+
+async def test_what_the_venue_calls_an_account_stays_with_its_name(registry: AuditedRegistry) -> None:
+    assert await registry.history_of(ALICE) == NameHistory()
+    await registry.add(make_account(), note())
+    await registry.save_identity(ALICE, 2, "another key's")
+    assert (await registry.history_of(ALICE)).identity == ""
+    await registry.save_identity(ALICE, 1, "SgsR")
+    found = await registry.get(ALICE)
+    assert found is not None and found.identity == "SgsR"
+    assert [account.identity for account in await registry.page()] == ["SgsR"]
+    await registry.replace_key(msgspec.structs.replace(make_account(version=2), identity="XuXu"), note("account.rotate"))
+    await registry.remove(ALICE, note("account.remove"))
+    await registry.save_identity(BOB, 1, "nobody's")
+    assert await registry.history_of(ALICE) == NameHistory(identity="XuXu")
+    await registry.add(msgspec.structs.replace(make_account(version=3), identity=""), note())
+    assert (await registry.history_of(ALICE)).identity == ""

@@ -18,6 +18,7 @@ from userstream.entry.cli import run_command
 from userstream.entry.configuration import read_registry_part
 from userstream.entry.desk import open_desk
 from userstream.kernel.ids import AccountId
+from userstream.sim.keys import ApiKey
 from userstream.sim.server import PaperExchangeServer
 from userstream.sim.settings import AccountSpec, SimulatorSettings
 
@@ -27,6 +28,7 @@ KEYS = {
     "bob": ("BOBSKEY1" * 8, "BOBSSECRET1" * 5),
     "carol": ("CAROLKEY" * 8, "CAROLSECRET" * 5),
 }
+NEW_KEYS = {"alice-2": ("ALICENEW" * 8, "ALICENEWSEC" * 5)}
 CONFIGURATION = '[store]\npath = "desk.db"\n\n[registry]\n\n[vault]\nkey_file = "vault.keys"\n'
 
 
@@ -104,11 +106,14 @@ async def open_place(folder: Path, capture: Capture) -> AsyncIterator[Desk]:
         for name, (key, secret) in KEYS.items()
     )
     (folder / "userstream.toml").write_text(CONFIGURATION)
-    for name, texts in KEYS.items():
+    for name, texts in {**KEYS, **NEW_KEYS}.items():
         for ending, text in zip(("key", "secret"), texts, strict=True):
             (folder / f"{name}.{ending}").touch(0o600)
             (folder / f"{name}.{ending}").write_text(f"{text}\n")
     async with PaperExchangeServer(SimulatorSettings(accounts=specs)) as server:
+        for name, (key, secret) in NEW_KEYS.items():
+            owner = name.partition("-")[0]
+            server.house.halls["binance-usdm"].room.keys.add(ApiKey(account=owner, venue="binance-usdm", api_key=key, api_secret=secret))
         desk = Desk(folder, server.listing.venues["binance-usdm"].rest_url, capture)
         await desk.call("keys", "generate", "--file", "vault.keys")
         yield desk
@@ -131,12 +136,26 @@ async def test_an_account_from_its_first_day_to_its_last(desk: Desk, tmp_path: P
     for twin in (await desk.add("twin", key="bob", code=2), await desk.call("accounts", "rotate", "alice", *desk.files("bob"), code=2)):
         assert "accounts 'bob' and" in twin.err and "have the same api_key" in twin.err
     await desk.call("accounts", "remove", "bob")
-    await desk.call("accounts", "rotate", "alice", *desk.files("bob"))
+    other = await desk.call("accounts", "rotate", "alice", *desk.files("bob"), code=1)
+    assert "the key belongs to another account of the venue" in other.err and "alice keeps its key" in other.err
+    assert "it is the same account" in (await desk.call("accounts", "rotate", "alice", *desk.files("alice-2"))).out
     assert {name: found["version"] for name, found in (await desk.listed()).items()} == {"alice": 2}
     # the canary: what was told, and what is kept
     for text in (desk.told, desk.dump()):
-        assert not any(secret[:8] in text for pair in KEYS.values() for secret in pair)
+        assert not any(secret[:8] in text for pair in (*KEYS.values(), *NEW_KEYS.values()) for secret in pair)
         assert not any(line.split()[0] in text for line in (tmp_path / "vault.keys").read_text().splitlines())
+
+
+async def test_the_key_of_another_account_of_the_venue_is_taken_by_an_audited_word_alone(desk: Desk) -> None:
+    await desk.add("alice")
+    before = (await desk.listed())["alice"]
+    assert before["venue_account"]
+    await desk.call("accounts", "rotate", "alice", *desk.files("carol"), "--allow-unsafe-key", code=1)
+    assert (await desk.listed())["alice"] == before
+    taken = await desk.call("accounts", "rotate", "alice", *desk.files("bob"), "--allow-other-account")
+    assert "taken all the same: the key belongs to another account" in taken.err
+    assert desk.audit()[1:] == ["account.rotate|alice|refused", "account.rotate|alice|overridden"]
+    assert (await desk.listed())["alice"]["venue_account"] != before["venue_account"]
 
 
 async def test_a_key_that_can_withdraw_is_refused_and_an_override_is_audited(desk: Desk, tmp_path: Path) -> None:
@@ -192,7 +211,7 @@ async def test_run_takes_up_the_accounts_of_the_registry(desk: Desk, tmp_path: P
     found = await desk.listed()
     assert found["alice"]["listen_key_ends"] is not None
     assert found["bob"]["listen_key_ends"] is None
-    canaries = [secret[:8] for pair in KEYS.values() for secret in pair]
+    canaries = [secret[:8] for pair in (*KEYS.values(), *NEW_KEYS.values()) for secret in pair]
     listen_key = await kept_listen_key(tmp_path)
     for text in (desk.told, desk.dump()):
         assert not any(canary in text for canary in (*canaries, listen_key))
@@ -225,7 +244,7 @@ async def test_a_running_service_takes_up_what_commands_and_http_change(desk: De
             assert await ask(client, "DELETE", f"{url}/api/accounts/dora", operator) == (403, "role_too_small")
             assert await ask(client, "DELETE", f"{url}/api/accounts/dora", admin) == (200, "")
             assert await ask(client, "DELETE", f"{url}/api/accounts/dora", admin) == (404, "unknown_account")
-        await desk.call("accounts", "rotate", "alice", *desk.files("carol"), "--allow-unsafe-key")
+        await desk.call("accounts", "rotate", "alice", *desk.files("alice-2"))
         await log.until("account_restarted", "alice")
     finally:
         process.terminate()
@@ -233,7 +252,7 @@ async def test_a_running_service_takes_up_what_commands_and_http_change(desk: De
     told = await log.rest()
     assert code == 0 and "Traceback" not in told
     for text in (told, desk.told, desk.dump()):
-        assert not any(secret[:8] in text for pair in KEYS.values() for secret in pair)
+        assert not any(secret[:8] in text for pair in (*KEYS.values(), *NEW_KEYS.values()) for secret in pair)
     assert "account.add|dora|overridden" in desk.audit() and "account.remove|dora|done" in desk.audit()
 
 
@@ -279,7 +298,7 @@ async def ask(client: aiohttp.ClientSession, method: str, url: str, token: str, 
     """Status, and the code of a refusal; no answer holds anything of a key."""
     async with client.request(method, url, json=body, headers={"Authorization": f"Bearer {token}"}) as answer:
         text = await answer.text()
-        assert not any(secret[:8] in text for pair in KEYS.values() for secret in pair)
+        assert not any(secret[:8] in text for pair in (*KEYS.values(), *NEW_KEYS.values()) for secret in pair)
         return answer.status, json.loads(text).get("error", {}).get("code", "")
 
 

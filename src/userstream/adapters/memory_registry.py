@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
 from userstream.domain.audit import AuditEntry, AuditHead, AuditNote, head_of, link
 from userstream.kernel.errors import SettingsError, StoreError
 from userstream.kernel.ids import AccountId, Millis
-from userstream.wire.registration import RegisteredAccount, SealedListenKey
+from userstream.wire.registration import NameHistory, RegisteredAccount, SealedListenKey
 from userstream.wire.rights import KeyRights
 
 
 class MemoryRegistry:
     """`Registry` and `AuditLog`."""
 
-    def __init__(self) -> None:
+    def __init__(self, histories: Mapping[str, NameHistory] | None = None) -> None:
+        """`histories`: what a store would hold under a name; here nothing writes any."""
+        self._histories, self._identities = histories or {}, dict[AccountId, str]()
         self._accounts: dict[AccountId, RegisteredAccount] = {}
         self._versions: dict[AccountId, int] = {}
         self._entries: list[AuditEntry] = []
@@ -63,6 +65,7 @@ class MemoryRegistry:
             rights_time=account.rights_time,
             record_version=account.record_version,
             listen_key=None,
+            identity=account.identity,
         )
         self._append(note)
 
@@ -77,6 +80,18 @@ class MemoryRegistry:
         """As in `Registry`."""
         known = self._known(account)
         self._accounts[account] = msgspec.structs.replace(known, proven_time=max(known.proven_time or Millis(0), time))
+
+    async def save_identity(self, account: AccountId, version: int, identity: str) -> None:
+        """As in `Registry`."""
+        known = self._accounts.get(account)
+        if known is not None and known.record_version == version:
+            self._accounts[account] = msgspec.structs.replace(known, identity=identity)
+            self._identities[account] = identity
+
+    async def history_of(self, account: AccountId) -> NameHistory:
+        """As in `Registry`."""
+        history = self._histories.get(account, NameHistory())
+        return msgspec.structs.replace(history, identity=self._identities.get(account, history.identity))
 
     async def save_listen_key(self, account: AccountId, version: int, listen_key: SealedListenKey | None) -> bool:
         """As in `Registry`."""
@@ -120,6 +135,7 @@ class MemoryRegistry:
         if account.record_version != self._versions.get(account.account, 0) + 1:
             raise outrun(account.account)
         self._versions[account.account] = account.record_version
+        self._identities[account.account] = account.identity
 
     def _append(self, note: AuditNote) -> None:
         head = head_of(self._entries[-1]) if self._entries else AuditHead()

@@ -33,6 +33,7 @@ class _AccountRow(msgspec.Struct, frozen=True, array_like=True):
     passphrase: str | None
     listen_key: str | None
     expires_at: int | None
+    identity: str
 
 
 def registered(row: Row) -> RegisteredAccount:
@@ -60,6 +61,7 @@ def registered(row: Row) -> RegisteredAccount:
         record_version=found.version,
         key=SealedKey(api_key=found.api_key, api_secret=found.api_secret, passphrase=found.passphrase),
         listen_key=listen_key,
+        identity=found.identity,
     )
 
 

@@ -19,8 +19,8 @@ from userstream.adapters.sqlite_accounts import audit_entry, encode_json, entry_
 from userstream.adapters.sqlite_file import open_for_writing, roll_back, store_error
 from userstream.domain.audit import AuditEntry, AuditHead, AuditNote, head_of, link
 from userstream.kernel.errors import StoreError
-from userstream.kernel.ids import AccountId, Millis
-from userstream.wire.registration import RegisteredAccount, SealedListenKey
+from userstream.kernel.ids import AccountId, Millis, VenueName
+from userstream.wire.registration import KnownFill, NameHistory, RegisteredAccount, SealedListenKey
 from userstream.wire.rights import KeyRights
 
 ResultT = TypeVar("ResultT")
@@ -112,6 +112,15 @@ class SqliteRegistry:
         """As in `Registry`."""
         await self._change(account, "save_proven", {"id": account, "time": time}, None)
 
+    async def save_identity(self, account: AccountId, version: int, identity: str) -> None:
+        """As in `Registry`."""
+        values: Values = {"id": account, "version": version, "identity": identity}
+        await self.write(lambda connection: connection.execute(_QUERIES["save_identity"], values))
+
+    async def history_of(self, account: AccountId) -> NameHistory:
+        """As in `Registry`."""
+        return await self.read(lambda connection: _history(connection, account))
+
     async def save_listen_key(self, account: AccountId, version: int, listen_key: SealedListenKey | None) -> bool:
         """As in `Registry`."""
         record, expires_at = (None, None) if listen_key is None else (listen_key.record, listen_key.expires_at)
@@ -197,10 +206,20 @@ def _version(connection: sqlite3.Connection, account: AccountId) -> int:
     return int(found[0]) if found else 0
 
 
+def _history(connection: sqlite3.Connection, account: AccountId) -> NameHistory:
+    venue = connection.execute(_QUERIES["read_history"], {"id": account}).fetchone()
+    identity = connection.execute(_QUERIES["read_identity"], (account,)).fetchone()
+    fill = connection.execute(_QUERIES["read_newest_fill"], (account,)).fetchone()
+    return NameHistory(
+        venue=VenueName(venue[0] if venue else ""), identity=identity[0] if identity else "", fill=KnownFill(*fill) if fill else None
+    )
+
+
 def _take_version(connection: sqlite3.Connection, account: RegisteredAccount) -> None:
     if account.record_version != _version(connection, account.account) + 1:
         raise outrun(account.account)
-    connection.execute(_QUERIES["save_version"], {"id": account.account, "version": account.record_version})
+    values: Values = {"id": account.account, "version": account.record_version, "identity": account.identity}
+    connection.execute(_QUERIES["save_version"], values)
 
 
 def _head(connection: sqlite3.Connection) -> AuditHead:

@@ -40,8 +40,9 @@ async def open_desk(part: RegistryPart) -> AsyncIterator[AccountDesk]:
     vault = await asyncio.to_thread(make_vault, part.vault, part.folder, os.environ)
     async with open_registry(part) as registry:
         clock, http = SystemClock(), AiohttpClient()
+        rights = RightsDesk(http, clock, os.environ)
         try:
-            yield AccountDesk(registry, vault, clock, find_caller(), RightsDesk(http, clock, os.environ).ask, os.environ)
+            yield AccountDesk(registry, vault, clock, find_caller(), rights.ask, os.environ, rights)
         finally:
             await http.close()
 

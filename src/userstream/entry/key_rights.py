@@ -10,13 +10,14 @@ from typing import Final
 from userstream.entry.addresses import endpoints_of
 from userstream.entry.bootstrap import AccountSettings, place_of
 from userstream.entry.gates import AddressedHttp, is_real
-from userstream.kernel.errors import RequestRefused, RetryLater
-from userstream.kernel.ids import Millis, VenueName
+from userstream.kernel.errors import OrderNotFound, RequestRefused, RetryLater
+from userstream.kernel.ids import Millis, OrderId, Symbol, VenueName
 from userstream.ports import Clock, HttpClient
 from userstream.runtime.gate import Gate
 from userstream.venues import REGISTRY, find_venue
+from userstream.venues.binance.identity import IDENTITIES
 from userstream.venues.binance.rights import BinanceRights
-from userstream.wire.question import AskClock
+from userstream.wire.question import AskClock, AskOrder
 from userstream.wire.request import HttpRequest, HttpResponse
 from userstream.wire.rights import KeyRights, RightsDialect
 from userstream.wire.venue import VenueSpec
@@ -75,7 +76,7 @@ def _due_after(time: Millis | None, now: Millis, wall: Millis) -> Millis:
 
 
 class RightsDesk:
-    """Asks for keys' rights over one HTTP client, which stays its owner's."""
+    """Asks for keys' rights, and whose they are, over one HTTP client, which stays its owner's. `OwnerDesk` of `key_identity.py`."""
 
     def __init__(self, http: HttpClient, clock: Clock, environment: Mapping[str, str], take_gate: TakeGate | None = None) -> None:
         """`take_gate`: of a product's request budget at an address, where calls share it with whoever else asks the venue from here."""
@@ -91,12 +92,42 @@ class RightsDesk:
             raise RequestRefused(f"{spec.name} is not asked for the rights of a key by this version")
         rest_url = endpoints_of(settings, spec, self._environment).rest_url
         until = Millis(self._clock.now() + LOOK_LIMIT_MS)
-        ahead_ms = await self._measure_clock(spec, settings, rest_url, until)
-        venue_now = Millis(self._clock.wall() + ahead_ms)
+        venue_now = await self._venue_now(spec, settings, rest_url, until)
         request = dialect.request(settings.credentials, venue_now)
         asked = (find_venue(COUNTED_WITH), dialect.real_url) if is_real(spec, rest_url) else (spec, rest_url)
         response = await self._send(*asked, request, until)
         return dialect.answer(settings.credentials, response, venue_now)
+
+    async def identify(self, settings: AccountSettings, limit_ms: int = LOOK_LIMIT_MS) -> str:
+        """What the venue calls the account that the key opens; empty where it does not tell. Raises as `ask`."""
+        spec = find_venue(settings.venue)
+        dialect = IDENTITIES.get(spec.name)
+        if dialect is None:
+            return ""
+        rest_url = endpoints_of(settings, spec, self._environment).rest_url
+        until = Millis(self._clock.now() + limit_ms)
+        venue_now = await self._venue_now(spec, settings, rest_url, until)
+        request = dialect.request(settings.credentials, venue_now)
+        counted = dialect.counted_with if is_real(spec, rest_url) else None
+        response = await self._send(spec if counted is None else find_venue(counted), rest_url, request, until)
+        return dialect.answer(settings.credentials, response, venue_now)
+
+    async def knows_order(self, settings: AccountSettings, symbol: Symbol, order_id: OrderId) -> bool:
+        """Whether the account that the key opens has had this order. Raises as `ask`."""
+        spec = find_venue(settings.venue)
+        rest_url = endpoints_of(settings, spec, self._environment).rest_url
+        until = Millis(self._clock.now() + LOOK_LIMIT_MS)
+        books, question = spec.make_dialect(place_of(settings, spec)), AskOrder(symbol, order_id, conditional=False)
+        venue_now = await self._venue_now(spec, settings, rest_url, until)
+        response = await self._send(spec, rest_url, books.request(question, venue_now), until)
+        try:
+            books.answer(question, response, venue_now, venue_now)
+        except OrderNotFound:
+            return False
+        return True
+
+    async def _venue_now(self, spec: VenueSpec, settings: AccountSettings, rest_url: str, until: Millis) -> Millis:
+        return Millis(self._clock.wall() + await self._measure_clock(spec, settings, rest_url, until))
 
     async def _measure_clock(self, spec: VenueSpec, settings: AccountSettings, rest_url: str, until: Millis) -> int:
         """By how much (ms) the venue's clock is ahead of ours."""

@@ -192,7 +192,8 @@ class RegisteredAccounts:
         """From now on notes when each account was proven last, and once a day asks what its key may do, through the gates of the
         application, as whoever adds an account does from now on. `asks_rights`: False where a venue is asked nothing of itself."""
         if self.desk is not None:
-            self.desk.ask_with(RightsDesk(application.http, self._clock, os.environ, application.take_gate).ask)
+            rights = RightsDesk(application.http, self._clock, os.environ, application.take_gate)
+            self.desk.ask_with(rights.ask, rights)
             self._watcher = self._clock.spawn(self._watch(application, asks_rights=asks_rights), "registered accounts")
 
     async def stop_watching(self) -> None:

@@ -15,6 +15,7 @@ import msgspec
 from userstream.domain.audit import AuditHead, AuditNote, verify_chain
 from userstream.entry.advice import next_step
 from userstream.entry.bootstrap import AccountSettings, check_account
+from userstream.entry.key_identity import ADD_LIMIT_MS, Comparison, OwnerDesk, Owners, Silent
 from userstream.entry.key_owners import KeyOwners
 from userstream.kernel.errors import ConnectionError, RetryLater, SettingsError, UserStreamError
 from userstream.kernel.ids import AccountId, Millis, VenueName
@@ -22,12 +23,17 @@ from userstream.kernel.sealed import SealPlace, VaultError
 from userstream.kernel.secret import Secret
 from userstream.kernel.settings import RecoverySettings, StreamSettings
 from userstream.ports import AuditLog, Clock, Registry, Vault
-from userstream.wire.registration import AccountOptions, RegisteredAccount, SealedKey
+from userstream.wire.registration import AccountOptions, NameHistory, RegisteredAccount, SealedKey
 from userstream.wire.rights import KeyRights, RightsVerdict, judge_rights
 from userstream.wire.venue import Credentials
 
 PAGE: Final = 500
 FEW_KEYS: Final = 50
+KEEPS_KEY: Final = (
+    "keeps its key; userstream accounts add makes a new account, and --allow-other-account takes the key all the same, which is written to"
+    " the audit log"
+)
+ANOTHER_NAME: Final = "Choose another name: what the store holds under this one is another account's"
 AskRights = Callable[[AccountSettings], Awaitable[KeyRights]]
 
 
@@ -56,7 +62,8 @@ class Looked(msgspec.Struct, frozen=True, kw_only=True):
     """What came of looking at a key. `trouble`: why its rights are not known; `next_step`: what a person does where it is refused;
     `widened`: rights that it did not have when last asked; `wait_ms`: where it may be known later, how long the venue wants silence, 0 if
     it did not say; None where asking again does not help; `time`: when the venue gave its final word (our clock, ms), None where it did
-    not; `is_stale`: the account has another key by now, or is gone, and nothing that was found is told."""
+    not; `is_stale`: the account has another key by now, or is gone, and nothing that was found is told; `told`: how it is known that the
+    key is the account's own."""
 
     rights: KeyRights | None
     verdict: RightsVerdict
@@ -66,6 +73,7 @@ class Looked(msgspec.Struct, frozen=True, kw_only=True):
     wait_ms: int | None = None
     time: Millis | None = None
     is_stale: bool = False
+    told: str = ""
 
     @property
     def refusals(self) -> str:
@@ -177,34 +185,59 @@ class AccountDesk(AccountBook):
     """What people and the service do with accounts and their keys. Raises VaultError beside what `AccountBook` raises."""
 
     def __init__(
-        self, registry: AuditedRegistry, vault: Vault, clock: Clock, caller: Caller, ask: AskRights, environment: Mapping[str, str]
+        self,
+        registry: AuditedRegistry,
+        vault: Vault,
+        clock: Clock,
+        caller: Caller,
+        ask: AskRights,
+        environment: Mapping[str, str],
+        owners: OwnerDesk | None = None,
     ) -> None:
+        """`owners`: asks venues whose account a key opens; None where no venue tells."""
         super().__init__(registry, clock, caller)
         self.vault = vault
-        self._ask, self._environment = ask, environment
+        self._ask, self._environment, self._owners = ask, environment, Owners(owners or Silent())
 
     def on_behalf_of(self, caller: Caller) -> AccountDesk:
         """The same desk for somebody else, whose deeds are noted as theirs."""
-        return AccountDesk(self.registry, self.vault, self._clock, caller, self._ask, self._environment)
+        desk = AccountDesk(self.registry, self.vault, self._clock, caller, self._ask, self._environment)
+        desk._owners = self._owners
+        return desk
 
-    def ask_with(self, ask: AskRights) -> None:
-        """From now on venues are asked for the rights of a key in this way."""
-        self._ask = ask
+    def ask_with(self, ask: AskRights, owners: OwnerDesk | None = None) -> None:
+        """From now on venues are asked for the rights of a key, and whose it is, in this way."""
+        self._ask, self._owners = ask, Owners(owners or Silent())
 
     async def add(
-        self, wish: NewAccount, credentials: Credentials, *, allow_unsafe: bool = False, beside: Sequence[AccountSettings] = ()
+        self,
+        wish: NewAccount,
+        credentials: Credentials,
+        *,
+        allow_unsafe: bool = False,
+        allow_other: bool = False,
+        beside: Sequence[AccountSettings] = (),
     ) -> Looked:
         """Registers an account once its key was looked at. `beside`: accounts that are run and are not of the registry. Raises
-        SettingsError for a name or a key that another account has, KeyRefused for a key that should not be used, unless `allow_unsafe`;
-        what becomes of the key stands in the audit log."""
+        SettingsError for a name or a key that another account has, and for a name whose history in the store is of another venue;
+        KeyRefused for a key that should not be used, unless `allow_unsafe`, and for that of another account than the name's history is
+        of, unless `allow_other`; what becomes of the key stands in the audit log."""
         check_account(_settings(wish, credentials), self._environment)
         if any(other.name == wish.account for other in beside):
             raise SettingsError(f"account {wish.account!r} is in the configuration file: choose another name")
         if await self.registry.get(wish.account) is not None:
             raise SettingsError(f"there is an account {wish.account!r} in the registry already: choose another name, or remove that one")
-        await self._check_owner("account.add", _settings(wish, credentials), beside)
+        settings, history = _settings(wish, credentials), await self.registry.history_of(wish.account)
+        await self._check_history(wish, history)
+        await self._check_owner("account.add", settings, beside)
         looked = await self._look(wish, credentials)
         note = await self._admit("account.add", wish.account, looked, allow_unsafe)
+        told = await self._owners.identify(settings, ADD_LIMIT_MS)
+        if history.venue:
+            found = _going_on(wish.account, await self._owners.compare(settings, told, history.identity, history.fill, self._clock.wall()))
+        else:
+            found = Comparison(identity=told[0])
+        note = await self._admit_owner(note, found, allow_other, ANOTHER_NAME)
         version = await self.registry.next_version(wish.account)
         place = SealPlace(user=wish.user, account=wish.account, venue=wish.venue, destination=wish.options.destination, version=version)
         account = RegisteredAccount(
@@ -218,23 +251,33 @@ class AccountDesk(AccountBook):
             created_time=self._clock.wall(),
             record_version=version,
             key=self._seal(place, credentials),
+            identity=found.identity,
         )
         await self.registry.add(account, note)
-        return looked
+        return _with_owner(looked, found)
 
-    async def rotate(self, name: AccountId, credentials: Credentials, *, allow_unsafe: bool = False) -> Looked:
-        """Replaces an account's credentials, with a new data key. Raises as `add`."""
+    async def rotate(self, name: AccountId, credentials: Credentials, *, allow_unsafe: bool = False, allow_other: bool = False) -> Looked:
+        """Replaces an account's credentials, with a new data key. Raises as `add`; KeyRefused also for the key of another account of the
+        venue, unless `allow_other`: the books of two would be told as those of one."""
         account = await self.require(name)
         settings = _settings(_wish_of(account), credentials)
         check_account(settings, self._environment)
         await self._check_owner("account.rotate", settings, ())
         looked = await self._look(_wish_of(account), credentials)
         note = await self._admit("account.rotate", name, looked, allow_unsafe)
+        told, history = await self._owners.identify(settings), await self.registry.history_of(name)
+        known = account.identity or (await self._identity_of(account) if told[0] else "")
+        found = await self._owners.compare(settings, told, known, history.fill, self._clock.wall())
+        note = await self._admit_owner(note, found, allow_other, f"{name} {KEEPS_KEY}")
         renewed = msgspec.structs.replace(
-            account, record_version=await self.registry.next_version(name), rights=looked.rights, rights_time=looked.time
+            account,
+            record_version=await self.registry.next_version(name),
+            rights=looked.rights,
+            rights_time=looked.time,
+            identity=found.identity,
         )
         await self.registry.replace_key(msgspec.structs.replace(renewed, key=self._seal(renewed.place, credentials)), note)
-        return looked
+        return _with_owner(looked, found)
 
     async def check(self, name: AccountId) -> Looked:
         """Opens the account's key, asks the venue what it may do, and keeps the answer, unless the account has another key by then: what
@@ -249,6 +292,8 @@ class AccountDesk(AccountBook):
             await self.registry.write_note(note)
         else:
             await self.registry.save_rights(name, account.record_version, looked.rights, looked.time, note)
+        if not account.identity and (identity := (await self._owners.identify(_settings(_wish_of(account), credentials)))[0]):
+            await self.registry.save_identity(name, account.record_version, identity)
         now = await self.registry.get(name)
         return looked if now is not None and now.record_version == account.record_version else STALE
 
@@ -305,6 +350,31 @@ class AccountDesk(AccountBook):
         await self.registry.write_note(self.note(action, name, "refused", looked.refusals))
         raise KeyRefused(name, looked.refusals, looked.next_step)
 
+    async def _check_history(self, wish: NewAccount, history: NameHistory) -> None:
+        """Raises SettingsError where the store holds another venue's events under the name."""
+        if history.venue in ("", wish.venue):
+            return
+        told = f"the store holds the history of {wish.account!r} at {history.venue}, and this account is one at {wish.venue}"
+        await self.registry.write_note(self.note("account.add", wish.account, "refused", told))
+        raise SettingsError(f"{told}: choose another name, so that the two do not mix")
+
+    async def _admit_owner(self, note: AuditNote, found: Comparison, allow_other: bool, next_step: str) -> AuditNote:
+        """The note of a deed with what was found of whose key it is. Raises KeyRefused."""
+        detail = "; ".join(filter(None, (note.detail, found.refusal or found.warning or found.told)))
+        if found.refusal and not allow_other:
+            await self.registry.write_note(self.note(note.action, note.subject, "refused", found.refusal))
+            raise KeyRefused(note.subject, found.refusal, next_step)
+        return msgspec.structs.replace(note, detail=detail, result="overridden" if found.refusal else note.result)
+
+    async def _identity_of(self, account: RegisteredAccount) -> str:
+        """What the venue calls the account of the key that is kept; empty where it does not say."""
+        try:
+            credentials = self.open_key(account)
+        except VaultError:
+            return ""
+        await self.registry.write_note(self.note("vault.open", account.account, detail="to compare accounts of the venue"))
+        return (await self._owners.identify(_settings(_wish_of(account), credentials)))[0]
+
     async def _open_noted(self, account: RegisteredAccount, action: str) -> Credentials:
         try:
             return self.open_key(account)
@@ -324,6 +394,19 @@ def settings_of(
 ) -> AccountSettings:
     """An account of the registry as one of the configuration file would be."""
     return msgspec.structs.replace(_settings(_wish_of(account), credentials), recovery=recovery, stream=stream)
+
+
+def _going_on(name: AccountId, found: Comparison) -> Comparison:
+    """The same of an account that takes up a name with a history."""
+    begin = f"the history of {name} in the store goes on"
+    told, warning = (f"{begin}: {words}" if words else "" for words in (found.told, found.warning))
+    return msgspec.structs.replace(found, told=told, warning=warning)
+
+
+def _with_owner(looked: Looked, found: Comparison) -> Looked:
+    words = filter(None, (found.warning, f"taken all the same: {found.refusal}" if found.refusal else ""))
+    verdict = msgspec.structs.replace(looked.verdict, warnings=(*looked.verdict.warnings, *words))
+    return msgspec.structs.replace(looked, verdict=verdict, told=found.told)
 
 
 def _wish_of(account: RegisteredAccount) -> NewAccount:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from userstream.kernel.ids import AccountId, Millis, VenueName
+from userstream.kernel.ids import AccountId, Millis, OrderId, Symbol, VenueName
 from userstream.kernel.sealed import SealPlace
 from userstream.wire.rights import KeyRights
 
@@ -50,7 +50,8 @@ class SealedListenKey(msgspec.Struct, frozen=True, kw_only=True):
 class RegisteredAccount(msgspec.Struct, frozen=True, kw_only=True):
     """One row of the registry. `rights`: what the venue said last of what the key may do, None if it never did; `rights_time`: when it was
     asked last and gave its final word, that it does not tell included; None if that is not known. Times are our clock's ms.
-    `record_version` counts the credentials that the account has had, over removals too."""
+    `record_version` counts the credentials that the account has had, over removals too. `identity`: what the venue calls the account, empty
+    where it was never learned."""
 
     account: AccountId
     user: str
@@ -65,6 +66,7 @@ class RegisteredAccount(msgspec.Struct, frozen=True, kw_only=True):
     record_version: int
     key: SealedKey
     listen_key: SealedListenKey | None = None
+    identity: str = ""
 
     @property
     def place(self) -> SealPlace:
@@ -90,3 +92,20 @@ class RegisteredAccount(msgspec.Struct, frozen=True, kw_only=True):
         if listen_key is not None:
             listen_key = msgspec.structs.replace(listen_key, record=records[-1])
         return msgspec.structs.replace(self, key=key, listen_key=listen_key)
+
+
+class KnownFill(msgspec.Struct, frozen=True):
+    """The newest fill of an account that the store has. `time`: the venue's (ms)."""
+
+    symbol: Symbol
+    order_id: OrderId
+    time: Millis
+
+
+class NameHistory(msgspec.Struct, frozen=True, kw_only=True):
+    """What the store holds under a name, whoever it was registered for. `venue`: whose events they are, empty where there are none;
+    `identity`: what that venue called the account, empty where it was never learned."""
+
+    venue: VenueName = VenueName("")
+    identity: str = ""
+    fill: KnownFill | None = None

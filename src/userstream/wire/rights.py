@@ -6,7 +6,7 @@ from typing import Protocol
 
 import msgspec
 
-from userstream.kernel.ids import Millis
+from userstream.kernel.ids import Millis, VenueName
 from userstream.wire.request import HttpRequest, HttpResponse
 from userstream.wire.venue import Credentials
 
@@ -40,6 +40,20 @@ class RightsDialect(Protocol):
 
     def answer(self, credentials: Credentials, response: HttpResponse, venue_now: Millis) -> KeyRights:
         """Raises the error that says how to react; DecodeError for an answer that does not tell all that must be known."""
+
+
+class IdentityDialect(Protocol):
+    """How a venue product is asked whose account a key opens. Pure."""
+
+    counted_with: VenueName | None
+    """The product in whose budget the real venue counts the question; None where it is the account's own."""
+
+    def request(self, credentials: Credentials, venue_now: Millis) -> HttpRequest:
+        """The call, signed for `venue_now` (the venue's ms). Raises SettingsError where the key cannot sign."""
+
+    def answer(self, credentials: Credentials, response: HttpResponse, venue_now: Millis) -> str:
+        """What the venue calls the account, the same for all its keys and for no other account; empty where it does not tell. Raises the
+        error that says how to react, DecodeError for an answer that is none."""
 
 
 def judge_rights(rights: KeyRights | None, *, monitor_only: bool = False) -> RightsVerdict:

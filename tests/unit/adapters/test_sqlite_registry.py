@@ -19,10 +19,10 @@ from userstream.adapters.sqlite_registry import SqliteRegistry
 from userstream.domain.audit import verify_chain
 from userstream.entry.key_rotation import count_keys, rewrap_all
 from userstream.kernel.errors import StoreError
-from userstream.kernel.ids import AccountId, Millis
+from userstream.kernel.ids import AccountId, Millis, OrderId, Symbol, VenueName
 from userstream.kernel.sealed import VaultError
 from userstream.kernel.secret import Secret
-from userstream.wire.registration import SealedListenKey
+from userstream.wire.registration import KnownFill, NameHistory, SealedListenKey
 
 ALICE = AccountId("alice")
 CANARIES = ("KEY-alice", "SECRET-alice", "LISTEN-alice")
@@ -217,3 +217,15 @@ def test_accounts_show_no_record_of_their_own_accord() -> None:
     account = make_account()
     assert msgspec.structs.replace(account, label="b") != account
     assert not any(word in repr(account) for word in CANARIES)
+
+
+async def test_the_history_of_a_name_is_what_the_tables_hold_of_it(tmp_path: Path) -> None:
+    row = (
+        "INSERT INTO fills VALUES ('alice', 'binance-spot', 'BTCUSDT', {0}, {0}, '', '', '', '1', '1', '', '', 0, '', '', {1}, 0, 0, '', 0)"
+    )
+    async with await SqliteRegistry.open(tmp_path / "a.db") as registry:
+        assert await registry.history_of(ALICE) == NameHistory()
+        change(tmp_path / "a.db", *(row.format(number, time) for number, time in ((7, 1_000), (9, 3_000), (8, 2_000))))
+        newest = KnownFill(Symbol("BTCUSDT"), OrderId("9"), Millis(3_000))
+        assert await registry.history_of(ALICE) == NameHistory(venue=VenueName("binance-spot"), fill=newest)
+        assert await registry.history_of(AccountId("bob")) == NameHistory()

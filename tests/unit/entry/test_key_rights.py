@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,7 +20,7 @@ from userstream.entry.gates import budget_name
 from userstream.entry.key_rights import AGAIN_MS, COUNTED_WITH, DIALECTS, EVERY_MS, LOOK_LIMIT_MS, MOST_AT_ONCE, RightsCalendar, RightsDesk
 from userstream.entry.web.gatekeeper import REQUEST_LIMIT_S
 from userstream.kernel.errors import AuthenticationError, RequestRefused, RetryLater, SettingsError, UserStreamError
-from userstream.kernel.ids import Millis, VenueName
+from userstream.kernel.ids import Millis, OrderId, Symbol, VenueName
 from userstream.runtime.gate import Gate
 from userstream.sim.server import PaperExchangeServer
 from userstream.sim.settings import AccountSpec, SimulatorSettings
@@ -66,6 +67,35 @@ async def test_a_paper_exchange_tells_what_its_keys_may_do(venue: str, can_withd
             await RightsDesk(http, SystemClock(), {}).ask(settings(venue, place.rest_url))
         await http.close()
     assert rights == KeyRights(read=True, trade=True, withdraw=can_withdraw, transfer=can_withdraw, ip_restricted=not can_withdraw)
+
+
+@pytest.mark.parametrize("venue", ["binance-usdm", "binance-spot", "binance-coinm", "binance-margin"])
+async def test_a_paper_exchange_tells_whose_account_a_key_opens(venue: str) -> None:
+    specs = tuple(AccountSpec(account=name, venue=venue, api_key=name * 12, api_secret="S" * 64) for name in ("alice", "carol"))
+    http, told = AiohttpClient(), []
+    symbol = Symbol("BTCUSD_PERP" if venue == "binance-coinm" else "BTCUSDT")
+    async with PaperExchangeServer(SimulatorSettings(venues=(venue,), accounts=specs)) as server:
+        keys = server.house.halls[venue].room.keys
+        keys.add(msgspec.structs.replace(next(keys.of_account("alice")), api_key="second" * 10))
+        for key in ("alice" * 12, "second" * 10, "carol" * 12):
+            credentials = credentials_of(key, "S" * 64)
+            rest_url = server.listing.venues[venue].rest_url
+            asked = AccountSettings(name="alice", venue=venue, credentials=credentials, rest_url=rest_url)
+            told.append(await RightsDesk(http, SystemClock(), {}).identify(asked))
+            assert not await RightsDesk(http, SystemClock(), {}).knows_order(asked, symbol, OrderId("77"))
+        await http.close()
+    assert told[0] and told[0] == told[1] != told[2]
+
+
+async def test_whose_a_margin_key_is_is_counted_where_the_real_venue_counts_it() -> None:
+    place = Place()
+    place.http.plan("GET /sapi/v1/time", lambda request: json_answer({"serverTime": place.clock.wall()}))
+    place.http.plan("GET /api/v3/time", lambda request: json_answer({"serverTime": place.clock.wall()}))
+    place.http.plan("GET /api/v3/account", json_answer({"uid": 354937868}))
+    assert await place.desk.identify(settings("binance-margin")) == "354937868"
+    spot = find_venue("binance-spot")
+    assert place.gate(budget_name(spot, spot.real.rest_url)).used_weight >= 20
+    await place.application.stop()
 
 
 async def test_the_real_venue_is_asked_where_it_answers_in_its_own_time() -> None:

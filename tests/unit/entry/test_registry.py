@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from collections.abc import Mapping
 from contextlib import suppress
 
 import msgspec
@@ -17,12 +18,12 @@ from tests.support.vaults import make_vault
 from userstream.adapters.memory_registry import MemoryRegistry
 from userstream.domain.audit import AuditEntry
 from userstream.entry.bootstrap import AccountSettings, credentials_of
-from userstream.entry.registry import AccountDesk, Caller, NewAccount, Roster, settings_of
+from userstream.entry.registry import AccountDesk, Caller, KeyRefused, NewAccount, Roster, settings_of
 from userstream.kernel.errors import AuthenticationError, RetryLater, SettingsError, StoreError, UserStreamError
-from userstream.kernel.ids import AccountId, VenueName
+from userstream.kernel.ids import AccountId, OrderId, Symbol, VenueName
 from userstream.kernel.sealed import VaultError
 from userstream.kernel.settings import RecoverySettings, StreamSettings
-from userstream.wire.registration import AccountOptions, RegisteredAccount
+from userstream.wire.registration import AccountOptions, KnownFill, NameHistory, RegisteredAccount
 from userstream.wire.rights import KeyRights
 
 ALICE = AccountId("alice")
@@ -37,6 +38,8 @@ class Venue:
     def __init__(self, says: KeyRights | UserStreamError = SAFE) -> None:
         self.says = says
         self.asked: list[AccountSettings] = []
+        self.identities: dict[str, str] = {}
+        self.orders: set[str] = set()
 
     async def ask(self, settings: AccountSettings) -> KeyRights:
         self.asked.append(settings)
@@ -44,11 +47,17 @@ class Venue:
             raise self.says
         return self.says
 
+    async def identify(self, settings: AccountSettings, limit_ms: int = 0) -> str:
+        return self.identities.get(settings.credentials.api_key.reveal(), "")
+
+    async def knows_order(self, settings: AccountSettings, symbol: Symbol, order_id: OrderId) -> bool:
+        return order_id in self.orders
+
 
 class Desk(AccountDesk):
-    def __init__(self, says: KeyRights | UserStreamError = SAFE) -> None:
-        self.venue, self.store = Venue(says), MemoryRegistry()
-        super().__init__(self.store, make_vault(), ManualClock(), Caller("tess", "desk-1"), self.venue.ask, {})
+    def __init__(self, says: KeyRights | UserStreamError = SAFE, histories: Mapping[str, NameHistory] | None = None) -> None:
+        self.venue, self.store = Venue(says), MemoryRegistry(histories)
+        super().__init__(self.store, make_vault(), ManualClock(), Caller("tess", "desk-1"), self.venue.ask, {}, self.venue)
 
     async def entries(self) -> list[AuditEntry]:
         assert await self.verify_log() == ""
@@ -246,6 +255,79 @@ async def test_no_secret_is_in_what_is_kept_logged_raised_or_shown_and_a_planted
     assert not any("CANARY" in repr(each) for each in told)
     told.append(desk.note("account.add", "alice", detail=KEY.api_key.reveal()))
     assert any("CANARY" in repr(each) for each in told)
+
+
+KEYS_OF_TWO = {"CANARY-KEY-1": "SgsR", "CANARY-KEY-2": "XuXu"}
+FILL = KnownFill(Symbol("BTCUSDT"), OrderId("77"), ManualClock().wall())
+
+
+async def test_a_rotated_key_must_be_one_of_the_same_account_of_the_venue() -> None:
+    desk = Desk()
+    desk.venue.identities.update(KEYS_OF_TWO)
+    await desk.add(wish(), KEY)
+    assert (await desk.require(ALICE)).identity == "SgsR"
+    with pytest.raises(KeyRefused, match=r"another account of the venue.*alice keeps its key.*--allow-other-account"):
+        await desk.rotate(ALICE, NEW_KEY)
+    assert desk.open_key(await desk.require(ALICE)) == KEY
+    looked = await desk.rotate(ALICE, NEW_KEY, allow_other=True)
+    assert "taken all the same" in looked.verdict.warnings[-1]
+    assert (await desk.require(ALICE)).identity == "XuXu"
+    assert [result for action, _, result in await desk.deeds() if action == "account.rotate"] == ["refused", "overridden"]
+
+
+async def test_an_account_from_before_is_asked_for_with_the_key_that_it_has() -> None:
+    desk = Desk()
+    await desk.add(wish(), KEY)
+    desk.venue.identities.update(KEYS_OF_TWO)
+    with pytest.raises(KeyRefused, match="another account of the venue"):
+        await desk.rotate(ALICE, NEW_KEY)
+    assert ("vault.open", "alice", "done") in await desk.deeds()
+    desk.venue.identities["CANARY-KEY-2"] = "SgsR"
+    assert (await desk.rotate(ALICE, NEW_KEY)).told == "the venue says that it is the same account (SgsR)"
+    assert (await desk.require(ALICE)).identity == "SgsR"
+
+
+async def test_a_look_at_a_key_learns_whose_account_it_opens() -> None:
+    desk = Desk()
+    await desk.add(wish(), KEY)
+    desk.venue.identities.update(KEYS_OF_TWO)
+    assert not (await desk.check(ALICE)).is_stale
+    assert (await desk.require(ALICE)).identity == "SgsR"
+
+
+@pytest.mark.parametrize("knows", [False, True])
+async def test_the_last_filled_order_is_compared_where_the_venue_does_not_tell(knows: bool) -> None:
+    history = NameHistory(venue=VenueName("binance-usdm"), fill=FILL)
+    desk = Desk(histories={"alice": history})
+    if knows:
+        desk.venue.orders.add(FILL.order_id)
+        assert "the history of alice in the store goes on" in (await desk.add(wish(), KEY)).told
+        assert "order 77" in (await desk.rotate(ALICE, NEW_KEY)).told
+        return
+    with pytest.raises(KeyRefused, match=r"never had order 77.*Choose another name"):
+        await desk.add(wish(), KEY)
+    assert await desk.deeds() == [("account.add", "alice", "refused")]
+
+
+async def test_a_name_whose_history_is_of_another_venue_is_refused() -> None:
+    desk = Desk(histories={"alice": NameHistory(venue=VenueName("binance-spot"))})
+    with pytest.raises(SettingsError, match=r"at binance-spot.*one at binance-usdm: choose another name"):
+        await desk.add(wish(), KEY, allow_other=True)
+    assert desk.venue.asked == []
+    assert await desk.deeds() == [("account.add", "alice", "refused")]
+
+
+async def test_a_name_whose_history_goes_on_must_be_the_same_account() -> None:
+    desk = Desk(histories={"alice": NameHistory(venue=VenueName("binance-usdm"))})
+    looked = await desk.add(wish(), KEY)
+    assert "the history of alice in the store goes on" in looked.verdict.warnings[-1]
+    await desk.remove(ALICE)
+    desk.venue.identities.update(KEYS_OF_TWO)
+    await desk.add(wish(), KEY)
+    await desk.remove(ALICE)
+    with pytest.raises(KeyRefused, match=r"another account of the venue.*Choose another name"):
+        await desk.add(wish(), NEW_KEY)
+    assert "it is the same account" in (await desk.add(wish(), KEY)).told
 
 
 def counted() -> tuple[CountingRegistry, AccountDesk]:

@@ -4,8 +4,25 @@
 SELECT version FROM record_versions WHERE id = ?;
 
 -- name: save_version
-INSERT INTO record_versions (id, version) VALUES (:id, :version)
-ON CONFLICT (id) DO UPDATE SET version = :version;
+INSERT INTO record_versions (id, version, identity) VALUES (:id, :version, :identity)
+ON CONFLICT (id) DO UPDATE SET version = :version, identity = :identity;
+
+-- name: save_identity
+UPDATE record_versions SET identity = :identity WHERE id = :id AND version = :version;
+
+-- name: read_identity
+SELECT identity FROM record_versions WHERE id = ?;
+
+-- name: read_history
+-- the tables that hold something of any account that ever ran; each is read by its index
+SELECT venue FROM account_events WHERE account = :id
+UNION ALL SELECT venue FROM balances WHERE account = :id
+UNION ALL SELECT venue FROM orders WHERE account = :id
+UNION ALL SELECT venue FROM fills WHERE account = :id
+LIMIT 1;
+
+-- name: read_newest_fill
+SELECT symbol, order_id, transaction_time FROM fills WHERE account = ? ORDER BY transaction_time DESC LIMIT 1;
 
 -- name: insert_account
 INSERT INTO exchange_accounts (
@@ -18,13 +35,13 @@ INSERT INTO exchange_accounts (
 
 -- name: read_account
 SELECT a.id, user_id, venue, label, active, rights, rights_time, options, created_time, proven_time, v.version,
-    api_key_encrypted, api_secret_encrypted, passphrase_encrypted, listen_key_encrypted, listen_key_expires_at
+    api_key_encrypted, api_secret_encrypted, passphrase_encrypted, listen_key_encrypted, listen_key_expires_at, v.identity
 FROM exchange_accounts AS a JOIN record_versions AS v ON v.id = a.id
 WHERE a.id = ?;
 
 -- name: read_page
 SELECT a.id, user_id, venue, label, active, rights, rights_time, options, created_time, proven_time, v.version,
-    api_key_encrypted, api_secret_encrypted, passphrase_encrypted, listen_key_encrypted, listen_key_expires_at
+    api_key_encrypted, api_secret_encrypted, passphrase_encrypted, listen_key_encrypted, listen_key_expires_at, v.identity
 FROM exchange_accounts AS a JOIN record_versions AS v ON v.id = a.id
 WHERE a.id > :after AND active >= :least_active
 ORDER BY a.id LIMIT :limit;

@@ -25,6 +25,7 @@ Json = Annotated[bool, Parameter(help="JSON instead of words.")]
 KeyFile = Annotated[Path | None, Parameter(help="A file with the API key that only you can read; without it you are asked.")]
 SecretFile = Annotated[Path | None, Parameter(help="A file with the key's secret, or with a private key in PEM.")]
 PassphraseFile = Annotated[Path | None, Parameter(help="A file with the passphrase, for venues that have one.")]
+Other = Annotated[bool, Parameter(help="Take the key of another account of the venue, or one that may be. It is audited.")]
 Unsafe = Annotated[bool, Parameter(help="Take a key that can withdraw or transfer, or whose rights cannot be read. It is audited.")]
 
 DEFAULT_CONFIG = Path("userstream.toml")
@@ -56,6 +57,7 @@ def add(
     session_logon: Annotated[bool, Parameter(help="Log in on the socket (Binance Spot, Ed25519 keys).")] = False,
     monitor_only: Annotated[bool, Parameter(help="Refuse a key that can trade.")] = False,
     allow_unsafe_key: Unsafe = False,
+    allow_other_account: Other = False,
     config: Config = DEFAULT_CONFIG,
     json: Json = False,
 ) -> int:
@@ -79,7 +81,8 @@ def add(
     )
     wish = _wish(name, venue, user or part.registry.user, label, options)
     credentials = _credentials(api_key_file, api_secret_file, passphrase_file)
-    looked = run_at_desk(config, lambda desk: desk.add(wish, credentials, allow_unsafe=allow_unsafe_key))
+    unsafe, other = allow_unsafe_key, allow_other_account
+    looked = run_at_desk(config, lambda desk: desk.add(wish, credentials, allow_unsafe=unsafe, allow_other=other))
     warn_unless_run(part, config)
     return _tell_looked(name, "added", looked, as_json=json)
 
@@ -172,6 +175,7 @@ def rotate(
     api_secret_file: SecretFile = None,
     passphrase_file: PassphraseFile = None,
     allow_unsafe_key: Unsafe = False,
+    allow_other_account: Other = False,
     config: Config = DEFAULT_CONFIG,
     json: Json = False,
 ) -> int:
@@ -181,7 +185,8 @@ def rotate(
     """
     _one(run_at_book(config, _read_all), name)
     credentials = _credentials(api_key_file, api_secret_file, passphrase_file)
-    looked = run_at_desk(config, lambda desk: desk.rotate(AccountId(name), credentials, allow_unsafe=allow_unsafe_key))
+    unsafe, other = allow_unsafe_key, allow_other_account
+    looked = run_at_desk(config, lambda desk: desk.rotate(AccountId(name), credentials, allow_unsafe=unsafe, allow_other=other))
     return _tell_looked(name, "rotated", looked, as_json=json)
 
 
@@ -215,6 +220,7 @@ def form_of(account: RegisteredAccount) -> dict[str, object]:
         "version": account.record_version,
         "key": key,
         "secrets": sorted(account.key.fields),
+        "venue_account": account.identity or None,
         "listen_key_ends": None if account.listen_key is None else account.listen_key.expires_at,
         "options": msgspec.to_builtins(account.options),
     }
@@ -287,11 +293,18 @@ def _tell_looked(name: str, deed: str, looked: Looked, *, as_json: bool) -> int:
         rights = None if looked.rights is None else msgspec.to_builtins(looked.rights)
         say(
             msgspec.json.encode(
-                {"account": name, "done": deed, "rights": rights, "verdict": _verdict(looked), "words": _judged(looked)}
+                {
+                    "account": name,
+                    "done": deed,
+                    "rights": rights,
+                    "verdict": _verdict(looked),
+                    "words": _judged(looked),
+                    "told": looked.told,
+                }
             ).decode()
         )
         return 0
-    say(f"{name}: {deed}")
+    say(f"{name}: {deed}" + (f"; {looked.told}" if looked.told else ""))
     for warning in (*looked.verdict.refusals, *looked.verdict.warnings):
         complain(f"{name}: {warning}")
     return 0
