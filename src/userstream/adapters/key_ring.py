@@ -23,6 +23,10 @@ LARGEST_RING: Final = 256 * 1024
 FORM: Final = "one key a line, as userstream keys generate writes them"
 
 
+class NoRing(SettingsError):
+    """There is no ring where one should be: what to do depends on whether anything was sealed with it."""
+
+
 class KeyRing:
     """Keys by id, and which of them is the newest. Never shows a key."""
 
@@ -87,24 +91,26 @@ def read_ring(text: str, source: str) -> KeyRing:
 
 
 def read_environment(variable: str, environment: Mapping[str, str]) -> KeyRing:
-    """The ring of an environment variable. Raises SettingsError."""
+    """The ring of an environment variable. Raises SettingsError, NoRing where the variable is not set."""
     text = environment.get(variable, "")
     if not text.strip():
-        raise SettingsError(f"the key ring is taken from the environment variable {variable}, which is not set")
+        raise NoRing(f"the key ring is taken from the environment variable {variable}, which is not set")
     return read_ring(text.replace(",", "\n"), f"the environment variable {variable}")
 
 
 def read_file(path: Path) -> KeyRing:
-    """The ring of a file that its owner alone can read. Raises SettingsError."""
+    """The ring of a file that its owner alone can read. Raises SettingsError, NoRing where there is no file."""
     try:
         if path.is_dir():
             raise SettingsError(f"the key ring {path} is a folder: name the file in it")
         check_private(path, "it holds the vault's keys")
         with path.open("rb") as file:
             data = file.read(LARGEST_RING + 1)
+    except FileNotFoundError as error:
+        raise NoRing(f"cannot read the key ring {path}: {error.strerror}") from None
     except (OSError, ValueError) as error:
         reason = (error.strerror or "it cannot be opened") if isinstance(error, OSError) else "that is no name of a file"
-        raise SettingsError(f"cannot read the key ring {path}: {reason}; userstream keys generate makes one") from None
+        raise SettingsError(f"cannot read the key ring {path}: {reason}") from None
     return read_ring(_text_of(data, str(path)), str(path))
 
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from userstream.entry.bootstrap import AccountSettings
 
 ADDRESSES: Final = ("rest_url", "ws_url", "ws_api_url")
+EMPTY: Final = "leave it out for the venue itself, or name an address"
 
 
 def endpoints_of(settings: AccountSettings, spec: VenueSpec, environment: Mapping[str, str]) -> Endpoints:
@@ -38,6 +39,7 @@ def variable_of(spec: VenueSpec, address: str) -> str:
 def check_addresses(settings: AccountSettings, spec: VenueSpec, environment: Mapping[str, str]) -> None:
     """Raises SettingsError for addresses that no socket could use, which would be tried for ever, and for half of them: the other half
     would speak with the real venue. Addresses are told without their paths, which may hold secrets."""
+    _check_none_is_empty(settings)
     endpoints = endpoints_of(settings, spec, environment)
     given: dict[str, str] = {}
     for name in ADDRESSES:
@@ -55,6 +57,13 @@ def check_addresses(settings: AccountSettings, spec: VenueSpec, environment: Map
         ways = " and ".join(f"{name} (or set {variable_of(spec, name)})" for name in missing)
         raise SettingsError(f"{part} alone would leave the other half with the real venue; give {ways} as well, or none")
     _check_both_are_real_or_none(settings, spec, endpoints, given)
+
+
+def _check_none_is_empty(settings: AccountSettings) -> None:
+    """Raises SettingsError: whoever gives an empty address meant some other place than the real venue."""
+    for name in ADDRESSES:
+        if (given := getattr(settings, name)) is not None and not given.strip():
+            raise SettingsError(f"{name} {given!r} is empty: {EMPTY}")
 
 
 def _check_both_are_real_or_none(settings: AccountSettings, spec: VenueSpec, endpoints: Endpoints, given: Mapping[str, str]) -> None:

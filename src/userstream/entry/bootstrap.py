@@ -12,10 +12,11 @@ import zlib
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import msgspec
 
+from userstream.entry.account_words import check_name, check_symbols
 from userstream.entry.addresses import ADDRESSES, check_addresses, endpoints_of
 from userstream.entry.followers import PROJECTOR, open_journal, prepare_postgres, start_postgres, start_tables
 from userstream.entry.gates import GATES, AddressedHttp
@@ -43,8 +44,6 @@ if TYPE_CHECKING:
     from userstream.adapters.sqlite import SqliteStore
     from userstream.entry.storage import PostgresFeed, PostgresTarget
     from userstream.runtime.pump import Pump
-
-LONGEST_NAME: Final = 64
 
 Way = Callable[[HttpClient], HttpClient]
 """What an account's calls pass before they go out."""
@@ -362,17 +361,12 @@ def place_of(settings: AccountSettings, spec: VenueSpec) -> AccountPlace:
 
 def check_account(settings: AccountSettings, environment: Mapping[str, str]) -> None:
     """Raises SettingsError for what no account can be run with, before anything is opened: a name, a venue, settings, addresses."""
-    name: object = settings.name
-    if not name or (isinstance(name, str) and not name.strip()):
-        raise SettingsError(f"account name {name!r} is empty: every account needs a name of its own")
-    if not (isinstance(name, str) and name.isprintable() and len(name) <= LONGEST_NAME):
-        raise SettingsError(f"account name {name!r} must be one short line of text")
-    if "/" in name or name in (".", ".."):
-        raise SettingsError(
-            f"account name {name!r} cannot be part of an address of the HTTP API: leave out '/', and do not call it '.' or '..'"
-        )
+    check_name(settings.name)
     try:
         _check_types(settings)
+        check_symbols("symbols", settings.symbols)
+        if settings.isolated_symbol:
+            check_symbols("isolated_symbol", (settings.isolated_symbol,))
         spec = find_venue(settings.venue)
         check_addresses(settings, spec, environment)
         check_offered(settings, spec)
@@ -406,7 +400,7 @@ def symbols_of(symbols: object) -> tuple[str, ...]:
     if isinstance(symbols, str) or not isinstance(symbols, Iterable):
         raise SettingsError(f"symbols = {symbols!r} must be a list of names, such as ['BTCUSDT']")
     names = tuple(symbols)
-    check(all(isinstance(name, str) and name.strip() for name in names), "symbols", names, "must hold names such as BTCUSDT")
+    check_symbols("symbols", names)
     return names
 
 

@@ -12,9 +12,10 @@ from typing import Final, TypeVar
 
 import msgspec
 
+from userstream.entry.account_words import check_name, check_symbols
 from userstream.entry.addresses import check_addresses
 from userstream.entry.alert_settings import AlertsSection, AlertTarget, split_urls, target_of
-from userstream.entry.bootstrap import LONGEST_NAME, AccountSettings, check_offered, credentials_of
+from userstream.entry.bootstrap import AccountSettings, check_offered, credentials_of
 from userstream.entry.key_owners import KeyOwners
 from userstream.entry.metrics_port import MetricsSection
 from userstream.entry.storage import PostgresSection, PostgresTarget, address_of
@@ -34,8 +35,15 @@ TYPES: Final = {
     "int": "a whole number",
     "float": "a number",
     "bool": "true or false",
-    "array": "a list of names, such as ['BTCUSDT']",
+    "array": "a list of texts",
     "object": "a table",
+}
+LISTS: Final = {
+    "symbols": "a list of names, such as ['BTCUSDT']",
+    "key_command": "a list of words, such as ['cat', 'vault.keys']",
+    "hosts": "a list of names, such as ['desk.example.com']",
+    "origins": "a list of origins, such as ['https://desk.example.com']",
+    "proxies": "a list of addresses, such as ['127.0.0.1']",
 }
 SectionType = TypeVar("SectionType", bound=msgspec.Struct)
 SECTIONS: Final = (
@@ -119,9 +127,10 @@ class AccountSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     stream: dict[str, object] = {}
 
     def __post_init__(self) -> None:
-        check(bool(self.name.strip()), "name", self.name, "is empty: every account needs a name of its own")
-        check(all(map(str.strip, self.symbols)), "symbols", self.symbols, "must hold names such as BTCUSDT")
-        check(self.name.isprintable() and len(self.name) <= LONGEST_NAME, "name", self.name[:LONGEST_NAME], "must be one short line")
+        check_name(self.name)
+        check_symbols("symbols", self.symbols)
+        if self.isolated_symbol:
+            check_symbols("isolated_symbol", (self.isolated_symbol,))
 
     def __repr__(self) -> str:
         return f"AccountSection({self.name!r}, {self.venue!r})"
@@ -279,7 +288,8 @@ def _plain(error: msgspec.ValidationError, entry: Mapping[str, object]) -> str:
     if not place:
         return rule
     if wrong := WRONG_TYPE.fullmatch(rule):
-        rule = f" must be {TYPES.get(wrong[1], wrong[1])}"
+        wanted = TYPES.get(wrong[1], wrong[1])
+        rule = f" must be {LISTS.get(place, wanted) if wrong[1] == 'array' else wanted}"
     else:
         rule = f": {rule}"
     return f"{place}{rule}" if place in HIDDEN or place not in entry else f"{place} = {entry[place]!r}{rule}"

@@ -6,14 +6,18 @@ import asyncio
 import getpass
 import os
 import socket
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from userstream.entry.registry import AccountDesk, AuditedRegistry, Caller
+from userstream.entry.registry import AccountBook, AccountDesk, AuditedRegistry, Caller
+from userstream.kernel.errors import SettingsError, StoreError
+from userstream.kernel.sealed import VaultError, read_record
 
 if TYPE_CHECKING:
+    from userstream.adapters.vault import AesVault
     from userstream.entry.vault_settings import RegistryPart
 
 
@@ -34,10 +38,9 @@ async def open_desk(part: RegistryPart) -> AsyncIterator[AccountDesk]:
     from userstream.adapters.core_dumps import forbid_core_dumps
     from userstream.adapters.http import AiohttpClient
     from userstream.entry.key_rights import RightsDesk
-    from userstream.entry.vault_settings import make_vault
 
     forbid_core_dumps()
-    vault = await asyncio.to_thread(make_vault, part.vault, part.folder, os.environ)
+    vault = await _make_vault(part)
     async with open_registry(part) as registry:
         clock, http = SystemClock(), AiohttpClient()
         rights = RightsDesk(http, clock, os.environ)
@@ -45,6 +48,41 @@ async def open_desk(part: RegistryPart) -> AsyncIterator[AccountDesk]:
             yield AccountDesk(registry, vault, clock, find_caller(), rights.ask, os.environ, rights)
         finally:
             await http.close()
+
+
+async def _make_vault(part: RegistryPart) -> AesVault:
+    """Raises SettingsError: where there is no ring, with the way to one, which is another when accounts need the ring that there was."""
+    from userstream.adapters.key_ring import NoRing
+    from userstream.entry.vault_settings import make_vault
+
+    try:
+        return await asyncio.to_thread(make_vault, part.vault, part.folder, os.environ)
+    except NoRing as error:
+        if needed := await _needed_keys(part):
+            told = ", ".join(f"{count} {'account needs' if count == 1 else 'accounts need'} the key {key}" for key, count in needed)
+            raise SettingsError(f"{error}; {told}: put your copy of the ring back") from None
+        other = "" if part.vault.key_file else ", and [vault] in the configuration names another place for it (key_file, key_command)"
+        raise SettingsError(f"{error}; userstream keys generate makes one{other}") from None
+
+
+async def _needed_keys(part: RegistryPart) -> list[tuple[str, int]]:
+    """How many accounts of the store need each key, as far as their records tell."""
+    from userstream.adapters.clock import SystemClock
+
+    if not _has_store(part):
+        return []
+    counts: Counter[str] = Counter()
+    try:
+        async with open_registry(part) as registry:
+            async for account in AccountBook(registry, SystemClock(), find_caller()).accounts():
+                counts.update({read_record(record).key_id for record in account.records})
+    except (StoreError, VaultError):
+        return []
+    return sorted(counts.items())
+
+
+def _has_store(part: RegistryPart) -> bool:
+    return Path(part.store).is_file()
 
 
 def find_caller() -> Caller:

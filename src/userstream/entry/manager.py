@@ -116,6 +116,8 @@ class AccountManager:
         self._stopped = stopped or self._stopped
         if not self.connects:
             _log.warning(NO_CONNECTIONS, action="disabled")
+        elif not self.wanted and self.refused:
+            _log.warning("none of the accounts that are active can be run: nothing is", action="no_account_opened")
         elif not self.wanted:
             also = ", and the registry has no active one (userstream accounts add, or enable)" if self.desk is not None else ""
             _log.warning(f"the configuration has no account that is enabled{also}: nothing is run", action="no_account_enabled")

@@ -17,7 +17,7 @@ from userstream.entry.advice import next_step
 from userstream.entry.bootstrap import AccountSettings, check_account
 from userstream.entry.key_identity import ADD_LIMIT_MS, Comparison, OwnerDesk, Owners, Silent
 from userstream.entry.key_owners import KeyOwners
-from userstream.kernel.errors import ConnectionError, RetryLater, SettingsError, UserStreamError
+from userstream.kernel.errors import DID_YOU_MEAN, ConnectionError, RetryLater, SettingsError, UserStreamError, nearest
 from userstream.kernel.ids import AccountId, Millis, VenueName
 from userstream.kernel.sealed import SealPlace, VaultError
 from userstream.kernel.secret import Secret
@@ -29,6 +29,7 @@ from userstream.wire.venue import Credentials
 
 PAGE: Final = 500
 FEW_KEYS: Final = 50
+MOST_NAMES: Final = 20
 KEEPS_KEY: Final = (
     "keeps its key; userstream accounts add makes a new account, and --allow-other-account takes the key all the same, which is written to"
     " the audit log"
@@ -97,19 +98,27 @@ class AccountBook:
         self.registry = registry
         self._clock, self._caller = clock, caller
 
-    async def set_active(self, name: AccountId, active: bool) -> None:
-        """Whether `userstream run` runs it."""
+    async def set_active(self, name: AccountId, active: bool) -> bool:
+        """Whether `userstream run` runs it. False where nothing was changed: it was so before."""
+        if (await self.require(name)).active is active:
+            return False
         await self.registry.set_active(name, active, self.note("account.enable" if active else "account.disable", name))
+        return True
 
     async def remove(self, name: AccountId) -> None:
         """Its key is gone; its events stay in the store."""
+        await self.require(name)
         await self.registry.remove(name, self.note("account.remove", name))
 
     async def require(self, name: AccountId) -> RegisteredAccount:
-        """Raises SettingsError for an account that is not there."""
+        """Raises SettingsError for an account that is not there, with the nearest name."""
         account = await self.registry.get(name)
         if account is None:
-            raise SettingsError(f"there is no account {name!r} in the registry; userstream accounts list shows them all")
+            names = [account.account async for account in self.accounts()]
+            help_words = nearest(name, names) if names else "it is empty"
+            if len(names) > MOST_NAMES and not help_words.startswith(DID_YOU_MEAN):
+                help_words = "userstream accounts list shows them all"
+            raise SettingsError(f"there is no account {name!r} in the registry; {help_words}")
         return account
 
     async def accounts(self, *, active_only: bool = False) -> AsyncIterator[RegisteredAccount]:
@@ -232,11 +241,7 @@ class AccountDesk(AccountBook):
         await self._check_owner("account.add", settings, beside)
         looked = await self._look(wish, credentials)
         note = await self._admit("account.add", wish.account, looked, allow_unsafe)
-        told = await self._owners.identify(settings, ADD_LIMIT_MS)
-        if history.venue:
-            found = _going_on(wish.account, await self._owners.compare(settings, told, history.identity, history.fill, self._clock.wall()))
-        else:
-            found = Comparison(identity=told[0])
+        found = await self._find_owner(settings, history)
         note = await self._admit_owner(note, found, allow_other, ANOTHER_NAME)
         version = await self.registry.next_version(wish.account)
         place = SealPlace(user=wish.user, account=wish.account, venue=wish.venue, destination=wish.options.destination, version=version)
@@ -358,6 +363,13 @@ class AccountDesk(AccountBook):
         await self.registry.write_note(self.note("account.add", wish.account, "refused", told))
         raise SettingsError(f"{told}: choose another name, so that the two do not mix")
 
+    async def _find_owner(self, settings: AccountSettings, history: NameHistory) -> Comparison:
+        """Of a key that comes in under a name."""
+        told = await self._owners.identify(settings, ADD_LIMIT_MS)
+        if not history.venue:
+            return Comparison(identity=told[0])
+        return _going_on(settings.name, await self._owners.compare(settings, told, history.identity, history.fill, self._clock.wall()))
+
     async def _admit_owner(self, note: AuditNote, found: Comparison, allow_other: bool, next_step: str) -> AuditNote:
         """The note of a deed with what was found of whose key it is. Raises KeyRefused."""
         detail = "; ".join(filter(None, (note.detail, found.refusal or found.warning or found.told)))
@@ -396,7 +408,7 @@ def settings_of(
     return msgspec.structs.replace(_settings(_wish_of(account), credentials), recovery=recovery, stream=stream)
 
 
-def _going_on(name: AccountId, found: Comparison) -> Comparison:
+def _going_on(name: str, found: Comparison) -> Comparison:
     """The same of an account that takes up a name with a history."""
     begin = f"the history of {name} in the store goes on"
     told, warning = (f"{begin}: {words}" if words else "" for words in (found.told, found.warning))

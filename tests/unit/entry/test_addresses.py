@@ -84,3 +84,9 @@ def test_one_half_of_the_account_and_the_other_of_the_environment_must_be_of_one
         check_addresses(settings(rest_url=SPEC.real.rest_url), SPEC, found)
     check_addresses(settings(rest_url=REST), SPEC, found)
     check_addresses(settings(rest_url=SPEC.real.rest_url, ws_url=SOCKET), SPEC, {})
+
+
+@pytest.mark.parametrize("empty", ["", " "])
+def test_an_empty_address_is_not_taken_for_the_real_venue(empty: str) -> None:
+    with pytest.raises(SettingsError, match="is empty: leave it out for the venue itself, or name an address"):
+        check_addresses(settings(rest_url=empty, ws_url=empty), SPEC, {})

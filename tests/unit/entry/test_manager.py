@@ -10,6 +10,7 @@ from structlog.testing import capture_logs
 
 from tests.support.managed import CONFIGURATION, Managed, key_of, open_managed
 from tests.support.transport import NO_ANSWER
+from tests.support.vaults import SECOND_KEY, make_account, make_vault, note
 from userstream.domain.events import Event
 from userstream.domain.words import StreamState
 from userstream.entry.bootstrap import AccountSettings, credentials_of, start_application
@@ -364,3 +365,12 @@ async def test_the_reserve_reaches_every_gate(tmp_path: Path) -> None:
         managed.application.risk_reserve = 0.2
         await begun(managed, "alice")
         assert [gate.budget.reserve for gate in managed.application.gates] == [0.2]
+
+
+async def test_accounts_that_do_not_open_are_not_told_as_none(tmp_path: Path) -> None:
+    async with open_managed(tmp_path) as managed:
+        await managed.registry.add(make_account("alice", make_vault(SECOND_KEY)), note())
+        with capture_logs() as logs:
+            await managed.begin()
+        actions = [entry["action"] for entry in logs]
+        assert "key_refused" in actions and "no_account_opened" in actions and "no_account_enabled" not in actions

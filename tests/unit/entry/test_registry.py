@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from tests.support.clock import ManualClock
-from tests.support.vaults import make_vault
+from tests.support.vaults import make_account, make_vault, note
 from userstream.adapters.memory_registry import MemoryRegistry
 from userstream.domain.audit import AuditEntry
 from userstream.entry.bootstrap import AccountSettings, credentials_of
@@ -328,6 +328,21 @@ async def test_a_name_whose_history_goes_on_must_be_the_same_account() -> None:
     with pytest.raises(KeyRefused, match=r"another account of the venue.*Choose another name"):
         await desk.add(wish(), NEW_KEY)
     assert "it is the same account" in (await desk.add(wish(), KEY)).told
+
+
+async def test_what_changes_nothing_is_no_deed_and_a_name_is_helped_to() -> None:
+    desk = Desk()
+    await desk.add(wish(), KEY)
+    assert [await desk.set_active(ALICE, active) for active in (True, False, False, True)] == [False, True, False, True]
+    assert [action for action, _, _ in await desk.deeds()] == ["account.add", "account.disable", "account.enable"]
+    near = AccountId("alcie")
+    for deed in (desk.remove(near), desk.set_active(near, True), desk.check(near), desk.rotate(near, NEW_KEY)):
+        with pytest.raises(SettingsError, match=r"'alcie'.*did you mean 'alice'"):
+            await deed
+    for number in range(20):
+        await desk.store.add(make_account(f"account-{number}"), note())
+    with pytest.raises(SettingsError, match=r"'xyz'.*accounts list shows them all"):
+        await desk.require(AccountId("xyz"))
 
 
 def counted() -> tuple[CountingRegistry, AccountDesk]:

@@ -107,7 +107,7 @@ def show(name: Name, *, config: Config = DEFAULT_CONFIG, json: Json = False) -> 
 
     Example: `userstream accounts show alice --json`
     """
-    form = form_of(_one(run_at_book(config, _read_all), name))
+    form = form_of(run_at_book(config, lambda book: book.require(AccountId(name))))
     if json:
         say(msgspec.json.encode(form).decode())
         return 0
@@ -183,7 +183,7 @@ def rotate(
 
     Example: `userstream accounts rotate alice --api-key-file new.key --api-secret-file new.secret`
     """
-    _one(run_at_book(config, _read_all), name)
+    run_at_book(config, lambda book: book.require(AccountId(name)))
     credentials = _credentials(api_key_file, api_secret_file, passphrase_file)
     unsafe, other = allow_unsafe_key, allow_other_account
     looked = run_at_desk(config, lambda desk: desk.rotate(AccountId(name), credentials, allow_unsafe=unsafe, allow_other=other))
@@ -193,11 +193,13 @@ def rotate(
 # --- what the commands share ---
 
 
-def check_words(**words: str) -> None:
-    """Raises SettingsError for what is not one short line."""
-    for field, text in words.items():
-        if not text.isprintable() or len(text) > 200:
-            raise SettingsError(f"{field} must be one short line")
+def check_addresses(options: AccountOptions) -> None:
+    """Raises SettingsError for an empty one, by the name that the option has here."""
+    from userstream.entry.addresses import ADDRESSES, EMPTY
+
+    for name in ADDRESSES:
+        if (given := getattr(options, name)) is not None and not given.strip():
+            raise SettingsError(f"--{name.replace('_', '-')} {given!r} is empty: {EMPTY}")
 
 
 def form_of(account: RegisteredAccount) -> dict[str, object]:
@@ -227,8 +229,10 @@ def form_of(account: RegisteredAccount) -> dict[str, object]:
 
 
 def _wish(name: str, venue: str, user: str, label: str, options: AccountOptions) -> NewAccount:
+    from userstream.entry.account_words import check_words
     from userstream.entry.registry import NewAccount
 
+    check_addresses(options)
     check_words(label=label, user=user)
     return NewAccount(account=AccountId(name), user=user, venue=VenueName(venue), label=label, options=options)
 
@@ -248,19 +252,12 @@ async def _read_all(book: AccountBook) -> list[RegisteredAccount]:
     return [account async for account in book.accounts()]
 
 
-def _one(found: list[RegisteredAccount], name: str) -> RegisteredAccount:
-    from userstream.kernel.errors import nearest
-
-    for account in found:
-        if account.account == name:
-            return account
-    names = [account.account for account in found]
-    raise SettingsError(f"there is no account {name!r} in the registry; {nearest(name, names) if names else 'it is empty'}")
-
-
 def _switch(config: Path, name: str, *, active: bool) -> int:
-    run_at_book(config, lambda book: book.set_active(AccountId(name), active))
-    say(f"{name}: {'enabled' if active else 'disabled'}; a userstream run that has the registry sees it within seconds")
+    word = "enabled" if active else "disabled"
+    if run_at_book(config, lambda book: book.set_active(AccountId(name), active)):
+        say(f"{name}: {word}; a userstream run that has the registry sees it within seconds")
+    else:
+        say(f"{name}: was {word} already, nothing was changed")
     return 0
 
 

@@ -61,7 +61,10 @@ def read_secret(name: str, file: Path | None, ask: Ask | None, *, is_needed: boo
         if is_needed:
             raise SettingsError(f"nobody can be asked for the {name}, because standard input is no terminal: give {option}")
         return None
-    text = ask(f"{name} ({'not shown' if is_needed else 'not shown; empty for none'}): ").strip()
+    try:
+        text = ask(f"{name} ({'not shown' if is_needed else 'not shown; empty for none'}): ").strip()
+    except EOFError:
+        raise SettingsError(f"the {name} was not typed: nothing was changed; {option} reads it from a file") from None
     if not text and is_needed:
         raise SettingsError(f"the {name} is empty: nothing was changed")
     return text or None

@@ -37,7 +37,7 @@ def generate(
 
     Example: `userstream keys generate --file vault.keys`
     """
-    from userstream.adapters.key_ring import generate_key, id_of, read_file, write_key
+    from userstream.adapters.key_ring import NoRing, generate_key, id_of, read_file, write_key
 
     key = generate_key()
     if file is None:
@@ -45,7 +45,10 @@ def generate(
             raise SettingsError("--append and --json need --file; without it the line of the new key is all that is printed")
         say(write_key(key))
         return 0
-    known = read_file(file).ids if append else ()
+    try:
+        known = read_file(file).ids if append else ()
+    except NoRing as error:
+        raise SettingsError(f"{error}: without --append a new one is made") from None
     _write_ring(file, f"{_text_of(file)}{write_key(key)}\n" if append else f"{write_key(key)}\n", is_new=not append)
     if json:
         say(msgspec.json.encode({"file": str(file), "newest": id_of(key), "keys": [*known, id_of(key)]}).decode())
@@ -62,11 +65,13 @@ def rotate(*, config: Config = DEFAULT_CONFIG, json: Json = False) -> int:
 
     Example: `userstream keys rotate --config userstream.toml`
     """
+    from userstream.entry.configuration import read_registry_part
+
     report, unused = run_at_desk(config, _rotate)
     if json:
         say(msgspec.json.encode({**msgspec.to_builtins(report), "unused": unused}).decode())
     else:
-        _tell(report, unused)
+        _tell(report, unused, is_read_again=bool(read_registry_part(config).vault.key_file))
     return 1 if report.left else 0
 
 
@@ -85,14 +90,16 @@ async def _rotate(desk: AccountDesk) -> tuple[RotationReport, list[str]]:
     return report, [key for key in desk.vault.keys if key != report.newest and key not in report.keys]
 
 
-def _tell(report: RotationReport, unused: list[str]) -> None:
+def _tell(report: RotationReport, unused: list[str], *, is_read_again: bool) -> None:
+    """`is_read_again`: a running service reads the ring every minute, as it does one in a file."""
     say(f"newest key {report.newest}: {show_count(report.rewrapped, 'account')} moved, {report.left} left")
     for name, reason in list(report.failed.items())[:MOST_TOLD]:
         complain(f"{name}: {reason}")
     if len(report.failed) > MOST_TOLD:
         complain(f"and {len(report.failed) - MOST_TOLD} accounts more")
     if unused and not report.left:
-        say(f"no account needs {', '.join(unused)} any more: once the service was restarted and your backups are newer, remove these lines")
+        taken_up = "a running service has the new key (it reads the file every minute)" if is_read_again else "the service was restarted"
+        say(f"no account needs {', '.join(unused)} any more: once {taken_up} and your backups are newer, remove these lines")
 
 
 def _text_of(file: Path) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from userstream.entry.account_words import check_words
 from userstream.entry.advice import for_programs
 from userstream.entry.bootstrap import credentials_of
 from userstream.entry.registry import KeyRefused, NewAccount
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from userstream.entry.registry import AccountDesk, Looked
     from userstream.wire.venue import Credentials
 
-LONGEST_WORDS = 200
 ADD_LIMIT_S: Final = 8.0
 """The venue may take twice as long to tell what a key may do: the caller hears of it while the request lasts."""
 
@@ -136,9 +136,7 @@ class AccountChanges:
 def wish_of(form: NewAccountForm, user: str) -> NewAccount:
     """Everything but the key. `user`: where the form names none. Raises SettingsError for words that are not one short line."""
     user = form.user or user
-    for field, text in (("label", form.label), ("user", user)):
-        if not text.isprintable() or len(text) > LONGEST_WORDS:
-            raise SettingsError(f"{field} must be one short line")
+    check_words(label=form.label, user=user)
     options = AccountOptions(
         rest_url=form.rest_url,
         ws_url=form.ws_url,

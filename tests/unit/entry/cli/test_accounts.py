@@ -10,8 +10,7 @@ import pytest
 from tests.support.vaults import FIRST_KEY, make_account
 from userstream.adapters.key_ring import write_key
 from userstream.entry.cli import OK, USAGE, run_command
-from userstream.entry.cli.accounts import check_words, form_of
-from userstream.kernel.errors import SettingsError
+from userstream.entry.cli.accounts import form_of
 from userstream.wire.registration import SealedListenKey
 
 COMMANDS = ("add", "list", "show", "enable", "disable", "remove", "check", "rotate")
@@ -48,6 +47,10 @@ ADD = ("accounts", "add", "dora", "--venue", "binance-usdm")
         (*ADD, "--api-key-file", "public.key"),
         (*ADD, *FILES, "--label", "a\nb"),
         (*ADD, *FILES, "--rest-url", "http://127.0.0.1:1"),
+        (*ADD, *FILES, "--rest-url", "", "--ws-url", ""),
+        (*ADD, *FILES, "--symbol", "BTC/USDT"),
+        ("accounts", "disable", "nobody"),
+        ("accounts", "check", "nobody"),
         (*ADD, "--api-secret", "x"),
         ("accounts", "list", "--config", "absent.toml"),
         ("keys", "rotate", "--config", "absent.toml"),
@@ -93,13 +96,13 @@ def test_a_damaged_record_is_shown_as_such() -> None:
     assert form_of(account.with_records(("x", "y")))["key"] == "damaged"
 
 
-def test_words_are_one_short_line() -> None:
-    check_words(label="", user="desk")
-    for text in ("a\nb", "x" * 201):
-        with pytest.raises(SettingsError, match="label must be one short line"):
-            check_words(label=text)
-
-
 def test_the_end_of_a_listen_key_is_shown() -> None:
     account = msgspec.structs.replace(make_account(), listen_key=SealedListenKey(record="r", expires_at=make_account().created_time))
     assert form_of(account)["listen_key_ends"] == account.created_time
+
+
+def test_an_empty_address_is_told_by_its_option(tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("userstream.toml").write_text("[registry]\n")
+    assert run_command([*ADD, "--rest-url", "", "--ws-url", ""]) == USAGE
+    assert "--rest-url '' is empty: leave it out for the venue itself, or name an address" in capsys.readouterr().err

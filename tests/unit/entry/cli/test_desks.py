@@ -40,6 +40,14 @@ def test_the_person_is_asked_by_name() -> None:
         read_secret("api_key", None, lambda _: " ", is_needed=True)
 
 
+def test_who_ends_the_question_is_told_that_nothing_was_changed() -> None:
+    def ask(prompt: str) -> str:
+        raise EOFError
+
+    with pytest.raises(SettingsError, match="api_key was not typed: nothing was changed; --api-key-file reads it"):
+        read_secret("api_key", None, ask, is_needed=True)
+
+
 def test_where_nobody_can_be_asked_the_option_is_named() -> None:
     with pytest.raises(SettingsError, match="--api-key-file"):
         read_secret("api_key", None, None, is_needed=True)
