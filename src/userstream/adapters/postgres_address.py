@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final, TypeAlias
-from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 import asyncpg
 
+from userstream.adapters.postgres_url import read_url
 from userstream.kernel.errors import SettingsError, StoreError
 from userstream.kernel.secret import Secret
 
@@ -17,10 +18,9 @@ Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 SERVER_TROUBLE: Final = (OSError, ValueError, OverflowError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 """What the driver raises when the server is away, slow, or refuses, and for values that cannot be sent."""
-SCHEMES: Final = ("postgresql", "postgres")
 CONNECT_LIMIT_S: Final = 10.0
-NEAR_HOSTS: Final = frozenset({"", "localhost", "127.0.0.1", "::1"})
-EXAMPLE: Final = "postgresql://user@host:5432/database"
+NEAR_HOSTS: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+TWO_PASSWORDS: Final = "the url holds a password, and password, password_env or password_file gives another: keep one of them"
 _MASK: Final = "***"
 SERVER_SETTINGS: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -55,6 +55,21 @@ ADVICE: Final[Mapping[str, str]] = MappingProxyType(
 )
 """What a person can do, by the whole SQLSTATE or its class."""
 
+KIND_ADVICE: Final[Mapping[type[BaseException], str]] = MappingProxyType(
+    {
+        socket.gaierror: "check the host in the url",
+        ssl.SSLCertVerificationError: "name who signed the server's certificate, ?sslmode=verify-full&sslrootcert=FILE in the url",
+    }
+)
+WORD_ADVICE: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "rejected SSL upgrade": "let it encrypt (ssl = on over there), or write ?sslmode=disable in the url where the way to it is safe",
+        "`sslmode` parameter": "correct sslmode in the url, or PGSSLMODE",
+        "`sslnegotiation` parameter": "correct sslnegotiation in the url, or PGSSLNEGOTIATION",
+        "unrecognized configuration parameter": "take it out of what stands after ? in the url: the server does not know it",
+    }
+)
+"""The same for what has no such state, or one that says too little."""
 
 NOBODY_LISTENS: Final = "no server listens in that folder: start it, or check the folder"
 NO_SUCH_FILE: Final = "a file that the url or the environment names is not there: check sslrootcert, sslcert and sslkey"
@@ -67,21 +82,21 @@ class UnfitValue(StoreError):
 class PostgresAddress:
     """One database on one server. `label` names it for people: host, port and database, never user or password.
 
-    password: takes the place of the one in the URL. Raises SettingsError for what is no such URL, without showing it.
+    password: where the URL has none. Raises SettingsError, which shows nothing of it, for what is no such URL, for one that can be read in
+    more than one way, and for two passwords.
     """
 
     def __init__(self, url: Secret, password: Secret | None = None) -> None:
-        self._url = url
-        parts = _split(url)
-        inline = Secret(unquote(parts.password)) if parts.password else None
-        self._password = password or inline
-        host = _host_of(parts)
-        self._is_folder = host.startswith("/") or not host
-        self._is_near, self._has_mode = host in NEAR_HOSTS or self._is_folder, "sslmode=" in parts.query
-        self.label = f"{host or 'localhost'}{f':{parts.port}' if parts.port else ''}{parts.path}"
+        self._url, found = url, read_url(url)
+        if password and found.password:
+            raise SettingsError(TWO_PASSWORDS)
+        self._password = password or found.password
+        self._is_folder = all(host.startswith("/") for host in found.hosts)
+        self._is_near = all(host.startswith("/") or host.lower() in NEAR_HOSTS for host in found.hosts)
+        self._has_mode = found.has_mode
+        self.label = found.place
         # Not the URL as a whole: its beginning is a word that everybody may read.
-        written = Secret(parts.password) if parts.password else None
-        self.secrets: tuple[Secret, ...] = tuple(dict.fromkeys(secret for secret in (password, inline, written) if secret))
+        self.secrets: tuple[Secret, ...] = ((password,) if password else ()) + found.secrets
 
     def __repr__(self) -> str:
         return f"PostgresAddress({self.label!r})"
@@ -103,7 +118,7 @@ class PostgresAddress:
         """The error in one line, with what a person can do about it, and without secrets."""
         kind = UnfitValue if isinstance(error, asyncpg.DataError) else StoreError
         told = " ".join(self._clean(self._words_for(error)).split())
-        advice = _advice_for(getattr(error, "sqlstate", None))
+        advice = _advice_for(error)
         return kind(f"PostgreSQL at {self.label}: {told}{f': {advice}' if advice else ''}")
 
     def _words_for(self, error: BaseException) -> str:
@@ -115,23 +130,6 @@ class PostgresAddress:
         for secret in sorted(self.secrets, key=lambda one: -len(one.reveal())):
             text = text.replace(secret.reveal(), _MASK)
         return text
-
-
-def _split(url: Secret) -> SplitResult:
-    try:
-        parts = urlsplit(url.reveal())
-        port_is_fit = parts.port is None or parts.port > 0
-    except ValueError:
-        raise SettingsError(f"the PostgreSQL url cannot be read: write it as {EXAMPLE}") from None
-    if parts.scheme not in SCHEMES or not port_is_fit or not parts.path.strip("/"):
-        raise SettingsError(f"the PostgreSQL url must have the form {EXAMPLE}")
-    return parts
-
-
-def _host_of(parts: SplitResult) -> str:
-    """A folder, for a server on this machine, stands among the options."""
-    folder: Sequence[str] = parse_qs(parts.query).get("host", ())
-    return parts.hostname or (folder[0] if folder else "")
 
 
 def _words_of(error: BaseException) -> str:
@@ -147,5 +145,13 @@ def _words_of(error: BaseException) -> str:
     return str(error) or type(error).__name__
 
 
-def _advice_for(state: object) -> str:
-    return ADVICE.get(state) or ADVICE.get(state[:2], "") if isinstance(state, str) else ""
+def _advice_for(error: BaseException) -> str:
+    """By the server's own number where there is one, else by the kind of the error, or by what the driver says of it."""
+    state = getattr(error, "sqlstate", None)
+    if isinstance(state, str):
+        told = ADVICE.get(state) or ADVICE.get(state[:2])
+        if told:
+            return told
+    kinds = (advice for kind, advice in KIND_ADVICE.items() if isinstance(error, kind))
+    words = (advice for words, advice in WORD_ADVICE.items() if words in str(error))
+    return next(words, "") or next(kinds, "")

@@ -197,7 +197,7 @@ async def test_the_journal_is_marked_late_and_never_above_what_the_server_still_
 
 
 def test_nothing_shows_a_secret() -> None:
-    one = PostgresTarget(url=Secret(f"postgresql://u:{CANARY}@h/d"), password=Secret(CANARY))
+    one = PostgresTarget(url=Secret(f"postgresql://u:{CANARY}@h/d"))
     assert CANARY not in f"{one!r} {PostgresSection(password=CANARY)!r} {address_of(one)!r} {address_of(one).label}"
 
 

@@ -7,11 +7,11 @@ import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
-from urllib.parse import urlsplit
 
 import msgspec
 from cyclopts import Parameter
 
+from userstream.adapters.postgres_url import read_url
 from userstream.entry.cli.output import say
 from userstream.entry.storage import KIND, PostgresTarget, address_of, fresh_name
 from userstream.kernel.errors import SettingsError, StoreError
@@ -127,11 +127,7 @@ def _target(config: Path, url: str | None) -> PostgresTarget:
 
 
 def _without_password(url: str) -> Secret:
-    try:
-        has_password = bool(urlsplit(url).password) or "password=" in url
-    except ValueError:
-        has_password = False
-    if has_password:
+    if "password=" in url or read_url(Secret(url)).password:
         raise SettingsError("--url holds a password, which others can read on the command line: set PGPASSWORD, or use --config")
     return Secret(url)
 

@@ -71,6 +71,7 @@ def test_another_programs_database_is_a_problem_in_one_line(url: str, capsys: py
     [
         (f"postgresql://u:{CANARY}@h/d", USAGE, "--url holds a password"),
         (f"postgresql://u@h/d?password={CANARY}", USAGE, "--url holds a password"),
+        (f"postgresql://u:{CANARY}/x@h/d", USAGE, "write @ as %40, / as %2F"),
         ("mysql://u@h/d", USAGE, "must have the form postgresql://user@host:5432/database"),
         ("postgresql://u@127.0.0.1:1/d", PROBLEM, "PostgreSQL at 127.0.0.1:1/d"),
     ],
