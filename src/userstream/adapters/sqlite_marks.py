@@ -79,6 +79,16 @@ class JournalMark:
         await self._store.apply(self._reader, [StoredRecord(position, nothing)])
 
 
+async def find_mark(store: SqliteStore, kind: str) -> tuple[str, int] | None:
+    """The journal's name for readers of a kind, and up to where they have said that they need nothing any more."""
+    for row in await store.rows("cursors"):
+        found, _, name = str(row["reader"]).partition(":")
+        if found == kind and name:
+            position = int(str(row["position"]))
+            return name, 0 if position == RELEASED else position
+    return None
+
+
 async def release_marks(store: SqliteStore, kind: str) -> None:
     """Retention waits no more for readers of a kind, which are not run any more."""
     for row in await store.rows("cursors"):

@@ -13,7 +13,7 @@ from cyclopts import Parameter
 
 from userstream.adapters.postgres_url import read_url
 from userstream.entry.cli.output import say
-from userstream.entry.storage import KIND, PostgresTarget, address_of, fresh_name
+from userstream.entry.storage import KIND, READER, PostgresTarget, address_of, fresh_name
 from userstream.kernel.errors import SettingsError, StoreError
 from userstream.kernel.secret import Secret
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from userstream.adapters.postgres_address import Connection, PostgresAddress
     from userstream.adapters.postgres_migrations import Outcome
     from userstream.entry.configuration import Configuration
+    from userstream.ports import Clock
 
 ResultT = TypeVar("ResultT")
 
@@ -28,7 +29,7 @@ Action = Literal["migrate", "check", "rejoin"]
 
 
 def db(
-    action: Annotated[Action, Parameter(help="migrate: make the tables, or update them; check: look; rejoin: read the journal anew.")],
+    action: Annotated[Action, Parameter(help="migrate: make the tables, or update them; check: look; rejoin: after an older copy.")],
     /,
     *,
     config: Annotated[Path, Parameter(help="The file with the table [postgres] (docs/reference/configuration.md).")] = Path(
@@ -39,8 +40,9 @@ def db(
 ) -> int:
     """Prepare the PostgreSQL beside the embedded store, or look at it.
 
-    migrate is safe while nodes run and while others do the same. rejoin is for a store that was put back from an older copy; nothing may
-    run meanwhile. Exit code 1 when the server is away, the database is another program's, or (check) no node could write there.
+    migrate is safe while nodes run and while others do the same. rejoin is for a store that was put back from an older copy: it goes on
+    under a new name, and what PostgreSQL has of it already is not written again; nothing may run on the store meanwhile. Exit code 1 when
+    the server is away, the database is another program's, or (check) no node could write there.
 
     Example: `userstream db migrate --config userstream.toml`
     """
@@ -106,15 +108,39 @@ async def _look(connection: Connection) -> Found:
 
 
 def _rejoin(config: Path) -> int:
-    """The journal under a new name is read from its beginning; what PostgreSQL has already is recognised there."""
+    """The journal goes on under a new name, where what PostgreSQL has of it ends: what it heard after the copy was made stays."""
     from userstream.adapters.clock import SystemClock
     from userstream.adapters.sqlite_marks import rename_mark
     from userstream.entry.cli.stores import require_store
 
-    store = Path(_configuration(config).store.path)
+    store, clock = Path(_configuration(config).store.path), SystemClock()
     require_store(store)
-    say(f"{store} is now the journal {rename_mark(store, KIND, fresh_name(SystemClock()))}")
+    address, name = address_of(_target(config, None)), fresh_name(clock)
+    end = asyncio.run(_continue(store, address, name, clock))
+    rename_mark(store, KIND, name)
+    where = f"goes on in PostgreSQL after position {end}, which it has already" if end else "is read from its beginning"
+    say(f"{store} {where}; it is now the journal {name}")
     return 0
+
+
+async def _continue(path: Path, address: PostgresAddress, name: str, clock: Clock) -> int:
+    """The place in the journal after which it is read under the new name."""
+    from userstream.adapters.postgres_migrations import check_form, read_form
+    from userstream.adapters.postgres_rejoin import continue_journal
+    from userstream.adapters.sqlite import SqliteStore
+    from userstream.adapters.sqlite_marks import find_mark
+
+    async with await SqliteStore.open(path, clock) as store:
+        mark = await find_mark(store, KIND)
+        if mark is None or not await store.read(after=0, limit=1):
+            return 0
+        old, marked = mark
+
+        async def work(connection: Connection) -> int:
+            check_form(await read_form(connection))
+            return await continue_journal(connection, store, old, name, READER, marked)
+
+        return await with_connection(address, work)
 
 
 def _target(config: Path, url: str | None) -> PostgresTarget:

@@ -183,6 +183,25 @@ INSERT INTO userstream.cursors (journal, reader, position) VALUES ($1, $2, 0) ON
 -- name: read_cursor
 SELECT position FROM userstream.cursors WHERE journal = $1 AND reader = $2;
 
+-- name: continue_cursor
+INSERT INTO userstream.cursors (journal, reader, position) VALUES ($1, $2, $3);
+
+-- name: find_known
+-- The last of these rows that this journal has brought already. What the venue names by an id needs no question: it stands there once.
+SELECT coalesce(max(told.place), 0)
+FROM unnest($2::text[], $3::bigint[], $4::bigint[]) WITH ORDINALITY AS told (account, sequence, received_time, place)
+WHERE EXISTS (
+    SELECT FROM userstream.account_events AS known
+    WHERE known.account = told.account AND known.journal = $1 AND known.sequence = told.sequence AND known.received_time = told.received_time
+) OR EXISTS (
+    SELECT FROM userstream.movements AS known
+    WHERE known.account = told.account AND known.journal = $1 AND known.movement = '#' || told.sequence
+      AND known.received_time = told.received_time
+) OR EXISTS (
+    SELECT FROM userstream.margin_calls AS known
+    WHERE known.account = told.account AND known.journal = $1 AND known.sequence = told.sequence AND known.received_time = told.received_time
+);
+
 -- name: move_cursor
 -- Whoever else writes for this reader, perhaps we ourselves on a connection that was given up, is waited for here. A reader that is not
 -- where it was thought to be has no row to move, and the division by their number undoes all that belongs to this statement.
