@@ -16,11 +16,14 @@ import asyncpg
 import msgspec
 
 from userstream.adapters.postgres_address import Connection
+from userstream.adapters.postgres_tables import NOT_HERE
 from userstream.adapters.sql import load_queries
+from userstream.adapters.tables import TABLES
 from userstream.kernel.errors import StoreError
 
 FOLDER: Final = "userstream.adapters.sql"
 ROLES: Final = ("userstream_reader", "userstream_writer")
+MADE: Final = (*(name for name in TABLES if name not in NOT_HERE), "coverage_marks")
 WHO_MAY: Final = "migrate as the owner of the schema userstream; a new one can be made by whoever has CREATE on the database"
 _FILE: Final = re.compile(r"^(\d{4})_((?:expand|contract)_\w+)\.sql$")
 _OLDEST: Final = re.compile(r"\A-- oldest program: (\d+)\n")
@@ -87,6 +90,13 @@ def check_form(form: Form, newest: int | None = None) -> None:
     if form.number < known:
         state = f"has the form {form.number}, this version needs {known}" if form.number else "holds no tables yet"
         raise StoreError(f"the database {state}: run userstream db migrate")
+
+
+async def check_tables(connection: Connection) -> None:
+    """Raises StoreError where a table of ours is not there any more: nobody makes one again that a migration has made."""
+    if missing := [str(row["name"]) for row in await connection.fetch(_QUERIES["find_missing_tables"], MADE)]:
+        what = f"the table{'' if len(missing) == 1 else 's'} {', '.join(f'userstream.{name}' for name in missing)}"
+        raise StoreError(f"somebody renamed or dropped {what}: rename it back, or restore it from a backup")
 
 
 async def migrate(connection: Connection, steps: tuple[Migration, ...] | None = None) -> Outcome:

@@ -22,6 +22,10 @@ RELEASED: Final = 1 << 62
 _QUERIES: Final = load_queries("marks.sql")
 
 
+class OlderCopy(StoreError):
+    """The journal is an older copy of the one that was read."""
+
+
 def settle_mark(path: Path, kind: str, fresh_name: str) -> str:
     """The journal's name for readers of a kind: the one it has, else `fresh_name`, which is kept. From now on retention waits for the mark.
 
@@ -98,7 +102,7 @@ async def release_marks(store: SqliteStore, kind: str) -> None:
 
 
 async def check_same_journal(store: SqliteStore, position: int) -> None:
-    """Raises StoreError when a reader has come to a place that this journal has never had: it is an older copy of the one that was read."""
+    """Raises OlderCopy when a reader has come to a place that this journal has never had; StoreError where it cannot be read."""
     # The newest row of a journal is never removed, so a position it gave out has something at it or above.
     if position and not await store.read(after=position - 1, limit=1):
-        raise StoreError("the journal ends before what was read of it: the file is an older copy; run userstream db rejoin")
+        raise OlderCopy("the journal ends before what was read of it: the file is an older copy; run userstream db rejoin")

@@ -186,10 +186,9 @@ class AlertService:
             kept = ((account.id, account.parts[0].keeper) for account in application.accounts.values())
             refused = ((name, keeper.lost or keeper.trouble) for name, keeper in kept)
             found += [Finding(kind=AlertKind.STORE_TROUBLE, account=name, words=str(why)) for name, why in refused if why is not None]
-        pumps = {"tables": application.pump, "postgres": None if application.postgres is None else application.postgres.pump}
-        for name, pump in pumps.items():
-            if pump is not None and pump.trouble is not None:
-                found.append(Finding(kind=AlertKind.DATABASE_TROUBLE, subject=name, words=str(pump.trouble)))
+        for name, follower in {"tables": application.pump, "postgres": application.postgres}.items():
+            if follower is not None and follower.trouble is not None:
+                found.append(Finding(kind=AlertKind.DATABASE_TROUBLE, subject=name, words=str(follower.trouble)))
         return found
 
     def _heard_legs(self, running: Mapping[str, LiveAccount]) -> dict[AccountId, set[Leg]]:

@@ -192,7 +192,7 @@ class Application:
         trouble = None if self.pump is None else self.pump.trouble
         if trouble is not None:
             return f"the tables do not follow the journal: {trouble}"
-        beside = None if self.postgres is None or self.postgres.pump is None else self.postgres.pump.trouble
+        beside = None if self.postgres is None else self.postgres.trouble
         return "" if beside is None else f"PostgreSQL does not follow the journal: {beside}"
 
     def expect(self, accounts: Callable[[], Mapping[AccountId, VenueName]]) -> None:

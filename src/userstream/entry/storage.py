@@ -11,6 +11,7 @@ import msgspec
 import structlog
 
 from userstream.kernel.errors import SettingsError, StoreError
+from userstream.kernel.ids import Millis
 from userstream.kernel.secret import Secret
 from userstream.ports import Clock, Metrics, Projection, StoredRecord, last_position
 from userstream.runtime.pump import Pump
@@ -29,6 +30,10 @@ INTERVAL_MS: Final = 1
 MOST_RECORDS_OF_A_TURN: Final = 2_000
 MARK_EVERY_MS: Final = 5_000
 STOP_LIMIT_MS: Final = 2_000
+STALL_MS: Final = 5_000
+"""How long work may wait with nothing done before that is trouble. A turn takes milliseconds; who stands still says nothing, and the limits
+of connection and transaction come much later."""
+STALL_LOOK_MS: Final = 1_000
 WRITER: Final = "userstream.entry.postgres_writer"
 _NAME_RANGE: Final = 1 << 32
 
@@ -85,14 +90,18 @@ class PostgresFeed:
         self._target, self._clock = target, clock
         self._journal = settle_mark(path, KIND, fresh_name(clock))
         self._tables: PostgresProjection | PostgresProcess | None = None
+        self._watch: StallWatch | None = None
+        self._on_trouble: Callable[[Exception | None], None] = tell_postgres_trouble
+        self._is_told = False
         self.pump: Pump | None = None
 
     def start(self, store: SqliteStore, on_trouble: Callable[[Exception | None], None], metrics: Metrics) -> None:
-        """Begins to fill, now or as soon as the server can be reached."""
+        """Begins to fill, now or as soon as the server can be reached. on_trouble: hears once when that stops to work or stands still, and
+        None once it goes on."""
         from userstream.adapters.sqlite import PackedJournal
         from userstream.adapters.sqlite_marks import JournalMark
 
-        self._tables = self._make_tables()
+        self._tables, self._on_trouble = self._make_tables(), on_trouble
         marked = MarkedTables(self._tables, store, JournalMark(store, KIND, self._journal), self._clock)
         self.pump = Pump(
             PackedJournal(store) if self._is_filled_by_process else store,
@@ -102,9 +111,29 @@ class PostgresFeed:
             batch=MOST_RECORDS_OF_A_TURN,
             interval_ms=INTERVAL_MS,
             rests=0,
-            on_trouble=on_trouble,
+            on_trouble=lambda _: self._look(),
         )
         self.pump.start()
+        self._watch = StallWatch(self.pump, self._clock, self._tell)
+
+    @property
+    def trouble(self) -> Exception | None:
+        """Why PostgreSQL does not follow the journal right now, also where it merely stands still; None while all is well."""
+        stall = None if self._watch is None else self._watch.trouble
+        return stall if self.pump is None else self.pump.trouble or stall
+
+    def _look(self) -> None:
+        if self._watch is not None:
+            self._watch.look()
+        self._tell()
+
+    def _tell(self) -> None:
+        if (trouble := self.trouble) is None and self._is_told:
+            self._is_told = False
+            self._on_trouble(None)
+        elif trouble is not None and not self._is_told:
+            self._is_told = True
+            self._on_trouble(trouble)
 
     @property
     def _is_filled_by_process(self) -> bool:
@@ -123,12 +152,46 @@ class PostgresFeed:
 
     async def stop(self) -> None:
         """Brings over what can be brought over in 2 s, while the server answers; the journal keeps the rest."""
+        if self._watch is not None:
+            self._watch.stop()
         if self.pump is not None:
-            await self.pump.stop(limit_ms=0 if self.pump.trouble else STOP_LIMIT_MS)
+            await self.pump.stop(limit_ms=0 if self.trouble else STOP_LIMIT_MS)
             if self.pump.lag:
                 tell_lag(self.pump.lag)
         if self._tables is not None:
             await self._tables.close()
+
+
+class StallWatch:
+    """Looks, every second, whether a pump that has work gets on with it. on_look: called after each look. Runs until it is stopped."""
+
+    def __init__(self, pump: Pump, clock: Clock, on_look: Callable[[], None]) -> None:
+        self._pump, self._clock, self._on_look = pump, clock, on_look
+        self._position, self._moved = pump.position, clock.now()
+        self._timer = clock.call_at(Millis(self._moved + STALL_LOOK_MS), self._look_again)
+
+    @property
+    def trouble(self) -> StoreError | None:
+        """As of now; None while it moves, has nothing to do, or knows by itself what is wrong."""
+        waited_ms, lag = self._clock.now() - self._moved, self._pump.lag
+        if waited_ms < STALL_MS or self._pump.position != self._position or not self._pump.has_work:
+            return None
+        waiting = f", {lag} record{' waits' if lag == 1 else 's wait'}" if lag else ""
+        return StoreError(f"PostgreSQL has not confirmed anything for {waited_ms // 1000} s{waiting}")
+
+    def look(self) -> None:
+        """Notes whether it has moved since the last look."""
+        pump = self._pump
+        if pump.position != self._position or pump.trouble is not None or not pump.has_work:
+            self._position, self._moved = pump.position, self._clock.now()
+
+    def stop(self) -> None:
+        self._timer.cancel()
+
+    def _look_again(self) -> None:
+        self.look()
+        self._timer = self._clock.call_at(Millis(self._clock.now() + STALL_LOOK_MS), self._look_again)
+        self._on_look()
 
 
 class MarkedTables:
@@ -137,18 +200,29 @@ class MarkedTables:
     def __init__(self, tables: Projection, store: SqliteStore, mark: JournalMark, clock: Clock) -> None:
         self._tables, self._store, self._mark, self._clock = tables, store, mark, clock
         self._marked, self._settled = clock.now(), 0
+        self._is_older: StoreError | None = None
 
     async def position(self, reader: str) -> int:
         """As in `Projection`. Raises StoreError also where the journal is an older copy of the one that was read."""
-        from userstream.adapters.sqlite_marks import check_same_journal
-
         position = await self._tables.position(reader)
         # What the server lost has not been settled.
         self._settled = min(self._settled, position)
-        await check_same_journal(self._store, position)
+        await self._check_journal(position)
         if position < (marked := await self._mark.position()):
             tell_step_back(position, marked)
         return position
+
+    async def _check_journal(self, position: int) -> None:
+        """An older copy stays one, also when it has grown as long as the journal that was read."""
+        from userstream.adapters.sqlite_marks import OlderCopy, check_same_journal
+
+        if self._is_older is not None:
+            raise self._is_older
+        try:
+            await check_same_journal(self._store, position)
+        except OlderCopy as error:
+            self._is_older = error
+            raise
 
     async def apply(self, reader: str, records: Sequence[StoredRecord]) -> None:
         """As in `Projection`."""

@@ -127,6 +127,11 @@ class Pump:
         return max(self._ahead, self._backlog) if self._behind else self._backlog
 
     @property
+    def has_work(self) -> bool:
+        """Whether something waits, or the place to go on from, or the journal, is still to be read."""
+        return self._behind or self._backlog > 0
+
+    @property
     def trouble(self) -> Exception | None:
         """Why turns fail right now; None while all is well."""
         return self._trouble

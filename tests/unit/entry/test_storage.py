@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator
+import socket
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -14,17 +15,31 @@ from tests.support.events import balance_set, filled
 from tests.support.postgres import borrow_database, execute, give_back, running_server
 from tests.support.records import record
 from userstream.adapters.clock import SystemClock
-from userstream.adapters.memory import MemoryProjection
+from userstream.adapters.memory import MemoryJournal, MemoryProjection
+from userstream.adapters.metrics import PrometheusMetrics
 from userstream.adapters.postgres import PostgresProjection
 from userstream.adapters.postgres_address import PostgresAddress
 from userstream.adapters.sqlite import SqliteStore
-from userstream.adapters.sqlite_marks import JournalMark, rename_mark, settle_mark
+from userstream.adapters.sqlite_marks import JournalMark, OlderCopy, rename_mark, settle_mark
 from userstream.entry.bootstrap import Application, start_application
-from userstream.entry.storage import KIND, MARK_EVERY_MS, MarkedTables, PostgresSection, PostgresTarget, address_of, fresh_name
+from userstream.entry.storage import (
+    KIND,
+    MARK_EVERY_MS,
+    STALL_LOOK_MS,
+    STALL_MS,
+    MarkedTables,
+    PostgresFeed,
+    PostgresSection,
+    PostgresTarget,
+    StallWatch,
+    address_of,
+    fresh_name,
+)
 from userstream.kernel.errors import SettingsError
 from userstream.kernel.ids import AccountId
 from userstream.kernel.secret import Secret
-from userstream.ports import StateReader
+from userstream.ports import StateReader, StoredRecord
+from userstream.runtime.pump import Pump
 
 CANARY = "s3cret-canary"
 needs_postgres = pytest.mark.postgres
@@ -194,6 +209,71 @@ async def test_the_journal_is_marked_late_and_never_above_what_the_server_still_
         await clock.advance(MARK_EVERY_MS)
         await lost.apply("tables", stored[:1])
         assert await mark.position() == told[-1]
+
+
+async def test_a_copy_that_has_grown_is_still_an_older_one(tmp_path: Path) -> None:
+    settle_mark(tmp_path / "a.db", KIND, "one")
+    clock = ManualClock()
+    async with await SqliteStore.open(tmp_path / "a.db", clock) as store:
+        tables = MemoryProjection()
+        await tables.apply("tables", [StoredRecord(1 << 20, record(filled()))])
+        marked = MarkedTables(tables, store, JournalMark(store, KIND, "one"), clock)
+        with pytest.raises(OlderCopy, match="run userstream db rejoin"):
+            await marked.position("tables")
+        store.append(record(filled()))
+        await store.flush()
+        assert (await store.read(after=0, limit=1))[-1].position >= 1 << 20
+        with pytest.raises(OlderCopy):
+            await marked.position("tables")
+
+
+class Standstill(MemoryProjection):
+    """Takes nothing in while its gate is closed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate = asyncio.Event()
+
+    async def apply(self, reader: str, records: Sequence[StoredRecord]) -> None:
+        await self.gate.wait()
+        await super().apply(reader, records)
+
+
+async def test_work_that_waits_with_nothing_done_is_trouble_until_it_moves_again() -> None:
+    clock, journal, tables = ManualClock(), MemoryJournal(), Standstill()
+    pump = Pump(journal, tables, "tables", clock=clock)
+    pump.start()
+    told: list[str] = []
+    watch = StallWatch(pump, clock, lambda: told.append(str(watch.trouble or "")))
+    await clock.advance(10 * STALL_MS)
+    assert not any(told), "who has nothing to do does not stand still"
+    journal.append(record(filled(trade_id="1"), sequence=1))
+    await clock.advance(STALL_MS - STALL_LOOK_MS)
+    assert watch.trouble is None
+    await clock.advance(2 * STALL_LOOK_MS)
+    assert str(watch.trouble) == told[-1] == "PostgreSQL has not confirmed anything for 6 s, 1 record waits"
+    tables.gate.set()
+    await clock.advance(STALL_LOOK_MS)
+    assert (watch.trouble, told[-1]) == (None, "")
+    watch.stop()
+    await pump.stop()
+    assert clock.next_due is None
+
+
+async def test_a_server_that_says_nothing_is_told_after_seconds_and_once(tmp_path: Path) -> None:
+    silent = socket.create_server(("127.0.0.1", 0))
+    port = silent.getsockname()[1]
+    clock, told = ManualClock(), list[Exception | None]()
+    feed = PostgresFeed(PostgresTarget(url=Secret(f"postgresql://u@127.0.0.1:{port}/d"), own_process=False), tmp_path / "a.db", clock)
+    assert feed.trouble is None
+    async with await SqliteStore.open(tmp_path / "a.db", clock) as store:
+        feed.start(store, told.append, PrometheusMetrics())
+        await clock.advance(STALL_MS + STALL_LOOK_MS)
+        assert [str(one) for one in told] == ["PostgreSQL has not confirmed anything for 5 s"]
+        await clock.advance(3 * STALL_LOOK_MS)
+        assert len(told) == 1 and str(feed.trouble) == "PostgreSQL has not confirmed anything for 9 s"
+        await feed.stop()
+    silent.close()
 
 
 def test_nothing_shows_a_secret() -> None:

@@ -99,10 +99,11 @@ class Found(msgspec.Struct, frozen=True):
 
 
 async def _look(connection: Connection) -> Found:
-    from userstream.adapters.postgres_migrations import check_form, read_cursors, read_form, read_size
+    from userstream.adapters.postgres_migrations import check_form, check_tables, read_cursors, read_form, read_size
 
     form = await read_form(connection)
     check_form(form)
+    await check_tables(connection)
     journals = tuple(Journal(*cursor) for cursor in await read_cursors(connection))
     return Found(form.number, await read_size(connection), journals)
 
@@ -120,6 +121,8 @@ def _rejoin(config: Path) -> int:
     rename_mark(store, KIND, name)
     where = f"goes on in PostgreSQL after position {end}, which it has already" if end else "is read from its beginning"
     say(f"{store} {where}; it is now the journal {name}")
+    if end:
+        say("movements since the copy that the venue tells again with an id can stand there twice: docs/topics/postgres.md has the query")
     return 0
 
 

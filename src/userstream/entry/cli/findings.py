@@ -16,6 +16,7 @@ import msgspec
 from userstream.kernel.errors import SettingsError, StoreError
 
 if TYPE_CHECKING:
+    from userstream.adapters.postgres_address import Connection
     from userstream.adapters.postgres_migrations import Form
     from userstream.entry.configuration import Configuration
     from userstream.entry.storage import PostgresTarget
@@ -133,13 +134,19 @@ def check_alerts(configuration: Configuration) -> Finding:
 
 async def check_database(target: PostgresTarget) -> Finding:
     """Whether PostgreSQL can be reached, and its tables are such as this version needs."""
-    from userstream.adapters.postgres_migrations import read_form
+    from userstream.adapters.postgres_migrations import check_tables, read_form
     from userstream.entry.cli.db import with_connection
     from userstream.entry.storage import address_of
 
+    async def look(connection: Connection) -> Form:
+        form = await read_form(connection)
+        if form.number:
+            await check_tables(connection)
+        return form
+
     try:
         address = address_of(target)
-        form = await with_connection(address, read_form)
+        form = await with_connection(address, look)
     except (StoreError, SettingsError) as error:
         return Finding("postgres", "problem", str(error))
     return judge_form(form, address.label, migrates=target.migrate)

@@ -68,6 +68,18 @@ def test_the_configuration_names_the_database(url: str, tmp_path: Path, capsys: 
 
 
 @pytest.mark.postgres
+def test_a_table_that_is_gone_is_a_problem(url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = configure(tmp_path, f'[postgres]\nurl = "{url}"')
+    assert run_command(["db", "migrate", "--config", config]) == OK
+    asyncio.run(execute(url, "ALTER TABLE userstream.fills RENAME TO kept"))
+    capsys.readouterr()
+    assert run_command(["db", "check", "--config", config]) == PROBLEM
+    assert "renamed or dropped the table userstream.fills: rename it back" in capsys.readouterr().err
+    run_command(["doctor", "--config", config])
+    assert "renamed or dropped the table userstream.fills" in "".join(capsys.readouterr())
+
+
+@pytest.mark.postgres
 def test_another_programs_database_is_a_problem_in_one_line(url: str, capsys: pytest.CaptureFixture[str]) -> None:
     asyncio.run(execute(url, "CREATE SCHEMA userstream"))
     assert run_command(["db", "migrate", "--url", url]) == PROBLEM

@@ -29,6 +29,10 @@ INSERT INTO userstream.migrations (number, name, oldest_program) VALUES ($1, $2,
 SELECT told AS role FROM unnest(ARRAY['userstream_reader', 'userstream_writer']) AS told
 WHERE to_regrole(told) IS NULL ORDER BY told;
 
+-- name: find_missing_tables
+SELECT told.name FROM unnest($1::text[]) WITH ORDINALITY AS told (name, place)
+WHERE to_regclass('userstream.' || told.name) IS NULL ORDER BY told.place;
+
 -- name: read_cursors
 SELECT journal, reader, position FROM userstream.cursors ORDER BY journal, reader;
 
