@@ -46,17 +46,41 @@ def audit(
     """Print the completeness certificate of an account: what is proven, what only the stream told, what is missing.
 
     Works while another process writes the store. Exits with 1 when a hole (a gap that is not repaired, or time of which nothing is known)
-    lies in the interval, or a mismatch is open. Example: `userstream audit alice --store userstream.db --from 2026-01-31`
+    lies in the interval, or a mismatch is open; with 2 for a wrong name or time, and where the store cannot be read.
+
+    Example: `userstream audit alice --store userstream.db --from 2026-01-31`
     """
     since_ms, until_ms = _read_time("--from", from_), _read_time("--until", until)
     require_store(store)
-    certificate = asyncio.run(_audit(store, account, since_ms, until_ms))
+    try:
+        certificate = asyncio.run(_audit(store, account, since_ms, until_ms))
+    except StoreError as error:
+        raise SettingsError(str(error)) from None  # exit code 1 would say that there is a hole
     if json:
-        empty = {"nothing_to_prove": True} if certificate.venue in FEEDS_WITHOUT_FILLS else {}
-        say(msgspec.json.encode(public_certificate(certificate) | empty).decode())
+        say(msgspec.json.encode(public_certificate(certificate) | _told_of_feed(certificate)).decode())
     else:
         _show(certificate)
-    return 0 if certificate.is_whole else 1
+    return 0 if _is_whole(certificate) else 1
+
+
+def _told_of_feed(certificate: Certificate) -> dict[str, object]:
+    """What stands in another way in the JSON of an account whose feed has no fills."""
+    if certificate.venue not in FEEDS_WITHOUT_FILLS:
+        return {}
+    return {"nothing_to_prove": True, "is_whole": _is_whole(certificate), "holes": _holes_of(certificate)}
+
+
+def _is_whole(certificate: Certificate) -> bool:
+    return not _holes_of(certificate) and not certificate.mismatches
+
+
+def _holes_of(certificate: Certificate) -> tuple[Interval, ...]:
+    """Where no fills are told, time before the account began and after it ended lacks none."""
+    if certificate.venue not in FEEDS_WITHOUT_FILLS:
+        return certificate.holes
+    known = [number for number, interval in enumerate(certificate.intervals) if interval.state is not IntervalState.UNKNOWN]
+    lived = certificate.intervals[known[0] : known[-1] + 1] if known else ()
+    return tuple(interval for interval in lived if interval.is_hole)
 
 
 def _read_time(option: str, text: str | None) -> Millis | None:
@@ -97,8 +121,6 @@ async def _check_account(store: Path, account: str) -> None:
     reader = open_reader(store)
     try:
         known = await reader.accounts()
-    except StoreError as error:
-        raise SettingsError(str(error)) from None  # exit code 1 would say that there is a hole
     finally:
         await reader.close()
     if account not in known:
@@ -144,8 +166,8 @@ def _sentence(mismatch: Mismatch) -> str:
 
 
 def _verdict(certificate: Certificate) -> str:
-    if not certificate.is_whole:
-        holes, mismatches = show_count(len(certificate.holes), "hole"), len(certificate.mismatches)
+    if not _is_whole(certificate):
+        holes, mismatches = show_count(len(_holes_of(certificate)), "hole"), len(certificate.mismatches)
         return f"NOT WHOLE: {holes}, {show_count(mismatches, 'open mismatch', 'open mismatches')}"
     if (elsewhere := FEEDS_WITHOUT_FILLS.get(certificate.venue)) is not None:
         return f"nothing to prove: no fills are read at {certificate.venue}; {elsewhere}"

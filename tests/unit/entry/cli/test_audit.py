@@ -194,6 +194,22 @@ def test_a_feed_without_fills_is_not_called_whole(make: Make, capsys: Capture, p
     assert asked(capsys, store)[1]["nothing_to_prove"] is True
 
 
+def test_time_in_which_a_feed_without_fills_was_not_there_is_no_hole(make: Make, capsys: Capture) -> None:
+    venue = VenueName("binance-margin-risk")
+    store = make(msgspec.structs.replace(BEGUN, venue=venue), msgspec.structs.replace(PROOF, venue=venue))
+    for words in (("--from", "2020-01-01"), ("--from", "2020-01-01", "--until", "2020-01-02")):
+        assert run_command(["audit", "alice", "--store", str(store), *words]) == 0
+        assert "nothing to prove" in capsys.readouterr().out
+        code, form = asked(capsys, store, *words)
+        assert (code, form["is_whole"], form["holes"], form["nothing_to_prove"]) == (0, True, [], True)
+
+
+def test_what_is_no_store_is_no_hole(tmp_path: Path, capsys: Capture) -> None:
+    (tmp_path / "us.toml").write_text("[store]\n" * 500)
+    assert run_command(["audit", "alice", "--store", str(tmp_path / "us.toml")]) == 2
+    assert "is not a database: choose another path" in capsys.readouterr().err
+
+
 def test_a_feed_without_fills_may_have_holes(make: Make, capsys: Capture) -> None:
     store = make(msgspec.structs.replace(BEGUN, venue=VenueName("binance-margin-risk")), PROOF, GAP)
     assert run_command(["audit", "alice", "--store", str(store)]) == 1
