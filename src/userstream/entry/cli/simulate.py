@@ -46,17 +46,11 @@ def simulate(
     from userstream.entry.exchange import load_faults
     from userstream.sim.actions import BadAction
     from userstream.sim.bounds import MOST_EVENTS_PER_S
-    from userstream.sim.settings import MOST_ACCOUNTS, SimulatorSettings
+    from userstream.sim.settings import SimulatorSettings
 
     if not 0 <= rate <= MOST_EVENTS_PER_S:
         raise SettingsError(f"--rate {rate:g} must be between 0 and {MOST_EVENTS_PER_S} events per second")
-    if not 0 <= port <= MOST_PORT:
-        raise SettingsError(f"--port {port} must be between 0 (any free one) and {MOST_PORT}")
-    if not 1 <= accounts <= MOST_ACCOUNTS:
-        raise SettingsError(f"--accounts {accounts} must be between 1 and {MOST_ACCOUNTS}")
-    for name in venue or ():
-        if (venue or []).count(name) > 1:
-            raise SettingsError(f"--venue {name} is given more than once: give each venue once")
+    _check_place(venue or [], port, accounts)
     _check_keys(api_key, api_secret)
     try:
         settings = SimulatorSettings(
@@ -71,6 +65,18 @@ def simulate(
         return asyncio.run(_serve(settings))
     except (ValueError, BadAction) as error:
         raise SettingsError(str(error)) from None
+
+
+def _check_place(venues: list[str], port: int, accounts: int) -> None:
+    from userstream.sim.settings import MOST_ACCOUNTS
+
+    if not 0 <= port <= MOST_PORT:
+        raise SettingsError(f"--port {port} must be between 0 (any free one) and {MOST_PORT}")
+    if not 1 <= accounts <= MOST_ACCOUNTS:
+        raise SettingsError(f"--accounts {accounts} must be between 1 and {MOST_ACCOUNTS}")
+    for name in venues:
+        if venues.count(name) > 1:
+            raise SettingsError(f"--venue {name} is given more than once: give each venue once")
 
 
 def _check_keys(api_key: str | None, api_secret: str | None) -> None:
