@@ -10,10 +10,12 @@ from pathlib import Path
 import pytest
 
 from tests.support.rights import as_nobody
+from userstream.adapters.file_lock import FileLock
 from userstream.adapters.sqlite_file import open_for_writing
 from userstream.entry.cli import run_command
 from userstream.entry.cli.doctor import judge_clock, sum_up
 from userstream.entry.cli.findings import Finding
+from userstream.kernel.errors import StoreError
 
 Capture = pytest.CaptureFixture[str]
 NOBODY = (
@@ -78,9 +80,10 @@ def test_a_folder_in_which_no_store_can_be_begun_is_a_problem(capsys: Capture) -
         code, found = findings(capsys, folder, f'[store]\npath = "{inner}/new.db"\n' + NOBODY)
         assert (code, found["store rights"][0]) == (1, "problem")
         assert found["store rights"][1].startswith(f"nothing can be written in {inner} (permission denied): this user must")
-        assert run_command(["run", "--config", str(folder / "userstream.toml")]) == 1
-        [line] = capsys.readouterr().err.splitlines()
-        assert line.endswith("new.db.lock: permission denied: this user must be able to write the file and its folder")
+        with pytest.raises(StoreError, match=r"unable to open database file: this user must be able to read and write the file and its"):
+            open_for_writing(inner / "new.db")
+        with pytest.raises(StoreError, match=r"new\.db\.lock: permission denied: this user must be able to write the file and its folder"):
+            FileLock(inner / "new.db.lock").take()
         inner.chmod(0o700)
         code, found = findings(capsys, folder, f'[store]\npath = "{inner}/new.db"\n' + NOBODY)
         assert (code, found["store rights"]) == (0, ("ok", f"{inner} can be written")) and not list(inner.iterdir())
