@@ -108,7 +108,7 @@ class HttpSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
         if name is None:
             return None
         path = folder / name
-        check(path.is_file(), f"[http] {field}", name, f"must name a file that is there; there is none at {path}")
+        check(path.is_file(), f"[http] {field}", name, f"must name a file that is there; there is none at {path.absolute()}")
         return str(path)
 
 
