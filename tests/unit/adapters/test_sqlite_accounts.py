@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from tests.support.vaults import NOW, make_account, note
@@ -15,8 +16,8 @@ SECRETS = ("api_key_encrypted", "api_secret_encrypted", "passphrase_encrypted")
 
 def test_an_account_is_read_as_it_was_written() -> None:
     values = row_values(make_account())
-    row = (*(values[name] for name in (*COLUMNS, *SECRETS)), None, None)
-    assert registered(row) == make_account()
+    row = (*(values[name] for name in (*COLUMNS, *SECRETS)), None, None, "SgsR")
+    assert registered(row) == msgspec.structs.replace(make_account(), identity="SgsR")
     with pytest.raises(StoreError, match="'alice'"):
         registered((*row[:4], "yes", *row[5:]))
 
