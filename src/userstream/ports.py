@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from abc import abstractmethod
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
-from typing import Protocol, overload
+from typing import Final, Protocol, overload
 
 import msgspec
 
@@ -141,6 +141,10 @@ class Packed(msgspec.Struct, frozen=True, array_like=True, gc=False):
     @property
     def last_position(self) -> int:
         return self.position + self.count - 1
+
+
+MOST_PACKED_BYTES: Final = 4 << 20
+"""So much of what lies packed is passed on at once, unless one row alone is larger: a storm of large answers stays a matter of turns."""
 
 
 class PackedRecords(Sequence[StoredRecord]):

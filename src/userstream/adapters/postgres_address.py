@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import ssl
 from collections.abc import Mapping
@@ -91,10 +92,12 @@ class PostgresAddress:
         if password and found.password:
             raise SettingsError(TWO_PASSWORDS)
         self._password = password or found.password
-        self._is_folder = all(host.startswith("/") for host in found.hosts)
-        self._is_near = all(host.startswith("/") or host.lower() in NEAR_HOSTS for host in found.hosts)
+        # as the driver does where the url names no host
+        hosts = found.hosts or tuple(filter(None, os.environ.get("PGHOST", "").split(",")))
+        self._is_folder = all(host.startswith("/") for host in hosts)
+        self._is_near = all(host.startswith("/") or host.lower() in NEAR_HOSTS for host in hosts)
         self._has_mode = found.has_mode
-        self.label = found.place
+        self.label = found.place if found.hosts or not hosts else f"{','.join(hosts)}/{found.place.partition('/')[2]}"
         # Not the URL as a whole: its beginning is a word that everybody may read.
         self.secrets: tuple[Secret, ...] = ((password,) if password else ()) + found.secrets
 

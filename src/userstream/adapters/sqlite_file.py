@@ -13,8 +13,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory, gettempdir
 from typing import Final
 
+import structlog
+
 from userstream.adapters.sql import load_migrations, split_script
 from userstream.kernel.errors import StoreError
+
+_log = structlog.stdlib.get_logger("userstream.store")
 
 APPLICATION_ID: Final = 0x75737472
 """How the file says that it is ours ("ustr")."""
@@ -218,6 +222,8 @@ def migrate(connection: sqlite3.Connection, path: Path, migrations: tuple[str, .
     for number, script in enumerate(migrations, 1):
         if number <= _number(connection, "user_version"):
             continue
+        if number > 1 and connection.execute("SELECT EXISTS (SELECT 1 FROM journal)").fetchone()[0]:
+            _log.info("the store is brought to a newer form, some seconds for a gigabyte", action="store_migrated", path=str(path))
         _begin_step(connection)
         try:
             # another process may have been quicker while this one waited

@@ -16,7 +16,7 @@ from userstream.adapters.sqlite_batches import PLACE_BITS, JournalRow, decode_ro
 from userstream.domain.events import Event
 from userstream.kernel.errors import StoreError
 from userstream.kernel.ids import AccountId
-from userstream.ports import Packed, Record, StoredRecord
+from userstream.ports import MOST_PACKED_BYTES, Packed, Record, StoredRecord
 
 ROWS_OF_A_STATEMENT: Final = 64
 MOST_ROWS_COUNTED: Final = 20_000
@@ -99,14 +99,15 @@ def read_after(connection: sqlite3.Connection, after: int, limit: int) -> list[S
 
 def read_packed_after(connection: sqlite3.Connection, after: int, limit: int) -> list[Packed]:
     """As `read_after`, nothing decoded: whole rows, of which the first may begin at or before `after`, and the last holds the record of the
-    limit."""
+    limit, or the byte of MOST_PACKED_BYTES."""
     parameters = {"row": after >> PLACE_BITS, "index": after & _PLACE_MASK}
     found: list[Packed] = []
+    room = MOST_PACKED_BYTES
     with closing(connection.execute(_QUERIES["read_packed_after"], parameters)) as rows:
         for position, count, first_received, data in rows:
             found.append(Packed(position << PLACE_BITS, count, first_received, bytearray(data)))
-            limit -= count
-            if limit <= 0:
+            limit, room = limit - count, room - len(data)
+            if min(limit, room) <= 0:
                 break
     return found
 

@@ -17,11 +17,15 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Final, NamedTuple, Protocol, TypeVar
 
+import structlog
+
 from userstream.adapters.sqlite_batches import Batch
 from userstream.adapters.sqlite_file import Remedy, remedy_of, roll_back, store_error
 from userstream.adapters.sqlite_rows import insert_rows, is_stored, place_rows, read_last_sequences, read_newest_position
 from userstream.kernel.errors import StoreError
 from userstream.kernel.ids import AccountId
+
+_log = structlog.stdlib.get_logger("userstream.store")
 
 ResultT = TypeVar("ResultT")
 ROWS_PLACED_AT_ONCE: Final = 4_096
@@ -158,12 +162,14 @@ class SqliteWriter:
             self._place()
 
     def _place(self) -> None:
-        """Extends the index of accounts. What keeps it from that, such as a full disk, the next commit tells; rows without a place are
-        found as well, and get theirs with the next ones."""
+        """Extends the index of accounts. Whatever keeps it from that, no commit waits for it: rows without a place are found as well, and
+        get theirs with the next ones."""
         self._unplaced = 0
-        with contextlib.suppress(StoreError):
+        try:
             while self._transact(lambda connection: place_rows(connection, 2 * ROWS_PLACED_AT_ONCE), durable=False):
                 pass
+        except StoreError as error:
+            _log.warning("the index of accounts could not be extended", action="index_failed", path=str(self._path), reason=str(error))
 
     def _write(self, batch: Batch) -> None:
         connection = self._usable()

@@ -35,6 +35,9 @@ class IntervalState(StrEnum):
 
 HOLES: Final = frozenset({IntervalState.KNOWN_GAP, IntervalState.UNKNOWN})
 COMPLETE: Final = frozenset({IntervalState.PROVEN, IntervalState.REPAIRED})
+FEEDS_WITHOUT_FILLS: Final = frozenset({"binance-margin-risk"})
+"""Venues that tell no fills of their accounts: a certificate of theirs has nothing to prove."""
+
 FLIGHT_MS: Final = 5_000
 """While an account runs, a sum gets so long to add up: the venue's books may lag as much behind its stream."""
 
@@ -73,8 +76,13 @@ class Certificate(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def holes(self) -> tuple[Interval, ...]:
-        """The intervals in which a fill may be missing: KNOWN_GAP or UNKNOWN."""
-        return tuple(interval for interval in self.intervals if interval.is_hole)
+        """The intervals in which a fill may be missing: KNOWN_GAP or UNKNOWN. Where no fills are told, time before the account began and
+        after it ended lacks none."""
+        lived = self.intervals
+        if self.venue in FEEDS_WITHOUT_FILLS:
+            known = [number for number, interval in enumerate(lived) if interval.state is not IntervalState.UNKNOWN]
+            lived = lived[known[0] : known[-1] + 1] if known else ()
+        return tuple(interval for interval in lived if interval.is_hole)
 
     @property
     def is_whole(self) -> bool:
@@ -209,6 +217,7 @@ def public_certificate(certificate: Certificate) -> dict[str, object]:
         "since": certificate.since,
         "until": certificate.until,
         "is_whole": certificate.is_whole,
+        "nothing_to_prove": certificate.venue in FEEDS_WITHOUT_FILLS,
         "is_growing": certificate.is_growing,
         "complete_since": certificate.complete_since,
         "proven_until": certificate.proven_until,

@@ -17,7 +17,8 @@ ADD_LIMIT_MS: Final = 2_000
 """Beside the look at the rights: whoever adds an account over HTTP waits for both."""
 LOOK_LIMIT_MS: Final = 7_500
 FILL_KEPT_MS: Final = 60 * 24 * 3600 * 1000
-"""An order that was filled is told for 90 days (Binance USD-M, 6.1): that a younger one is not known is another account's answer."""
+"""An order that was filled is told for 90 days (Binance USD-M, 6.1), counted from its creation to be sure: that a younger one is not
+known is another account's answer."""
 
 
 class OwnerDesk(Protocol):
@@ -44,10 +45,12 @@ class Silent:
 
 class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     """What is known of whose account a key opens. `identity`: as the venue calls it, empty where it does not tell; `refusal`: why the key
-    is another account's, or may be; `warning`: why it could not be compared; `told`: by what it was. One of the three has words."""
+    is another account's, or may be; `is_sure`: whether it is; `warning`: why it could not be compared; `told`: by what it was. One of the
+    three has words."""
 
     identity: str = ""
     refusal: str = ""
+    is_sure: bool = True
     warning: str = ""
     told: str = ""
 
@@ -77,11 +80,12 @@ class Owners:
             refusal = f"the key belongs to another account of the venue ({identity}; {settings.name} is {known})"
             return Comparison(identity=identity, refusal=refusal)
         if known:
-            return Comparison(refusal=f"whose account of the venue the key opens is not known ({settings.name} is {known}): {trouble}")
+            refusal = f"whose account of the venue the key opens is not known ({settings.name} is {known}): {trouble}"
+            return Comparison(identity=known, refusal=refusal, is_sure=False)
         return await self._compare_fill(settings, identity, fill, now)
 
     async def _compare_fill(self, settings: AccountSettings, identity: str, fill: KnownFill | None, now: Millis) -> Comparison:
-        if fill is None or now - fill.time > FILL_KEPT_MS:
+        if fill is None or now - fill.created_time > FILL_KEPT_MS:
             warning = (
                 "nothing of the account is known that the key could be compared with: make sure that it is the same account of the venue"
             )

@@ -35,6 +35,7 @@ KEEPS_KEY: Final = (
     " the audit log"
 )
 ANOTHER_NAME: Final = "Choose another name: what the store holds under this one is another account's"
+NOT_SURE: Final = "Try again later; --allow-other-account takes the key without knowing, which is written to the audit log"
 AskRights = Callable[[AccountSettings], Awaitable[KeyRights]]
 
 
@@ -375,7 +376,7 @@ class AccountDesk(AccountBook):
         detail = "; ".join(filter(None, (note.detail, found.refusal or found.warning or found.told)))
         if found.refusal and not allow_other:
             await self.registry.write_note(self.note(note.action, note.subject, "refused", found.refusal))
-            raise KeyRefused(note.subject, found.refusal, next_step)
+            raise KeyRefused(note.subject, found.refusal, next_step if found.is_sure else NOT_SURE)
         return msgspec.structs.replace(note, detail=detail, result="overridden" if found.refusal else note.result)
 
     async def _identity_of(self, account: RegisteredAccount) -> str:

@@ -200,29 +200,16 @@ class MarkedTables:
     def __init__(self, tables: Projection, store: SqliteStore, mark: JournalMark, clock: Clock) -> None:
         self._tables, self._store, self._mark, self._clock = tables, store, mark, clock
         self._marked, self._settled = clock.now(), 0
-        self._is_older: StoreError | None = None
 
     async def position(self, reader: str) -> int:
         """As in `Projection`. Raises StoreError also where the journal is an older copy of the one that was read."""
         position = await self._tables.position(reader)
         # What the server lost has not been settled.
         self._settled = min(self._settled, position)
-        await self._check_journal(position)
+        await self._mark.check_journal(position)
         if position < (marked := await self._mark.position()):
             tell_step_back(position, marked)
         return position
-
-    async def _check_journal(self, position: int) -> None:
-        """An older copy stays one, also when it has grown as long as the journal that was read."""
-        from userstream.adapters.sqlite_marks import OlderCopy, check_same_journal
-
-        if self._is_older is not None:
-            raise self._is_older
-        try:
-            await check_same_journal(self._store, position)
-        except OlderCopy as error:
-            self._is_older = error
-            raise
 
     async def apply(self, reader: str, records: Sequence[StoredRecord]) -> None:
         """As in `Projection`."""

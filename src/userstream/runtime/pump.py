@@ -17,12 +17,9 @@ from typing import Final, Protocol
 
 from userstream.kernel.errors import StoreError
 from userstream.kernel.ids import Millis
-from userstream.ports import Clock, Packed, PackedRecords, Projection, StoredRecord, first_position, last_position
+from userstream.ports import MOST_PACKED_BYTES, Clock, Packed, PackedRecords, Projection, StoredRecord, first_position, last_position
 
 TAIL_BATCHES: Final = 8
-MOST_BYTES: Final = 4 << 20
-"""Of the records of one turn, where they lie packed, unless one commit alone holds more: passing them on stays short."""
-
 FIRST_RETRY_MS: Final = 100
 MAX_RETRY_MS: Final = 10_000
 REST_OF_A_TURN: Final = 3
@@ -60,7 +57,8 @@ class PlacedJournal(Protocol):
     def watch_stored(self, callback: Callable[[Sequence[StoredRecord]], None]) -> None: ...
 
     async def read(self, *, after: int, limit: int) -> Sequence[StoredRecord]:
-        """The next ones, at least `limit` where there are so many. Those that lie packed may begin with some that were asked for before."""
+        """The next ones, at least `limit` where there are so many. Those that lie packed may begin with some that were asked for before,
+        and end with the first MOST_PACKED_BYTES."""
 
     async def count(self, *, after: int) -> int:
         """How many records have a position above `after`, or at least have one: counting is bounded."""
@@ -215,13 +213,13 @@ class Pump:
         self._ahead = await self._journal.count(after=position)
         records = await self._journal.read(after=position, limit=self._batch)
         # A short answer was all there was; what was committed since then has been handed over, unless it was too much to keep.
-        self._behind = len(records) >= self._batch or self._overflowed
+        self._behind = len(records) >= self._batch or _size_of(records) >= MOST_PACKED_BYTES or self._overflowed
         return records
 
     def _oldest_commits(self) -> Sequence[StoredRecord]:
         """Whole ones: as many as fill a turn, at least one."""
         taken: list[Sequence[StoredRecord]] = []
-        room, room_bytes = self._batch, MOST_BYTES
+        room, room_bytes = self._batch, MOST_PACKED_BYTES
         for records in self._tail:
             room, room_bytes = room - len(records), room_bytes - _size_of(records)
             if taken and min(room, room_bytes) < 0:

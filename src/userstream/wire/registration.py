@@ -95,11 +95,12 @@ class RegisteredAccount(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class KnownFill(msgspec.Struct, frozen=True):
-    """The newest fill of an account that the store has. `time`: the venue's (ms)."""
+    """The newest fill of an account that the store has. `created_time`: when its order was made (the venue's ms), 0 where that is not
+    known."""
 
     symbol: Symbol
     order_id: OrderId
-    time: Millis
+    created_time: Millis
 
 
 class NameHistory(msgspec.Struct, frozen=True, kw_only=True):

@@ -120,3 +120,18 @@ def test_a_value_that_does_not_fit_is_told_from_trouble() -> None:
 async def test_a_server_that_is_not_there_is_trouble_in_one_line() -> None:
     with pytest.raises(StoreError, match=r"^PostgreSQL at 127\.0\.0\.1:1/d: "):
         await address(f"postgresql://u:{CANARY}@127.0.0.1:1/d").connect()
+
+
+@pytest.mark.parametrize(
+    ("host", "label", "is_near"),
+    [("db.example.com", "db.example.com/d", False), ("/run/db", "/run/db/d", True), ("localhost,far", "localhost,far/d", False)],
+)
+def test_a_host_that_the_environment_names_must_prove_its_name_too(
+    monkeypatch: pytest.MonkeyPatch, host: str, label: str, is_near: bool
+) -> None:
+    monkeypatch.setenv("PGHOST", host)
+    address = PostgresAddress(Secret("postgresql:///d"))
+    assert (address.label, address._is_near) == (label, is_near)
+    assert PostgresAddress(Secret("postgresql://near.example.com/d"))._is_near is False
+    monkeypatch.delenv("PGHOST")
+    assert PostgresAddress(Secret("postgresql:///d"))._is_near

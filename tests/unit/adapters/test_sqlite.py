@@ -26,7 +26,7 @@ from userstream.adapters.sqlite_commits import SqliteSettings
 from userstream.adapters.sqlite_file import open_for_writing
 from userstream.kernel.errors import StoreError
 from userstream.kernel.ids import AccountId, Millis
-from userstream.ports import PackedRecords, Record, StoredRecord
+from userstream.ports import MOST_PACKED_BYTES, PackedRecords, Record, StoredRecord
 from userstream.runtime.pump import Pump
 
 ALICE: Final = AccountId("alice")
@@ -471,3 +471,24 @@ async def test_a_pump_that_passes_records_on_gets_each_of_them_packed_and_nobody
     assert [stored for stored in opened if stored.position > sink.reached] == [stored for stored in after if stored.position > sink.reached]
     store.watch(lambda records: None)
     assert store._commits.watchers.want_records
+
+
+async def test_large_answers_are_passed_on_a_few_at_a_time(store: SqliteStore) -> None:
+    for sequence in range(1, 13):
+        store.append(record(filled(), sequence=sequence, frame=b"x" * (MOST_PACKED_BYTES // 3)))
+        await store.flush()
+    sizes: list[int] = []
+
+    class Sink:
+        async def position(self, reader: str) -> int:
+            return 0
+
+        async def apply(self, reader: str, records: Sequence[StoredRecord]) -> None:
+            sizes.append(len(records))
+
+    pump = Pump(PackedJournal(store), Sink(), "tables", clock=ManualClock())
+    pump.start()
+    await pump.drain()
+    await pump.stop()
+    assert sum(sizes) == 12
+    assert max(sizes) <= 3

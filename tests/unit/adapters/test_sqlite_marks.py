@@ -11,7 +11,7 @@ from tests.support.events import filled
 from tests.support.records import record
 from userstream.adapters.sqlite import SqliteStore
 from userstream.adapters.sqlite_commits import SqliteSettings
-from userstream.adapters.sqlite_marks import RELEASED, JournalMark, check_same_journal, release_marks, rename_mark, settle_mark
+from userstream.adapters.sqlite_marks import RELEASED, JournalMark, OlderCopy, release_marks, rename_mark, settle_mark
 from userstream.kernel.errors import StoreError
 from userstream.kernel.ids import AccountId, Millis
 
@@ -92,10 +92,34 @@ async def test_an_older_copy_of_a_journal_is_found_out(tmp_path: Path) -> None:
     store = await opened(tmp_path / "a.db")
     await fill(store, 4)
     reached = await newest(store)
+    mark = JournalMark(store, "postgres", "one")
     for position in (0, reached - 1, reached):
-        await check_same_journal(store, position)
-    with pytest.raises(StoreError, match="older copy; run userstream db rejoin"):
-        await check_same_journal(store, reached + 1)
+        await mark.check_journal(position)
     await store.trim(LATER)
-    await check_same_journal(store, reached)
+    await mark.check_journal(reached)
+    with pytest.raises(OlderCopy, match="older copy; run userstream db rejoin"):
+        await mark.check_journal(reached + 1)
+    await store.close()
+
+
+async def test_an_older_copy_stays_one_however_it_grows_until_its_journal_has_another_name(tmp_path: Path) -> None:
+    path = tmp_path / "a.db"
+    settle_mark(path, "postgres", "one")
+    store = await opened(path)
+    await fill(store, 4)
+    beyond = await newest(store) + 1
+    with pytest.raises(OlderCopy):
+        await JournalMark(store, "postgres", "one").check_journal(beyond)
+    await fill(store, 4, 5)
+    assert await newest(store) > beyond
+    await store.close()
+    store = await opened(path)
+    with pytest.raises(OlderCopy):
+        await JournalMark(store, "postgres", "one").check_journal(beyond)
+    await store.close()
+    rename_mark(path, "postgres", "two", beyond)
+    store = await opened(path)
+    renamed = JournalMark(store, "postgres", "two")
+    assert await renamed.position() == beyond
+    await renamed.check_journal(beyond)
     await store.close()

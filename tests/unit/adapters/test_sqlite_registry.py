@@ -226,6 +226,19 @@ async def test_the_history_of_a_name_is_what_the_tables_hold_of_it(tmp_path: Pat
     async with await SqliteRegistry.open(tmp_path / "a.db") as registry:
         assert await registry.history_of(ALICE) == NameHistory()
         change(tmp_path / "a.db", *(row.format(number, time) for number, time in ((7, 1_000), (9, 3_000), (8, 2_000))))
-        newest = KnownFill(Symbol("BTCUSDT"), OrderId("9"), Millis(3_000))
+        newest = KnownFill(Symbol("BTCUSDT"), OrderId("9"), Millis(0))
         assert await registry.history_of(ALICE) == NameHistory(venue=VenueName("binance-spot"), fill=newest)
+        with closing(sqlite3.connect(tmp_path / "a.db")) as file:
+            columns = [(name, "" if kind == "TEXT" else 0) for _, name, kind, *_ in file.execute("PRAGMA table_info(orders)")]
+            order = dict(columns) | {
+                "account": "alice",
+                "symbol": "BTCUSDT",
+                "order_id": "9",
+                "created_time": 500,
+                "transaction_time": 3_000,
+            }
+            file.execute(f"INSERT INTO orders ({', '.join(order)}) VALUES ({', '.join('?' * len(order))})", list(order.values()))
+            file.commit()
+        known = await registry.history_of(ALICE)
+        assert known.fill == msgspec.structs.replace(newest, created_time=Millis(500)), "the age of the order counts, not that of its fill"
         assert await registry.history_of(AccountId("bob")) == NameHistory()

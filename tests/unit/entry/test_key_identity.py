@@ -45,12 +45,14 @@ async def test_what_the_venue_calls_the_account_decides() -> None:
     same = await compared(Venue("SgsR"), "SgsR", FILL)
     assert (same.identity, same.told) == ("SgsR", "the venue says that it is the same account (SgsR)")
     other = await compared(Venue("XuXu"), "SgsR")
-    assert other.refusal == "the key belongs to another account of the venue (XuXu; alice is SgsR)"
+    assert (other.refusal, other.is_sure) == ("the key belongs to another account of the venue (XuXu; alice is SgsR)", True)
 
 
 @pytest.mark.parametrize("venue", [Venue(""), Venue(RetryLater("no answer")), Venue(AuthenticationError("no such key")), Silent()])
 async def test_where_an_account_is_known_silence_is_no_consent(venue: Venue | Silent) -> None:
-    assert "is not known (alice is SgsR)" in (await compared(venue, "SgsR", FILL)).refusal
+    found = await compared(venue, "SgsR", FILL)
+    assert "is not known (alice is SgsR)" in found.refusal
+    assert (found.is_sure, found.identity) == (False, "SgsR")
 
 
 @pytest.mark.parametrize("identity", ["", "SgsR", RetryLater("no answer")])

@@ -309,6 +309,18 @@ async def test_the_last_filled_order_is_compared_where_the_venue_does_not_tell(k
     assert await desk.deeds() == [("account.add", "alice", "refused")]
 
 
+async def test_a_venue_that_does_not_answer_is_no_word_about_whose_key_it_is() -> None:
+    desk = Desk()
+    desk.venue.identities.update({"CANARY-KEY-1": "SgsR"})
+    await desk.add(wish(), KEY)
+    with pytest.raises(KeyRefused, match=r"is not known \(alice is SgsR\).*Try again later") as caught:
+        await desk.rotate(ALICE, NEW_KEY)
+    assert "accounts add" not in str(caught.value)
+    assert desk.open_key(await desk.require(ALICE)) == KEY
+    await desk.rotate(ALICE, NEW_KEY, allow_other=True)
+    assert (await desk.require(ALICE)).identity == "SgsR", "what was learned is not forgotten"
+
+
 async def test_a_name_whose_history_is_of_another_venue_is_refused() -> None:
     desk = Desk(histories={"alice": NameHistory(venue=VenueName("binance-spot"))})
     with pytest.raises(SettingsError, match=r"at binance-spot.*one at binance-usdm: choose another name"):

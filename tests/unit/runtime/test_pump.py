@@ -16,8 +16,8 @@ from tests.support.events import filled
 from tests.support.records import make_batch, place, record
 from userstream.adapters.memory import MemoryJournal
 from userstream.kernel.errors import StoreError
-from userstream.ports import Packed, PackedRecords, StoredRecord, first_position, last_position
-from userstream.runtime.pump import FIRST_RETRY_MS, MAX_RETRY_MS, MOST_BYTES, TAIL_BATCHES, Pump, join
+from userstream.ports import MOST_PACKED_BYTES, Packed, PackedRecords, StoredRecord, first_position, last_position
+from userstream.runtime.pump import FIRST_RETRY_MS, MAX_RETRY_MS, TAIL_BATCHES, Pump, join
 
 PART_BYTES: Final = 100_000
 
@@ -345,7 +345,7 @@ async def test_a_turn_is_limited_in_bytes_as_well() -> None:
     bench = Bench(batch=1_000, is_packed=True)
     await bench.start()
     bench.sink.gate = asyncio.Event()
-    many = MOST_BYTES // PART_BYTES
+    many = MOST_PACKED_BYTES // PART_BYTES
     for size in (1, many // 2, many - many // 2, 1, many + 1, 1):
         await bench.append(size)
         await bench.clock.settle()

@@ -25,9 +25,12 @@ CREATE TABLE places (
     PRIMARY KEY (account, first_sequence, position)
 ) STRICT, WITHOUT ROWID;
 
+INSERT INTO places (account, first_sequence, position)
+SELECT account, first_sequence, position FROM journal ORDER BY account, first_sequence, position;
+
 -- Up to which row of the journal all have their place in the index: one row.
 CREATE TABLE placed (
     position INTEGER NOT NULL
 ) STRICT;
 
-INSERT INTO placed VALUES (0);
+INSERT INTO placed SELECT coalesce(max(position), 0) FROM journal;

@@ -12,4 +12,4 @@ INSERT INTO cursors (reader, position) VALUES (:kind || ':' || :name, 0);
 UPDATE cursors SET position = 0 WHERE substr(reader, 1, length(:kind) + 1) = :kind || ':' AND position = :released;
 
 -- name: rename_mark
-UPDATE cursors SET reader = :kind || ':' || :name, position = 0 WHERE substr(reader, 1, length(:kind) + 1) = :kind || ':';
+UPDATE cursors SET reader = :kind || ':' || :name, position = :begins WHERE substr(reader, 1, length(:kind) + 1) = :kind || ':';

@@ -22,7 +22,10 @@ UNION ALL SELECT venue FROM fills WHERE account = :id
 LIMIT 1;
 
 -- name: read_newest_fill
-SELECT symbol, order_id, transaction_time FROM fills WHERE account = ? ORDER BY transaction_time DESC LIMIT 1;
+SELECT symbol, order_id, coalesce(
+    (SELECT created_time FROM orders
+     WHERE orders.account = fills.account AND orders.symbol = fills.symbol AND orders.order_id = fills.order_id AND conditional = 0), 0
+) FROM fills WHERE account = ? ORDER BY transaction_time DESC LIMIT 1;
 
 -- name: insert_account
 INSERT INTO exchange_accounts (

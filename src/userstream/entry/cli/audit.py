@@ -27,10 +27,10 @@ _WILL_BE_READ: Final = "STREAM_ONLY at the end: the next reading of the venue's 
 _NOT_READ_AGAIN: Final = "STREAM_ONLY at the end: the account stopped before the venue's history was read again; the next start reads it"
 _NOT_REPAIRED: Final = "KNOWN_GAP at the end: the account stopped before it had read what it may have missed; the next start reads it"
 _NEVER_READ: Final = "STREAM_ONLY: the venue's history was not read to the end yet; that takes some seconds, and the account's secret"
-FEEDS_WITHOUT_FILLS: Final[Mapping[str, str]] = MappingProxyType(
+ELSEWHERE: Final[Mapping[str, str]] = MappingProxyType(
     {"binance-margin-risk": "it tells margin warnings and debts; the fills are told to the account at binance-margin: audit that one"}
 )
-"""Venues of whose accounts a certificate says nothing, and where to look instead."""
+"""Where to look instead, where a certificate has nothing to prove."""
 NOT_MILLISECONDS: Final = range(10_000_000, 100_000_000_000)
 """As milliseconds these would be days of 1970 to 1973: meant are seconds, or a date without dashes."""
 
@@ -57,30 +57,10 @@ def audit(
     except StoreError as error:
         raise SettingsError(str(error)) from None  # exit code 1 would say that there is a hole
     if json:
-        say(msgspec.json.encode(public_certificate(certificate) | _told_of_feed(certificate)).decode())
+        say(msgspec.json.encode(public_certificate(certificate)).decode())
     else:
         _show(certificate)
-    return 0 if _is_whole(certificate) else 1
-
-
-def _told_of_feed(certificate: Certificate) -> dict[str, object]:
-    """What stands in another way in the JSON of an account whose feed has no fills."""
-    if certificate.venue not in FEEDS_WITHOUT_FILLS:
-        return {}
-    return {"nothing_to_prove": True, "is_whole": _is_whole(certificate), "holes": _holes_of(certificate)}
-
-
-def _is_whole(certificate: Certificate) -> bool:
-    return not _holes_of(certificate) and not certificate.mismatches
-
-
-def _holes_of(certificate: Certificate) -> tuple[Interval, ...]:
-    """Where no fills are told, time before the account began and after it ended lacks none."""
-    if certificate.venue not in FEEDS_WITHOUT_FILLS:
-        return certificate.holes
-    known = [number for number, interval in enumerate(certificate.intervals) if interval.state is not IntervalState.UNKNOWN]
-    lived = certificate.intervals[known[0] : known[-1] + 1] if known else ()
-    return tuple(interval for interval in lived if interval.is_hole)
+    return 0 if certificate.is_whole else 1
 
 
 def _read_time(option: str, text: str | None) -> Millis | None:
@@ -166,10 +146,10 @@ def _sentence(mismatch: Mismatch) -> str:
 
 
 def _verdict(certificate: Certificate) -> str:
-    if not _is_whole(certificate):
-        holes, mismatches = show_count(len(_holes_of(certificate)), "hole"), len(certificate.mismatches)
+    if not certificate.is_whole:
+        holes, mismatches = show_count(len(certificate.holes), "hole"), len(certificate.mismatches)
         return f"NOT WHOLE: {holes}, {show_count(mismatches, 'open mismatch', 'open mismatches')}"
-    if (elsewhere := FEEDS_WITHOUT_FILLS.get(certificate.venue)) is not None:
+    if (elsewhere := ELSEWHERE.get(certificate.venue)) is not None:
         return f"nothing to prove: no fills are read at {certificate.venue}; {elsewhere}"
     if certificate.complete_since is None:
         return "no hole; nothing is proven yet, all is the stream's word"
@@ -186,7 +166,7 @@ def _why_unproven(certificate: Certificate) -> str:
     """Why the last interval is not proven, and what will change that; empty where it is, and where the account itself will tell."""
     if certificate.intervals[-1].state is IntervalState.KNOWN_GAP:
         return "" if certificate.is_growing or certificate.mismatches else _NOT_REPAIRED
-    if not _ends_unread(certificate) or certificate.venue in FEEDS_WITHOUT_FILLS:
+    if not _ends_unread(certificate) or certificate.venue in ELSEWHERE:
         return ""
     if certificate.complete_since is None:
         return _NEVER_READ if certificate.is_whole else ""

@@ -118,7 +118,7 @@ def _rejoin(config: Path) -> int:
     require_store(store)
     address, name = address_of(_target(config, None)), fresh_name(clock)
     end = asyncio.run(_continue(store, address, name, clock))
-    rename_mark(store, KIND, name)
+    rename_mark(store, KIND, name, end)
     where = f"goes on in PostgreSQL after position {end}, which it has already" if end else "is read from its beginning"
     say(f"{store} {where}; it is now the journal {name}")
     if end:

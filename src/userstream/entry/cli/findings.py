@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shlex
 import shutil
 import stat
 import tempfile
@@ -71,16 +72,26 @@ def check_rights(configuration: Configuration) -> Finding | None:
         return None
     if (reason := _why_not_writable(path)) is not None:
         return Finding("store rights", "problem", f"{reason}: {NOT_WRITABLE}")
-    if open_to_others := [file for file in _files_of(path) if file.stat().st_mode & OTHERS]:
-        mode = stat.S_IMODE(open_to_others[0].stat().st_mode)
-        words = f"{open_to_others[0]} can be used by others (mode {mode:04o}), and it holds keys, tokens and the audit log"
-        return Finding("store rights", "warning", f"{words}: run chmod 600 {' '.join(map(str, open_to_others))}")
+    if open_to_others := [(file, mode) for file in _files_of(path) if (mode := _mode_of(file)) & OTHERS]:
+        file, mode = open_to_others[0]
+        words = f"{file} can be used by others (mode {stat.S_IMODE(mode):04o}), and it holds keys, tokens and the audit log"
+        return Finding(
+            "store rights", "warning", f"{words}: run chmod 600 {' '.join(shlex.quote(str(file)) for file, _ in open_to_others)}"
+        )
     return Finding("store rights", "ok", f"{path.parent} can be written")
 
 
 def _files_of(path: Path) -> list[Path]:
     """The store and what stands beside it while it is open."""
     return [file for file in (path, *(path.with_name(f"{path.name}{end}") for end in BESIDE)) if file.is_file()]
+
+
+def _mode_of(file: Path) -> int:
+    """0 for one that is gone: a store's log goes with the last who has it open."""
+    try:
+        return file.stat().st_mode
+    except FileNotFoundError:
+        return 0
 
 
 def _why_not_writable(path: Path) -> str | None:

@@ -126,8 +126,8 @@ def read_hello(text: str) -> Hello:
 def _why_no_hello(error: msgspec.MsgspecError) -> str:
     if not isinstance(error, msgspec.ValidationError):
         return "this is no JSON"
-    rule, _, place = str(error).partition(" - at `$.")
-    field = place.partition("[")[0].rstrip("`")
+    rule, _, place = str(error).partition(" - at `")
+    field = place.rpartition("$.")[2].partition("[")[0].rstrip("`")
     if field in _RULES:
         return f"{field} must be {_RULES[field]}"
     _, is_unknown, name = rule.partition("unknown field `")

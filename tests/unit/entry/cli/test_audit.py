@@ -71,8 +71,7 @@ def refused(capsys: Capture, *words: str) -> str:
 
 def test_a_whole_certificate_exits_with_0(make: Make, capsys: Capture) -> None:
     code, form = asked(capsys, make(BEGUN, *TRADE, PROOF, STOP))
-    assert "nothing_to_prove" not in form
-    assert (code, form["is_whole"], form["is_growing"]) == (0, True, False)
+    assert (code, form["is_whole"], form["nothing_to_prove"], form["is_growing"]) == (0, True, False, False)
     assert [(interval["state"], interval["fills"]) for interval in form["intervals"]] == [("PROVEN", {"stream": 1}), ("STREAM_ONLY", {})]
     assert (form["complete_since"], form["proven_until"]) == (A_TIME, A_TIME + MINUTE)
 
