@@ -38,6 +38,7 @@ from userstream.domain.words import OrderStatus, PositionSide, Source, StreamSta
 from userstream.kernel.ids import Millis, Symbol
 from userstream.sim.books import Side
 from userstream.sim.venue import Frame
+from userstream.wire.hearing import DEAF
 from userstream.wire.machine import Machine
 
 KNOWN_WITHIN_MS: Final = 20_000
@@ -113,6 +114,7 @@ class Watch:
         self._sequence = 0
         self._proven = Millis(0)
         self._gap_since: Millis | None = None
+        self._is_widened = False
         self._mismatches: set[tuple[str, str]] = set()
         self._running_since: Millis | None = None
         self._began: Millis | None = None
@@ -202,7 +204,8 @@ class Watch:
             case Unrecognized(name="bytes"):
                 check("gap", machine.account.gap_since is not None, "bytes nobody could read, and no gap")
             case GapOpened():
-                self._note_beginning(event, machine)
+                if not self._is_widened:  # what ended sockets took with them lies within the gap before the books tell of it
+                    self._note_beginning(event, machine)
                 check("calm", self._may_blink or event.reason == "restart", f"a gap without a cause: {event.reason}")
             case StreamChanged() if event.state is not LIVE and not self._may_blink:
                 raise Violation("calm", f"{event.state} without a cause: {event.reason}")
@@ -226,7 +229,7 @@ class Watch:
             case GapOpened():
                 since = self._gap_since
                 check("gap", since is None or event.since < since, f"{event.since} within {since}")
-                self._gap_since = event.since
+                self._gap_since, self._is_widened = event.since, since is not None and event.reason == DEAF
             case GapRepaired():
                 self._repaired(event)
             case Mismatch():
