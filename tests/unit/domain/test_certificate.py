@@ -9,7 +9,7 @@ from tests.support.events import filled, gap_opened, gap_repaired, mismatch, ord
 from userstream.domain.certificate import FLIGHT_MS, Certificate, certify, public_certificate
 from userstream.domain.events import Event, stamp
 from userstream.domain.evidence import Evidence
-from userstream.kernel.ids import AccountId, Millis
+from userstream.kernel.ids import AccountId, Millis, VenueName
 
 LIVE = stream_changed(state="live", event_time=100)
 PROOF = snapshot_taken(proven_until=150, started_time=160)
@@ -61,6 +61,15 @@ def test_time_that_nobody_speaks_of_is_a_hole() -> None:
     certificate = asked(of(LIVE, PROOF, running=False), since=50, until=260)
     assert told(certificate) == [(50, 100, "UNKNOWN"), (100, 150, "PROVEN"), (150, 200, "STREAM_ONLY"), (200, 260, "UNKNOWN")]
     assert [(hole.since, hole.until) for hole in certificate.holes] == [(50, 100), (200, 260)]
+
+
+def test_where_no_fills_are_told_only_the_time_of_the_account_can_lack_any() -> None:
+    feed = {"venue": "binance-margin-risk"}
+    lived = (stream_changed(state="live", event_time=100, **feed), gap_opened(since=140, **feed))
+    certificate = msgspec.structs.replace(asked(of(*lived, running=False), since=50, until=260), venue=VenueName(feed["venue"]))
+    assert [(hole.since, hole.until, str(hole.state)) for hole in certificate.holes] == [(140, 260, "KNOWN_GAP")]
+    unknown = msgspec.structs.replace(asked(of(), since=50, until=260), venue=VenueName(feed["venue"]))
+    assert (unknown.holes, unknown.is_whole, public_certificate(unknown)["nothing_to_prove"]) == ((), True, True)
 
 
 def test_a_run_that_ended_is_asked_up_to_its_end_and_later_questions_up_to_now() -> None:
