@@ -69,7 +69,7 @@ def test_websocket_switch_of_the_environment(tmp_path: Path) -> None:
         assert read(tmp_path, ACCOUNT, environment=ENVIRONMENT | {"WEBSOCKET_ENABLED": unset}).websocket_enabled
 
 
-@pytest.mark.parametrize("word", ["disabled", "flase", "2"])
+@pytest.mark.parametrize("word", ["disabled", "maybe", "2"])
 def test_a_switch_that_is_neither_on_nor_off_is_refused(tmp_path: Path, word: str) -> None:
     with pytest.raises(SettingsError, match="must be true, 1, yes, on or false, 0, no, off; or unset it") as caught:
         read(tmp_path, ACCOUNT, environment=ENVIRONMENT | {"WEBSOCKET_ENABLED": word})
