@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+import pytest
+
+import userstream
 
 NOBODY = 65_534
 
@@ -27,3 +32,10 @@ def as_nobody() -> Iterator[Path]:
             os.seteuid(0)
         folder.chmod(0o700)
         shutil.rmtree(folder)
+
+
+def need_readable_environment() -> None:
+    """Skips a test that runs a whole command as somebody else, where that one cannot read the program."""
+    places = (sys.prefix, userstream.__file__)
+    if not all(os.access(place, os.R_OK, effective_ids=os.access in os.supports_effective_ids) for place in places):
+        pytest.skip(f"a user without rights cannot read {' or '.join(places)}, where this Python and the program are")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.rights import as_nobody
+from tests.support.rights import as_nobody, need_readable_environment
 from userstream.adapters.file_lock import FileLock
 from userstream.adapters.sqlite_file import open_for_writing
 from userstream.entry.cli import run_command
@@ -75,6 +75,7 @@ def test_folders_and_files_that_cannot_hold_a_store(tmp_path: Path, capsys: Capt
 @pytest.mark.skipif(os.name != "posix", reason="rights of POSIX")
 def test_a_folder_in_which_no_store_can_be_begun_is_a_problem(capsys: Capture) -> None:
     with as_nobody() as folder:
+        need_readable_environment()
         inner = folder / "inner"
         inner.mkdir(0o500)
         code, found = findings(capsys, folder, f'[store]\npath = "{inner}/new.db"\n' + NOBODY)
@@ -92,6 +93,7 @@ def test_a_folder_in_which_no_store_can_be_begun_is_a_problem(capsys: Capture) -
 @pytest.mark.skipif(os.name != "posix", reason="rights of POSIX")
 def test_a_store_that_cannot_be_written_or_that_others_can_read_is_told(capsys: Capture) -> None:
     with as_nobody() as folder:
+        need_readable_environment()
         path = folder / "ours.db"
         open_for_writing(path).close()
         text = f'[store]\npath = "{path}"\n' + NOBODY
