@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 ADD_LIMIT_MS: Final = 2_000
 """Beside the look at the rights: whoever adds an account over HTTP waits for both."""
 LOOK_LIMIT_MS: Final = 7_500
+"""For one look with all that it waits for: a person waits for it, and over HTTP no longer than ten seconds."""
+
 FILL_KEPT_MS: Final = 60 * 24 * 3600 * 1000
 """An order that was filled is told for 90 days (Binance USD-M, 6.1), counted from its creation to be sure: that a younger one is not
 known is another account's answer."""
@@ -59,12 +61,12 @@ class Owners:
     """Compares keys with the accounts that they should open."""
 
     def __init__(self, desk: OwnerDesk) -> None:
-        self._desk = desk
+        self.desk = desk
 
     async def identify(self, settings: AccountSettings, limit_ms: int = LOOK_LIMIT_MS) -> tuple[str, str]:
         """What the venue calls the account, and why it does not tell. Where it does not, the first is empty."""
         try:
-            return await self._desk.identify(settings, limit_ms), "the venue does not tell it"
+            return await self.desk.identify(settings, limit_ms), "the venue does not tell it"
         except UserStreamError as error:
             return "", str(error)
 
@@ -92,7 +94,7 @@ class Owners:
             return Comparison(identity=identity, warning=warning)
         order = f"order {fill.order_id} of {fill.symbol}"
         try:
-            knows_order = await self._desk.knows_order(settings, fill.symbol, fill.order_id)
+            knows_order = await self.desk.knows_order(settings, fill.symbol, fill.order_id)
         except UserStreamError as error:
             warning = f"the venue did not say whether the key's account has had {order} ({error}): make sure that it is the same account"
             return Comparison(identity=identity, warning=warning)

@@ -10,6 +10,7 @@ from typing import Final
 from userstream.entry.addresses import endpoints_of
 from userstream.entry.bootstrap import AccountSettings, place_of
 from userstream.entry.gates import AddressedHttp, is_real
+from userstream.entry.key_identity import LOOK_LIMIT_MS
 from userstream.kernel.errors import OrderNotFound, RequestRefused, RetryLater
 from userstream.kernel.ids import Millis, OrderId, Symbol, VenueName
 from userstream.ports import Clock, HttpClient
@@ -22,8 +23,6 @@ from userstream.wire.request import HttpRequest, HttpResponse
 from userstream.wire.rights import KeyRights, RightsDialect
 from userstream.wire.venue import VenueSpec
 
-LOOK_LIMIT_MS: Final = 7_500
-"""For one look with all that it waits for: a person waits for it, and over HTTP no longer than ten seconds."""
 DIALECTS: Final[Mapping[VenueName, RightsDialect]] = {name: BinanceRights() for name in REGISTRY if name.startswith("binance-")}
 
 COUNTED_WITH: Final = VenueName("binance-margin")
@@ -159,11 +158,11 @@ class RightsDesk:
             timer.cancel()
             grant.cancel()
         if grant.cancelled():
-            raise RetryLater(f"no room in the venue's request budget within {LOOK_LIMIT_MS / 1_000:g} s")
+            raise RetryLater("no room in the venue's request budget in time")
 
     def _left_ms(self, until: Millis) -> int:
         if (left_ms := until - self._clock.now()) <= 0:
-            raise RetryLater(f"the venue told nothing within {LOOK_LIMIT_MS / 1_000:g} s")
+            raise RetryLater("the venue told nothing in time")
         return left_ms
 
 

@@ -211,9 +211,7 @@ class AccountDesk(AccountBook):
 
     def on_behalf_of(self, caller: Caller) -> AccountDesk:
         """The same desk for somebody else, whose deeds are noted as theirs."""
-        desk = AccountDesk(self.registry, self.vault, self._clock, caller, self._ask, self._environment)
-        desk._owners = self._owners
-        return desk
+        return AccountDesk(self.registry, self.vault, self._clock, caller, self._ask, self._environment, self._owners.desk)
 
     def ask_with(self, ask: AskRights, owners: OwnerDesk | None = None) -> None:
         """From now on venues are asked for the rights of a key, and whose it is, in this way."""

@@ -17,7 +17,8 @@ from userstream.adapters.http import AiohttpClient
 from userstream.adapters.memory import MemoryJournal
 from userstream.entry.bootstrap import AccountSettings, Application, credentials_of
 from userstream.entry.gates import budget_name
-from userstream.entry.key_rights import AGAIN_MS, COUNTED_WITH, DIALECTS, EVERY_MS, LOOK_LIMIT_MS, MOST_AT_ONCE, RightsCalendar, RightsDesk
+from userstream.entry.key_identity import LOOK_LIMIT_MS
+from userstream.entry.key_rights import AGAIN_MS, COUNTED_WITH, DIALECTS, EVERY_MS, MOST_AT_ONCE, RightsCalendar, RightsDesk
 from userstream.entry.web.gatekeeper import REQUEST_LIMIT_S
 from userstream.kernel.errors import AuthenticationError, RequestRefused, RetryLater, SettingsError, UserStreamError
 from userstream.kernel.ids import Millis, OrderId, Symbol, VenueName
