@@ -59,15 +59,6 @@ def read_newest_position(connection: sqlite3.Connection) -> int:
     return int(connection.execute(_QUERIES["read_newest_position"]).fetchone()[0])
 
 
-def place_rows(connection: sqlite3.Connection, most: int) -> bool:
-    """Extends the index of accounts by the next rows, at most so many; to be called within a transaction. Whether more are left."""
-    until, count = connection.execute(_QUERIES["read_unplaced"], (most,)).fetchone()
-    if count:
-        connection.execute(_QUERIES["place_rows"], (until,))
-        connection.execute(_QUERIES["move_placed"], (until,))
-    return bool(count == most)
-
-
 def read_accounts(connection: sqlite3.Connection) -> list[AccountId]:
     """Every account that the journal or a checkpoint knows, in order."""
     return [AccountId(name) for (name,) in connection.execute(_QUERIES["read_accounts"]).fetchall()]

@@ -13,23 +13,23 @@ import sqlite3
 import threading
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Final, NamedTuple, Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 import structlog
 
 from userstream.adapters.sqlite_batches import Batch
 from userstream.adapters.sqlite_file import Remedy, remedy_of, roll_back, store_error
-from userstream.adapters.sqlite_rows import insert_rows, is_stored, place_rows, read_last_sequences, read_newest_position
+from userstream.adapters.sqlite_places import Places, place_next
+from userstream.adapters.sqlite_rows import insert_rows, is_stored, read_last_sequences, read_newest_position
 from userstream.kernel.errors import StoreError
 from userstream.kernel.ids import AccountId
 
 _log = structlog.stdlib.get_logger("userstream.store")
 
 ResultT = TypeVar("ResultT")
-ROWS_PLACED_AT_ONCE: Final = 4_096
-"""It takes some ten milliseconds, once a second where thousands of events come; rows without a place cost who reads one account more."""
 
 
 class Contents(NamedTuple):
@@ -63,7 +63,7 @@ class SqliteWriter:
         self._connection: sqlite3.Connection | None = None
         self._in_doubt = False
         self._synchronous = "FULL"
-        self._unplaced = 0
+        self._places = Places()
         self._thread = threading.Thread(target=self._run, name=f"userstream-writer-{path.name}", daemon=True)
 
     async def open(self) -> Contents:
@@ -115,7 +115,8 @@ class SqliteWriter:
     def _run(self) -> None:
         try:
             self._connection = self._connect()
-            self._place()
+            while self._extend_index(place_next):
+                pass
             connection = self._usable()
             contents = Contents(read_last_sequences(connection), read_newest_position(connection) + 1)
         except Exception as error:
@@ -157,19 +158,17 @@ class SqliteWriter:
         self._in_doubt = False
         self._batches.popleft()
         self._post(self._owner.on_committed, batch)
-        self._unplaced += len(batch.rows)
-        if self._unplaced >= ROWS_PLACED_AT_ONCE:
-            self._place()
+        self._jobs.extend(partial(self._extend_index, step) for step in self._places.note(batch.rows))
 
-    def _place(self) -> None:
-        """Extends the index of accounts. Whatever keeps it from that, no commit waits for it: rows without a place are found as well, and
-        get theirs with the next ones."""
-        self._unplaced = 0
+    def _extend_index(self, step: Callable[[sqlite3.Connection], ResultT]) -> ResultT | None:
+        """Whatever keeps the index of accounts from that, no commit waits for it: rows without a place are found as well, and get theirs
+        later."""
         try:
-            while self._transact(lambda connection: place_rows(connection, 2 * ROWS_PLACED_AT_ONCE), durable=False):
-                pass
+            return self._transact(step, durable=False)
         except StoreError as error:
+            self._places.fail()
             _log.warning("the index of accounts could not be extended", action="index_failed", path=str(self._path), reason=str(error))
+            return None
 
     def _write(self, batch: Batch) -> None:
         connection = self._usable()

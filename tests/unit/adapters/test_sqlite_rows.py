@@ -16,10 +16,8 @@ from tests.support.events import balance_set, filled
 from tests.support.records import histories, make_batch, record, row_of_records
 from userstream.adapters import sqlite_rows
 from userstream.adapters.sequences import last_of
-from userstream.adapters.sql import load_queries
 from userstream.adapters.sqlite_batches import PackedRows
 from userstream.adapters.sqlite_file import open_for_writing
-from userstream.adapters.sqlite_retention import remove_rows
 from userstream.adapters.sqlite_rows import ROWS_OF_A_STATEMENT, insert_rows, is_stored
 from userstream.kernel.errors import StoreError
 from userstream.kernel.ids import AccountId
@@ -95,41 +93,6 @@ def test_reading_an_account_begins_where_it_must(connection: sqlite3.Connection)
     )
     assert "account=? AND first_sequence>?" in plan
     assert plan.index("TEMP B-TREE") > plan.index("RIGHT"), "only what has no place yet is sorted"
-
-
-def read_all_ways(connection: sqlite3.Connection, after: int) -> object:
-    """Whatever is asked about accounts."""
-    accounts = sqlite_rows.read_accounts(connection)
-    return [
-        (
-            account,
-            sqlite_rows.read_last_sequence(connection, account),
-            sqlite_rows.read_account_after(connection, account, after, 3),
-            sqlite_rows.read_account_after(connection, account, after, 1_000),
-            connection.execute(load_queries("evidence.sql")["read_journal"], {"account": account}).fetchall(),
-        )
-        for account in accounts
-    ]
-
-
-@given(histories(), st.integers(1, 4), st.lists(st.tuples(st.integers(1, 15), st.integers(0, 9))), st.integers(0, 20), st.data())
-def test_an_account_is_told_the_same_wherever_the_index_ends(
-    history: list[Record], size: int, placing: list[tuple[int, int]], after: int, data: st.DataObject
-) -> None:
-    with TemporaryDirectory() as folder, closing(open_for_writing(Path(folder) / "a.db")) as connection:
-        for number in range(0, len(history), size):
-            insert_rows(connection, make_batch(history[number : number + size], number + 1).rows)
-        positions = [position for (position,) in connection.execute("SELECT position FROM journal ORDER BY position")]
-        steps = [*placing, (1_000, 0)]
-        for most, removed in steps:
-            expected = read_all_ways(connection, after)
-            while sqlite_rows.place_rows(connection, most) and data.draw(st.booleans()):
-                assert read_all_ways(connection, after) == expected
-            assert read_all_ways(connection, after) == expected
-            gone, positions = positions[:removed], positions[removed:]
-            remove_rows(connection, gone)
-        told = connection.execute("SELECT account, first_sequence, position FROM journal ORDER BY 1, 2, 3").fetchall()
-        assert connection.execute("SELECT account, first_sequence, position FROM places").fetchall() == told
 
 
 @given(histories(), st.integers(1, 4), st.integers(0, 20), st.integers(1, 15))

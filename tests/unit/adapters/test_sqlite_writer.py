@@ -16,8 +16,9 @@ from tests.support.events import filled
 from tests.support.records import make_batch, record, row_of_records
 from userstream.adapters.sqlite_batches import Batch
 from userstream.adapters.sqlite_file import ADVICE, open_for_reading, open_for_writing
+from userstream.adapters.sqlite_places import ROWS_OF_A_PORTION
 from userstream.adapters.sqlite_rows import read_after
-from userstream.adapters.sqlite_writer import ROWS_PLACED_AT_ONCE, SqliteWriter
+from userstream.adapters.sqlite_writer import SqliteWriter
 from userstream.kernel.errors import StoreError
 from userstream.kernel.ids import AccountId
 from userstream.ports import Record, StoredRecord
@@ -298,25 +299,25 @@ def many_accounts(count: int) -> list[Record]:
 async def test_rows_get_their_places_many_at_a_time_and_the_rest_with_the_next_start(tmp_path: Path) -> None:
     path, owner = tmp_path / "a.db", Owner()
     writer = await start(path, owner)
-    owner.hand_over(many_accounts(ROWS_PLACED_AT_ONCE + 100))
+    owner.hand_over(many_accounts(ROWS_OF_A_PORTION + 100))
     assert await writer.stop() == 0
-    assert ROWS_PLACED_AT_ONCE <= placed(path) < ROWS_PLACED_AT_ONCE + 100
+    assert ROWS_OF_A_PORTION <= placed(path) < ROWS_OF_A_PORTION + 100
     writer = await start(path, owner)
     await writer.stop()
-    assert placed(path) == len(read_all(path)) == ROWS_PLACED_AT_ONCE + 100
+    assert placed(path) == len(read_all(path)) == ROWS_OF_A_PORTION + 100
 
 
 @pytest.mark.parametrize("code", [sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT])
 async def test_an_index_that_cannot_be_extended_delays_no_commit_and_is_extended_later(tmp_path: Path, code: int) -> None:
     path, owner = tmp_path / "a.db", Owner()
-    breakage = Breakage(code, only=("INSERT INTO places",))
+    breakage = Breakage(code, only=("INSERT OR IGNORE INTO places",))
     writer = await start(path, owner, breakage.connect(path))
     breakage.arm()
-    owner.hand_over(many_accounts(2 * ROWS_PLACED_AT_ONCE + 100))
+    owner.hand_over(many_accounts(2 * ROWS_OF_A_PORTION + 100))
     assert await writer.stop() == 0
     assert owner.troubles == []
-    assert len(read_all(path)) == 2 * ROWS_PLACED_AT_ONCE + 100
-    assert 2 * ROWS_PLACED_AT_ONCE <= placed(path) < 2 * ROWS_PLACED_AT_ONCE + 100
+    assert len(read_all(path)) == 2 * ROWS_OF_A_PORTION + 100
+    assert 2 * ROWS_OF_A_PORTION <= placed(path) < 2 * ROWS_OF_A_PORTION + 100
 
 
 async def test_an_index_that_cannot_be_extended_keeps_nobody_from_starting(tmp_path: Path) -> None:
@@ -324,7 +325,7 @@ async def test_an_index_that_cannot_be_extended_keeps_nobody_from_starting(tmp_p
     writer = await start(path, owner)
     owner.hand_over(many_accounts(100))
     await writer.stop()
-    breakage = Breakage(sqlite3.SQLITE_FULL, only=("INSERT INTO places",))
+    breakage = Breakage(sqlite3.SQLITE_FULL, only=("INSERT OR IGNORE INTO places",))
     breakage.arm()
     opened = SqliteWriter(path, owner, breakage.connect(path))
     contents = await opened.open()

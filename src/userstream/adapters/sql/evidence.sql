@@ -27,7 +27,7 @@ ORDER BY sequence;
 
 -- name: read_journal
 SELECT journal.position, journal.last_received, journal.data, places.first_sequence FROM places JOIN journal USING (position)
-WHERE places.account = :account
+WHERE places.account = :account AND position <= (SELECT position FROM placed)
 UNION ALL
 SELECT position, last_received, data, first_sequence FROM journal
 WHERE position > (SELECT position FROM placed) AND account = :account

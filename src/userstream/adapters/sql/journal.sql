@@ -15,15 +15,19 @@ SELECT max(position), count(*) FROM (
     SELECT position FROM journal WHERE position > (SELECT position FROM placed) ORDER BY position LIMIT ?
 );
 
--- In the order of the index: the rows of an account meet one page of it together.
--- name: place_rows
-INSERT INTO places (account, first_sequence, position)
+-- In the order of the index: the rows of an account meet one page of it together. A portion that was begun and not finished left some there.
+-- name: place_next
+INSERT OR IGNORE INTO places (account, first_sequence, position)
 SELECT account, first_sequence, position FROM journal
 WHERE position > (SELECT position FROM placed) AND position <= ?
 ORDER BY account, first_sequence, position;
 
+-- name: place_rows
+INSERT OR IGNORE INTO places (account, first_sequence, position)
+SELECT account, first_sequence, position FROM journal WHERE position IN (SELECT value FROM json_each(?));
+
 -- name: move_placed
-UPDATE placed SET position = ?;
+UPDATE placed SET position = max(position, ?);
 
 -- Jumps from account to account in the index, so that a long journal costs no more than a short one.
 -- name: read_accounts
@@ -66,7 +70,7 @@ SELECT coalesce(sum(records), 0) FROM (SELECT records FROM journal WHERE positio
 
 -- name: read_account_after
 SELECT journal.position, journal.data, places.first_sequence FROM places JOIN journal USING (position)
-WHERE places.account = :account
+WHERE places.account = :account AND position <= (SELECT position FROM placed)
   AND places.first_sequence >= coalesce(
       (SELECT max(first_sequence) FROM places WHERE account = :account AND first_sequence <= :after), 0
   )
