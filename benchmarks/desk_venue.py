@@ -21,6 +21,7 @@ from collections.abc import Iterator, Mapping
 from itertools import cycle
 from typing import Any, Final
 
+import msgspec
 from aiohttp import web
 from picows import WSFrame, WSListener, WSMsgType, WSTransport, WSUpgradeRequest, ws_create_server
 
@@ -272,7 +273,7 @@ async def answer_calls(traffic: Traffic) -> int:
     async def answer(request: web.Request) -> web.Response:
         account = int(request.headers.get("X-MBX-APIKEY", "-0").rsplit("-", 1)[1])
         told = answer_of(traffic, account, request.path, request.query)
-        return web.json_response(NO_ORDER, status=400) if told is None else web.json_response(told)
+        return web.Response(body=msgspec.json.encode(NO_ORDER if told is None else told), status=400 if told is None else 200)
 
     return await open_rest(answer)
 
