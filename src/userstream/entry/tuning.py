@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import sys
 from collections.abc import Callable, Coroutine
 from importlib.util import find_spec
 from typing import Final, TypeVar
 
 Result = TypeVar("Result")
+
+HANDOVER_S: Final = 0.001
+"""The thread that writes the journal asks for the interpreter a few times in each commit. With the usual five milliseconds, a commit beside
+a busy stretch of the event loop waits several times as long as that stretch lasts."""
 
 YOUNG_OBJECTS: Final = 2_500
 """So few are looked at in well below a millisecond, while they are still in the processor's caches; of 50,000 it takes 40 ms."""
@@ -39,8 +44,7 @@ def find_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
 def tune_interpreter() -> None:
     """For a process that exists to follow accounts: the garbage collector, which finds nothing among events, looks less often, at little
     at a time, hardly ever at everything, and not at what was there from the start."""
-    # Threads keep the interpreter's own interval of handing over: the store's hold it for less, and a shorter one stops the event loop in
-    # the middle of its work at every step of a commit.
+    sys.setswitchinterval(HANDOVER_S)
     gc.collect()
     gc.freeze()
     gc.set_threshold(YOUNG_OBJECTS, YOUNG_TURNS, MIDDLE_TURNS)

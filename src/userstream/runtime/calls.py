@@ -16,7 +16,7 @@ from userstream.ports import Clock, HttpClient, Timer
 from userstream.runtime.gate import Gate
 from userstream.runtime.veil import Veil
 from userstream.wire.feed import NEVER, SessionCall
-from userstream.wire.machine import Machine
+from userstream.wire.machine import OWN_FACTS, Machine
 from userstream.wire.request import HttpResponse
 
 FAULT_PAUSE_MS: Final = 1_000
@@ -148,4 +148,5 @@ class Calls:
         response = structs.replace(response, body=self._veil.hide_in_answer(response.body))
         facts = self._machine.answered(number, response, now, wall)
         self._gate.learn_clock(self._machine.clock.measurement)
-        self._owner.take_facts(0, response.body if facts else b"", facts, wall)
+        told_by_venue = any(type(fact) not in OWN_FACTS for fact in facts)
+        self._owner.take_facts(0, response.body if told_by_venue else b"", facts, wall)

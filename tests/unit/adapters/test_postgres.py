@@ -244,6 +244,14 @@ async def test_rows_of_any_month_find_a_place_and_the_next_month_is_ready(url: s
     assert await ask(url, "SELECT count(*) FROM userstream.fills_2024_02") == [1]
 
 
+async def test_what_grows_is_analyzed_lightly_each_new_month_too(url: str, tables: PostgresProjection) -> None:
+    """As PostgreSQL has it by itself, each look at a young table takes half a second of a core, once a minute."""
+    await tell(tables, filled(transaction_time=ms(2031, 5)))
+    query = "SELECT DISTINCT coalesce(attstattarget, -1) FROM pg_attribute WHERE attnum > 0 AND attrelid = 'userstream.{}'::regclass"
+    for table in ("orders", "movements", "fills", "fills_2031_05", "fills_beyond", "account_events", "account_events_2031_06"):
+        assert await ask(url, query.format(table)) == [10], table
+
+
 async def test_a_month_that_was_taken_away_is_made_again(url: str, tables: PostgresProjection) -> None:
     await tell(tables, filled(transaction_time=ms(2023, 3)))
     await execute(url, "DROP TABLE userstream.fills_2023_03")

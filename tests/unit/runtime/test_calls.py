@@ -12,7 +12,7 @@ import structlog
 from tests.support.transport import json_answer
 from tests.unit.runtime.kit import CREATE, STREAM_ONLY, Shell
 from tests.unit.venues.binance.kit import place
-from userstream.domain.events import StreamChanged
+from userstream.domain.events import BalanceSet, SnapshotTaken, StreamChanged
 from userstream.domain.words import StreamState
 from userstream.kernel.ids import Millis
 from userstream.kernel.secret import Secret
@@ -25,6 +25,7 @@ from userstream.wire.request import HttpRequest
 MINUTE_MS = 60_000
 PAUSE_CALL = HttpRequest(method="GET", target=Secret("/pause"), label="GET /pause")
 REFUSED = json_answer({"code": -1003, "msg": "too many"}, 429, retry_after="120")
+BALANCE = {"asset": "USDT", "balance": "7.5", "crossWalletBalance": "7.5", "availableBalance": "7.5"}
 BANNED = json_answer({"code": -1003, "msg": "banned"}, 418, retry_after="120")
 
 
@@ -217,6 +218,18 @@ async def test_waiting_for_the_end_of_a_ban_is_said(shell: Shell) -> None:
     await shell.gate.send(PAUSE_CALL, time_limit_ms=1_000)
     await shell.start()
     assert shell.account.health.reason == "waiting 120 s, as long as the venue wants no calls from this address"
+
+
+async def test_an_answer_is_kept_for_what_the_venue_told_in_it_and_not_for_what_we_conclude(shell: Shell) -> None:
+    shell.http.plan("GET /fapi/v3/balance", lambda request: json_answer([BALANCE]))
+    await shell.start()
+    await shell.clock.advance_until(lambda: shell.account.state is StreamState.LIVE, limit_ms=5 * MINUTE_MS)
+    frames: dict[type, set[bytes]] = {}
+    for record in await shell.journal.read_account(shell.account.id, after=0, limit=1_000):
+        for event in record.events:
+            frames.setdefault(type(event), set()).add(record.frame)
+    assert all(BALANCE["asset"].encode() in frame for frame in frames[BalanceSet])
+    assert frames[SnapshotTaken] == {b""}
 
 
 async def test_a_fault_of_our_own_while_an_answer_is_read_is_counted_and_the_question_asked_again(shell: Shell) -> None:
