@@ -235,6 +235,7 @@ class SqliteWriter:
                 self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
 
     def _discard(self) -> None:
+        self._places.fail()  # a step is not synced: what the file shows when it is read afresh may lack it
         connection, self._connection = self._connection, None
         if connection is not None:
             with contextlib.suppress(sqlite3.Error):

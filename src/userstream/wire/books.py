@@ -29,7 +29,7 @@ from userstream.kernel.errors import (
     UserStreamError,
 )
 from userstream.kernel.ids import Millis, OrderId, Symbol
-from userstream.wire.agenda import HISTORY, ROUTINE, Agenda
+from userstream.wire.agenda import HISTORY, Agenda
 from userstream.wire.doubts import DISPUTED_AFTER, Doubts, Mismatches, is_unsure, key_of
 from userstream.wire.feed import Wish
 from userstream.wire.hearing import DEAF, Hearing
@@ -134,8 +134,6 @@ class Books:
         self._proof.lose(venue_now, now)
         self.agenda.postpone_confirming()
         self.read_again(reason)
-        if self._round is not None:
-            self._ask_round()  # what nobody waited for is in the way now
 
     def read_again(self, reason: str) -> None:
         """Something may have been missed: a full round as soon as none is running, but not one after the other without a pause."""
@@ -224,9 +222,8 @@ class Books:
         return {Symbol(key.rpartition(".")[0]): since for subject, key in self._mismatches.open if subject == "fills"}
 
     def _ask_round(self) -> None:
-        """Where nobody waits for it, one question at a time: other accounts' events come between its answers of hundreds of rows."""
         assert self._round is not None
-        if questions := self._round.take_ready(one_by_one=self._round.reason in ROUTINE and self._proof.is_proven):
+        if questions := self._round.take_ready():
             self._inquiries.ask(questions, urgent=self._account.is_exposed, for_round=True)
 
     def _end(self, now: Millis, wall: Millis) -> list[Event]:

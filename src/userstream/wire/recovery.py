@@ -152,11 +152,8 @@ class Round:
         symbol = getattr(question, "symbol", None)
         return symbol is None or not self._traits.only_symbols or symbol in self._traits.symbols
 
-    def take_ready(self, *, one_by_one: bool = False) -> list[Question]:
-        """What is to be asked now. `one_by_one`: the next question, once none is on its way."""
-        on_its_way = len(self._open) - len(self._ready)
-        most = max(0, 1 - on_its_way) if one_by_one else len(self._ready)
-        ready, self._ready = self._ready[:most], self._ready[most:]
+    def take_ready(self) -> list[Question]:
+        ready, self._ready = self._ready, []
         return ready
 
     @property

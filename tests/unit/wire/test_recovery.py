@@ -77,18 +77,6 @@ def test_a_full_round_asks_registers_orders_and_the_cash_history() -> None:
     assert a_round().take_ready() == [AskBalances(), AskPositions(), ORDERS, PLAIN, CONDITIONAL, MOVEMENTS]
 
 
-def test_one_by_one_the_next_question_comes_when_none_is_on_its_way() -> None:
-    account, current = account_of(), a_round()
-    expected = a_round().take_ready()
-    for question in expected:
-        assert current.take_ready(one_by_one=True) == [question]
-        assert current.take_ready(one_by_one=True) == []
-        current.take(question, Answer(), account)
-    assert current.is_done
-    hurried = a_round()
-    assert hurried.take_ready(one_by_one=True) + hurried.take_ready() == expected
-
-
 def test_an_audit_compares_registers_and_orders_only() -> None:
     assert a_round(full=False).take_ready() == [AskBalances(), AskPositions(), ORDERS]
 

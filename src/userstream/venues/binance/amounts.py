@@ -83,12 +83,6 @@ def unsound_paths(part: msgspec.Struct, path: str) -> Iterator[str]:
             yield from _unsound_behind(value, f"{path}.{key}")
 
 
-@cache
-def has_numbers(kind: type[msgspec.Struct]) -> bool:
-    """Whether it has amounts that were made numbers before anybody checked them."""
-    return any(not is_text for _, _, is_text in _keys_of(kind))
-
-
 def _is_sound_text(text: AmountText | None) -> bool:
     try:
         read_optional(text)
