@@ -22,8 +22,8 @@ from userstream.kernel.ids import Millis
 from userstream.ports import Clock, Record, Timer
 
 STORM_RECORDS: Final = 64
-RECORDS_GATHERED_IN_A_MS: Final = 20
-LONGEST_GATHER_MS: Final = 15
+RECORDS_GATHERED_IN_A_MS: Final = 50
+LONGEST_GATHER_MS: Final = 4
 """After a commit of a storm more records may gather, the longer the more there were: each commit takes the interpreter from the event loop
 a few times, whatever its size."""
 

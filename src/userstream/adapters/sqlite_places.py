@@ -18,6 +18,9 @@ ROWS_OF_A_PORTION: Final = 4_096
 """Rows without a place cost who reads one account more; small portions cost the writer more, for each touches a page of every account."""
 
 ROWS_OF_A_STEP: Final = 256
+MOST_STEPS: Final = 16
+"""One is taken after each commit: however large the commits are, a portion has come to its end when the next one is as large."""
+
 _QUERIES: Final = load_queries("journal.sql")
 _encoder: Final = msgspec.json.Encoder()
 
@@ -33,19 +36,25 @@ class Places:
         self._waiting = 0
         self._is_whole = True
 
-    def note(self, rows: Sequence[JournalRow]) -> list[Step]:
-        """The rows of a commit. Returns what is to be done then, in this order, each step in a transaction of its own; mostly nothing."""
+    def note(self, rows: Sequence[JournalRow]) -> None:
+        """The rows of a commit."""
         for row in rows:
             self._rows.setdefault(row.account, []).append(row.position)
         self._waiting += len(rows)
+
+    def take_portion(self) -> list[Step]:
+        """What is to be done once enough rows wait, in this order, each step in a transaction of its own; else nothing. All of it is to be
+        done before the next portion is taken."""
         if self._waiting < self._rows_of_a_portion:
             return []
+        size = max(self._rows_of_a_step, -(-self._waiting // MOST_STEPS))
         portion, self._rows, self._waiting = self._rows, {}, 0
-        steps: list[Step] = [partial(self._place, positions) for positions in _cut(portion.values(), self._rows_of_a_step)]
+        steps: list[Step] = [partial(self._place, positions) for positions in _cut(portion.values(), size)]
         return [*steps, partial(self._finish, max(positions[-1] for positions in portion.values()))]
 
     def fail(self) -> None:
-        """A step could not be done: the end of its portion, or of a later one, finds in the file which rows have no place."""
+        """A step could not be done, or the file may have lost one that was: the end of its portion, or of a later one, finds in the file
+        which rows have no place."""
         self._is_whole = False
 
     def _place(self, positions: list[int], connection: sqlite3.Connection) -> None:
@@ -56,9 +65,7 @@ class Places:
         if self._is_whole:
             connection.execute(_QUERIES["move_placed"], (until,))
             return
-        while place_next(connection):
-            pass
-        self._is_whole = True
+        self._is_whole = not place_next(connection)
 
 
 def _cut(portion: Iterable[list[int]], size: int) -> Iterator[list[int]]:

@@ -13,7 +13,6 @@ import sqlite3
 import threading
 from collections import deque
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
 from typing import NamedTuple, Protocol, TypeVar
@@ -22,7 +21,7 @@ import structlog
 
 from userstream.adapters.sqlite_batches import Batch
 from userstream.adapters.sqlite_file import Remedy, remedy_of, roll_back, store_error
-from userstream.adapters.sqlite_places import Places, place_next
+from userstream.adapters.sqlite_places import Places, Step, place_next
 from userstream.adapters.sqlite_rows import insert_rows, is_stored, read_last_sequences, read_newest_position
 from userstream.kernel.errors import StoreError
 from userstream.kernel.ids import AccountId
@@ -64,6 +63,7 @@ class SqliteWriter:
         self._in_doubt = False
         self._synchronous = "FULL"
         self._places = Places()
+        self._steps: deque[Step] = deque()
         self._thread = threading.Thread(target=self._run, name=f"userstream-writer-{path.name}", daemon=True)
 
     async def open(self) -> Contents:
@@ -134,11 +134,13 @@ class SqliteWriter:
         while True:
             self._wakeups.get()
             stopping = self._stopping  # looked at first: whatever was wished before the stop is then still found
-            while self._can_commit() or self._jobs:
+            while self._can_commit() or self._jobs or self._steps:
                 if self._can_commit():
                     self._commit()
                 if self._jobs:
                     self._jobs.popleft()()
+                if self._steps:
+                    self._extend_index(self._steps.popleft())
             if stopping and not (self._blocked and may_try_again):
                 return
             if stopping:
@@ -158,7 +160,9 @@ class SqliteWriter:
         self._in_doubt = False
         self._batches.popleft()
         self._post(self._owner.on_committed, batch)
-        self._jobs.extend(partial(self._extend_index, step) for step in self._places.note(batch.rows))
+        self._places.note(batch.rows)
+        if not self._steps:
+            self._steps.extend(self._places.take_portion())
 
     def _extend_index(self, step: Callable[[sqlite3.Connection], ResultT]) -> ResultT | None:
         """Whatever keeps the index of accounts from that, no commit waits for it: rows without a place are found as well, and get theirs

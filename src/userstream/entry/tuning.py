@@ -42,8 +42,8 @@ def find_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 
 def tune_interpreter() -> None:
-    """For a process that exists to follow accounts: the garbage collector, which finds nothing among events, looks less often, at little
-    at a time, hardly ever at everything, and not at what was there from the start."""
+    """For a process that exists to follow accounts: threads wait less for the interpreter; and the garbage collector, which finds nothing
+    among events, looks less often, at little at a time, hardly ever at everything, and not at what was there from the start."""
     sys.setswitchinterval(HANDOVER_S)
     gc.collect()
     gc.freeze()

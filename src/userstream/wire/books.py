@@ -18,7 +18,6 @@ from userstream.domain.fold import apply, forget
 from userstream.domain.orders import gone_order
 from userstream.domain.registers import empty_balance, flat_position
 from userstream.domain.words import PositionSide, Source
-from userstream.kernel.amount import ZERO, plain_amount
 from userstream.kernel.errors import (
     AuthenticationError,
     ClockSkewed,
@@ -28,9 +27,9 @@ from userstream.kernel.errors import (
     RetryLater,
     UserStreamError,
 )
-from userstream.kernel.ids import Millis, OrderId, Symbol
-from userstream.wire.agenda import HISTORY, Agenda
-from userstream.wire.doubts import DISPUTED_AFTER, Doubts, Mismatches, is_unsure, key_of
+from userstream.kernel.ids import Millis, Symbol
+from userstream.wire.agenda import HISTORY, ROUTINE, Agenda
+from userstream.wire.doubts import DISPUTED_AFTER, Doubts, Mismatches, both_sides, is_unsure, key_of
 from userstream.wire.feed import Wish
 from userstream.wire.hearing import DEAF, Hearing
 from userstream.wire.holdings import Holdings
@@ -138,6 +137,13 @@ class Books:
     def read_again(self, reason: str) -> None:
         """Something may have been missed: a full round as soon as none is running, but not one after the other without a pause."""
         self.agenda.read_again(reason)
+        self._hurry()
+
+    def _hurry(self) -> None:
+        """The reading that runs is in the way of another, or a question of it found no answer: its other questions wait no longer."""
+        if self._round is not None:
+            self._round.one_by_one = False
+            self._ask_round()
 
     def take_wishes(self) -> list[Wish]:
         wishes: list[Wish] = list(self.wishes)
@@ -205,6 +211,7 @@ class Books:
             deeper=self._unknown_since(kept) if full else {},
             orders=() if full else self._orders_in_turn(traits.orders_of_an_audit, venue_now),
             symbols=symbols_in_care(self._account, traits),
+            one_by_one=reason in ROUTINE and self._proof.is_proven,
         )
         self._ask_round()
 
@@ -290,6 +297,8 @@ class Books:
         try:
             answer = self._dialect.answer(inquiry.question, response, inquiry.as_of, wall)
         except UserStreamError as error:
+            if inquiry.for_round:
+                self._hurry()
             return self._refused(inquiry, error, response, now, wall)
         if isinstance(inquiry.question, AskClock):
             self._inquiries.done(inquiry)
@@ -476,21 +485,9 @@ class Books:
     def _dispute(self, doubt: Doubt, wall: Millis) -> list[Event]:
         """Asking did not help: the disagreement becomes visible, all of history is read again, and sums go on from the venue's word."""
         self.read_again(f"{doubt.subject} {doubt.symbol} {doubt.key} does not add up")
-        (ours, theirs), cause = self._both_sides(doubt), ACCEPTED if doubt.subject == "position" else ""
+        (ours, theirs), cause = both_sides(self._account, doubt), ACCEPTED if doubt.subject == "position" else ""
         facts = self._mismatches.note(doubt.subject, key_of(doubt), ours, theirs, epoch=self._epoch, wall=wall, cause=cause)
         if doubt.subject == "position":
             self._account.watches[doubt.symbol, PositionSide(doubt.key)].accept()
             self._account.doubts.pop(doubt, None)
         return facts
-
-    def _both_sides(self, doubt: Doubt) -> tuple[str, str]:
-        account, symbol = self._account, doubt.symbol
-        if doubt.subject == "position":
-            watch = account.watches[symbol, PositionSide(doubt.key)]
-            return plain_amount(watch.expected), plain_amount(watch.told)
-        if doubt.subject == "order":
-            order = account.orders.get((symbol, OrderId(doubt.key), False))
-            told = "not known" if order is None else plain_amount(order.filled_quantity)
-            return f"fills of {plain_amount(account.fill_sums.get((symbol, OrderId(doubt.key)), ZERO))}", told
-        known = account.positions[symbol, PositionSide(doubt.key)].amount if symbol else account.balances[doubt.key].total
-        return f"{plain_amount(known)} by one socket", "another amount of the same time by another"

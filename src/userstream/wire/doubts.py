@@ -12,7 +12,8 @@ from userstream.domain.account import Account, Doubt
 from userstream.domain.events import Event, Mismatch
 from userstream.domain.fold import apply
 from userstream.domain.words import PositionSide, Source
-from userstream.kernel.ids import Millis
+from userstream.kernel.amount import ZERO, plain_amount
+from userstream.kernel.ids import Millis, OrderId
 from userstream.wire.recovery import MOST_DOUBLINGS, Policy, Round
 
 DISPUTED_AFTER: Final = 3
@@ -139,3 +140,17 @@ class Mismatches:
 def key_of(doubt: Doubt) -> str:
     """What a doubt is about, as the mismatch names it that it may become."""
     return f"{doubt.symbol}.{doubt.key}" if doubt.symbol else doubt.key
+
+
+def both_sides(account: Account, doubt: Doubt) -> tuple[str, str]:
+    """What we say and what the venue says, for people."""
+    symbol = doubt.symbol
+    if doubt.subject == "position":
+        watch = account.watches[symbol, PositionSide(doubt.key)]
+        return plain_amount(watch.expected), plain_amount(watch.told)
+    if doubt.subject == "order":
+        order = account.orders.get((symbol, OrderId(doubt.key), False))
+        told = "not known" if order is None else plain_amount(order.filled_quantity)
+        return f"fills of {plain_amount(account.fill_sums.get((symbol, OrderId(doubt.key)), ZERO))}", told
+    known = account.positions[symbol, PositionSide(doubt.key)].amount if symbol else account.balances[doubt.key].total
+    return f"{plain_amount(known)} by one socket", "another amount of the same time by another"

@@ -94,12 +94,14 @@ class Round:
         deeper: Mapping[Symbol, Millis] = NOTHING_DEEPER,
         orders: Sequence[OrderChanged] = (),
         symbols: Sequence[Symbol] = (),
+        one_by_one: bool = False,
     ) -> None:
         """`orders`: those of ours to ask one by one, because nothing told their end; a full round finds them by the venue's list.
-        `symbols`: those whose past orders are asked from the start, where the venue tells past orders by symbol."""
+        `symbols`: those whose past orders are asked from the start, where the venue tells past orders by symbol. `one_by_one`: nobody
+        waits for it, so that others' events may come between its answers of hundreds of rows."""
         self.epoch, self.reason, self.full = epoch, reason, full
         self.started, self.since, self.lost_since, self.asked_time = started, since, lost_since, asked_time
-        self.asks_settings, self.weight = settings, 0
+        self.asks_settings, self.weight, self.one_by_one = settings, 0, one_by_one
         self.refused: list[Question] = []
         self.unexplained: tuple[str, ...] = ()
         self.created: dict[tuple[Symbol, OrderId], Millis] = {}
@@ -113,8 +115,7 @@ class Round:
         self._legs: dict[PositionKey, Decimal] = {}
         self._deeper = deeper
         self._traits, self._holdings = traits, holdings
-        self._searches = traits.by_symbol and not traits.movements
-        self._searched = 0
+        self._searches, self._searched = traits.by_symbol and not traits.movements, 0
         self._begin(settings)
         for symbol in symbols:
             self._want(AskOrders(since=self.since, until=self.started, symbol=symbol))
@@ -153,7 +154,10 @@ class Round:
         return symbol is None or not self._traits.only_symbols or symbol in self._traits.symbols
 
     def take_ready(self) -> list[Question]:
-        ready, self._ready = self._ready, []
+        """What is to be asked now: `one_by_one` the next question, once none is on its way; else all."""
+        on_its_way = len(self._open) - len(self._ready)
+        most = max(0, 1 - on_its_way) if self.one_by_one else len(self._ready)
+        ready, self._ready = self._ready[:most], self._ready[most:]
         return ready
 
     @property

@@ -16,7 +16,7 @@ from tests.support.records import histories, make_batch, record
 from userstream.adapters import sqlite_rows
 from userstream.adapters.sql import load_queries
 from userstream.adapters.sqlite_file import open_for_writing
-from userstream.adapters.sqlite_places import Places, Step, place_next
+from userstream.adapters.sqlite_places import MOST_STEPS, Places, Step, place_next
 from userstream.adapters.sqlite_retention import remove_rows
 from userstream.ports import Record
 
@@ -56,7 +56,9 @@ class Store:
     def commit(self, records: list[Record]) -> None:
         rows = make_batch(records, self.next_position).rows
         sqlite_rows.insert_rows(self.connection, rows)
-        self.steps += self.places.note(rows)
+        self.places.note(rows)
+        if not self.steps:
+            self.steps += self.places.take_portion()
         self.next_position += len(rows)
 
     def take_step(self) -> None:
@@ -118,18 +120,38 @@ def test_each_row_has_its_place_once_a_portion_is_full_and_its_steps_are_done(co
             assert placed == store.next_position - 1 - waiting
 
 
-def test_a_portion_that_was_broken_is_mended_by_the_end_of_the_next(tmp_path: Path) -> None:
+def test_a_portion_that_was_broken_is_mended_by_its_end_or_by_that_of_the_next(tmp_path: Path) -> None:
     with closing(open_for_writing(tmp_path / "a.db")) as connection:
         store = Store(connection, 4, 2)
-        for number in range(2):
-            store.commit([record(filled(), account=name, sequence=number + 1) for name in "abcd"])
-        assert len(store.steps) == 6
+
+        def commit(sequence: int) -> None:
+            store.commit([record(filled(), account=name, sequence=sequence) for name in "abcd"])
+            assert len(store.steps) == 3
+
+        commit(1)
         store.fail_step()
         store.take_step()
+        assert store.places_now() == []
+        store.take_step()
+        assert len(store.places_now()) == 4
+        commit(2)
+        store.take_step()
+        store.take_step()
         store.fail_step()
-        assert store.places_now() == []
+        commit(3)
         store.take_step()
-        store.take_step()
-        assert store.places_now() == []
         store.take_step()
         assert len(store.places_now()) == 8
+        store.take_step()
+        assert len(store.places_now()) == 12
+
+
+@given(st.integers(1, 3_000), st.integers(1, 40), st.integers(1, 40))
+def test_the_larger_a_portion_the_larger_its_steps(accounts: int, portion: int, step: int) -> None:
+    places = Places(portion, step)
+    places.note(make_batch([record(filled(), account=f"account {number}", sequence=1) for number in range(accounts)], 1).rows)
+    steps = places.take_portion()
+    assert bool(steps) == (accounts >= portion)
+    assert len(steps) <= MOST_STEPS + 1
+    if steps and accounts <= step * MOST_STEPS:
+        assert len(steps) == -(-accounts // step) + 1

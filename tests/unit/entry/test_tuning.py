@@ -7,24 +7,26 @@ import subprocess
 import sys
 from importlib.util import find_spec
 
-from userstream.entry.tuning import run_on_best_loop
+from userstream.entry.tuning import HANDOVER_S, run_on_best_loop
 
 PROGRAM = """
 import gc
+import sys
 from userstream.entry.tuning import tune_interpreter
 tune_interpreter()
-print(*gc.get_threshold(), gc.get_freeze_count() > 0, gc.isenabled())
+print(*gc.get_threshold(), gc.get_freeze_count() > 0, gc.isenabled(), sys.getswitchinterval())
 """
 LIBRARY_HABIT = 700
 
 
-def test_little_is_looked_at_at_a_time_old_objects_are_left_alone_and_the_collector_still_works() -> None:
+def test_the_collector_looks_at_little_at_a_time_and_threads_hand_over_soon() -> None:
     done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True, timeout=30)
-    young, turns, middle, frozen, enabled = done.stdout.split()
+    young, turns, middle, frozen, enabled, handover_s = done.stdout.split()
     assert LIBRARY_HABIT < int(young) <= 5_000, "a look at the young ones stops the event loop"
     assert int(young) * int(turns) <= 50_000, "so does one at those that were young before"
     assert int(turns) * int(middle) >= 5_000, "a look at everything is rare"
     assert (frozen, enabled) == ("True", "True")
+    assert float(handover_s) == HANDOVER_S
 
 
 def test_a_process_of_ours_runs_on_uvloop_where_it_is_installed_and_a_program_of_a_user_on_its_own_loop() -> None:

@@ -43,9 +43,18 @@ def account_of(*events: Event) -> Account:
     return account
 
 
-def a_round(*, full: bool = True, settings: bool = False, movements: bool = True, since: Millis = SINCE) -> Round:
-    traits, holdings = Traits(movements=movements), Holdings(account_of())
-    return Round(epoch=1, reason="test", full=full, settings=settings, started=STARTED, since=since, traits=traits, holdings=holdings)
+def a_round(*, full: bool = True, settings: bool = False, movements: bool = True, since: Millis = SINCE, one_by_one: bool = False) -> Round:
+    return Round(
+        epoch=1,
+        reason="test",
+        full=full,
+        settings=settings,
+        started=STARTED,
+        since=since,
+        traits=Traits(movements=movements),
+        holdings=Holdings(account_of()),
+        one_by_one=one_by_one,
+    )
 
 
 def take(current: Round, account: Account, question: Question, *events: Event, **fields: object) -> list[Question]:
@@ -75,6 +84,23 @@ def answer_lists(current: Round, account: Account, *, but: tuple[Question, ...] 
 
 def test_a_full_round_asks_registers_orders_and_the_cash_history() -> None:
     assert a_round().take_ready() == [AskBalances(), AskPositions(), ORDERS, PLAIN, CONDITIONAL, MOVEMENTS]
+
+
+def test_one_by_one_the_next_question_comes_when_none_is_on_its_way() -> None:
+    account, current = account_of(), a_round(one_by_one=True)
+    expected = a_round().take_ready()
+    for question in expected:
+        assert current.take_ready() == [question]
+        assert current.take_ready() == []
+        current.take(question, Answer(), account)
+    assert current.is_done
+
+
+def test_a_round_that_hurries_asks_all_that_is_left() -> None:
+    current = a_round(one_by_one=True)
+    asked = current.take_ready()
+    current.one_by_one = False
+    assert asked + current.take_ready() == a_round().take_ready()
 
 
 def test_an_audit_compares_registers_and_orders_only() -> None:

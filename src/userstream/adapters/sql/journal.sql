@@ -27,7 +27,7 @@ INSERT OR IGNORE INTO places (account, first_sequence, position)
 SELECT account, first_sequence, position FROM journal WHERE position IN (SELECT value FROM json_each(?));
 
 -- name: move_placed
-UPDATE placed SET position = max(position, ?);
+UPDATE placed SET position = ?;
 
 -- Jumps from account to account in the index, so that a long journal costs no more than a short one.
 -- name: read_accounts

@@ -1,5 +1,5 @@
-"""Amounts of frames: read from the venue's text, and those a frame may not carry: NaN, infinity, and numbers whose plain digits would
-fill the memory."""
+"""Amounts of frames and of histories: read from the venue's text, and those that neither may carry: NaN, infinity, and numbers whose plain
+digits would fill the memory."""
 
 from __future__ import annotations
 
@@ -81,6 +81,18 @@ def unsound_paths(part: msgspec.Struct, path: str) -> Iterator[str]:
                 yield f"{path}.{key}"
         elif not (type(value) is Decimal and value.is_finite() and LEAST_DIGITS < value.adjusted() < MOST_DIGITS):
             yield from _unsound_behind(value, f"{path}.{key}")
+
+
+@cache
+def has_numbers(kind: type[msgspec.Struct]) -> bool:
+    """Whether it has amounts that were made numbers before anybody checked them."""
+    return any(not is_text for _, _, is_text in _keys_of(kind))
+
+
+@cache
+def text_keys(kind: type[msgspec.Struct]) -> frozenset[str]:
+    """The venue's keys of the amounts that are kept as text until they are read."""
+    return frozenset(key for _, key, is_text in _keys_of(kind) if is_text)
 
 
 def _is_sound_text(text: AmountText | None) -> bool:

@@ -5,18 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from functools import cache
+from operator import attrgetter
 from typing import Final, TypedDict, TypeVar
 
 import msgspec
+from msgspec.structs import replace
 
-from userstream.domain.events import AccountConfigChanged, BalanceMoved, BalanceSet, Filled, OrderChanged, PositionSet
+from userstream.domain.events import NO_TIME, AccountConfigChanged, BalanceMoved, BalanceSet, Filled, OrderChanged, PositionSet
 from userstream.domain.words import MarginType, OrderStatus, Origin, PositionSide, Side, Source
 from userstream.kernel.amount import ZERO, parse_amount
 from userstream.kernel.errors import DecodeError, RetryLater
 from userstream.kernel.ids import AccountId, Millis, OrderId, VenueName
-from userstream.venues.binance.amounts import unsound_paths
+from userstream.venues.binance.amounts import has_numbers, read_amount, read_optional, text_keys, unsound_paths
 from userstream.venues.binance.drift import Drift, Word
 from userstream.venues.binance.errors import is_keyless_error
+from userstream.venues.binance.messages import NO_ORDER
 from userstream.venues.binance.order_facts import algo_status
 from userstream.venues.binance.reasons import reason_of
 from userstream.venues.binance.rows import (
@@ -36,6 +39,7 @@ from userstream.venues.binance.words import (
     INCOME_TYPES,
     MARGIN_TYPES,
     ORDER_TYPES,
+    ORIGIN_PREFIXES,
     POSITION_SIDES,
     POST_ONLY,
     SELF_TRADE_PREVENTIONS,
@@ -52,9 +56,25 @@ MOST_LEVERAGE_DIGITS: Final = 9
 SNAPSHOT_EXECUTION: Final = "snapshot"
 """The execution type of an order that was read, not told: no single execution brought it about."""
 
+_words_of = attrgetter(
+    "side",
+    "position_side",
+    "order_type",
+    "original_type",
+    "time_in_force",
+    "status",
+    "self_trade_prevention",
+    "working_type",
+    "reduce_only",
+    "close_position",
+)
+"""All that a pattern of an order is made of."""
+
 RowKind = TypeVar("RowKind", bound=Row)
 
 _LIST: Final = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_FIELDS: Final = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_NUMBER_STARTS: Final = tuple(b"%c" % start for start in b"-0123456789")
 
 
 @cache
@@ -73,9 +93,26 @@ def read_row(body: bytes | msgspec.Raw, kind: type[RowKind], label: str) -> RowK
     try:
         row: RowKind = _decoder_of(kind)(body)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        raise _unreadable(bytes(body), error, label) from None
+        try:
+            row = _read_with_numbers(body, kind)
+        except (msgspec.MsgspecError, ValueError, RecursionError):
+            raise _unreadable(bytes(body), error, label) from None
     _check_sound(row, label)
     return row
+
+
+def _read_with_numbers(body: bytes | msgspec.Raw, kind: type[RowKind]) -> RowKind:
+    """As `read_row`, where amounts that are kept as text came as numbers: the venue's digits become that text. Raises ValueError,
+    RecursionError or a MsgspecError where something else is wrong."""
+    keys = text_keys(kind)
+    texts = {key: _quoted(value) if key in keys else value for key, value in _FIELDS(body).items()}
+    row: RowKind = _decoder_of(kind)(msgspec.json.encode(texts))
+    return row
+
+
+def _quoted(value: msgspec.Raw) -> msgspec.Raw:
+    digits = bytes(value).strip()
+    return msgspec.Raw(b'"%b"' % digits) if digits.startswith(_NUMBER_STARTS) else value
 
 
 def _check_sound(row: Row, label: str) -> None:
@@ -89,8 +126,9 @@ def read_rows(body: bytes, kind: type[RowKind], label: str) -> list[RowKind]:
         rows: list[RowKind] = _list_decoder_of(kind)(body)
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return _read_one_by_one(body, kind, label)
-    for row in rows:
-        _check_sound(row, label)
+    if has_numbers(kind):  # amounts that are text are checked when they are read
+        for row in rows:
+            _check_sound(row, label)
     return rows
 
 
@@ -123,10 +161,11 @@ class Stamp(TypedDict):
 class Reading:
     """Makes the facts of one answer. `label` is the call; unknown words are counted under it."""
 
-    __slots__ = ("_drift", "_label", "_received_time", "as_of")
+    __slots__ = ("_drift", "_label", "_patterns", "_received_time", "as_of")
 
     def __init__(self, drift: Drift, label: str, as_of: Millis, received_time: Millis) -> None:
         self._drift, self._label, self.as_of, self._received_time = drift, label, as_of, received_time
+        self._patterns: dict[tuple[object, ...], OrderChanged] = {}
 
     def stamp(self, event_time: Millis) -> Stamp:
         """The fields that every fact of this answer carries."""
@@ -222,11 +261,35 @@ class Reading:
         )
 
     def order(self, row: OrderRow) -> OrderChanged:
-        origin = origin_of(row.client_order_id)
-        return OrderChanged(
-            **self.stamp(row.update_time),
+        """Most words of an order come in few combinations: what one means is found out once, and each row fills in what is its own."""
+        try:
+            changed = replace(
+                self._patterns.get(_words_of(row)) or self._pattern(row),
+                event_time=row.update_time,
+                symbol=row.symbol,
+                order_id=str(row.order_id),
+                client_order_id=row.client_order_id,
+                price=read_amount(row.price),
+                stop_price=read_optional(row.stop_price),
+                average_price=read_optional(row.average_price),
+                quantity=read_amount(row.quantity),
+                filled_quantity=read_amount(row.filled_quantity),
+                transaction_time=row.update_time,
+                created_time=row.created_time,
+            )
+            plain = row.activation_price is row.callback_rate is None and row.order_type != TRAILING and not row.good_till_time
+            return changed if plain and not row.client_order_id.startswith(ORIGIN_PREFIXES) else _with_rarities(changed, row)
+        except DecodeError:
+            _check_sound(row, self._label)
+            raise
+
+    def _pattern(self, row: OrderRow) -> OrderChanged:
+        """Kept unless it holds a word that no table knows: such a word is counted each time."""
+        seen_before = self._drift.seen
+        pattern = OrderChanged(
+            **self.stamp(NO_TIME),
             symbol=row.symbol,
-            order_id=OrderId(str(row.order_id)),
+            order_id=NO_ORDER,
             client_order_id=row.client_order_id,
             side=self.side(row.side),
             position_side=self._position_side(row.position_side),
@@ -235,23 +298,20 @@ class Reading:
             time_in_force=self.text(TIMES_IN_FORCE, "timeInForce", row.time_in_force),
             status=STATUSES.get(row.status) or self._drift.word(f"{self._label}.status", row.status, OrderStatus.UNKNOWN),
             execution_type=SNAPSHOT_EXECUTION,
-            price=row.price,
-            stop_price=None if row.order_type == TRAILING else row.stop_price,
-            average_price=row.average_price,
-            quantity=row.quantity,
-            filled_quantity=row.filled_quantity,
+            price=ZERO,
+            quantity=ZERO,
+            filled_quantity=ZERO,
             reduce_only=row.reduce_only,
             post_only=row.time_in_force in POST_ONLY,
             close_position=row.close_position,
-            origin=STATUS_ORIGINS.get(row.status, origin) if origin is Origin.OWN else origin,
-            transaction_time=row.update_time,
-            created_time=row.created_time,
-            good_till_time=row.good_till_time,
-            activation_price=row.activation_price,
-            callback_rate=row.callback_rate,
+            origin=STATUS_ORIGINS.get(row.status, Origin.OWN),
+            transaction_time=NO_TIME,
             self_trade_prevention=self.text(SELF_TRADE_PREVENTIONS, "selfTradePreventionMode", row.self_trade_prevention),
             working_type=self.text(WORKING_TYPES, "workingType", row.working_type),
         )
+        if self._drift.seen == seen_before:
+            self._patterns[_words_of(row)] = pattern
+        return pattern
 
     def conditional_order(self, row: AlgoRow) -> OrderChanged:
         triggered = "" if row.actual_order_id in (None, 0, "0") else str(row.actual_order_id)
@@ -293,21 +353,25 @@ class Reading:
 
     def fill(self, row: TradeRow) -> Filled:
         """The trade history does not tell client order ids (Binance USD-M, 6.1)."""
-        return Filled(
-            **self.stamp(row.time),
-            symbol=row.symbol,
-            order_id=OrderId(str(row.order_id)),
-            trade_id=str(row.trade_id),
-            side=self.side(row.side),
-            position_side=self._position_side(row.position_side),
-            price=row.price,
-            quantity=row.quantity,
-            fee=row.fee,
-            fee_asset=None if row.fee is None else row.fee_asset,
-            maker=row.maker,
-            realized_pnl=row.realized_pnl,
-            transaction_time=row.time,
-        )
+        try:
+            return Filled(
+                **self.stamp(row.time),
+                symbol=row.symbol,
+                order_id=OrderId(str(row.order_id)),
+                trade_id=str(row.trade_id),
+                side=self.side(row.side),
+                position_side=self._position_side(row.position_side),
+                price=read_amount(row.price),
+                quantity=read_amount(row.quantity),
+                fee=read_optional(row.fee),
+                fee_asset=None if row.fee is None else row.fee_asset,
+                maker=row.maker,
+                realized_pnl=read_optional(row.realized_pnl),
+                transaction_time=row.time,
+            )
+        except DecodeError:
+            _check_sound(row, self._label)
+            raise
 
     def movement(self, row: IncomeRow) -> BalanceMoved:
         """The id is unique: the venue's own one is so for its type only."""
@@ -320,3 +384,16 @@ class Reading:
             movement_id=f"{row.income_type}:{row.transfer_id}",
             transaction_time=row.time,
         )
+
+
+def _with_rarities(changed: OrderChanged, row: OrderRow) -> OrderChanged:
+    """With what few orders have."""
+    origin = origin_of(row.client_order_id)
+    return replace(
+        changed,
+        stop_price=None if row.order_type == TRAILING else changed.stop_price,
+        origin=changed.origin if origin is Origin.OWN else origin,
+        good_till_time=row.good_till_time,
+        activation_price=read_optional(row.activation_price),
+        callback_rate=read_optional(row.callback_rate),
+    )

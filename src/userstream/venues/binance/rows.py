@@ -10,6 +10,7 @@ from msgspec import field
 
 from userstream.domain.events import NO_TIME
 from userstream.kernel.ids import ClientOrderId, Symbol
+from userstream.venues.binance.amounts import AmountText
 from userstream.venues.binance.messages import Count, Time
 
 
@@ -78,14 +79,16 @@ class AccountRow(Row, frozen=True, kw_only=True):
 
 
 class OrderRow(Row, frozen=True, kw_only=True):
+    """A history has hundreds of them: an amount is made of its text once for all that repeat it."""
+
     symbol: Symbol
     order_id: int = field(name="orderId")
     client_order_id: ClientOrderId = field(name="clientOrderId")
     status: str
-    price: Decimal
-    average_price: Decimal | None = field(name="avgPrice", default=None)
-    quantity: Decimal = field(name="origQty")
-    filled_quantity: Decimal = field(name="executedQty")
+    price: AmountText
+    average_price: AmountText | None = field(name="avgPrice", default=None)
+    quantity: AmountText = field(name="origQty")
+    filled_quantity: AmountText = field(name="executedQty")
     time_in_force: str = field(name="timeInForce", default="")
     order_type: str = field(name="type")
     original_type: str = field(name="origType", default="")
@@ -93,9 +96,9 @@ class OrderRow(Row, frozen=True, kw_only=True):
     position_side: str = field(name="positionSide")
     reduce_only: bool = field(name="reduceOnly")
     close_position: bool = field(name="closePosition", default=False)
-    stop_price: Decimal | None = field(name="stopPrice", default=None)
-    activation_price: Decimal | None = field(name="activatePrice", default=None)
-    callback_rate: Decimal | None = field(name="priceRate", default=None)
+    stop_price: AmountText | None = field(name="stopPrice", default=None)
+    activation_price: AmountText | None = field(name="activatePrice", default=None)
+    callback_rate: AmountText | None = field(name="priceRate", default=None)
     working_type: str = field(name="workingType", default="")
     self_trade_prevention: str = field(name="selfTradePreventionMode", default="")
     good_till_time: Time = field(name="goodTillDate", default=NO_TIME)
@@ -135,10 +138,10 @@ class TradeRow(Row, frozen=True, kw_only=True):
     order_id: int = field(name="orderId")
     side: str
     position_side: str = field(name="positionSide")
-    price: Decimal
-    quantity: Decimal = field(name="qty")
-    realized_pnl: Decimal | None = field(name="realizedPnl", default=None)
-    fee: Decimal | None = field(name="commission", default=None)
+    price: AmountText
+    quantity: AmountText = field(name="qty")
+    realized_pnl: AmountText | None = field(name="realizedPnl", default=None)
+    fee: AmountText | None = field(name="commission", default=None)
     fee_asset: str | None = field(name="commissionAsset", default=None)
     maker: bool | None = None
     time: Time

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from decimal import Decimal
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.unit.venues.binance.kit import ALICE, FILL, RECEIVED, USDM, decode, encoded, order_frame
 from userstream.domain.events import BalanceSet, Event, Filled, OrderChanged, PositionSet
 from userstream.domain.orders import order_age, same_order
 from userstream.domain.registers import same_balance, same_position
+from userstream.domain.words import Origin
 from userstream.kernel.errors import DecodeError, RetryLater, UserStreamError
 from userstream.kernel.ids import Millis
 from userstream.venues.binance.answers import Reading, read_row, read_rows
@@ -22,6 +27,7 @@ from userstream.venues.binance.rows import (
     IncomeRow,
     OrderRow,
     PositionRow,
+    Row,
     SymbolConfigRow,
     TradeRow,
 )
@@ -287,6 +293,70 @@ def test_unknown_words_are_kept_where_they_are_text_and_counted_under_the_call()
 def test_amounts_given_as_numbers_stay_exact() -> None:
     body = BALANCE.replace(b'"10240.11871200"', b"10240.118712000000000000000001")
     assert read_row(body, BalanceRow, "GET /x").balance == Decimal("10240.118712000000000000000001")
+
+
+AMOUNT = re.compile(rb'":"(-?[0-9]+(?:\.[0-9]+)?)"')
+
+
+@pytest.mark.parametrize(("body", "kind", "read"), [(ORDER, OrderRow, Reading.order), (TRADE, TradeRow, Reading.fill)])
+def test_amounts_of_a_history_given_as_numbers_stay_exact(body: bytes, kind: type[Row], read: Callable[[Reading, Row], Event]) -> None:
+    numbers = AMOUNT.sub(rb'": \1 ', body)
+    assert AMOUNT.search(numbers) is None
+    assert numbers != body
+    facts = [read(reading(), row) for row in read_rows(b"[%b,%b]" % (body, numbers), kind, "GET /x")]
+    assert facts == [read(reading(), read_row(body, kind, "GET /x"))] * 2
+
+
+WORDS = st.fixed_dictionaries(
+    {
+        "side": st.sampled_from(["BUY", "SELL", "SHORT"]),
+        "positionSide": st.sampled_from(["BOTH", "LONG", "NET"]),
+        "status": st.sampled_from(["NEW", "FILLED", "NEW_INSURANCE", "HALTED"]),
+        "type": st.sampled_from(["LIMIT", "STOP_MARKET", "TRAILING_STOP_MARKET", "ICEBERG"]),
+        "origType": st.sampled_from(["LIMIT", "TRAILING_STOP_MARKET", "ICEBERG"]),
+        "timeInForce": st.sampled_from(["GTC", "GTX", "GTD", "DAY"]),
+        "selfTradePreventionMode": st.sampled_from(["NONE", "EXPIRE_MAKER", "HUG"]),
+        "workingType": st.sampled_from(["MARK_PRICE", "CONTRACT_PRICE", "MOON_PRICE"]),
+        "reduceOnly": st.booleans(),
+        "closePosition": st.booleans(),
+        "clientOrderId": st.sampled_from(["svc7-1", "autoclose-1", "adl_autoclose", ""]),
+        "price": st.sampled_from(["0", "81000.0"]),
+        "avgPrice": st.sampled_from(["0", "80999.5"]),
+        "stopPrice": st.sampled_from(["0", "79500.0"]),
+        "origQty": st.sampled_from(["0", "0.050"]),
+        "executedQty": st.sampled_from(["0", "0.020"]),
+        "activatePrice": st.sampled_from([None, "80000.0"]),
+        "priceRate": st.sampled_from([None, "0.5"]),
+        "goodTillDate": st.sampled_from([0, 1_790_000_600_000]),
+        "orderId": st.sampled_from([1, 2]),
+        "time": st.sampled_from([1_790_000_000_900, 1_790_000_000_901]),
+        "updateTime": st.sampled_from([1_790_000_001_200, 1_790_000_001_201]),
+    }
+)
+
+
+@given(st.lists(WORDS, max_size=12))
+def test_a_row_tells_the_same_whatever_rows_came_before_it(words: list[dict[str, object]]) -> None:
+    together, alone = Drift(ALICE, USDM), Drift(ALICE, USDM)
+    rows = [read_row(changed(ORDER, **row), OrderRow, "GET /x") for row in words]
+    one_reading = reading(together)
+    assert [one_reading.order(row) for row in rows] == [reading(alone).order(row) for row in rows]
+    assert together.counts == alone.counts
+
+
+def test_what_few_orders_have_is_told_of_them_alone() -> None:
+    one_reading = reading()
+    trailing = changed(ORDER, type="TRAILING_STOP_MARKET", activatePrice="80000.0", priceRate="0.5", stopPrice="79500.0")
+    dated = changed(ORDER, timeInForce="GTD", goodTillDate=1_790_000_600_000)
+    forced = changed(ORDER, clientOrderId="autoclose-1")
+    told = [one_reading.order(read_row(body, OrderRow, "GET /x")) for body in (ORDER, trailing, dated, forced, ORDER)]
+    assert [(fact.stop_price, fact.activation_price, fact.callback_rate, fact.good_till_time, fact.origin) for fact in told] == [
+        (Decimal(0), None, None, 0, Origin.OWN),
+        (None, Decimal(80_000), Decimal("0.5"), 0, Origin.OWN),
+        (Decimal(0), None, None, 1_790_000_600_000, Origin.OWN),
+        (Decimal(0), None, None, 0, Origin.LIQUIDATION),
+        (Decimal(0), None, None, 0, Origin.OWN),
+    ]
 
 
 @pytest.mark.parametrize(
