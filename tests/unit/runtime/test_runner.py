@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.support.transport import json_answer
 from tests.unit.runtime.kit import CLOSE, CREATE, Shell
@@ -13,9 +16,10 @@ from tests.unit.venues.binance.kit import place
 from userstream.domain.events import Event, Filled, OrderChanged, StreamChanged
 from userstream.domain.words import StreamState
 from userstream.kernel.errors import AuthenticationError
+from userstream.kernel.ids import AccountId, Millis
 from userstream.kernel.secret import Secret
 from userstream.runtime.pressure import BACKLOG_HIGH, BACKLOG_LOW
-from userstream.runtime.runner import BACKLOG_CHECK_EVERY, CHECKPOINT_MS, SAVE_LIMIT_MS, STOP_LIMIT_MS
+from userstream.runtime.runner import BACKLOG_CHECK_EVERY, CHECKPOINT_MS, SAVE_LIMIT_MS, STOP_LIMIT_MS, next_checkpoint
 from userstream.wire.request import HttpRequest
 
 MINUTE_MS = 60_000
@@ -169,8 +173,18 @@ async def test_a_store_that_recovers_without_a_loss_is_no_trouble_any_more(shell
     await shell.runner.save()
     assert shell.account.health.store_trouble == "slow disk"
     shell.held.refusal = None
-    await shell.clock.advance(CHECKPOINT_MS)
+    await shell.clock.advance(2 * CHECKPOINT_MS)
     assert shell.account.health.store_trouble == ""
+
+
+@given(st.integers(0, 10**12), st.integers(1, 20))
+def test_accounts_that_began_together_do_not_keep_their_checkpoints_together(now: int, minutes: int) -> None:
+    times = [Millis(now)] * 500
+    for _ in range(minutes):
+        times = [next_checkpoint(AccountId(f"desk-{number}"), time) for number, time in enumerate(times)]
+    in_a_second = Counter(time // 1_000 for time in times)
+    assert max(in_a_second.values()) < 30
+    assert now + minutes * CHECKPOINT_MS // 2 <= min(times) <= max(times) < now + minutes * CHECKPOINT_MS * 3 // 2
 
 
 # --- the end ---
