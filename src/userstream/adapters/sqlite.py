@@ -165,10 +165,9 @@ class SqliteStore:
         return await self._reader.accounts()
 
     async def save_checkpoint(self, account: AccountId, sequence: int, events: Sequence[Event]) -> None:
-        """As in `Journal`; what was appended before is committed first, so that a checkpoint never knows more than the journal. It is made
-        from that, and need not wait for the disk."""
+        """As in `Journal`; what was appended before is committed first, so that a checkpoint never knows more than the journal."""
         await self.flush()
-        await self._commits.submit(lambda file: sqlite_rows.save_checkpoint(file, account, sequence, events), durable=False)
+        await self._commits.submit(lambda file: sqlite_rows.save_checkpoint(file, account, sequence, events), single=True)
         self._commits.sequences.raise_to(account, sequence)
 
     async def load_checkpoint(self, account: AccountId) -> tuple[int, tuple[Event, ...]]:

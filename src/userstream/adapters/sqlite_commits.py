@@ -132,9 +132,11 @@ class Commits:
     def backlog(self) -> int:
         return self._appended - self._committed
 
-    def submit(self, work: Callable[[sqlite3.Connection], ResultT], *, durable: bool = True) -> asyncio.Future[ResultT]:
+    def submit(
+        self, work: Callable[[sqlite3.Connection], ResultT], *, durable: bool = True, single: bool = False
+    ) -> asyncio.Future[ResultT]:
         """As in `SqliteWriter`."""
-        return self._writer.submit(work, durable=durable)
+        return self._writer.submit(work, durable=durable, single=single)
 
     async def flush(self) -> None:
         """Returns when all that was appended before is committed. While commits fail it waits `flush_limit_ms`, then raises StoreError."""

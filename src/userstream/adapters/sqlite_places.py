@@ -43,7 +43,7 @@ class Places:
         self._waiting += len(rows)
 
     def take_portion(self) -> list[Step]:
-        """What is to be done once enough rows wait, in this order, each step in a transaction of its own; else nothing. All of it is to be
+        """What is to be done once enough rows wait, in this order, each step whole by itself; else nothing. All of it is to be
         done before the next portion is taken."""
         if self._waiting < self._rows_of_a_portion:
             return []
@@ -81,7 +81,8 @@ def _cut(portion: Iterable[list[int]], size: int) -> Iterator[list[int]]:
 
 
 def place_next(connection: sqlite3.Connection, most: int = 2 * ROWS_OF_A_PORTION) -> bool:
-    """Gives the next rows of the file their places, at most so many; to be called within a transaction. Whether more are left."""
+    """Gives the next rows of the file their places, at most so many. Whether more are left. What was begun and not ended is
+    begun again: `placed` moves last."""
     until, count = connection.execute(_QUERIES["read_unplaced"], (most,)).fetchone()
     if count:
         connection.execute(_QUERIES["place_next"], (until,))
