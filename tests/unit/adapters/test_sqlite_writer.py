@@ -108,7 +108,7 @@ async def test_jobs_take_turns_with_commits(tmp_path: Path) -> None:
         return int(number)
 
     owner.hand_over(row_of_records(10))
-    answers = [writer.submit(count, durable=bool(place % 2)) for place in range(4)]
+    answers = [writer.submit(count, durable=bool(place % 2), single=place > 2) for place in range(5)]
     owner.hand_over(row_of_records(10, first=11))
     assert await asyncio.gather(*answers) == seen
     assert seen[0] >= 10
@@ -128,6 +128,8 @@ async def test_a_job_that_fails_is_taken_back_and_harms_nobody(tmp_path: Path) -
         await writer.submit(spoil)
     with pytest.raises(StoreError, match="no such table: nowhere"):
         await writer.submit(lambda connection: connection.execute("DELETE FROM nowhere").rowcount)
+    with pytest.raises(StoreError, match="no such table: nowhere"):
+        await writer.submit(lambda connection: connection.execute("DELETE FROM nowhere").rowcount, single=True)
     owner.hand_over(row_of_records(1))
     found = await writer.submit(lambda connection: connection.execute("SELECT * FROM removed").fetchall())
     assert found == []
@@ -162,27 +164,29 @@ async def test_a_file_that_cannot_be_opened_is_told_by_open(tmp_path: Path) -> N
     assert await owner.writer.stop() == 0
 
 
+@pytest.mark.parametrize("single", [False, True], ids=["transactions", "single statements"])
 @pytest.mark.parametrize("after", [False, True], ids=["before its work", "after its work"])
 @pytest.mark.parametrize("code", [sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_BUSY], ids=["full", "io error", "busy"])
-async def test_whichever_statement_fails_nothing_is_lost_or_doubled(tmp_path: Path, code: int, after: bool) -> None:
+async def test_whichever_statement_fails_nothing_is_lost_or_doubled(tmp_path: Path, code: int, after: bool, single: bool) -> None:
     """Fails the first statement, then the second, and so on, until a run needs no failing one any more."""
     for first in range(1, 60):
         breakage = Breakage(code, first=first, after=after)
-        await survive(tmp_path / f"{first}.db", breakage)
+        await survive(tmp_path / f"{first}.db", breakage, single=single)
         if breakage.hits == 0:
             assert first > 5
             return
     raise AssertionError("a run that should be quiet was not")
 
 
-async def survive(path: Path, breakage: Breakage) -> None:
+async def survive(path: Path, breakage: Breakage, *, single: bool) -> None:
     owner, written = Owner(), mixed(70)
     writer = await start(path, owner, breakage.connect(path))
     breakage.arm()
     for part in (written[:50], written[50:60], written[60:]):
         owner.hand_over(part)
         # A job may be the one that fails; its caller hears of it and may ask again.
-        await asyncio.wait([writer.submit(lambda connection: connection.execute("DELETE FROM removed").rowcount, durable=False)])
+        clear = writer.submit(lambda connection: connection.execute("DELETE FROM removed").rowcount, durable=False, single=single)
+        await asyncio.wait([clear])
     await until(lambda: len(owner.committed) == len(written))
     breakage.mend()
     assert await writer.stop() == 0

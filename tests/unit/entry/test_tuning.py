@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -35,3 +36,21 @@ def test_a_process_of_ours_runs_on_uvloop_where_it_is_installed_and_a_program_of
 
     assert run_on_best_loop(loop_of()) == ("uvloop" if find_spec("uvloop") else "asyncio.unix_events")
     assert asyncio.run(loop_of()) == "asyncio.unix_events"
+
+
+def test_the_collector_looks_at_the_young_again_and_again_while_the_loop_runs() -> None:
+    looks: list[int] = []
+
+    def note(phase: str, told: dict[str, int]) -> None:
+        looks.append(told["generation"])
+
+    async def wait_for_looks() -> None:
+        while looks.count(1) < 6:
+            await asyncio.sleep(0.001)
+
+    gc.callbacks.append(note)
+    try:
+        run_on_best_loop(wait_for_looks(), young_look_s=0.001)
+    finally:
+        gc.callbacks.remove(note)
+    assert looks.count(1) >= 6
