@@ -18,7 +18,7 @@ POLLING: Final = "polling"
 ROUTINE: Final = frozenset({HISTORY, AUDIT})
 """Readings that nobody waits for, as long as the account is proven."""
 
-SOONEST_HISTORY: Final = 16
+SOONEST_HISTORY: Final = 32
 """History is read early after this part of its interval: what a busy account remembers costs memory, what it reads costs weight."""
 
 
