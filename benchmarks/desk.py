@@ -2,10 +2,10 @@
 PostgreSQL has it; memory of each account; and whether accounts that come and go delay the others. Beside them stands how long the disk took
 for one page meanwhile.
 
-`python -m benchmarks.desk [--accounts 500] [--rate 5000] [--seconds 600] [--audit S] [--history S]`. The venue is a process of its own
-(`desk_venue.py`), PostgreSQL a real server of its own that waits for its disk at every commit. A frame is one message of the venue, of the
-usual mix. With TMPDIR in memory (`/dev/shm`) no disk has a part in it. The venue's books are read as often as by default, or as it is asked
-for; the request budget has no limit.
+`python -m benchmarks.desk [--accounts 500] [--rate 5000] [--seconds 600] [--audit S] [--history S]`. The venue's frames come from a process
+of its own (`desk_venue.py`), its answers from another (`desk_books.py`), PostgreSQL a real server of its own that waits for its disk at
+every commit. A frame is one message of the venue, of the usual mix. With TMPDIR in memory (`/dev/shm`) no disk has a part in it. The
+venue's books are read as often as by default, or as it is asked for; the request budget has no limit.
 """
 
 from __future__ import annotations

@@ -86,6 +86,7 @@ def start_books(books: Sequence[Books]) -> int:
     context = multiprocessing.get_context("fork")
     here, there = context.Pipe()
     context.Process(target=answer_calls, args=(books, there), daemon=True).start()
+    there.close()  # should it end before it told its port, that is heard here
     return int(here.recv())
 
 

@@ -165,9 +165,10 @@ class SqliteStore:
         return await self._reader.accounts()
 
     async def save_checkpoint(self, account: AccountId, sequence: int, events: Sequence[Event]) -> None:
-        """As in `Journal`; what was appended before is committed first, so that a checkpoint never knows more than the journal."""
+        """As in `Journal`; what was appended before is committed first, so that a checkpoint never knows more than the journal. It is made
+        from that, and need not wait for the disk."""
         await self.flush()
-        await self._commits.submit(lambda file: sqlite_rows.save_checkpoint(file, account, sequence, events), single=True)
+        await self._commits.submit(lambda file: sqlite_rows.save_checkpoint(file, account, sequence, events), durable=False, single=True)
         self._commits.sequences.raise_to(account, sequence)
 
     async def load_checkpoint(self, account: AccountId) -> tuple[int, tuple[Event, ...]]:

@@ -19,7 +19,7 @@ ROWS_OF_A_PORTION: Final = 4_096
 
 ROWS_OF_A_STEP: Final = 256
 MOST_STEPS: Final = 16
-"""One is taken after each commit: however large the commits are, a portion has come to its end when the next one is as large."""
+"""Where commits wait, one is taken after each: however large they are, a portion has come to its end when the next one is as large."""
 
 _QUERIES: Final = load_queries("journal.sql")
 _encoder: Final = msgspec.json.Encoder()
@@ -47,10 +47,10 @@ class Places:
         done before the next portion is taken."""
         if self._waiting < self._rows_of_a_portion:
             return []
-        size = max(self._rows_of_a_step, -(-self._waiting // MOST_STEPS))
-        portion, self._rows, self._waiting = self._rows, {}, 0
+        portion, count, self._rows, self._waiting = self._rows, self._waiting, {}, 0
+        size = max(self._rows_of_a_step, -(-count // MOST_STEPS))
         steps: list[Step] = [partial(self._place, positions) for positions in _cut(portion.values(), size)]
-        return [*steps, partial(self._finish, max(positions[-1] for positions in portion.values()))]
+        return [*steps, partial(self._finish, max(positions[-1] for positions in portion.values()), count)]
 
     def fail(self) -> None:
         """A step could not be done, or the file may have lost one that was: the end of its portion, or of a later one, finds in the file
@@ -61,11 +61,11 @@ class Places:
         if self._is_whole:
             connection.execute(_QUERIES["place_rows"], (_encoder.encode(positions).decode(),))
 
-    def _finish(self, until: int, connection: sqlite3.Connection) -> None:
+    def _finish(self, until: int, count: int, connection: sqlite3.Connection) -> None:
         if self._is_whole:
             connection.execute(_QUERIES["move_placed"], (until,))
-            return
-        self._is_whole = not place_next(connection)
+        else:  # more than the portion has, so that it comes to an end however many come
+            self._is_whole = not place_next(connection, 2 * max(count, ROWS_OF_A_PORTION))
 
 
 def _cut(portion: Iterable[list[int]], size: int) -> Iterator[list[int]]:

@@ -85,13 +85,13 @@ class SqliteWriter:
         self, work: Callable[[sqlite3.Connection], ResultT], *, durable: bool = True, single: bool = False
     ) -> asyncio.Future[ResultT]:
         """Runs work in a transaction, between journal batches. Not `durable`: a power cut may take it back, together with all that
-        was committed after it; right for what is made from the journal. `single`: it is one statement, durable as it is. The future
-        raises StoreError if the database refuses."""
+        was committed after it; right for what is made from the journal. `single`: it needs no transaction, because it is one statement.
+        The future raises StoreError if the database refuses."""
         future: asyncio.Future[ResultT] = self._loop.create_future()
 
         def run() -> None:
             try:
-                result = self._run_single(work) if single else self._transact(work, durable=durable)
+                result = (self._execute if single else self._transact)(work, durable=durable)
             except Exception as error:
                 self._post(_fail, future, error)
             else:
@@ -171,7 +171,7 @@ class SqliteWriter:
         """Whatever keeps the index of accounts from that, no commit waits for it: rows without a place are found as well, and get theirs
         later."""
         try:
-            return self._run_single(step)
+            return self._execute(step, durable=False)
         except StoreError as error:
             self._places.fail()
             _log.warning("the index of accounts could not be extended", action="index_failed", path=str(self._path), reason=str(error))
@@ -197,17 +197,14 @@ class SqliteWriter:
             connection.execute("COMMIT")
             return result
 
-        return self._run_guarded(run, "FULL" if durable else "NORMAL")
+        return self._execute(run, durable=durable)
 
-    def _run_single(self, statement: Callable[[sqlite3.Connection], ResultT]) -> ResultT:
-        """Each word to the database lets the interpreter go and asks for it again, a millisecond beside a busy event loop: what is whole by
-        itself says no more than it must. A sync that nobody needs costs less than to speak of it."""
-        return self._run_guarded(statement, "FULL")
-
-    def _run_guarded(self, work: Callable[[sqlite3.Connection], ResultT], synchronous: str) -> ResultT:
+    def _execute(self, work: Callable[[sqlite3.Connection], ResultT], *, durable: bool) -> ResultT:
+        """Without a transaction, where the work is whole wherever it ends: each word to the database lets the interpreter go and asks for
+        it again, which lasts a millisecond beside a busy event loop."""
         try:
             connection = self._usable()
-            self._set_synchronous(connection, synchronous)
+            self._set_synchronous(connection, "FULL" if durable else "NORMAL")
             return work(connection)
         except sqlite3.Error as error:
             self._undo(error)

@@ -22,7 +22,8 @@ YOUNG_TURNS: Final = 3
 """Of ten times as many a look takes 10 to 20 ms, every other second where five thousand frames a second come."""
 
 MIDDLE_TURNS: Final = 3_000
-"""A look at everything stops the event loop for as long as there are objects: with thousands of frames a second, about once an hour."""
+"""A look at everything stops the event loop for as long as there are objects: about once an hour, for each look at the young
+ones counts."""
 
 YOUNG_LOOK_S: Final = 1.0
 """The collector counts how many objects there are more: where as many old ones go as new ones come, tens of thousands of young ones gather

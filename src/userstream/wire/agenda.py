@@ -16,7 +16,10 @@ HISTORY: Final = "history"
 AUDIT: Final = "audit"
 POLLING: Final = "polling"
 ROUTINE: Final = frozenset({HISTORY, AUDIT})
-"""Readings that nobody waits for, as long as the account is proven."""
+"""Readings that nobody waits for."""
+
+UNHURRIED_MS: Final = 1_000
+"""So long such a reading asks one question after the other; then one of them hangs or fails, and all others are asked."""
 
 SOONEST_HISTORY: Final = 32
 """History is read early after this part of its interval: what a busy account remembers costs memory, what it reads costs weight."""

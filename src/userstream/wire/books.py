@@ -28,7 +28,7 @@ from userstream.kernel.errors import (
     UserStreamError,
 )
 from userstream.kernel.ids import Millis, Symbol
-from userstream.wire.agenda import HISTORY, ROUTINE, Agenda
+from userstream.wire.agenda import HISTORY, ROUTINE, UNHURRIED_MS, Agenda
 from userstream.wire.doubts import DISPUTED_AFTER, Doubts, Mismatches, both_sides, is_unsure, key_of
 from userstream.wire.feed import Wish
 from userstream.wire.hearing import DEAF, Hearing
@@ -140,7 +140,7 @@ class Books:
         self._hurry()
 
     def _hurry(self) -> None:
-        """The reading that runs is in the way of another, or a question of it found no answer: its other questions wait no longer."""
+        """The reading that runs is in the way of another, or lasts too long: its other questions wait no longer."""
         if self._round is not None:
             self._round.one_by_one = False
             self._ask_round()
@@ -155,6 +155,8 @@ class Books:
 
     def deadline(self) -> Millis:
         due = min(self._inquiries.deadline(), self._next_clock)
+        if self._round is not None and self._round.one_by_one:
+            due = min(due, self._hurried_from)
         if self._hearing.is_deaf:
             due = min(due, self._hearing.deadline())
         if self._round is None and self._clock.is_measured:
@@ -165,8 +167,14 @@ class Books:
         self._inquiries.tick(now)
         if self._next_clock <= now:
             self._ask_clock(now)
+        if self._hurried_from <= now:
+            self._hurry()
 
     # --- rounds ---
+
+    @property
+    def _hurried_from(self) -> Millis:
+        return Millis(self._round_at + UNHURRIED_MS)
 
     def care(self, now: Millis, wall: Millis) -> None:
         """Begins what is due."""
@@ -211,8 +219,8 @@ class Books:
             deeper=self._unknown_since(kept) if full else {},
             orders=() if full else self._orders_in_turn(traits.orders_of_an_audit, venue_now),
             symbols=symbols_in_care(self._account, traits),
-            one_by_one=reason in ROUTINE and self._proof.is_proven,
         )
+        self._round.one_by_one = reason in ROUTINE
         self._ask_round()
 
     def _orders_in_turn(self, most: int, venue_now: Millis) -> list[OrderChanged]:
@@ -297,8 +305,6 @@ class Books:
         try:
             answer = self._dialect.answer(inquiry.question, response, inquiry.as_of, wall)
         except UserStreamError as error:
-            if inquiry.for_round:
-                self._hurry()
             return self._refused(inquiry, error, response, now, wall)
         if isinstance(inquiry.question, AskClock):
             self._inquiries.done(inquiry)

@@ -76,7 +76,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
 class Round:
     """One reading of the books. `full` reads history and moves the watermark; otherwise it only compares registers. `lost_since`: where
     ours ends, if the venue's history no longer reaches back to there (else 0). `refused`: what the venue would not answer. `deeper`:
-    symbols whose fills are read from farther back, because one of them is missing. `unexplained`: wallets that do not follow from fills."""
+    symbols whose fills are read from farther back, because one of them is missing. `unexplained`: wallets that do not follow from fills.
+    `one_by_one`: a question waits for the answer to the one before, so that others' events may come in between."""
 
     def __init__(
         self,
@@ -94,14 +95,12 @@ class Round:
         deeper: Mapping[Symbol, Millis] = NOTHING_DEEPER,
         orders: Sequence[OrderChanged] = (),
         symbols: Sequence[Symbol] = (),
-        one_by_one: bool = False,
     ) -> None:
         """`orders`: those of ours to ask one by one, because nothing told their end; a full round finds them by the venue's list.
-        `symbols`: those whose past orders are asked from the start, where the venue tells past orders by symbol. `one_by_one`: nobody
-        waits for it, so that others' events may come between its answers of hundreds of rows."""
+        `symbols`: those whose past orders are asked from the start, where the venue tells past orders by symbol."""
         self.epoch, self.reason, self.full = epoch, reason, full
         self.started, self.since, self.lost_since, self.asked_time = started, since, lost_since, asked_time
-        self.asks_settings, self.weight, self.one_by_one = settings, 0, one_by_one
+        self.asks_settings, self.weight, self.one_by_one = settings, 0, False
         self.refused: list[Question] = []
         self.unexplained: tuple[str, ...] = ()
         self.created: dict[tuple[Symbol, OrderId], Millis] = {}
@@ -115,7 +114,8 @@ class Round:
         self._legs: dict[PositionKey, Decimal] = {}
         self._deeper = deeper
         self._traits, self._holdings = traits, holdings
-        self._searches, self._searched = traits.by_symbol and not traits.movements, 0
+        self._searches = traits.by_symbol and not traits.movements
+        self._searched = 0
         self._begin(settings)
         for symbol in symbols:
             self._want(AskOrders(since=self.since, until=self.started, symbol=symbol))

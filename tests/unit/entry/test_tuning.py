@@ -50,7 +50,7 @@ def test_the_collector_looks_at_the_young_again_and_again_while_the_loop_runs() 
 
     gc.callbacks.append(note)
     try:
-        run_on_best_loop(wait_for_looks(), young_look_s=0.001)
+        run_on_best_loop(asyncio.wait_for(wait_for_looks(), 10), young_look_s=0.001)
     finally:
         gc.callbacks.remove(note)
     assert looks.count(1) >= 6

@@ -177,6 +177,21 @@ async def test_a_store_that_recovers_without_a_loss_is_no_trouble_any_more(shell
     assert shell.account.health.store_trouble == ""
 
 
+async def test_checkpoints_are_kept_when_they_are_planned(shell: Shell) -> None:
+    begun = shell.clock.now()
+    await shell.start()
+    await shell.clock.advance_until(lambda: shell.account.health.is_healthy, limit_ms=5 * MINUTE_MS)
+    planned = next_checkpoint(shell.id, begun)
+    while planned <= shell.clock.now():
+        planned = next_checkpoint(shell.id, planned)
+    await shell.clock.advance(planned - shell.clock.now() - 1)
+    before, _ = await shell.journal.load_checkpoint(shell.id)
+    await shell.trade()
+    await shell.clock.advance(1)
+    after, _ = await shell.journal.load_checkpoint(shell.id)
+    assert after > before
+
+
 @given(st.integers(0, 10**12), st.integers(1, 20))
 def test_accounts_that_began_together_do_not_keep_their_checkpoints_together(now: int, minutes: int) -> None:
     times = [Millis(now)] * 500

@@ -43,7 +43,7 @@ def account_of(*events: Event) -> Account:
     return account
 
 
-def a_round(*, full: bool = True, settings: bool = False, movements: bool = True, since: Millis = SINCE, one_by_one: bool = False) -> Round:
+def a_round(*, full: bool = True, settings: bool = False, movements: bool = True, since: Millis = SINCE) -> Round:
     return Round(
         epoch=1,
         reason="test",
@@ -53,7 +53,6 @@ def a_round(*, full: bool = True, settings: bool = False, movements: bool = True
         since=since,
         traits=Traits(movements=movements),
         holdings=Holdings(account_of()),
-        one_by_one=one_by_one,
     )
 
 
@@ -87,7 +86,8 @@ def test_a_full_round_asks_registers_orders_and_the_cash_history() -> None:
 
 
 def test_one_by_one_the_next_question_comes_when_none_is_on_its_way() -> None:
-    account, current = account_of(), a_round(one_by_one=True)
+    account, current = account_of(), a_round()
+    current.one_by_one = True
     expected = a_round().take_ready()
     for question in expected:
         assert current.take_ready() == [question]
@@ -97,7 +97,8 @@ def test_one_by_one_the_next_question_comes_when_none_is_on_its_way() -> None:
 
 
 def test_a_round_that_hurries_asks_all_that_is_left() -> None:
-    current = a_round(one_by_one=True)
+    current = a_round()
+    current.one_by_one = True
     asked = current.take_ready()
     current.one_by_one = False
     assert asked + current.take_ready() == a_round().take_ready()

@@ -95,8 +95,9 @@ def read_row(body: bytes | msgspec.Raw, kind: type[RowKind], label: str) -> RowK
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         try:
             row = _read_with_numbers(body, kind)
-        except (msgspec.MsgspecError, ValueError, RecursionError):
-            raise _unreadable(bytes(body), error, label) from None
+        except (msgspec.MsgspecError, ValueError, RecursionError) as other:
+            named = other if isinstance(other, msgspec.ValidationError) else error
+            raise _unreadable(bytes(body), named, label) from None
     _check_sound(row, label)
     return row
 

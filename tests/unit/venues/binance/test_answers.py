@@ -307,6 +307,11 @@ def test_amounts_of_a_history_given_as_numbers_stay_exact(body: bytes, kind: typ
     assert facts == [read(reading(), read_row(body, kind, "GET /x"))] * 2
 
 
+def test_what_is_wrong_beside_amounts_given_as_numbers_is_named() -> None:
+    with pytest.raises(DecodeError, match="GET /x: field side is missing"):
+        read_row(AMOUNT.sub(rb'": \1 ', without(ORDER, "side")), OrderRow, "GET /x")
+
+
 WORDS = st.fixed_dictionaries(
     {
         "side": st.sampled_from(["BUY", "SELL", "SHORT"]),
