@@ -15,7 +15,7 @@ class RecoverySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     """How the books are read and proven. Seconds.
 
     lag_s: a REST answer of the venue includes everything older than this. audit_s: how often balances and positions are compared.
-    history_s: how often all history since the last proof is read; after a 32nd part of it where more than 200 fills and ended orders wait
+    history_s: how often all history since the last proof is read; after a sixteenth of it where more than 400 fills and ended orders wait
     for it in memory and the venue's budget has room. backfill_s: how far before the first start fills are read.
     """
 

@@ -22,8 +22,8 @@ LONGEST_NAP_MS: Final = 1_000
 PART_LEFT_FREE: Final = 4
 """What could as well be asked later is asked while no more than this part of the minute is used."""
 
-APART_MS: Final = 100
-"""Readings that could as well come later begin so far apart: of hundreds of accounts that want one at the same time each tells hundreds of
+APART_MS: Final = 200
+"""Readings that could as well come later begin so far apart: of hundreds of accounts that want one at the same time each tells thousands of
 rows, and the events of all others would wait behind them."""
 
 TOLD_FOR_MS: Final = 60_000

@@ -21,7 +21,7 @@ ROUTINE: Final = frozenset({HISTORY, AUDIT})
 UNHURRIED_MS: Final = 1_000
 """So long such a reading asks one question after the other; then one of them hangs or fails, and all others are asked."""
 
-SOONEST_HISTORY: Final = 32
+SOONEST_HISTORY: Final = 16
 """History is read early after this part of its interval: what a busy account remembers costs memory, what it reads costs weight."""
 
 

@@ -63,9 +63,8 @@ NEXT_TURN_MS: Final = 100
 """The venue's bytes behind what ended stay for one to two times `FRESH_MS`. Letting go of so many of them at a turn takes well below a
 millisecond; where there are more, the next turn comes soon."""
 
-MOST_UNREAD: Final = 200
-"""Fills and ended orders, of nearly a kilobyte each, stay in memory until history is read. Where more do, it is worth to read it early; and
-the fewer a reading tells, the shorter the others' events wait behind it."""
+MOST_UNREAD: Final = 400
+"""Fills and ended orders, of nearly a kilobyte each, stay in memory until history is read. Where more do, it is worth to read it early."""
 
 STOOD_STILL: Final = "this machine slept, or its wall clock jumped"
 
@@ -132,7 +131,7 @@ class Machine:
 
     def wants_history(self, now: Millis) -> bool:
         """Whether so much waits for history in memory that it should be read early, if the venue's budget has room for that: not before a
-        thirty-second part of its interval is over, and without a secret nothing waits for it."""
+        sixteenth of its interval is over, and without a secret nothing waits for it."""
         is_read = self._read_until != self.account.read_until
         return self.books is not None and not is_read and self._unread > MOST_UNREAD and self.books.agenda.may_read_early(now)
 
