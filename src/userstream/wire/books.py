@@ -30,7 +30,7 @@ from userstream.kernel.errors import (
 from userstream.kernel.ids import Millis, Symbol
 from userstream.wire.agenda import HISTORY, ROUTINE, UNHURRIED_MS, Agenda
 from userstream.wire.doubts import DISPUTED_AFTER, Doubts, Mismatches, both_sides, is_unsure, key_of
-from userstream.wire.feed import Wish
+from userstream.wire.feed import NEVER, Wish
 from userstream.wire.hearing import DEAF, Hearing
 from userstream.wire.holdings import Holdings
 from userstream.wire.inquiry import Inquiries, Inquiry
@@ -154,9 +154,7 @@ class Books:
         return self._inquiries.prepare(ask, now, self._clock.at(now))
 
     def deadline(self) -> Millis:
-        due = min(self._inquiries.deadline(), self._next_clock)
-        if self._round is not None and self._round.one_by_one:
-            due = min(due, self._hurried_from)
+        due = min(self._inquiries.deadline(), self._next_clock, self._hurried_from)
         if self._hearing.is_deaf:
             due = min(due, self._hearing.deadline())
         if self._round is None and self._clock.is_measured:
@@ -174,6 +172,8 @@ class Books:
 
     @property
     def _hurried_from(self) -> Millis:
+        if self._round is None or not self._round.one_by_one:
+            return NEVER
         return Millis(self._round_at + UNHURRIED_MS)
 
     def care(self, now: Millis, wall: Millis) -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
 from tests.support.events import balance_set, filled, liability_changed, order_changed, position_set
@@ -43,7 +45,15 @@ def account_of(*events: Event) -> Account:
     return account
 
 
-def a_round(*, full: bool = True, settings: bool = False, movements: bool = True, since: Millis = SINCE) -> Round:
+def a_round(
+    *,
+    full: bool = True,
+    settings: bool = False,
+    movements: bool = True,
+    by_symbol: bool = False,
+    since: Millis = SINCE,
+    symbols: Sequence[Symbol] = (),
+) -> Round:
     return Round(
         epoch=1,
         reason="test",
@@ -51,8 +61,9 @@ def a_round(*, full: bool = True, settings: bool = False, movements: bool = True
         settings=settings,
         started=STARTED,
         since=since,
-        traits=Traits(movements=movements),
+        traits=Traits(movements=movements, by_symbol=by_symbol),
         holdings=Holdings(account_of()),
+        symbols=symbols,
     )
 
 
@@ -128,29 +139,14 @@ def test_without_a_cash_history_or_a_window_for_it_none_is_asked() -> None:
     assert not any(isinstance(question, AskMovements) for question in a_round(since=Millis(STARTED - EDGE_MS)).take_ready())
 
 
-def by_symbol(full: bool, *symbols: Symbol) -> Round:
-    traits, holdings = Traits(by_symbol=True), Holdings(account_of())
-    return Round(
-        epoch=1,
-        reason="test",
-        full=full,
-        settings=False,
-        started=STARTED,
-        since=SINCE,
-        traits=traits,
-        holdings=holdings,
-        symbols=symbols,
-    )
-
-
 def test_past_orders_are_asked_for_each_symbol_in_care_where_the_venue_wants_one() -> None:
     of_btc, of_eth = (AskOrders(since=SINCE, until=STARTED, symbol=symbol) for symbol in (BTC, ETH))
-    assert by_symbol(False, BTC, ETH).take_ready() == [AskBalances(), AskPositions(), of_btc, of_eth]
-    assert by_symbol(True, ETH).take_ready() == [AskBalances(), AskPositions(), PLAIN, CONDITIONAL, MOVEMENTS, of_eth]
+    assert a_round(full=False, by_symbol=True, symbols=(BTC, ETH)).take_ready() == [AskBalances(), AskPositions(), of_btc, of_eth]
+    assert a_round(by_symbol=True, symbols=(ETH,)).take_ready() == [AskBalances(), AskPositions(), PLAIN, CONDITIONAL, MOVEMENTS, of_eth]
 
 
 def test_a_symbol_that_the_cash_history_names_is_asked_for_its_orders_too() -> None:
-    current, account = by_symbol(True), account_of()
+    current, account = a_round(by_symbol=True), account_of()
     current.take_ready()
     for question in (AskBalances(), AskPositions(), PLAIN, CONDITIONAL):
         assert take(current, account, question) == []
